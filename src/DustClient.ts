@@ -1,0 +1,873 @@
+/**
+ * The one request path and the one stream path of the SDK: credential, address, headers, timeouts, retries, errors, spans.
+ *
+ * Applications rarely need it: each Dust resource has a service of its own. It is the way to endpoints that have none yet
+ * (declare one with {@link operation}, or use the raw client in `http`), and {@link withOptions} adjusts single calls.
+ *
+ * @since 0.1.0
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as Headers from "@effect/platform/Headers"
+import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import {
+  DustBadRequestError,
+  DustDecodeError,
+  DustNetworkError,
+  DustTimeoutError,
+  DustUnauthorizedError,
+  type RequestError,
+  type TimeoutPhase
+} from "./DustAPIError.ts"
+import * as DustConfig from "./DustConfig.ts"
+import * as Body from "./internal/body.ts"
+import * as Checks from "./internal/checks.ts"
+import { decodeJson } from "./internal/decode.ts"
+import * as errors from "./internal/errors.ts"
+import { encodeBody } from "./internal/input.ts"
+import * as Op from "./internal/operation.ts"
+import { owned, retrying } from "./internal/retry.ts"
+import { fillRoute, queryString } from "./internal/url.ts"
+import type { RetryPolicy } from "./RetryPolicy.ts"
+import * as Telemetry from "./Telemetry.ts"
+
+/**
+ * What one call may do differently from the layer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallOptions {
+  /** Limits of this call; the ones not given stay as configured. */
+  readonly timeouts?: DustConfig.TimeoutOptions | undefined
+  /** Replaces the retry policy. */
+  readonly retry?: RetryPolicy | undefined
+  /** Added to the configured headers. */
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
+}
+
+/**
+ * The options of the current call. Set it with {@link withOptions} or {@link withStreamOptions}.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export class CurrentOptions extends Context.Reference<CurrentOptions>()("effect-dust/DustClient/CurrentOptions", {
+  defaultValue: (): CallOptions => ({})
+}) {}
+
+/**
+ * Adjusts timeouts, retries and headers of every Dust call inside an Effect.
+ *
+ * @example
+ * ```ts
+ * import { Agents } from "effect-dust/Agents"
+ * import * as DustClient from "effect-dust/DustClient"
+ * import * as RetryPolicy from "effect-dust/RetryPolicy"
+ * import { Effect } from "effect"
+ *
+ * const quick = Agents.pipe(
+ *   Effect.flatMap((agents) => agents.list()),
+ *   DustClient.withOptions({ retry: RetryPolicy.none, timeouts: { total: "2 seconds" } })
+ * )
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withOptions = (options: CallOptions) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(CurrentOptions, (outer) => Effect.provideService(self, CurrentOptions, merge(outer, options)))
+
+/**
+ * Adjusts timeouts, retries and headers of every Dust call inside a Stream.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withStreamOptions =
+  (options: CallOptions) => <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
+    Stream.unwrap(
+      Effect.map(CurrentOptions, (outer) => Stream.provideService(self, CurrentOptions, merge(outer, options)))
+    )
+
+const merge = (outer: CallOptions, inner: CallOptions): CallOptions => ({
+  timeouts: { ...outer.timeouts, ...defined(inner.timeouts ?? {}) },
+  retry: inner.retry ?? outer.retry,
+  headers: { ...outer.headers, ...inner.headers }
+})
+
+const defined = (timeouts: DustConfig.TimeoutOptions): DustConfig.TimeoutOptions =>
+  Object.fromEntries(Object.entries(timeouts).filter(([, value]) => value !== undefined))
+
+/**
+ * One endpoint: its method, route, request and response schemas, and whether it may be repeated.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operation<Route extends string, Body, A> = Op.Operation<Route, Body, A>
+
+/**
+ * What a call of an operation needs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Input<Route extends string, Body> = Op.Input<Route, Body>
+
+/**
+ * Declares an endpoint that answers JSON, to be run with `execute`. `{workspaceId}` in the route is filled in; the other
+ * names in braces become required members of `path`, each encoded so that a value cannot leave its segment.
+ *
+ * @example
+ * ```ts
+ * import { DustClient, operation } from "effect-dust/DustClient"
+ * import { Effect, Schema } from "effect"
+ *
+ * const models = operation({
+ *   name: "MyApp.models",
+ *   http: "GET",
+ *   route: "/api/v1/w/{workspaceId}/models",
+ *   response: Schema.Struct({ models: Schema.Array(Schema.Struct({ modelId: Schema.String })) })
+ * })
+ *
+ * const program = Effect.flatMap(DustClient, (client) => client.execute(models, {}))
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const operation: typeof Op.make = Op.make
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Service {
+  readonly config: DustConfig.Service
+  /**
+   * The raw client, for anything else: it adds the credential, the headers and the base URL to relative URLs, replaces
+   * `{workspaceId}` in them, and leaves absolute URLs of other hosts alone. Neither retries nor maps errors.
+   */
+  readonly http: HttpClient.HttpClient.With<HttpClientError.HttpClientError | DustUnauthorizedError>
+  /** Runs an operation: validated, authenticated, limited in time, retried as it allows, decoded. */
+  readonly execute: <Route extends string, Body, A>(
+    operation: Operation<Route, Body, A>,
+    input: Input<Route, Body>
+  ) => Effect.Effect<A, RequestError>
+  /**
+   * Opens an operation whose body is read piece by piece: everything that `execute` does up to the response headers. The
+   * connection is closed with the scope. A redirect to another origin is an error, unless `redirects` is `"return"`: then
+   * the redirecting response is returned.
+   */
+  readonly open: <Route extends string, Body, A>(
+    operation: Operation<Route, Body, A>,
+    input: Input<Route, Body>,
+    options?: OpenOptions
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope>
+  /**
+   * The body of an opened response, with the silence limit. A connection that breaks is a `DustNetworkError`, a silent one
+   * a `DustTimeoutError` of phase `idle`.
+   */
+  readonly body: (
+    operation: Op.Identity,
+    response: HttpClientResponse.HttpClientResponse
+  ) => Stream.Stream<Uint8Array, DustNetworkError | DustTimeoutError>
+  /** The same client before it knows the credential: for signed URLs on other hosts. Redirects are not followed. */
+  readonly anonymous: HttpClient.HttpClient
+  /** How far the server's clock is ahead of this one's, in milliseconds; none before its first answer with a date. */
+  readonly serverOffset: Effect.Effect<Option.Option<number>>
+  /** The options in force for the current call. */
+  readonly settings: Effect.Effect<Settings>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenOptions {
+  readonly accept?: string | undefined
+  readonly redirects?: "follow" | "return" | undefined
+}
+
+/**
+ * The options in force for one call: those of the layer, adjusted by {@link withOptions}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  readonly timeouts: DustConfig.Timeouts
+  readonly retry: RetryPolicy
+  readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+}
+
+/**
+ * @category tags
+ * @since 0.1.0
+ */
+export class DustClient extends Context.Tag("effect-dust/DustClient")<DustClient, Service>() {}
+
+const userAgent = "effect-dust/0.1.0"
+
+const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+const errorBodyLimit = 256 * 1024
+const maxRedirects = 5
+/** Anything shorter is no secret, and may well be part of a word. */
+const shortestSecret = 6
+
+interface Tokens {
+  readonly current: Effect.Effect<Redacted.Redacted<string>, unknown>
+  /** Renews the given token, unless somebody has already done so. `false`: it cannot be renewed. */
+  readonly renew: (stale: Redacted.Redacted<string>) => Effect.Effect<boolean, unknown>
+}
+
+const makeTokens = (credential: DustConfig.Credential): Tokens => {
+  const source = credential._tag === "ApiKey" ? credential.apiKey : credential.accessToken
+  if (!Effect.isEffect(source)) return { current: Effect.succeed(source), renew: () => Effect.succeed(false) }
+  const lock = Effect.unsafeMakeSemaphore(1)
+  let cached: Redacted.Redacted<string> | undefined
+  const current = Effect.suspend(() =>
+    cached !== undefined ? Effect.succeed(cached) : lock.withPermits(1)(Effect.suspend(() =>
+      cached !== undefined
+        ? Effect.succeed(cached)
+        : Effect.tap(source, (token) =>
+          Effect.sync(() => {
+            cached = token
+          }))
+    ))
+  )
+  return {
+    current,
+    renew: (stale) =>
+      Effect.suspend(() => {
+        if (cached === stale) cached = undefined
+        return Effect.as(current, true)
+      })
+  }
+}
+
+/** Whether there is a token behind it that a header can carry: one that was wiped has none. */
+const isSendable = (token: Redacted.Redacted<string>): boolean =>
+  Redacted.isRedacted(token) &&
+  Either.match(Either.try(() => Redacted.value(token)), {
+    onLeft: () => false,
+    onRight: (text) => /^[\x21-\x7e]+$/.test(text)
+  })
+
+interface Call {
+  readonly identity: Op.Identity
+  readonly settings: Settings
+  readonly url: string
+  readonly body: HttpBody.HttpBody
+  readonly accept: string
+  readonly extraHeaders: Readonly<Record<string, string>>
+  readonly redirects: "follow" | "return"
+  /** What an error must not say, besides the credential and the headers. */
+  readonly secrets: ReadonlyArray<Redacted.Redacted<string>>
+  attempts: number
+  /** An attempt that failed may have been carried out all the same. */
+  uncertain: boolean
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpClient.HttpClient> = Effect.gen(
+  function*() {
+    const config = yield* DustConfig.DustConfig
+    const original = yield* HttpClient.HttpClient
+    const { baseUrl, workspaceId } = config
+    const base = new URL(baseUrl)
+    const hasUser = config.credential._tag === "AccessToken"
+    const tokens = makeTokens(config.credential)
+    let streamsMoved = false
+    let serverOffset: Option.Option<number> = Option.none()
+
+    // The span of the platform would carry the filled-in URL with its query, and every header.
+    const transport = original.pipe(
+      HttpClient.withTracerDisabledWhen(() => true),
+      HttpClient.withTracerPropagation(false),
+      HttpClient.transformResponse((effect) =>
+        Effect.flatMap(
+          Effect.serviceOption(FetchHttpClient.RequestInit),
+          (init) =>
+            Effect.provideService(effect, FetchHttpClient.RequestInit, {
+              ...Option.getOrElse(init, () => ({})),
+              redirect: "manual"
+            })
+        )
+      )
+    )
+    const scoped = HttpClient.withScope(transport)
+
+    const adjusted = (options: CallOptions): Either.Either<Settings, Checks.Unusable> => {
+      if (options.timeouts === undefined && options.retry === undefined && options.headers === undefined) {
+        return Either.right(config)
+      }
+      const timeout = (name: keyof DustConfig.Timeouts) => {
+        const value = options.timeouts?.[name]
+        return value === undefined
+          ? Either.right(config.timeouts[name])
+          : Checks.duration(`timeouts.${name}`, value)
+      }
+      return Either.gen(function*() {
+        return {
+          retry: options.retry ?? config.retry,
+          headers: { ...config.headers, ...(yield* Checks.headers(options.headers ?? {})) },
+          timeouts: {
+            headers: yield* timeout("headers"),
+            body: yield* timeout("body"),
+            idle: yield* timeout("idle"),
+            total: yield* timeout("total")
+          }
+        }
+      })
+    }
+
+    // What cannot be used is told by the call itself, before its request.
+    const settings: Effect.Effect<Settings> = Effect.map(
+      CurrentOptions,
+      (options) => Either.getOrElse(adjusted(options), () => config)
+    )
+
+    const tokenError = (call: Call, cause: unknown) => {
+      const tag = typeof cause === "object" && cause !== null && "_tag" in cause ? String(cause._tag) : typeof cause
+      return new DustUnauthorizedError({
+        ...errors.common(call.identity, call.attempts),
+        message: `${call.identity.module}.${call.identity.method}: the access token could not be obtained (${tag})`,
+        type: "token_unavailable",
+        details: { reason: tag }
+      }, { disableValidation: true })
+    }
+
+    const timeoutError = (call: Call, phase: TimeoutPhase, limit: Duration.Duration, what: string) => () =>
+      new DustTimeoutError({
+        ...errors.common(call.identity, call.attempts),
+        message: `${call.identity.module}.${call.identity.method}: ${what} within ${Duration.format(limit)}`,
+        type: "timeout",
+        details: { phase, limit: Duration.format(limit) },
+        phase,
+        limit
+      }, { disableValidation: true })
+
+    const networkError = (call: Call, code: string | undefined, message: string, reachedServer: boolean) =>
+      new DustNetworkError({
+        ...errors.common(call.identity, call.attempts),
+        message: `${call.identity.module}.${call.identity.method}: ${message}`,
+        type: code,
+        details: { code },
+        reachedServer
+      }, { disableValidation: true })
+
+    const transportError = (call: Call) => (cause: HttpClientError.HttpClientError): RequestError => {
+      if (cause._tag === "RequestError" && cause.reason !== "Transport") {
+        return errors.badInput(call.identity, "request", `something that can be sent (${cause.reason})`)
+      }
+      const code = errors.networkCode(cause.cause)
+      return networkError(call, code, errors.networkAdvice(code, base.origin), !errors.neverSent(code))
+    }
+
+    const send = (call: Call, url: string, token: Redacted.Redacted<string> | undefined) => {
+      const headers: Record<string, string> = { accept: call.accept, "user-agent": userAgent }
+      for (const [name, value] of Object.entries(call.settings.headers)) {
+        headers[name] = Redacted.value(value)
+      }
+      Object.assign(headers, call.extraHeaders)
+      if (token !== undefined) headers["authorization"] = `Bearer ${Redacted.value(token)}`
+      const request = HttpClientRequest.make(call.identity.http)(url, { headers, body: call.body })
+      return scoped.execute(request).pipe(
+        Effect.catchAll((error) =>
+          // A client that fails on status codes by itself still has the answer.
+          error._tag === "ResponseError" && error.reason === "StatusCode"
+            ? Effect.succeed(error.response)
+            : Effect.fail(transportError(call)(error))
+        ),
+        Effect.tap((response) => {
+          const date = Date.parse(response.headers["date"] ?? "")
+          return Number.isNaN(date) ? Effect.void : Effect.map(Clock.currentTimeMillis, (now) => {
+            serverOffset = Option.some(date - now)
+          })
+        })
+      )
+    }
+
+    /** Where a redirect leads, if the credential may go there: the same host, and never from https down to http. */
+    const redirectTarget = (from: string, location: string | undefined): URL | undefined => {
+      if (location === undefined || !URL.canParse(location, from)) return undefined
+      const target = new URL(location, from)
+      if (target.host !== base.host) return undefined
+      // Behind its TLS proxy the server has been seen to name itself with http.
+      if (base.protocol === "https:" && target.protocol === "http:") target.protocol = "https:"
+      return target.origin === base.origin ? target : undefined
+    }
+
+    const refusedRedirect = (call: Call, status: number, location: string | undefined) => {
+      const target = location !== undefined && URL.canParse(location, baseUrl)
+        ? new URL(location, baseUrl).origin
+        : "nowhere"
+      return new DustBadRequestError({
+        ...errors.common(call.identity, call.attempts),
+        message:
+          `${call.identity.module}.${call.identity.method}: ${status}: redirected to ${target}, which is not followed: the credential is for ${base.origin} only; check \`baseUrl\` (DUST_BASE_URL)`,
+        status,
+        type: "redirect_refused",
+        details: { origin: target }
+      }, { disableValidation: true })
+    }
+
+    const foreignAddress = (identity: Op.Identity, address: string) => {
+      const target = URL.canParse(address, baseUrl) ? new URL(address, baseUrl).origin : "nowhere"
+      return new DustBadRequestError({
+        ...errors.common(identity, 0),
+        message:
+          `${identity.module}.${identity.method}: the server named an address on ${target}, where nothing is sent: the credential is for ${base.origin} only; check \`baseUrl\` (DUST_BASE_URL)`,
+        type: "address_refused",
+        details: { origin: target }
+      }, { disableValidation: true })
+    }
+
+    const readErrorBody = (response: HttpClientResponse.HttpClientResponse, limit: Duration.Duration) =>
+      Effect.suspend(() => {
+        const decoder = new TextDecoder()
+        let text = ""
+        return response.stream.pipe(
+          Stream.takeUntil((bytes) => {
+            text += decoder.decode(bytes, { stream: true })
+            return text.length >= errorBodyLimit
+          }),
+          Stream.runDrain,
+          Effect.timeout(limit),
+          // The status alone makes the error; a body that breaks off only makes it less detailed.
+          Effect.ignore,
+          Effect.map(() => text)
+        )
+      })
+
+    const checked = (
+      call: Call,
+      url: string,
+      response: HttpClientResponse.HttpClientResponse,
+      token: Redacted.Redacted<string> | undefined,
+      redirects: number
+    ): Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope> => {
+      const { status } = response
+      if (status >= 200 && status < 300) return Effect.succeed(response)
+      if (redirectStatus.has(status)) {
+        if (call.redirects === "return") return Effect.succeed(response)
+        const target = redirectTarget(url, response.headers["location"])
+        // Any other status than these two says that the request was handled, and what follows is another one.
+        const repeatable = call.identity.http === "GET" || status === 307 || status === 308
+        if (target === undefined || !repeatable || redirects >= maxRedirects) {
+          return Effect.fail(refusedRedirect(call, status, response.headers["location"]))
+        }
+        if (target.pathname === new URL(url).pathname.replace("/api/v1/", "/api/sse/v1/")) streamsMoved = true
+        const next = target.href
+        return Effect.flatMap(
+          limited(call, send(call, next, token)),
+          (response) => checked(call, next, response, token, redirects + 1)
+        )
+      }
+      return Effect.flatMap(
+        readErrorBody(response, call.settings.timeouts.body),
+        (body) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Effect.fail(errors.fromResponse({
+              identity: call.identity,
+              hasUser,
+              attempts: call.attempts,
+              status,
+              headers: response.headers,
+              body: scrubbed(body, [token, ...Object.values(call.settings.headers), ...call.secrets]),
+              now
+            })))
+      )
+    }
+
+    const currentToken = (call: Call) =>
+      tokens.current.pipe(
+        Effect.mapError((cause) => tokenError(call, cause)),
+        Effect.filterOrFail(isSendable, () => tokenError(call, { _tag: "MalformedToken" }))
+      )
+
+    const limited = <A, R>(call: Call, self: Effect.Effect<A, RequestError, R>): Effect.Effect<A, RequestError, R> =>
+      Effect.timeoutFail(self, {
+        duration: call.settings.timeouts.headers,
+        onTimeout: timeoutError(call, "headers", call.settings.timeouts.headers, "no answer")
+      })
+
+    const authorized = (
+      call: Call,
+      renewed: boolean
+    ): Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope> => {
+      const withToken = (token: Redacted.Redacted<string> | undefined) =>
+        Effect.suspend(() => {
+          call.attempts++
+          return Effect.flatMap(
+            limited(call, send(call, call.url, token)),
+            (response) => checked(call, call.url, response, token, 0)
+          )
+        })
+      if (call.identity.credential === "none") {
+        return withToken(undefined)
+      }
+      return limited(call, currentToken(call)).pipe(
+        Effect.flatMap((token) =>
+          Effect.catchIf(
+            withToken(token),
+            (error) => !renewed && errors.isTokenExpired(error),
+            (error) =>
+              limited(call, Effect.mapError(tokens.renew(token), (cause) => tokenError(call, cause))).pipe(
+                Effect.flatMap((fresh) => fresh ? authorized(call, true) : Effect.fail(error))
+              )
+          )
+        )
+      )
+    }
+
+    const repeated = <A, R>(
+      call: Call,
+      replay: Op.Replay,
+      attempt: Effect.Effect<A, RequestError, R>
+    ): Effect.Effect<A, RequestError, R> =>
+      retrying(call.settings.retry, attempt, {
+        mayRepeat: (error) => mayRepeat(error, replay),
+        onRepeat: (error) => {
+          if (!mayRepeat(error, "once")) call.uncertain = true
+          return Effect.tagMetrics(Metric.increment(Telemetry.retries), {
+            operation: operationName(call.identity),
+            reason: error._tag
+          })
+        }
+      })
+
+    const instrument = <A, R>(
+      call: Call,
+      self: Effect.Effect<A, RequestError, R>
+    ): Effect.Effect<A, RequestError, R> => {
+      const { identity } = call
+      return self.pipe(
+        Effect.onExit((exit) =>
+          Effect.zipRight(
+            Effect.annotateCurrentSpan({
+              [Telemetry.attributes.attempts]: call.attempts,
+              ...(exit._tag === "Failure" && exit.cause._tag === "Fail"
+                ? {
+                  [Telemetry.attributes.errorType]: exit.cause.error._tag,
+                  ...(exit.cause.error.status === undefined
+                    ? {}
+                    : { [Telemetry.attributes.status]: exit.cause.error.status }),
+                  ...(exit.cause.error.requestId === undefined
+                    ? {}
+                    : { [Telemetry.attributes.requestId]: exit.cause.error.requestId })
+                }
+                : {})
+            }),
+            Effect.tagMetrics(Metric.increment(Telemetry.requests), {
+              operation: operationName(identity),
+              outcome: exit._tag === "Success"
+                ? "success"
+                : exit.cause._tag === "Fail"
+                ? exit.cause.error._tag
+                : "interrupted"
+            })
+          )
+        ),
+        Effect.withSpan(operationName(identity), {
+          kind: "client",
+          captureStackTrace: false,
+          attributes: {
+            [Telemetry.attributes.workspaceId]: workspaceId,
+            [Telemetry.attributes.method]: identity.http,
+            [Telemetry.attributes.route]: identity.route,
+            [Telemetry.attributes.serverAddress]: base.hostname
+          }
+        })
+      )
+    }
+
+    const prepare = <Route extends string, Body, A>(
+      operation: Operation<Route, Body, A>,
+      input: Input<Route, Body>,
+      callOptions: CallOptions,
+      options: OpenOptions
+    ): Either.Either<Call, RequestError> => {
+      if (
+        operation.credential !== "any" && operation.credential !== "none" &&
+        (operation.credential === "user") !== hasUser
+      ) {
+        return Either.left(errors.wrongCredential(operation))
+      }
+      return Either.gen(function*() {
+        const unusable = ({ expected, field }: Checks.Unusable) => errors.badInput(operation, field, expected)
+        const settings = yield* Either.mapLeft(adjusted(callOptions), unusable)
+        yield* Either.mapLeft(Checks.headers(input.headers ?? {}), unusable)
+        const path = yield* fillRoute(operation, workspaceId, input.path ?? {})
+        const streamPath = streamsMoved && options.accept === "text/event-stream"
+          ? path.replace("/api/v1/", "/api/sse/v1/")
+          : path
+        const target = input.url === undefined ? undefined : redirectTarget(baseUrl, input.url)
+        if (input.url !== undefined && target === undefined) {
+          return yield* Either.left(foreignAddress(operation, input.url))
+        }
+        let body: HttpBody.HttpBody = HttpBody.empty
+        if (input.rawBody !== undefined) {
+          body = input.rawBody
+        } else if (operation.http !== "GET" && operation.http !== "DELETE") {
+          // The server refuses a JSON content type with nothing behind it.
+          const encoded = operation.body === undefined
+            ? {}
+            : yield* encodeBody(operation, operation.body)(input.body as Body)
+          const json = yield* Either.try({
+            try: () => JSON.stringify(encoded),
+            catch: () => errors.badInput(operation, "body", "something that JSON can carry")
+          })
+          body = HttpBody.text(json, "application/json")
+        }
+        const call: Call = {
+          identity: operation,
+          settings: operation.timeouts.headers === undefined && operation.timeouts.body === undefined ? settings : {
+            ...settings,
+            timeouts: {
+              ...settings.timeouts,
+              headers: longer(settings.timeouts.headers, operation.timeouts.headers),
+              body: longer(settings.timeouts.body, operation.timeouts.body),
+              total: longer(settings.timeouts.total, operation.timeouts.headers)
+            }
+          },
+          url: target === undefined ? `${baseUrl}${streamPath}${queryString(input.query)}` : target.href,
+          body,
+          accept: options.accept ?? "application/json",
+          extraHeaders: input.headers ?? {},
+          redirects: options.redirects ?? "follow",
+          secrets: input.secrets ?? [],
+          attempts: 0,
+          uncertain: false
+        }
+        return call
+      })
+    }
+
+    const readText = (call: Call, response: HttpClientResponse.HttpClientResponse) =>
+      response.text.pipe(
+        Effect.mapError((cause) => {
+          const code = errors.networkCode(cause.cause)
+          return networkError(call, code, "the answer broke off before its end", true)
+        }),
+        Effect.timeoutFail({
+          duration: call.settings.timeouts.body,
+          onTimeout: timeoutError(call, "body", call.settings.timeouts.body, "the answer did not end")
+        })
+      )
+
+    const decodeError = (
+      call: Call,
+      response: HttpClientResponse.HttpClientResponse,
+      message: string,
+      issues: DustDecodeError["issues"]
+    ) =>
+      new DustDecodeError({
+        ...errors.common(call.identity, call.attempts),
+        message: `${call.identity.module}.${call.identity.method}: ${message}`,
+        status: response.status,
+        type: "unexpected_answer",
+        details: { issues },
+        issues
+      }, { disableValidation: true })
+
+    const execute: Service["execute"] = (operation, input) =>
+      Effect.flatMap(CurrentOptions, (callOptions) =>
+        Either.match(prepare(operation, input, callOptions, {}), {
+          onLeft: (error) => Effect.fail(error),
+          onRight: (call) => {
+            const { response: kind } = operation
+            const attempt = Effect.scoped(
+              Effect.flatMap(authorized(call, false), (response) =>
+                Effect.flatMap(readText(call, response), (text) => {
+                  if (kind._tag === "Text") return Effect.succeed(kind.decode(text))
+                  const decoded = decodeJson(kind.schema, text)
+                  return Either.isRight(decoded) ? Effect.succeed(decoded.right) : Effect.fail(
+                    decoded.left.json
+                      ? decodeError(
+                        call,
+                        response,
+                        `the answer is not as expected${
+                          decoded.left.issues[0] === undefined
+                            ? ""
+                            : `, at ${decoded.left.issues[0].path || "its root"}: ${decoded.left.issues[0].message}`
+                        }`,
+                        decoded.left.issues
+                      )
+                      : decodeError(
+                        call,
+                        response,
+                        `the answer is not JSON (${
+                          response.headers["content-type"]?.split(";")[0] ?? "no content type"
+                        }); check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
+                        decoded.left.issues
+                      )
+                  )
+                }))
+            )
+            return instrument(
+              call,
+              repeated(call, operation.replay, attempt).pipe(
+                Effect.catchAll((error) =>
+                  call.uncertain && kind._tag === "Text" && kind.done?.(error) === true
+                    ? Effect.succeed(kind.decode(""))
+                    : Effect.fail(error)
+                ),
+                Effect.timeoutFail({
+                  duration: call.settings.timeouts.total,
+                  onTimeout: timeoutError(call, "total", call.settings.timeouts.total, "not finished")
+                })
+              )
+            )
+          }
+        }))
+
+    const open: Service["open"] = (operation, input, options = {}) =>
+      Effect.flatMap(CurrentOptions, (callOptions) =>
+        Either.match(prepare(operation, input, callOptions, options), {
+          onLeft: (error) => Effect.fail(error),
+          onRight: (call) => instrument(call, repeated(call, operation.replay, owned(authorized(call, false))))
+        }))
+
+    const body: Service["body"] = (operation, response) =>
+      Stream.fromPull(Effect.flatMap(settings, ({ timeouts }) => Body.pull(operation, response, timeouts.idle)))
+
+    // Followed by `HttpClient.followRedirects`, a request keeps what was added for Dust when it leaves for another origin.
+    const leaving = (request: HttpClientRequest.HttpClientRequest) => {
+      const given = request.headers["authorization"]
+      if (given === undefined || !URL.canParse(request.url) || new URL(request.url).origin === base.origin) {
+        return Effect.succeed(request)
+      }
+      return Effect.match(tokens.current, {
+        onFailure: () => request,
+        onSuccess: (token) =>
+          given !== `Bearer ${Redacted.value(token)}`
+            ? request
+            : HttpClientRequest.make(request.method)(request.url, {
+              urlParams: request.urlParams,
+              hash: Option.getOrUndefined(request.hash),
+              body: request.body,
+              headers: Headers.remove(request.headers, ["authorization", ...Object.keys(config.headers)])
+            })
+      })
+    }
+    const guarded = HttpClient.makeWith(
+      (request: Effect.Effect<HttpClientRequest.HttpClientRequest, HttpClientError.HttpClientError>) =>
+        Effect.flatMap(Effect.flatMap(request, leaving), (request) => transport.execute(request)),
+      Effect.succeed
+    )
+
+    const http: Service["http"] = HttpClient.mapRequestEffect(guarded, (request) => {
+      const filled = request.url.replaceAll("{workspaceId}", workspaceId)
+      const relative = !URL.canParse(filled)
+      const url = relative ? `${baseUrl}${filled.startsWith("/") ? "" : "/"}${filled}` : filled
+      if (URL.canParse(url) && new URL(url).origin !== base.origin) return Effect.succeed(request)
+      const named: Op.Identity = {
+        module: "DustClient",
+        method: "http",
+        http: "GET",
+        route: "",
+        credential: "any",
+        errors: {}
+      }
+      const call: Call = {
+        identity: named,
+        settings: config,
+        url,
+        body: HttpBody.empty,
+        accept: "",
+        extraHeaders: {},
+        redirects: "follow",
+        secrets: [],
+        attempts: 0,
+        uncertain: false
+      }
+      return currentToken(call).pipe(
+        Effect.zip(settings),
+        Effect.map(([token, { headers }]) =>
+          HttpClientRequest.setHeaders(HttpClientRequest.setUrl(request, url), {
+            ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Redacted.value(value)])),
+            ...request.headers,
+            authorization: `Bearer ${Redacted.value(token)}`
+          })
+        )
+      )
+    })
+
+    return DustClient.of({
+      config,
+      http,
+      execute,
+      open,
+      body,
+      anonymous: transport,
+      serverOffset: Effect.sync(() => serverOffset),
+      settings
+    })
+  }
+)
+
+/** Proxies are known to answer with the request they got. */
+const scrubbed = (body: string, secrets: ReadonlyArray<Redacted.Redacted<string> | undefined>): string =>
+  secrets.reduce((text: string, secret) => {
+    const value = secret === undefined ? "" : Redacted.value(secret)
+    return value.length < shortestSecret
+      ? text
+      : text.replaceAll(value, "<redacted>").replaceAll(encodeURIComponent(value), "<redacted>")
+  }, body)
+
+const operationName = (identity: Op.Identity): string => `${identity.module}.${identity.method}`
+
+const longer = (configured: Duration.Duration, needed: Duration.DurationInput | undefined): Duration.Duration =>
+  needed === undefined ? configured : Duration.max(configured, Duration.decode(needed))
+
+/**
+ * The only place that decides whether a failed attempt may be repeated. What may already have been carried out is
+ * repeated only for operations that can be.
+ */
+const mayRepeat = (error: RequestError, replay: Op.Replay): boolean => {
+  switch (error._tag) {
+    case "DustRateLimitError":
+      return true
+    case "DustConflictError":
+      return error.isRetryable
+    case "DustNetworkError":
+      return replay === "safe" || !error.reachedServer
+    case "DustTimeoutError":
+      return replay === "safe" && error.phase !== "total"
+    case "DustServerError":
+      return replay === "safe"
+        ? error.status !== 501 && error.status !== 505
+        : error.status === 503 && error.type === "service_unavailable"
+    default:
+      return false
+  }
+}
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<DustClient, never, DustConfig.DustConfig | HttpClient.HttpClient> = Layer.effect(
+  DustClient,
+  make
+)

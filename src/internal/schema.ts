@@ -1,0 +1,60 @@
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+
+/** Known values for completion and narrowing, any other string all the same. */
+export type Open<Known extends string> = Known | (string & {})
+
+export const openLiteral = <const Known extends ReadonlyArray<string>>(
+  ..._known: Known
+): Schema.Schema<Open<Known[number]>, string> => Schema.make<Open<Known[number]>, string>(Schema.String.ast)
+
+type Defaulted<A, I> = Schema.PropertySignature<":", A, never, "?:", I | null | undefined, true>
+
+/** A field that may be missing, null or of another shape than known: then it has the given value. */
+export const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: () => A): Defaulted<A, I> =>
+  Schema.optionalWith(schema.annotations({ decodingFallback: () => Effect.sync(value) }), {
+    default: value,
+    nullable: true
+  })
+
+/** A field that may be missing, null or of another shape than known: then it is null. */
+export const nullable = <A, I>(schema: Schema.Schema<A, I>): Defaulted<A | null, I | null> =>
+  withDefault<A | null, I | null>(Schema.NullOr(schema), () => null)
+
+/** A list that may be missing; elements of another shape than known are left out, the others stay. */
+export const list = <A, I>(element: Schema.Schema<A, I>): Defaulted<ReadonlyArray<A>, ReadonlyArray<I>> => {
+  const decode = ParseResult.decodeUnknownEither(element)
+  return Schema.optionalWith(
+    Schema.Array(element).annotations({
+      decodingFallback: (issue) =>
+        Effect.succeed(
+          Array.isArray(issue.actual)
+            ? issue.actual.flatMap((one) =>
+              Either.match(decode(one), { onLeft: () => [], onRight: (value) => [value] })
+            )
+            : []
+        )
+    }),
+    { default: (): ReadonlyArray<A> => [], nullable: true }
+  )
+}
+
+/** An object whose members are not looked into. */
+export const record = withDefault(
+  Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  (): { readonly [key: string]: unknown } => ({})
+)
+
+/** Any JSON, kept as it is. */
+export const anything = Schema.optional(Schema.Unknown)
+
+/** Epoch milliseconds. */
+export const timestamp = Schema.Number
+
+/** Text that is not blank. */
+export const nonBlank = (expected: string) =>
+  Schema.String.pipe(
+    Schema.filter((text) => text.trim() !== "" || expected, { description: expected, message: () => expected })
+  )

@@ -1,0 +1,58 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+
+/**
+ * A pull that fails when it takes longer than `limit`, whether or not what it waits for can be interrupted.
+ *
+ * One timer watches over all pulls: a race with a timer of its own would make every pull several times as expensive.
+ */
+export const watched = <A, E>(
+  pull: Effect.Effect<A, E>,
+  limit: Duration.Duration,
+  silent: () => E
+): Effect.Effect<Effect.Effect<A, E>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (!Duration.isFinite(limit)) return pull
+    const clock = yield* Effect.clock
+    const fork = Runtime.runFork(yield* Effect.runtime<never>())
+    const millis = Duration.toMillis(limit)
+    /** Of the pull that is under way. */
+    let since = 0
+    let expire: (() => void) | undefined
+    let watcher: Fiber.RuntimeFiber<void> | undefined
+    let watching = false
+
+    const watch: Effect.Effect<void> = Effect.suspend(() => {
+      const left = since + millis - clock.unsafeCurrentTimeMillis()
+      if (expire !== undefined && left > 0) return Effect.zipRight(Effect.sleep(left), watch)
+      watching = false
+      expire?.()
+      return Effect.void
+    })
+    yield* Effect.addFinalizer(() => watcher === undefined ? Effect.void : Fiber.interrupt(watcher))
+
+    return Effect.async<A, E>((resume) => {
+      since = clock.unsafeCurrentTimeMillis()
+      const fiber = fork(pull)
+      const expired = () => resume(Effect.zipRight(Fiber.interruptFork(fiber), Effect.failSync(silent)))
+      const settled = () => {
+        if (expire === expired) expire = undefined
+      }
+      expire = expired
+      fiber.addObserver((exit) => {
+        settled()
+        resume(exit)
+      })
+      if (!watching && expire === expired) {
+        watching = true
+        watcher = fork(watch)
+      }
+      return Effect.suspend(() => {
+        settled()
+        return Fiber.interrupt(fiber)
+      })
+    })
+  })
