@@ -1,0 +1,478 @@
+/**
+ * What happens while an agent answers: the events of one agent message.
+ *
+ * Events are told apart by `type`. One of a type that this version does not know, or of another shape than known, is an
+ * {@link UnknownEvent} with its raw value; no event ever fails a stream.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { RunError } from "./Agent.ts"
+import { Stake, ToolMetadata, UserQuestion } from "./Conversation.ts"
+import { ActionId, AgentId, ConversationId, EventId, MessageId } from "./Ids.ts"
+import { decoderOrUndefined } from "./internal/compile.ts"
+import { nullable, openLiteral, record, withDefault } from "./internal/schema.ts"
+import { emptyToolMetadata } from "./internal/toolMetadata.ts"
+import { AgentAction, AgentMessage } from "./Message.ts"
+
+// Tokens come by the thousand: these fields stay plain (no defaults), and a malformed one costs only itself.
+const light = <A, I>(schema: Schema.Schema<A, I>) =>
+  Schema.optional(Schema.NullOr(schema).annotations({ decodingFallback: () => Effect.succeed(null) }))
+
+const base = {
+  /** The cursor to continue from after this event. Missing on events that were read back from the conversation. */
+  eventId: Schema.optional(EventId),
+  /** The agent message. */
+  messageId: light(MessageId),
+  /** The agent. */
+  configurationId: light(AgentId),
+  /** Epoch milliseconds. */
+  created: light(Schema.Number),
+  /** The step of the agent's loop, from 0. A step that is run again sends its events again, with new ids. */
+  step: light(Schema.Number)
+}
+
+/**
+ * A piece of text. `tokens` is the answer, `chain_of_thought` the thinking before it; delimiters are markup to skip.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const GenerationTokens = Schema.Struct({
+  type: Schema.Literal("generation_tokens"),
+  ...base,
+  text: Schema.String,
+  classification: openLiteral("tokens", "chain_of_thought", "opening_delimiter", "closing_delimiter")
+})
+
+/** @category models @since 0.1.0 */
+export interface GenerationTokens extends Schema.Schema.Type<typeof GenerationTokens> {}
+
+/**
+ * The model begins to call a tool; its arguments are not known yet.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolCallStarted = Schema.Struct({
+  type: Schema.Literal("tool_call_started"),
+  ...base,
+  toolName: withDefault(Schema.String, () => ""),
+  toolCallId: nullable(Schema.String),
+  toolCallIndex: nullable(Schema.Number)
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolCallStarted extends Schema.Schema.Type<typeof ToolCallStarted> {}
+
+/**
+ * The arguments of a tool are known.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolParams = Schema.Struct({ type: Schema.Literal("tool_params"), ...base, action: AgentAction })
+
+/** @category models @since 0.1.0 */
+export interface ToolParams extends Schema.Schema.Type<typeof ToolParams> {}
+
+/**
+ * A running tool reports progress. For sub-agents, `data.output` names the child conversation.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolNotification = Schema.Struct({
+  type: Schema.Literal("tool_notification"),
+  ...base,
+  action: AgentAction,
+  notification: withDefault(
+    Schema.Struct({
+      progress: nullable(Schema.Number),
+      total: nullable(Schema.Number),
+      _meta: record,
+      data: record
+    }),
+    () => ({ progress: null, total: null, _meta: {}, data: {} })
+  )
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolNotification extends Schema.Schema.Type<typeof ToolNotification> {}
+
+const blocking = {
+  ...base,
+  conversationId: withDefault(ConversationId, () => ""),
+  actionId: ActionId,
+  /** The input of the tool. */
+  inputs: record,
+  stake: nullable(Stake),
+  metadata: withDefault(ToolMetadata, () => emptyToolMetadata),
+  /** All that blocks this step has been announced. */
+  isLastBlockingEventForStep: nullable(Schema.Boolean),
+  argumentsRequiringApproval: nullable(Schema.Array(Schema.String))
+}
+
+/**
+ * A tool waits for approval: answer with `Conversations.validateAction`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolApproveExecution = Schema.Struct({ type: Schema.Literal("tool_approve_execution"), ...blocking })
+
+/** @category models @since 0.1.0 */
+export interface ToolApproveExecution extends Schema.Schema.Type<typeof ToolApproveExecution> {}
+
+/**
+ * A tool waits until a person has connected an account in Dust.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolPersonalAuthRequired = Schema.Struct({
+  type: Schema.Literal("tool_personal_auth_required"),
+  ...blocking,
+  authError: nullable(Schema.Struct({
+    mcpServerId: nullable(Schema.String),
+    provider: nullable(Schema.String),
+    toolName: nullable(Schema.String),
+    message: nullable(Schema.String),
+    scope: nullable(Schema.String)
+  }))
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolPersonalAuthRequired extends Schema.Schema.Type<typeof ToolPersonalAuthRequired> {}
+
+/**
+ * A tool waits until a person has given access to a file.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolFileAuthRequired = Schema.Struct({
+  type: Schema.Literal("tool_file_auth_required"),
+  ...blocking,
+  fileAuthError: nullable(Schema.Struct({
+    fileId: nullable(Schema.String),
+    fileName: nullable(Schema.String),
+    connectionId: nullable(Schema.String),
+    mimeType: nullable(Schema.String),
+    toolName: nullable(Schema.String),
+    message: nullable(Schema.String)
+  }))
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolFileAuthRequired extends Schema.Schema.Type<typeof ToolFileAuthRequired> {}
+
+/**
+ * The agent asks a person: answer with `Conversations.answerQuestion`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolAskUserQuestion = Schema.Struct({
+  type: Schema.Literal("tool_ask_user_question"),
+  ...blocking,
+  question: withDefault(UserQuestion, () => ({ question: "", options: [], multiSelect: false }))
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolAskUserQuestion extends Schema.Schema.Type<typeof ToolAskUserQuestion> {}
+
+const error = withDefault(
+  RunError,
+  (): RunError => ({ code: "unknown_error", message: "the server did not say what happened", metadata: {} })
+)
+
+/**
+ * A tool failed and ended the run.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ToolError = Schema.Struct({
+  type: Schema.Literal("tool_error"),
+  ...base,
+  conversationId: nullable(ConversationId),
+  error
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolError extends Schema.Schema.Type<typeof ToolError> {}
+
+/**
+ * A tool has finished; `action.output` is what it returned.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentActionSuccess = Schema.Struct({
+  type: Schema.Literal("agent_action_success"),
+  ...base,
+  action: AgentAction
+})
+
+/** @category models @since 0.1.0 */
+export interface AgentActionSuccess extends Schema.Schema.Type<typeof AgentActionSuccess> {}
+
+/**
+ * Old content was dropped from the context of the model.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentContextPruned = Schema.Struct({ type: Schema.Literal("agent_context_pruned"), ...base })
+
+/** @category models @since 0.1.0 */
+export interface AgentContextPruned extends Schema.Schema.Type<typeof AgentContextPruned> {}
+
+/**
+ * The run pauses because it has cost more than a set amount.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentCreditAlert = Schema.Struct({
+  type: Schema.Literal("agent_credit_alert_threshold_crossed"),
+  ...base,
+  thresholdAwuCredits: nullable(Schema.Number)
+})
+
+/** @category models @since 0.1.0 */
+export interface AgentCreditAlert extends Schema.Schema.Type<typeof AgentCreditAlert> {}
+
+/**
+ * Terminal: the run failed.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentError = Schema.Struct({ type: Schema.Literal("agent_error"), ...base, error })
+
+/** @category models @since 0.1.0 */
+export interface AgentError extends Schema.Schema.Type<typeof AgentError> {}
+
+/**
+ * Terminal: the run was cancelled (`cancelled`), or redirected by a newer message (`interrupted`).
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentGenerationCancelled = Schema.Struct({
+  type: Schema.Literal("agent_generation_cancelled"),
+  ...base,
+  status: nullable(openLiteral("cancelled", "interrupted"))
+})
+
+/** @category models @since 0.1.0 */
+export interface AgentGenerationCancelled extends Schema.Schema.Type<typeof AgentGenerationCancelled> {}
+
+/**
+ * Terminal: stopped between two steps (steering); what is there is valid.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentMessageGracefullyStopped = Schema.Struct({
+  type: Schema.Literal("agent_message_gracefully_stopped"),
+  ...base,
+  message: AgentMessage
+})
+
+/** @category models @since 0.1.0 */
+export interface AgentMessageGracefullyStopped extends Schema.Schema.Type<typeof AgentMessageGracefullyStopped> {}
+
+/**
+ * Terminal: the final message. Its `content` is the answer, whatever was streamed before.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentMessageSuccess = Schema.Struct({
+  type: Schema.Literal("agent_message_success"),
+  ...base,
+  message: AgentMessage
+})
+
+/** @category models @since 0.1.0 */
+export interface AgentMessageSuccess extends Schema.Schema.Type<typeof AgentMessageSuccess> {}
+
+/**
+ * Terminal, of old servers: the message could not be handled.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const UserMessageError = Schema.Struct({ type: Schema.Literal("user_message_error"), ...base, error })
+
+/** @category models @since 0.1.0 */
+export interface UserMessageError extends Schema.Schema.Type<typeof UserMessageError> {}
+
+/**
+ * An event of a type, or of a shape, that this version does not know.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UnknownEvent {
+  readonly type: "unknown"
+  readonly eventId?: EventId | undefined
+  /** The server's own `type`, if there is one. */
+  readonly kind: string | null
+  /** What the server sent; a string when it was not JSON. */
+  readonly raw: unknown
+  readonly messageId?: MessageId | null | undefined
+  readonly configurationId?: AgentId | null | undefined
+  readonly created?: number | null | undefined
+  readonly step?: number | null | undefined
+}
+
+/**
+ * A tool, a question or a missing authorization that waits for a person.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type BlockingEvent =
+  | ToolApproveExecution
+  | ToolAskUserQuestion
+  | ToolPersonalAuthRequired
+  | ToolFileAuthRequired
+
+/**
+ * The events after which nothing comes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TerminalEvent =
+  | AgentMessageSuccess
+  | AgentMessageGracefullyStopped
+  | AgentGenerationCancelled
+  | AgentError
+  | ToolError
+  | UserMessageError
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type AgentMessageEvent =
+  | GenerationTokens
+  | ToolCallStarted
+  | ToolParams
+  | ToolNotification
+  | BlockingEvent
+  | AgentActionSuccess
+  | AgentContextPruned
+  | AgentCreditAlert
+  | TerminalEvent
+  | UnknownEvent
+
+const known = [
+  GenerationTokens,
+  ToolCallStarted,
+  ToolParams,
+  ToolNotification,
+  ToolApproveExecution,
+  ToolPersonalAuthRequired,
+  ToolFileAuthRequired,
+  ToolAskUserQuestion,
+  ToolError,
+  AgentActionSuccess,
+  AgentContextPruned,
+  AgentCreditAlert,
+  AgentError,
+  AgentGenerationCancelled,
+  AgentMessageGracefullyStopped,
+  AgentMessageSuccess,
+  UserMessageError
+] as const
+
+type Known = Exclude<AgentMessageEvent, UnknownEvent>
+
+const decoders: ReadonlyMap<string, (u: unknown) => Known | undefined> = new Map(
+  known.map((schema) =>
+    [
+      schema.fields.type.literals[0],
+      decoderOrUndefined(schema as unknown as Schema.Schema<Known, unknown>)
+    ] as const
+  )
+)
+
+const terminal: ReadonlySet<string> = new Set<TerminalEvent["type"]>([
+  "agent_message_success",
+  "agent_message_gracefully_stopped",
+  "agent_generation_cancelled",
+  "agent_error",
+  "tool_error",
+  "user_message_error"
+])
+
+const blockingTypes: ReadonlySet<string> = new Set<BlockingEvent["type"]>([
+  "tool_approve_execution",
+  "tool_ask_user_question",
+  "tool_personal_auth_required",
+  "tool_file_auth_required"
+])
+
+/**
+ * Whether nothing comes after an event.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isTerminal = (event: AgentMessageEvent): event is TerminalEvent => terminal.has(event.type)
+
+/**
+ * Whether the server ends the run with events of this type, also with ones that cannot be understood.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isTerminalType = (type: string): boolean => terminal.has(type)
+
+/**
+ * Whether the run waits for a person from this event on.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isBlocking = (event: AgentMessageEvent): event is BlockingEvent => blockingTypes.has(event.type)
+
+/** Inside the stream, the message has the internal names of two states. */
+const states: ReadonlyMap<string, AgentMessage["status"]> = new Map([
+  ["gracefully_stopped", "succeeded"],
+  ["interrupted", "cancelled"]
+])
+
+/**
+ * An event from the JSON value that the server sent. Never fails.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const fromJson = (data: unknown, eventId?: EventId): AgentMessageEvent => {
+  const type = kindOf(data)
+  const decode = type === null ? undefined : decoders.get(type)
+  if (decode !== undefined) {
+    const event = decode(data)
+    if (event !== undefined) {
+      // Fresh from the decoder, and nobody else's: a copy for the sake of one field would cost more than decoding.
+      if (eventId !== undefined) Object.assign(event, { eventId })
+      if (event.type === "agent_message_success" || event.type === "agent_message_gracefully_stopped") {
+        const status = states.get(event.message.status)
+        return status === undefined ? event : { ...event, message: { ...event.message, status } }
+      }
+      return event
+    }
+  }
+  return { type: "unknown", eventId, kind: type, raw: data }
+}
+
+const kindOf = (data: unknown): string | null =>
+  typeof data === "object" && data !== null && "type" in data && typeof data.type === "string" ? data.type : null

@@ -1,0 +1,420 @@
+/**
+ * Messages: of people, of agents, and content that was attached.
+ *
+ * Only ids and discriminators are required of what the server sends; everything else is `null` or empty when it is missing.
+ * A message of a kind that this version does not know is an {@link UnknownMessage} and costs nothing else.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { Agent, ModelSelection, RunError } from "./Agent.ts"
+import { ActionId, AgentId, FileId, MessageId, UserId } from "./Ids.ts"
+import { list, nullable, openLiteral, record, withDefault } from "./internal/schema.ts"
+import { User } from "./User.ts"
+
+const shared = {
+  sId: MessageId,
+  /** Epoch milliseconds. */
+  created: withDefault(Schema.Number, () => 0),
+  /** `pending`: queued behind a running answer (steering). */
+  visibility: withDefault(openLiteral("visible", "deleted", "pending"), () => "visible"),
+  /** 0-based; the last version of a message is the current one. */
+  version: withDefault(Schema.Number, () => 0),
+  /** The position in the conversation. */
+  rank: nullable(Schema.Number)
+}
+
+/**
+ * A mention of an agent.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentMention = Schema.Struct({ configurationId: AgentId })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface AgentMention extends Schema.Schema.Type<typeof AgentMention> {}
+
+/**
+ * A mention of a person.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const UserMention = Schema.Struct({ type: Schema.Literal("user"), userId: UserId })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface UserMention extends Schema.Schema.Type<typeof UserMention> {}
+
+/**
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Mention = Schema.Union(UserMention, AgentMention)
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Mention = AgentMention | UserMention
+
+/**
+ * Where a message came from. `api` is always allowed; the others are bound to certain credentials and headers.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Origin = openLiteral(
+  "api",
+  "cli",
+  "cli_programmatic",
+  "email",
+  "excel",
+  "extension",
+  "gsheet",
+  "make",
+  "n8n",
+  "powerpoint",
+  "raycast",
+  "slack",
+  "slack_workflow",
+  "teams",
+  "transcript",
+  "triggered",
+  "triggered_programmatic",
+  "wakeup",
+  "web",
+  "zapier",
+  "zendesk"
+)
+
+/**
+ * Who wrote a message, and from where.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const UserMessageContext = Schema.Struct({
+  username: nullable(Schema.String),
+  timezone: nullable(Schema.String),
+  fullName: nullable(Schema.String),
+  email: nullable(Schema.String),
+  profilePictureUrl: nullable(Schema.String),
+  origin: nullable(Origin),
+  clientSideMCPServerIds: list(Schema.String),
+  selectedMCPServerViewIds: list(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface UserMessageContext extends Schema.Schema.Type<typeof UserMessageContext> {}
+
+/**
+ * Something attached to a conversation.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ContentFragment = Schema.Struct({
+  type: Schema.Literal("content_fragment"),
+  ...shared,
+  title: withDefault(Schema.String, () => ""),
+  contentType: withDefault(Schema.String, () => "application/octet-stream"),
+  contentFragmentId: nullable(Schema.String),
+  contentFragmentVersion: nullable(openLiteral("latest", "superseded")),
+  contentFragmentType: nullable(openLiteral("file", "content_node")),
+  /** Set when the content is gone; everything about it is `null` then. */
+  expiredReason: nullable(openLiteral("data_source_deleted", "file_deleted")),
+  sourceUrl: nullable(Schema.String),
+  fileId: nullable(FileId),
+  snippet: nullable(Schema.String),
+  textUrl: nullable(Schema.String),
+  textBytes: nullable(Schema.Number),
+  generatedTables: list(Schema.String),
+  nodeId: nullable(Schema.String),
+  nodeDataSourceViewId: nullable(Schema.String),
+  nodeType: nullable(openLiteral("document", "table", "folder")),
+  context: nullable(Schema.Struct({
+    username: nullable(Schema.String),
+    fullName: nullable(Schema.String),
+    email: nullable(Schema.String),
+    profilePictureUrl: nullable(Schema.String)
+  }))
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ContentFragment extends Schema.Schema.Type<typeof ContentFragment> {}
+
+/**
+ * What somebody wrote.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const UserMessage = Schema.Struct({
+  type: Schema.Literal("user_message"),
+  ...shared,
+  content: withDefault(Schema.String, () => ""),
+  mentions: list(Mention),
+  /** `null` when the author used an API key (unless the key's message was attributed to a member by e-mail). */
+  user: nullable(User),
+  context: withDefault(UserMessageContext, () => emptyContext),
+  contentFragments: list(ContentFragment),
+  /** Echoes an accepted model selection. */
+  requestedModel: nullable(ModelSelection)
+})
+
+const emptyContext: UserMessageContext = {
+  username: null,
+  timezone: null,
+  fullName: null,
+  email: null,
+  profilePictureUrl: null,
+  origin: null,
+  clientSideMCPServerIds: [],
+  selectedMCPServerViewIds: []
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface UserMessage extends Schema.Schema.Type<typeof UserMessage> {}
+
+/**
+ * A file that an agent made.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const GeneratedFile = Schema.Struct({
+  title: withDefault(Schema.String, () => ""),
+  contentType: withDefault(Schema.String, () => "application/octet-stream"),
+  /** For `Files.download`; `null` when it exists only as `filePath` in the conversation. */
+  fileId: nullable(FileId),
+  filePath: nullable(Schema.String),
+  snippet: nullable(Schema.String),
+  hidden: nullable(Schema.Boolean)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface GeneratedFile extends Schema.Schema.Type<typeof GeneratedFile> {}
+
+/**
+ * One use of a tool. `output` holds the blocks that the tool returned, as the tool protocol (MCP) defines them:
+ * `{ type: "text", text }`, `{ type: "resource", resource }`, …
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentAction = Schema.Struct({
+  sId: ActionId,
+  toolName: withDefault(Schema.String, () => ""),
+  mcpServerId: nullable(Schema.String),
+  internalMCPServerName: nullable(Schema.String),
+  functionCallName: nullable(Schema.String),
+  functionCallId: nullable(Schema.String),
+  status: nullable(openLiteral("running", "succeeded", "errored", "denied")),
+  /** The input of the tool. */
+  params: record,
+  /** The step of the agent's loop. */
+  step: nullable(Schema.Number),
+  executionDurationMs: nullable(Schema.Number),
+  output: nullable(Schema.Array(Schema.Record({ key: Schema.String, value: Schema.Unknown }))),
+  generatedFiles: list(GeneratedFile),
+  displayLabels: nullable(Schema.Struct({ running: nullable(Schema.String), done: nullable(Schema.String) })),
+  createdAt: nullable(Schema.Number),
+  updatedAt: nullable(Schema.Number)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface AgentAction extends Schema.Schema.Type<typeof AgentAction> {}
+
+/**
+ * An answer of an agent.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AgentMessage = Schema.Struct({
+  type: Schema.Literal("agent_message"),
+  ...shared,
+  /** The user message it answers. */
+  parentMessageId: nullable(MessageId),
+  /** The agent message that handed over to it. */
+  parentAgentMessageId: nullable(MessageId),
+  /** The agent, as it was when it ran. */
+  configuration: nullable(Agent),
+  /** `created` while it runs; every other value is final. */
+  status: withDefault(openLiteral("created", "succeeded", "failed", "cancelled"), () => "created"),
+  /** The answer, as Markdown; `null` while it runs. */
+  content: nullable(Schema.String),
+  chainOfThought: nullable(Schema.String),
+  actions: list(AgentAction),
+  /** Why it failed. */
+  error: nullable(RunError),
+  completedTs: nullable(Schema.Number),
+  completionDurationMs: nullable(Schema.Number),
+  /** Billed credits; `null` until they are settled. */
+  costCredits: nullable(Schema.Number),
+  resolvedModel: nullable(ModelSelection)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface AgentMessage extends Schema.Schema.Type<typeof AgentMessage> {}
+
+/**
+ * A message of a kind, or of a shape, that this version does not know. `raw` is what the server sent.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export interface UnknownMessage {
+  readonly type: "unknown_message"
+  /** Empty when the server sent none. */
+  readonly sId: MessageId
+  /** The server's own `type`. */
+  readonly kind: string | null
+  readonly visibility: string
+  readonly version: number
+  readonly rank: number | null
+  readonly created: number
+  readonly raw: unknown
+}
+
+const Raw = Schema.Struct({
+  type: nullable(Schema.String),
+  ...shared,
+  sId: withDefault(MessageId, () => "")
+})
+
+const decodeRaw = Schema.decodeUnknownSync(Raw)
+
+/**
+ * @category schemas
+ * @since 0.1.0
+ */
+export const UnknownMessage: Schema.Schema<UnknownMessage, unknown> = Schema.transform(
+  Schema.Unknown,
+  Schema.Any as Schema.Schema<UnknownMessage>,
+  {
+    strict: true,
+    decode: (raw): UnknownMessage => {
+      const known = decodeRaw(typeof raw === "object" && raw !== null && !Array.isArray(raw) ? raw : {})
+      return { ...known, type: "unknown_message", kind: known.type, raw }
+    },
+    encode: (message) => message.raw
+  }
+)
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Message = UserMessage | AgentMessage | ContentFragment | UnknownMessage
+
+/**
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Message: Schema.Schema<Message, unknown> = Schema.Union(
+  UserMessage,
+  AgentMessage,
+  ContentFragment,
+  UnknownMessage
+)
+
+/**
+ * Who wrote it: a person's name, the agent's name, or an empty string.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const authorName = (message: Message): string => {
+  switch (message.type) {
+    case "user_message":
+      return message.user?.fullName ?? message.context.fullName ?? message.context.username ?? ""
+    case "agent_message":
+      return message.configuration?.name ?? ""
+    case "content_fragment":
+      return message.context?.fullName ?? message.context?.username ?? ""
+    case "unknown_message":
+      return ""
+  }
+}
+
+/**
+ * The text of a message: what was written, answered, or the title of what was attached.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const text = (message: Message): string => {
+  switch (message.type) {
+    case "user_message":
+      return message.content
+    case "agent_message":
+      return message.content ?? ""
+    case "content_fragment":
+      return message.title
+    case "unknown_message":
+      return ""
+  }
+}
+
+/**
+ * Whether an answer has reached its end, well or not. A status that this version does not know counts as final, as every
+ * one but `created` does.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isFinal = (message: AgentMessage): boolean => message.status !== "created"
+
+/**
+ * @category guards
+ * @since 0.1.0
+ */
+export const isAgentMessage = (message: Message): message is AgentMessage => message.type === "agent_message"
+
+/**
+ * @category guards
+ * @since 0.1.0
+ */
+export const isUserMessage = (message: Message): message is UserMessage => message.type === "user_message"
+
+/**
+ * The mention of an agent by its id.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const mentionAgent = (agentId: AgentId): AgentMention => ({ configurationId: agentId })
+
+/**
+ * The mention of a person by user id.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const mentionUser = (userId: UserId): UserMention => ({ type: "user", userId })

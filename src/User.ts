@@ -1,0 +1,78 @@
+/**
+ * People and workspaces.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { UserId, WorkspaceId } from "./Ids.ts"
+import { list, nullable, openLiteral } from "./internal/schema.ts"
+
+/**
+ * A member of a workspace.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const User = Schema.Struct({
+  sId: UserId,
+  /** Epoch milliseconds. */
+  createdAt: nullable(Schema.Number),
+  /** How the user signs in. */
+  provider: nullable(openLiteral("auth0", "github", "google", "okta", "samlp", "waad")),
+  username: nullable(Schema.String),
+  email: nullable(Schema.String),
+  firstName: nullable(Schema.String),
+  lastName: nullable(Schema.String),
+  fullName: nullable(Schema.String),
+  /** URL of a picture. */
+  image: nullable(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface User extends Schema.Schema.Type<typeof User> {}
+
+/**
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Workspace = Schema.Struct({
+  sId: WorkspaceId,
+  name: nullable(Schema.String),
+  /** The role of the caller in it. */
+  role: nullable(openLiteral("admin", "manager", "builder", "user", "none")),
+  segmentation: nullable(Schema.String),
+  /** `null`: all providers are allowed. */
+  whiteListedProviders: nullable(Schema.Array(Schema.String)),
+  defaultEmbeddingProvider: nullable(openLiteral("openai", "mistral")),
+  regionalModelsOnly: nullable(Schema.Boolean),
+  ssoEnforced: nullable(Schema.Boolean)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Workspace extends Schema.Schema.Type<typeof Workspace> {}
+
+/**
+ * The user behind an access token.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Me = Schema.Struct({
+  ...User.fields,
+  workspaces: list(Workspace),
+  /** The id of the workspace that is selected in the web application. */
+  selectedWorkspace: nullable(Schema.String),
+  origin: nullable(openLiteral("provisioned", "invited", "auto-joined"))
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Me extends Schema.Schema.Type<typeof Me> {}
