@@ -1,0 +1,122 @@
+/** One event of an event stream. */
+export interface Frame {
+  /** `undefined` for unnamed events, which are those that carry data. */
+  readonly event: string | undefined
+  readonly data: string
+}
+
+/** The most characters that one event may have. */
+export const eventLimit = 64 * 1024 * 1024
+
+/** The parser met an event larger than its limit. */
+export class TooLarge {
+  readonly _tag = "TooLarge"
+  constructor(readonly limit: number) {}
+}
+
+/**
+ * Parses `text/event-stream` piece by piece, as the HTML standard says: lines end with CR, LF or CRLF (also across pieces),
+ * a byte order mark at the start is skipped, comments are ignored, several `data` lines are one text, an event that is not
+ * ended by a blank line when the stream ends is discarded. `id` and `retry` have no meaning for Dust and are skipped.
+ *
+ * Its work is linear in the size of an event, however small the pieces are.
+ */
+export class Parser {
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: false })
+  readonly #limit: number
+  /** The pieces of the unfinished line. */
+  #parts: Array<string> = []
+  #data: Array<string> = []
+  #event: string | undefined = undefined
+  #size = 0
+  #lastWasCR = false
+  #tooLarge = false
+
+  /** @param limit the most characters that one event may have */
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** The events that the next piece completes. Those before one that is too large are still given out. */
+  push(bytes: Uint8Array): Array<Frame> | TooLarge {
+    const frames: Array<Frame> = []
+    if (!this.#tooLarge) this.#read(bytes, frames)
+    return this.#tooLarge && frames.length === 0 ? new TooLarge(this.#limit) : frames
+  }
+
+  /** Whether the event that is coming, or the last one, is too large; nothing is read any more. */
+  get tooLarge(): boolean {
+    return this.#tooLarge
+  }
+
+  #read(bytes: Uint8Array, frames: Array<Frame>): void {
+    const text = this.#decoder.decode(bytes, { stream: true })
+    const length = text.length
+    if (length === 0) return
+    let start = 0
+    if (this.#lastWasCR && text.charCodeAt(0) === 10) start = 1
+    this.#lastWasCR = false
+    // Looked for again only once passed, so that text without carriage returns is not searched for them line by line.
+    let nextLF = text.indexOf("\n", start)
+    let nextCR = text.indexOf("\r", start)
+    while (nextLF !== -1 || nextCR !== -1) {
+      let end: number
+      let next: number
+      if (nextCR !== -1 && (nextLF === -1 || nextCR < nextLF)) {
+        end = nextCR
+        if (nextCR + 1 === length) this.#lastWasCR = true
+        next = nextLF === nextCR + 1 ? nextCR + 2 : nextCR + 1
+      } else {
+        end = nextLF
+        next = nextLF + 1
+      }
+      let line: string
+      if (this.#parts.length === 0) {
+        line = text.slice(start, end)
+      } else {
+        this.#parts.push(text.slice(start, end))
+        line = this.#parts.join("")
+        this.#parts = []
+      }
+      this.#size += end - start
+      if (this.#size > this.#limit) {
+        this.#tooLarge = true
+        return
+      }
+      this.#line(line, frames)
+      start = next
+      if (nextLF !== -1 && nextLF < start) nextLF = text.indexOf("\n", start)
+      if (nextCR !== -1 && nextCR < start) nextCR = text.indexOf("\r", start)
+    }
+    if (start < length) {
+      this.#parts.push(start === 0 ? text : text.slice(start))
+      this.#size += length - start
+      if (this.#size > this.#limit) this.#tooLarge = true
+    }
+  }
+
+  #line(line: string, frames: Array<Frame>): void {
+    if (line === "") {
+      if (this.#data.length > 0) {
+        frames.push({ event: this.#event, data: this.#data.length === 1 ? this.#data[0]! : this.#data.join("\n") })
+        this.#data = []
+      }
+      this.#event = undefined
+      this.#size = 0
+      return
+    }
+    if (line.startsWith("data:")) {
+      this.#data.push(line.charCodeAt(5) === 32 ? line.slice(6) : line.slice(5))
+      return
+    }
+    const colon = line.indexOf(":")
+    if (colon === 0) return
+    const field = colon === -1 ? line : line.slice(0, colon)
+    if (field === "event") {
+      const value = colon === -1 ? "" : line.slice(line.charCodeAt(colon + 1) === 32 ? colon + 2 : colon + 1)
+      this.#event = value === "" ? undefined : value
+    } else if (field === "data") {
+      this.#data.push("")
+    }
+  }
+}
