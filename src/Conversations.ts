@@ -1,0 +1,1042 @@
+/**
+ * Conversations and their messages: the whole of Dust's conversation API.
+ *
+ * `Chat` is the shorter way to ask an agent and have its answer; this is what it is made of.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ModelSelection } from "./Agent.ts"
+import type { AgentMessageEvent } from "./AgentMessageEvent.ts"
+import {
+  type BlockedAction,
+  BlockedAction as BlockedActionSchema,
+  Consumption,
+  Conversation,
+  type ConversationSummary,
+  ConversationSummary as ConversationSummarySchema,
+  type ConversationWithMessage,
+  type Feedback,
+  Feedback as FeedbackSchema,
+  findMessage,
+  messages as messagesOf,
+  type UserAnswer,
+  UserAnswer as UserAnswerSchema
+} from "./Conversation.ts"
+import type { ConversationEvent } from "./ConversationEvent.ts"
+import * as ConversationEventModule from "./ConversationEvent.ts"
+import { DustNotFoundError, type RequestError, type StreamError } from "./DustAPIError.ts"
+import { DustClient } from "./DustClient.ts"
+import type { ActionId, ConversationId, EventId, FileId, MessageId, SpaceId } from "./Ids.ts"
+import { answerOf, answersTo, messageEventsOf } from "./internal/answer.ts"
+import { badInput, common } from "./internal/errors.ts"
+import * as EventStream from "./internal/eventStream.ts"
+import {
+  Content,
+  FragmentBody,
+  MentionsBody,
+  MessageBody,
+  messageBody,
+  Title,
+  userRequired
+} from "./internal/messageBody.ts"
+import * as Operation from "./internal/operation.ts"
+import { byCursor } from "./internal/paging.ts"
+import { list, nullable } from "./internal/schema.ts"
+import { makeSender, type Posted } from "./internal/send.ts"
+import { AgentMessage, ContentFragment, Mention, type Message, UserMessage } from "./Message.ts"
+
+const root = "/api/v1/w/{workspaceId}/assistant/conversations" as const
+const one = `${root}/{conversationId}` as const
+const message = `${one}/messages/{messageId}` as const
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Input
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Who writes, and from where. All of it has a default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageContext {
+  /** Shown as the author. Not blank, at most 255 characters. Default `effect-dust`. */
+  readonly username?: string | undefined
+  /**
+   * An IANA name. Default: the zone of this machine. The server has a fixed list of names; `Europe/Kyiv` and others that
+   * it lacks are sent under the name that it knows.
+   */
+  readonly timezone?: string | undefined
+  readonly fullName?: string | null | undefined
+  /**
+   * With an API key, the message of an active member's e-mail address is attributed to that member, and only that member
+   * can then approve its tools.
+   */
+  readonly email?: string | null | undefined
+  readonly profilePictureUrl?: string | null | undefined
+  /** Default `api`. Others are bound to certain credentials. */
+  readonly origin?: (typeof import("./Message.ts").Origin)["Type"] | undefined
+  /** Client-side MCP servers whose tools the agent may use for this message. Needs a user's credential. */
+  readonly clientSideMCPServerIds?: ReadonlyArray<string> | undefined
+  /** Tools of spaces that the agent may use for this message. Needs a user's credential. */
+  readonly selectedMCPServerViewIds?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Something to attach: text, an uploaded file, or a node of a data source.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ContentFragmentInput =
+  | {
+    readonly title: string
+    /** 1 to 524,288 characters. */
+    readonly content: string
+    /** A text type, such as `text/plain` or `text/markdown`. */
+    readonly contentType: string
+    /** Where it comes from. */
+    readonly url?: string | null | undefined
+  }
+  | { readonly title: string; readonly fileId: FileId; readonly url?: string | null | undefined }
+  | { readonly title: string; readonly nodeId: string; readonly nodeDataSourceViewId: string }
+
+/**
+ * A message to send.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageInput {
+  /** What to say. Not blank. */
+  readonly content: string
+  /** At most one agent. Without any, nobody answers. The names need not appear in `content`. */
+  readonly mentions?: ReadonlyArray<Mention> | undefined
+  readonly context?: MessageContext | undefined
+  /** A model to use instead of the agent's. */
+  readonly modelSelection?: ModelSelection | undefined
+  /** Run tools without asking anybody. Default `false`. */
+  readonly skipToolsValidation?: boolean | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateOptions {
+  /** At most 512 characters. Default: the server finds one after the first answer. */
+  readonly title?: string | null | undefined
+  /** A space to put it in, of which the caller is a member. */
+  readonly spaceId?: SpaceId | undefined
+  /** `test` keeps it out of the usual lists. Default `unlisted`. */
+  readonly visibility?: "unlisted" | "test" | undefined
+  /** Attached before the first message. */
+  readonly contentFragments?: ReadonlyArray<ContentFragmentInput> | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateWithMessageOptions extends CreateOptions {
+  readonly message: MessageInput
+  /** Wait for the answers: see {@link CreateMessageOptions}. Default `false`. */
+  readonly blocking?: boolean | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateMessageOptions extends MessageInput {
+  readonly conversationId: ConversationId
+  /**
+   * Wait until every agent that answers this message has reached its final state, however long that takes. The wait is
+   * done by following the answer, never by the server's own blocking mode, which gives up after 180 seconds without saying
+   * so. Default `false`.
+   */
+  readonly blocking?: boolean | undefined
+}
+
+/**
+ * What became of a message.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageCreated {
+  /** As it was stored. `visibility` is `pending` when it waits behind a running answer of the same agent. */
+  readonly message: UserMessage
+  /**
+   * The answers: just created, or final when `blocking`. Empty when no agent was mentioned, or while the message is
+   * pending.
+   */
+  readonly agentMessages: ReadonlyArray<AgentMessage>
+}
+
+/**
+ * One message of a conversation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageRef {
+  readonly conversationId: ConversationId
+  readonly messageId: MessageId
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface FollowOptions extends MessageRef {
+  /** Continue after this event instead of at the beginning. */
+  readonly lastEventId?: EventId | undefined
+  /**
+   * How long a run may bring nothing at all while it waits for nobody; then `DustStreamError`. Waiting for a person has no
+   * limit. Default 30 minutes.
+   */
+  readonly silence?: Duration.DurationInput | undefined
+}
+
+/**
+ * One page of messages, oldest first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessagePage {
+  readonly messages: ReadonlyArray<Message>
+  readonly hasMore: boolean
+  /** Pass it back for the page before this one; `null` on the first page of the conversation. */
+  readonly lastValue: number | null
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Service {
+  /**
+   * Starts a conversation.
+   *
+   * With `message`, the conversation is created empty first and the message sent into it, so that no failure of the network
+   * can double a run; the answer then has `message` and `agentMessages` beside the conversation. Repeated after any
+   * network failure: at worst an empty conversation stays behind.
+   *
+   * Credential: any. Fails with `DustBadRequestError` (input), `DustNotFoundError` (`space_not_found`), and the errors of
+   * `createMessage`.
+   *
+   * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations`
+   *
+   * @example
+   * ```ts
+   * import { Conversations } from "effect-dust/Conversations"
+   * import { Effect } from "effect"
+   *
+   * const program = Effect.gen(function*() {
+   *   const conversations = yield* Conversations
+   *   const conversation = yield* conversations.create({ title: "Weekly report" })
+   *   return conversation.sId
+   * })
+   * ```
+   */
+  readonly create: {
+    (
+      options: CreateWithMessageOptions & { readonly blocking: true }
+    ): Effect.Effect<ConversationWithMessage, StreamError>
+    (options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, StreamError>
+    (options?: CreateOptions & { readonly message?: undefined }): Effect.Effect<Conversation, RequestError>
+  }
+  /**
+   * Reads a conversation with every version of every message.
+   *
+   * Credential: any that may see it; otherwise `DustNotFoundError`. Retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   */
+  readonly get: (conversationId: ConversationId) => Effect.Effect<Conversation, RequestError>
+  /**
+   * The conversations of the user, outside spaces, all at once.
+   *
+   * Credential: a user's; with an API key `DustUserRequiredError` before any request. Retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations`
+   */
+  readonly list: Effect.Effect<ReadonlyArray<ConversationSummary>, RequestError>
+  /**
+   * Sets the title (at most 512 characters); marks the conversation read for the caller. Credential: any. Retried.
+   *
+   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   */
+  readonly updateTitle: (options: {
+    readonly conversationId: ConversationId
+    readonly title: string
+  }) => Effect.Effect<void, RequestError>
+  /**
+   * Marks it read for the user of the credential. Credential: any; without a user it has no effect. Retried.
+   *
+   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   */
+  readonly markRead: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
+  /**
+   * Marks it unread for the user of the credential. Credential: any; without a user it has no effect. Retried.
+   *
+   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   */
+  readonly markUnread: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
+  /**
+   * Deletes a conversation for the user: leaves it, and deletes it when nobody else is in it, or with `force` when the user
+   * made it.
+   *
+   * Credential: a user's; with an API key `DustUserRequiredError` before any request. `DustForbiddenError` for someone who
+   * does not take part. Retried.
+   *
+   * Source: `DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}`, a private route of the web application
+   */
+  readonly delete: (options: {
+    readonly conversationId: ConversationId
+    /** Delete it for everybody. Default `false`. */
+    readonly force?: boolean | undefined
+  }) => Effect.Effect<void, RequestError>
+  /**
+   * Sends one message, exactly once: it is repeated only when it provably was not handled, and after any other failure the
+   * conversation is read, and the message taken from there if it arrived.
+   *
+   * Credential: any. Fails with `DustBadRequestError` (blank content or username, two agents, unknown timezone; and the
+   * server's: agent inaccessible, model disabled), `DustNotFoundError`, `DustConflictError` (busy for longer than the
+   * retries last), `DustRateLimitError`, `DustQuotaExceededError`, `DustForbiddenError`, `DustUserRequiredError` (MCP
+   * servers with an API key), and with `blocking` `DustStreamError`.
+   *
+   * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}/messages`
+   *
+   * @example
+   * ```ts
+   * import { Conversations } from "effect-dust/Conversations"
+   * import { Effect } from "effect"
+   *
+   * const ask = Effect.gen(function*() {
+   *   const conversations = yield* Conversations
+   *   const { sId } = yield* conversations.create()
+   *   const { agentMessages } = yield* conversations.createMessage({
+   *     conversationId: sId,
+   *     content: "Hello",
+   *     mentions: [{ configurationId: "dust" }],
+   *     blocking: true
+   *   })
+   *   return agentMessages[0]?.content
+   * })
+   * ```
+   */
+  readonly createMessage: (options: CreateMessageOptions) => Effect.Effect<MessageCreated, StreamError>
+  /**
+   * Writes a user message anew: a new version of it, and new answers. Not repeated after an ambiguous failure.
+   *
+   * Credential: any. `DustBadRequestError` when it is no user message, `DustNotFoundError`.
+   *
+   * Source: `POST …/conversations/{conversationId}/messages/{messageId}/edit`
+   */
+  readonly editMessage: (
+    options: MessageRef & {
+      readonly content: string
+      readonly mentions?: ReadonlyArray<Mention> | undefined
+      readonly skipToolsValidation?: boolean | undefined
+    }
+  ) => Effect.Effect<MessageCreated, RequestError>
+  /**
+   * Lets an agent answer again: a new version with a new id, just created. Follow it with {@link Service.answer}. Not
+   * repeated after an ambiguous failure.
+   *
+   * Credential: any. `DustBadRequestError` when it is no agent message, `DustNotFoundError`.
+   *
+   * Source: `POST …/conversations/{conversationId}/messages/{messageId}/retry`
+   */
+  readonly retryMessage: (
+    options: MessageRef & {
+      /** Only resume what is blocked. Default `false`. */
+      readonly blockedOnly?: boolean | undefined
+    }
+  ) => Effect.Effect<AgentMessage, RequestError>
+  /**
+   * Asks the server to stop agent messages. Ids that are unknown or have ended are ignored. The end arrives as an event.
+   * Credential: any. Retried.
+   *
+   * Source: `POST …/conversations/{conversationId}/cancel`
+   */
+  readonly cancel: (options: {
+    readonly conversationId: ConversationId
+    /** Of agent messages. */
+    readonly messageIds: ReadonlyArray<MessageId>
+  }) => Effect.Effect<void, RequestError>
+  /**
+   * Every message in order: its current version, without deleted ones unless asked for. Credential: any. Retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   *
+   * @example
+   * ```ts
+   * import { Conversations } from "effect-dust/Conversations"
+   * import * as Message from "effect-dust/Message"
+   * import { Console, Effect } from "effect"
+   *
+   * const print = Effect.gen(function*() {
+   *   const conversations = yield* Conversations
+   *   for (const message of yield* conversations.listMessages("conversation-id")) {
+   *     yield* Console.log(`${Message.authorName(message)}: ${Message.text(message)}`)
+   *   }
+   * })
+   * ```
+   */
+  readonly listMessages: (
+    conversationId: ConversationId,
+    options?: {
+      readonly allVersions?: boolean | undefined
+      readonly deleted?: boolean | undefined
+    }
+  ) => Effect.Effect<ReadonlyArray<Message>, RequestError>
+  /**
+   * One page, the newest first; within it the oldest message first. `limit` counts messages of people and agents; what is
+   * attached between them comes along. Credential: any. Retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}?limit=&lastValue=`
+   */
+  readonly messagePage: (options: {
+    readonly conversationId: ConversationId
+    /** At least 1. Default 50. */
+    readonly limit?: number | undefined
+    /** From the page before. */
+    readonly lastValue?: number | undefined
+    readonly deleted?: boolean | undefined
+  }) => Effect.Effect<MessagePage, RequestError>
+  /**
+   * Every message, from the newest to the oldest, a page at a time as they are consumed. Credential: any. Retried.
+   */
+  readonly streamMessages: (options: {
+    readonly conversationId: ConversationId
+    /** Default 50. */
+    readonly pageSize?: number | undefined
+    readonly deleted?: boolean | undefined
+  }) => Stream.Stream<Message, RequestError>
+  /**
+   * One message, in whichever version has that id. Credential: any. `DustNotFoundError` (`message_not_found`) when the
+   * conversation has no such message. Retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`: there is no public route for one message
+   */
+  readonly getMessage: (options: MessageRef) => Effect.Effect<Message, RequestError>
+  /**
+   * Deletes a message; with a user message its answers go too.
+   *
+   * Credential: a user's; with an API key `DustUserRequiredError` before any request. `DustForbiddenError` for somebody
+   * else's message, `DustNotFoundError`. Retried.
+   *
+   * Source: `DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}`, a private route of
+   * the web application
+   */
+  readonly deleteMessage: (options: MessageRef) => Effect.Effect<void, RequestError>
+  /**
+   * Attaches something to a conversation; the agent sees it with the next user message. Not repeated after an ambiguous
+   * failure. Credential: any. `DustBadRequestError` (size, type), `DustNotFoundError`.
+   *
+   * Source: `POST …/conversations/{conversationId}/content_fragments`
+   */
+  readonly createContentFragment: (options: {
+    readonly conversationId: ConversationId
+    readonly fragment: ContentFragmentInput
+  }) => Effect.Effect<ContentFragment, RequestError>
+  /**
+   * A file of the conversation's own folder, piece by piece. `path` is relative to that folder. Credential: any.
+   * `DustNotFoundError`, `DustForbiddenError`; a connection that breaks is a `DustNetworkError`.
+   *
+   * Source: `GET …/conversations/{conversationId}/files/conversation/{path}`
+   */
+  readonly downloadFile: (options: {
+    readonly conversationId: ConversationId
+    readonly path: string
+  }) => Stream.Stream<Uint8Array, RequestError>
+  /**
+   * Says what one thought of an answer; replaces an earlier verdict.
+   *
+   * Credential: a user's, or an API key with the e-mail address of an active member in `userEmail`; otherwise
+   * `DustUserRequiredError` before any request. Retried.
+   *
+   * Source: `POST …/messages/{messageId}/feedbacks`
+   */
+  readonly createFeedback: (
+    options: MessageRef & {
+      readonly thumb: "up" | "down"
+      readonly content?: string | null | undefined
+      /** Whether the makers of the agent may see the conversation. Default `false`. */
+      readonly isConversationShared?: boolean | undefined
+      /** With an API key: on whose behalf. */
+      readonly userEmail?: string | undefined
+    }
+  ) => Effect.Effect<void, RequestError>
+  /**
+   * Takes a verdict back. Credential: as for `createFeedback`. `DustBadRequestError` when there was none. Retried.
+   *
+   * Source: `DELETE …/messages/{messageId}/feedbacks`
+   */
+  readonly deleteFeedback: (
+    options: MessageRef & { readonly userEmail?: string | undefined }
+  ) => Effect.Effect<void, RequestError>
+  /**
+   * The caller's own verdicts in a conversation. Credential: a user's, otherwise `DustUserRequiredError` before any request.
+   * Retried.
+   *
+   * Source: `GET …/conversations/{conversationId}/feedbacks`
+   */
+  readonly listFeedback: (conversationId: ConversationId) => Effect.Effect<ReadonlyArray<Feedback>, RequestError>
+  /**
+   * The tools that wait for a person now. Credential: any. Retried.
+   *
+   * Source: `GET …/conversations/{conversationId}/actions/blocked`
+   */
+  readonly blockedActions: (
+    conversationId: ConversationId
+  ) => Effect.Effect<ReadonlyArray<BlockedAction>, RequestError>
+  /**
+   * Decides about a tool that waits for approval. `always_approved` also holds for later uses (tools of low and medium
+   * stake; needs a user). An action that is no longer blocked is `DustBadRequestError` (`action_not_blocked`). The server
+   * answers 500 when the caller may not decide: only the author of the message may, or anyone when an API key wrote it.
+   * Credential: any. Retried.
+   *
+   * Source: `POST …/messages/{messageId}/validate-action`
+   */
+  readonly validateAction: (
+    options: MessageRef & {
+      readonly actionId: ActionId
+      readonly approved: "approved" | "rejected" | "always_approved"
+    }
+  ) => Effect.Effect<void, RequestError>
+  /**
+   * Answers an agent's question: indices of the chosen options, or words. Credential: any. `DustForbiddenError`,
+   * `DustNotFoundError`, `DustBadRequestError` (`action_not_blocked`). Retried.
+   *
+   * Source: `POST …/messages/{messageId}/answer-question`
+   */
+  readonly answerQuestion: (
+    options: MessageRef & { readonly actionId: ActionId; readonly answer: UserAnswer }
+  ) => Effect.Effect<void, RequestError>
+  /**
+   * What a conversation has cost so far, in credits. Credential: any. Retried. Servers that do not have it yet answer
+   * `DustNotFoundError`.
+   *
+   * Source: `GET …/conversations/{conversationId}/consumption`
+   */
+  readonly consumption: (conversationId: ConversationId) => Effect.Effect<Consumption, RequestError>
+  /**
+   * What happens in a conversation, each event once and in order, across as many connections as it takes. Has no end of its
+   * own: take what is needed. Credential: any. Fails with `DustNotFoundError`, and with what the request path could not
+   * overcome.
+   *
+   * Source: `GET …/conversations/{conversationId}/events`
+   */
+  readonly events: (options: {
+    readonly conversationId: ConversationId
+    /** Continue after this event instead of at the beginning of what the server still has (10 minutes). */
+    readonly lastEventId?: EventId | undefined
+  }) => Stream.Stream<ConversationEvent, StreamError>
+  /**
+   * What happens while an agent answers, each event once and in order, until its terminal event. Where the server has
+   * forgotten the events, the conversation tells how it ended. Every event has its `eventId`, from which another process can
+   * continue. Credential: any. `DustNotFoundError`, `DustStreamError`, and what the request path could not overcome.
+   *
+   * Source: `GET …/messages/{messageId}/events`
+   */
+  readonly messageEvents: (options: FollowOptions) => Stream.Stream<AgentMessageEvent, StreamError>
+  /**
+   * Waits for one agent message and returns it in its final state, whether it succeeded, failed or was cancelled. Waits for
+   * people as long as it takes. Credential: any. Errors as for `messageEvents`.
+   */
+  readonly answer: (options: FollowOptions) => Effect.Effect<AgentMessage, StreamError>
+  /**
+   * Waits for every answer to one *user* message, in its final state; also when the message is still pending behind a
+   * running answer. Empty when no agent answers it. Credential: any. Errors as for `messageEvents`.
+   */
+  readonly answers: (options: MessageRef) => Effect.Effect<ReadonlyArray<AgentMessage>, StreamError>
+}
+
+/**
+ * @category tags
+ * @since 0.1.0
+ */
+export class Conversations extends Context.Tag("effect-dust/Conversations")<Conversations, Service>() {}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Operations
+// ---------------------------------------------------------------------------------------------------------------------
+
+const ConversationEnvelope = Schema.Struct({
+  conversation: Conversation,
+  hasMore: nullable(Schema.Boolean),
+  lastValue: nullable(Schema.Union(Schema.NumberFromString, Schema.Number))
+})
+
+const createOperation = Operation.make({
+  name: "Conversations.create",
+  http: "POST",
+  route: root,
+  // Empty, it costs nothing: at worst an empty conversation stays behind.
+  replay: "safe",
+  body: Schema.Struct({
+    title: Schema.optional(Schema.NullOr(Title)),
+    visibility: Schema.optional(Schema.Literal("unlisted", "test")),
+    spaceId: Schema.optional(Schema.String),
+    contentFragments: Schema.optional(Schema.Array(FragmentBody))
+  }),
+  response: ConversationEnvelope
+})
+
+const getOperation = Operation.make({
+  name: "Conversations.get",
+  http: "GET",
+  route: one,
+  response: ConversationEnvelope
+})
+
+const listOperation = Operation.make({
+  name: "Conversations.list",
+  http: "GET",
+  route: root,
+  credential: "user",
+  response: Schema.Struct({ conversations: list(ConversationSummarySchema) })
+})
+
+const updateTitleOperation = Operation.unit({
+  name: "Conversations.updateTitle",
+  http: "PATCH",
+  route: one,
+  replay: "safe",
+  body: Schema.Struct({ title: Title })
+})
+
+const markOperation = Operation.unit({
+  name: "Conversations.markRead",
+  http: "PATCH",
+  route: one,
+  replay: "safe",
+  body: Schema.Struct({ read: Schema.Boolean })
+})
+
+const deleteOperation = Operation.unit({
+  name: "Conversations.delete",
+  http: "DELETE",
+  route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}",
+  credential: "user",
+  done: ({ type }) => type === "conversation_not_found"
+})
+
+const messagePageOperation = { ...getOperation, method: "messagePage" }
+
+const createMessageOperation = Operation.make({
+  name: "Conversations.createMessage",
+  http: "POST",
+  route: `${one}/messages`,
+  body: MessageBody,
+  response: Schema.Struct({ message: UserMessage, agentMessages: list(AgentMessage) })
+})
+
+const editMessageOperation = Operation.make({
+  name: "Conversations.editMessage",
+  http: "POST",
+  route: `${message}/edit`,
+  body: Schema.Struct({
+    content: Content,
+    mentions: MentionsBody,
+    skipToolsValidation: Schema.optional(Schema.Boolean)
+  }),
+  response: Schema.Struct({ message: UserMessage, agentMessages: list(AgentMessage) })
+})
+
+const retryMessageOperation = Operation.make({
+  name: "Conversations.retryMessage",
+  http: "POST",
+  route: `${message}/retry`,
+  response: Schema.Struct({ message: AgentMessage })
+})
+
+const cancelOperation = Operation.unit({
+  name: "Conversations.cancel",
+  http: "POST",
+  route: `${one}/cancel`,
+  replay: "safe",
+  body: Schema.Struct({
+    messageIds: Schema.Array(Schema.String).pipe(
+      Schema.filter((ids) => ids.length > 0 && ids.every((id) => id.trim() !== ""), {
+        message: () => "at least one id of an agent message, none of them blank"
+      })
+    )
+  })
+})
+
+const deleteMessageOperation = Operation.unit({
+  name: "Conversations.deleteMessage",
+  http: "DELETE",
+  route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}",
+  credential: "user",
+  done: ({ type }) => type === "message_not_found"
+})
+
+const createContentFragmentOperation = Operation.make({
+  name: "Conversations.createContentFragment",
+  http: "POST",
+  route: `${one}/content_fragments`,
+  body: FragmentBody,
+  response: Schema.Struct({ contentFragment: ContentFragment })
+})
+
+const downloadFileOperation = Operation.unit({
+  name: "Conversations.downloadFile",
+  http: "GET",
+  route: `${one}/files/{rel}`
+})
+
+const createFeedbackOperation = Operation.unit({
+  name: "Conversations.createFeedback",
+  http: "POST",
+  route: `${message}/feedbacks`,
+  replay: "safe",
+  errors: { not_authenticated: "DustUserRequiredError" },
+  body: Schema.Struct({
+    thumbDirection: Schema.Literal("up", "down"),
+    feedbackContent: Schema.optional(Schema.NullOr(Schema.String)),
+    isConversationShared: Schema.optional(Schema.Boolean)
+  })
+})
+
+const deleteFeedbackOperation = Operation.unit({
+  name: "Conversations.deleteFeedback",
+  http: "DELETE",
+  route: `${message}/feedbacks`,
+  errors: { not_authenticated: "DustUserRequiredError" }
+})
+
+const listFeedbackOperation = Operation.make({
+  name: "Conversations.listFeedback",
+  http: "GET",
+  route: `${one}/feedbacks`,
+  credential: "user",
+  response: Schema.Struct({ feedbacks: list(FeedbackSchema) })
+})
+
+const blockedActionsOperation = Operation.make({
+  name: "Conversations.blockedActions",
+  http: "GET",
+  route: `${one}/actions/blocked`,
+  response: Schema.Struct({ blockedActions: list(BlockedActionSchema) })
+})
+
+const validateActionOperation = Operation.unit({
+  name: "Conversations.validateAction",
+  http: "POST",
+  route: `${message}/validate-action`,
+  replay: "safe",
+  done: ({ type }) => type === "action_not_blocked",
+  body: Schema.Struct({
+    actionId: Content,
+    approved: Schema.Literal("approved", "rejected", "always_approved")
+  })
+})
+
+const answerQuestionOperation = Operation.unit({
+  name: "Conversations.answerQuestion",
+  http: "POST",
+  route: `${message}/answer-question`,
+  replay: "safe",
+  done: ({ type }) => type === "action_not_blocked",
+  body: Schema.Struct({ actionId: Content, answer: UserAnswerSchema })
+})
+
+const consumptionOperation = Operation.make({
+  name: "Conversations.consumption",
+  http: "GET",
+  route: `${one}/consumption`,
+  response: Consumption
+})
+
+const eventsOperation = Operation.unit({ name: "Conversations.events", http: "GET", route: `${one}/events` })
+
+const messageEventsOperation = Operation.unit({
+  name: "Conversations.messageEvents",
+  http: "GET",
+  route: `${message}/events`
+})
+
+const answersOperation = { ...getOperation, method: "answers" }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Service
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(function*() {
+  const client = yield* DustClient
+  const hasUser = client.config.credential._tag === "AccessToken"
+
+  const get = (conversationId: ConversationId) =>
+    Effect.map(client.execute(getOperation, { path: { conversationId } }), (response) => response.conversation)
+
+  const page: Service["messagePage"] = ({ conversationId, deleted, lastValue, limit = 50 }) => {
+    if (!Number.isInteger(limit) || limit < 1) {
+      return Effect.fail(badInput(messagePageOperation, "limit", "an integer of at least 1", String(limit)))
+    }
+    if (lastValue !== undefined && !Number.isInteger(lastValue)) {
+      return Effect.fail(
+        badInput(messagePageOperation, "lastValue", "an integer, from the page before", String(lastValue))
+      )
+    }
+    return Effect.map(
+      client.execute(messagePageOperation, { path: { conversationId }, query: { limit, lastValue } }),
+      (response) => ({
+        messages: messagesOf(response.conversation, { deleted }),
+        hasMore: response.hasMore ?? false,
+        lastValue: response.lastValue
+      })
+    )
+  }
+
+  const streamMessages: Service["streamMessages"] = ({ conversationId, deleted, pageSize }) =>
+    byCursor((cursor: number | undefined) =>
+      Effect.map(
+        page({ conversationId, limit: pageSize, lastValue: cursor, deleted }),
+        ({ hasMore, lastValue, messages }) => ({
+          items: messages.toReversed(),
+          next: hasMore ? lastValue : null
+        })
+      )
+    )
+
+  const notFound = (identity: Operation.Identity, messageId: MessageId) =>
+    new DustNotFoundError({
+      ...common(identity, 1),
+      message: `${identity.module}.${identity.method}: the conversation has no message ${JSON.stringify(messageId)}`,
+      type: "message_not_found",
+      details: { type: "message_not_found", messageId }
+    }, { disableValidation: true })
+
+  const getMessage = ({ conversationId, messageId }: MessageRef): Effect.Effect<Message, RequestError> => {
+    const identity = { ...getOperation, method: "getMessage" }
+    if (messageId.trim() === "") return Effect.fail(badInput(identity, "messageId", "a non-empty id", "a blank one"))
+    return Effect.flatMap(client.execute(identity, { path: { conversationId } }), ({ conversation }) => {
+      const found = findMessage(conversation, messageId)
+      return found === undefined ? Effect.fail(notFound(identity, messageId)) : Effect.succeed(found)
+    })
+  }
+
+  const sender = makeSender(
+    client,
+    (conversationId) => Effect.map(page({ conversationId, limit: 30, deleted: true }), ({ messages }) => messages)
+  )
+
+  const post = (options: CreateMessageOptions): Effect.Effect<Posted, RequestError> =>
+    Effect.flatMap(messageBody(createMessageOperation, hasUser, options), (body) =>
+      sender({
+        conversationId: options.conversationId,
+        content: body.content,
+        username: body.context.username,
+        send: client.execute(createMessageOperation, { path: { conversationId: options.conversationId }, body })
+      }))
+
+  const messageEvents: Service["messageEvents"] = (options) =>
+    messageEventsOf({ ...options, client, operation: messageEventsOperation, getMessage, blockedActions })
+
+  const events: Service["events"] = ({ conversationId, lastEventId }) =>
+    EventStream.make(client, {
+      operation: eventsOperation,
+      input: { path: { conversationId } },
+      lastEventId,
+      decode: ConversationEventModule.fromJson,
+      isUnknown: (event) => event.type === "unknown",
+      verdict: () => "go",
+      truth: undefined,
+      silence: undefined
+    })
+
+  const answer: Service["answer"] = (options) => answerOf({ ...options, messageEvents, getMessage })
+
+  const answers: Service["answers"] = (options) =>
+    answersTo({
+      ...options,
+      readConversation: Effect.map(
+        client.execute(answersOperation, { path: { conversationId: options.conversationId } }),
+        (response) => response.conversation
+      ),
+      notFound: notFound(answersOperation, options.messageId),
+      events,
+      answer
+    })
+
+  const createMessage: Service["createMessage"] = (options) =>
+    Effect.flatMap(post(options), (posted) =>
+      options.blocking !== true
+        ? Effect.succeed(posted)
+        : posted.agentMessages.length > 0
+        ? Effect.map(
+          Effect.forEach(
+            posted.agentMessages,
+            ({ sId }) => answer({ conversationId: options.conversationId, messageId: sId }),
+            { concurrency: "unbounded" }
+          ),
+          (agentMessages) => ({ message: posted.message, agentMessages })
+        )
+        : posted.message.visibility === "pending"
+        ? Effect.map(
+          answers({ conversationId: options.conversationId, messageId: posted.message.sId }),
+          (agentMessages) => ({ message: posted.message, agentMessages })
+        )
+        : Effect.succeed(posted))
+
+  const createEmpty = (options: CreateOptions) =>
+    Effect.map(
+      client.execute(createOperation, {
+        body: {
+          title: options.title,
+          visibility: options.visibility,
+          spaceId: options.spaceId,
+          contentFragments: options.contentFragments
+        }
+      }),
+      (response) => response.conversation
+    )
+
+  const createWithMessage = (options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, StreamError> =>
+    // What is wrong with the message has to be known before the conversation exists.
+    Effect.flatMap(messageBody(createMessageOperation, hasUser, options.message), () =>
+      Effect.flatMap(createEmpty(options), (conversation) =>
+        Effect.map(
+          createMessage({ ...options.message, conversationId: conversation.sId, blocking: options.blocking }),
+          ({ agentMessages, message }) => ({
+            ...conversation,
+            content: [...conversation.content, [message], ...agentMessages.map((agentMessage) => [agentMessage])],
+            message,
+            agentMessages,
+            contentFragments: conversation.content.flat().filter((one): one is ContentFragment =>
+              one.type === "content_fragment"
+            )
+          })
+        )))
+
+  function create(options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, StreamError>
+  function create(
+    options?: CreateOptions & { readonly message?: undefined }
+  ): Effect.Effect<Conversation, RequestError>
+  function create(
+    options: CreateWithMessageOptions | (CreateOptions & { readonly message?: undefined }) = {}
+  ): Effect.Effect<Conversation, StreamError> {
+    return options.message === undefined ? createEmpty(options) : createWithMessage(options)
+  }
+
+  const blockedActions: Service["blockedActions"] = (conversationId) =>
+    Effect.map(
+      client.execute(blockedActionsOperation, { path: { conversationId } }),
+      (response) => response.blockedActions
+    )
+
+  /** With an API key, feedback is given in the name of a member. */
+  const onBehalf = (identity: Operation.Identity, userEmail: string | undefined) =>
+    hasUser || (userEmail !== undefined && userEmail.trim() !== "")
+      ? Either.right(userEmail === undefined ? {} : { "x-api-user-email": userEmail })
+      : Either.left(userRequired(identity, "without userEmail, it"))
+
+  const mark = (method: string, read: boolean) => (conversationId: ConversationId) =>
+    client.execute({ ...markOperation, method }, { path: { conversationId }, body: { read } })
+
+  return Conversations.of({
+    create,
+    get,
+    list: Effect.map(client.execute(listOperation, {}), (response) => response.conversations),
+    updateTitle: ({ conversationId, title }) =>
+      client.execute(updateTitleOperation, { path: { conversationId }, body: { title } }),
+    markRead: mark("markRead", true),
+    markUnread: mark("markUnread", false),
+    delete: ({ conversationId, force }) =>
+      client.execute(deleteOperation, {
+        path: { conversationId },
+        query: { forceDelete: force === true ? true : undefined }
+      }),
+    createMessage,
+    editMessage: ({ content, conversationId, mentions, messageId, skipToolsValidation }) =>
+      client.execute(editMessageOperation, {
+        path: { conversationId, messageId },
+        body: { content, mentions: mentions ?? [], skipToolsValidation }
+      }),
+    retryMessage: ({ blockedOnly, conversationId, messageId }) =>
+      Effect.map(
+        client.execute(retryMessageOperation, {
+          path: { conversationId, messageId },
+          query: { blocked_only: blockedOnly === true ? true : undefined }
+        }),
+        (response) => response.message
+      ),
+    cancel: ({ conversationId, messageIds }) =>
+      client.execute(cancelOperation, { path: { conversationId }, body: { messageIds } }),
+    listMessages: (conversationId, options) =>
+      Effect.map(
+        client.execute({ ...getOperation, method: "listMessages" }, { path: { conversationId } }),
+        ({ conversation }) => messagesOf(conversation, options)
+      ),
+    messagePage: page,
+    streamMessages,
+    getMessage,
+    deleteMessage: ({ conversationId, messageId }) =>
+      client.execute(deleteMessageOperation, { path: { conversationId, messageId } }),
+    createContentFragment: ({ conversationId, fragment }) =>
+      Effect.map(
+        client.execute(createContentFragmentOperation, { path: { conversationId }, body: fragment }),
+        (response) => response.contentFragment
+      ),
+    downloadFile: ({ conversationId, path }) =>
+      Stream.unwrapScoped(
+        Effect.map(
+          client.open(downloadFileOperation, {
+            path: { conversationId, rel: path.startsWith("conversation/") ? path : `conversation/${path}` }
+          }, { accept: "*/*" }),
+          (response) => client.body(downloadFileOperation, response)
+        )
+      ),
+    createFeedback: ({ content, conversationId, isConversationShared, messageId, thumb, userEmail }) =>
+      Effect.flatMap(
+        onBehalf(createFeedbackOperation, userEmail),
+        (headers) =>
+          client.execute(createFeedbackOperation, {
+            path: { conversationId, messageId },
+            headers,
+            body: { thumbDirection: thumb, feedbackContent: content, isConversationShared }
+          })
+      ),
+    deleteFeedback: ({ conversationId, messageId, userEmail }) =>
+      Effect.flatMap(
+        onBehalf(deleteFeedbackOperation, userEmail),
+        (headers) => client.execute(deleteFeedbackOperation, { path: { conversationId, messageId }, headers })
+      ),
+    listFeedback: (conversationId) =>
+      Effect.map(client.execute(listFeedbackOperation, { path: { conversationId } }), (response) => response.feedbacks),
+    blockedActions,
+    validateAction: ({ actionId, approved, conversationId, messageId }) =>
+      client.execute(validateActionOperation, { path: { conversationId, messageId }, body: { actionId, approved } }),
+    answerQuestion: ({ actionId, answer, conversationId, messageId }) =>
+      client.execute(answerQuestionOperation, { path: { conversationId, messageId }, body: { actionId, answer } }),
+    consumption: (conversationId) => client.execute(consumptionOperation, { path: { conversationId } }),
+    events,
+    messageEvents,
+    answer,
+    answers
+  })
+})
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Conversations, never, DustClient> = Layer.effect(Conversations, make)
