@@ -1,0 +1,128 @@
+/**
+ * The whole SDK as one layer.
+ *
+ * Nothing is global: two workspaces in one process are two layers.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as ConfigError from "effect/ConfigError"
+import * as Layer from "effect/Layer"
+import * as Agents from "./Agents.ts"
+import * as Apps from "./Apps.ts"
+import * as Chat from "./Chat.ts"
+import * as Conversations from "./Conversations.ts"
+import * as DataSources from "./DataSources.ts"
+import * as DataSourceViews from "./DataSourceViews.ts"
+import * as DustClient from "./DustClient.ts"
+import * as DustConfig from "./DustConfig.ts"
+import * as Files from "./Files.ts"
+import * as McpServers from "./McpServers.ts"
+import * as Mentions from "./Mentions.ts"
+import * as Search from "./Search.ts"
+import * as Skills from "./Skills.ts"
+import * as Spaces from "./Spaces.ts"
+import * as Triggers from "./Triggers.ts"
+import * as Workspace from "./Workspace.ts"
+
+/**
+ * Every service of the SDK.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Services =
+  | DustConfig.DustConfig
+  | DustClient.DustClient
+  | Agents.Agents
+  | Apps.Apps
+  | Chat.Chat
+  | Conversations.Conversations
+  | DataSources.DataSources
+  | DataSourceViews.DataSourceViews
+  | Files.Files
+  | McpServers.McpServers
+  | Mentions.Mentions
+  | Search.Search
+  | Skills.Skills
+  | Spaces.Spaces
+  | Triggers.Triggers
+  | Workspace.Workspace
+
+/**
+ * Every service, over a configured {@link DustClient.DustClient}.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerServices: Layer.Layer<
+  Exclude<Services, DustConfig.DustConfig | DustClient.DustClient>,
+  never,
+  DustClient.DustClient
+> = Layer.provideMerge(
+  Chat.layer,
+  Layer.mergeAll(
+    Agents.layer,
+    Apps.layer,
+    Conversations.layer,
+    DataSources.layer,
+    DataSourceViews.layer,
+    Files.layer,
+    McpServers.layer,
+    Mentions.layer,
+    Search.layer,
+    Skills.layer,
+    Spaces.layer,
+    Triggers.layer,
+    Workspace.layer
+  )
+)
+
+const withConfig = (
+  config: Layer.Layer<DustConfig.DustConfig, ConfigError.ConfigError>
+): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> =>
+  layerServices.pipe(
+    Layer.provideMerge(DustClient.layer),
+    Layer.provideMerge(config)
+  )
+
+/**
+ * Every service, from values. The HttpClient is the application's choice: `NodeHttpClient.layerUndici`, `FetchHttpClient.layer`.
+ *
+ * @example
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import * as Dust from "effect-dust/Dust"
+ * import { Layer, Redacted } from "effect"
+ *
+ * const DustLive = Dust.layer({ workspaceId: "0ec9852c2f", apiKey: Redacted.make("sk-…"), region: "eu" }).pipe(
+ *   Layer.provide(NodeHttpClient.layerUndici)
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: DustConfig.Options
+): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> => withConfig(DustConfig.layer(options))
+
+/**
+ * Every service, from `Config`s.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  configs: DustConfig.Configs
+): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> => withConfig(DustConfig.layerConfig(configs))
+
+/**
+ * Every service, from the environment: see {@link DustConfig.layerEnv} for the variables.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerEnv: Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> = withConfig(
+  DustConfig.layerEnv
+)

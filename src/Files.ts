@@ -1,0 +1,725 @@
+/**
+ * Files of conversations: sent in one call from bytes, text, a Blob or a Stream, and read back as a Stream.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import type * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import {
+  DustBadRequestError,
+  DustContentTooLargeError,
+  DustNetworkError,
+  DustServerError,
+  DustTimeoutError,
+  type RequestError
+} from "./DustAPIError.ts"
+import { DustClient, type Service as ClientService } from "./DustClient.ts"
+import { AnnouncedFile, contentTypeOf, File, isSupported } from "./File.ts"
+import { type ConversationId, ConversationId as ConversationIdSchema, type FileId } from "./Ids.ts"
+import * as errors from "./internal/errors.ts"
+import * as Multipart from "./internal/multipart.ts"
+import * as Operation from "./internal/operation.ts"
+import { delays, owned, retrying } from "./internal/retry.ts"
+import { nonBlank } from "./internal/schema.ts"
+
+const maxFileName = 4096
+const pieceSize = 64 * 1024
+const maxRedirects = 3
+const collectLimit = 100 * 1024 * 1024
+
+const create = Operation.make({
+  name: "Files.create",
+  http: "POST",
+  route: "/api/v1/w/{workspaceId}/files",
+  // Announcing twice leaves an announcement behind that expires by itself.
+  replay: "safe",
+  body: Schema.Struct({
+    contentType: nonBlank("a content type"),
+    fileName: nonBlank("a file name").pipe(
+      Schema.filter((name) => name.length <= maxFileName || `a name of at most ${maxFileName} characters`)
+    ),
+    fileSize: Schema.Number.pipe(
+      Schema.filter((size) => Number.isSafeInteger(size) && size > 0 || "a whole number of bytes, at least 1")
+    ),
+    useCase: Schema.Literal("conversation"),
+    useCaseMetadata: Schema.optional(Schema.Struct({
+      conversationId: ConversationIdSchema,
+      sourceProvider: Schema.optional(Schema.String),
+      sourceIcon: Schema.optional(Schema.String)
+    }))
+  }),
+  response: Schema.Struct({ file: AnnouncedFile })
+})
+
+const send = Operation.make({
+  name: "Files.upload",
+  http: "POST",
+  route: "/api/v1/w/{workspaceId}/files/{fileId}",
+  // Images are resized, documents read and audio transcribed before the answer comes.
+  timeouts: { headers: "5 minutes" },
+  response: Schema.Struct({ file: File })
+})
+
+const download = Operation.text({
+  name: "Files.download",
+  http: "GET",
+  route: "/api/v1/w/{workspaceId}/files/{fileId}",
+  decode: (text) => text
+})
+
+const view = Operation.text({
+  name: "Files.view",
+  http: "GET",
+  route: "/api/v1/w/{workspaceId}/files/{fileId}",
+  decode: (text) => text
+})
+
+const remove = Operation.unit({
+  name: "Files.delete",
+  http: "DELETE",
+  route: "/api/v1/w/{workspaceId}/files/{fileId}"
+})
+
+/**
+ * What is announced before the bytes of a file are sent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateOptions {
+  /** At most 4096 characters. */
+  readonly fileName: string
+  /** One of `File.contentTypes`, without parameters. */
+  readonly contentType: string
+  /** Bytes. What is sent afterwards may be shorter, not longer. */
+  readonly fileSize: number
+  /** Ties access to this conversation. Default: the file is free until a content fragment refers to it. */
+  readonly conversationId?: ConversationId | undefined
+  /** Where the file came from, shown beside it; only together with `conversationId`. */
+  readonly sourceProvider?: string | undefined
+  /** The icon of `sourceProvider`. */
+  readonly sourceIcon?: string | undefined
+}
+
+/**
+ * What can be sent. A Stream needs its `size`; when the bytes have to be sent again it is run again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Content<E = never> = string | Uint8Array | Blob | Stream.Stream<Uint8Array, E>
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface UploadOptions<E = never> {
+  /** Text is sent as UTF-8. */
+  readonly content: Content<E>
+  /** Needed unless the content is a `File` of the web platform, which has a name. At most 4096 characters. */
+  readonly fileName?: string | undefined
+  /** Default: by the extension of the file name (`File.contentTypeOf`), or the type of a Blob. */
+  readonly contentType?: string | undefined
+  /** Bytes; needed for a Stream, and checked for everything else. */
+  readonly size?: number | undefined
+  /** A limit of yours in bytes: more is refused before any request. Dust has limits of its own, by type and plan. */
+  readonly maxBytes?: number | undefined
+  /** `false`: a content type that is not in `File.contentTypes` is sent all the same. Default `true`. */
+  readonly checkType?: boolean | undefined
+  /** Ties access to this conversation. */
+  readonly conversationId?: ConversationId | undefined
+  /** Where the file came from; only together with `conversationId`. */
+  readonly sourceProvider?: string | undefined
+  /** The icon of `sourceProvider`. */
+  readonly sourceIcon?: string | undefined
+  /** Called as bytes are handed to the connection. */
+  readonly onProgress?: ((progress: UploadProgress) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * How far an upload is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UploadProgress {
+  /** Bytes of the content that were handed to the connection in this attempt. */
+  readonly sent: number
+  /** Bytes in all. */
+  readonly total: number
+  /** 2 after the one restart. `sent` begins again with it. */
+  readonly attempt: 1 | 2
+}
+
+/**
+ * What {@link Service.uploadStream} emits: any number of `Progress`, then `Done`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type UploadEvent =
+  | { readonly _tag: "Progress" } & UploadProgress
+  | { readonly _tag: "Done"; readonly file: File }
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReadOptions {
+  readonly fileId: FileId
+  /** `original` (default), or `processed`: text that was extracted, the resized image, the transcript. */
+  readonly version?: "original" | "processed" | undefined
+  /** More bytes than this fail with `DustContentTooLargeError`, as soon as it is known. Default: no limit. */
+  readonly maxBytes?: number | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface CollectOptions extends ReadOptions {
+  /** As above. Default 100 MiB, since everything is held in memory. */
+  readonly maxBytes?: number | undefined
+}
+
+/**
+ * All of these take an API key or a user's access token. Ordinary credentials see files of conversations that they can
+ * read, and create files for conversations only.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Service {
+  /**
+   * Announces a file, the first step of an upload; {@link Service.upload} does both. Its bytes must follow within a
+   * minute, once, to `uploadUrl`.
+   *
+   * Retried also when the first attempt may have arrived: an unused announcement expires. `DustRateLimitError` over 40 a
+   * minute per workspace, `DustContentTooLargeError` (`file_too_large`) over the size for the type, `DustBadRequestError`
+   * (`file_type_not_supported`) for a type that the workspace cannot take.
+   *
+   * Source: `POST /api/v1/w/{workspaceId}/files`
+   */
+  readonly create: (options: CreateOptions) => Effect.Effect<AnnouncedFile, RequestError>
+  /**
+   * Sends a file: name, type and size are checked before any request, then it is announced and its bytes are sent. The
+   * file that comes back is ready to be attached (`File.contentFragment`).
+   *
+   * When the second step fails in a way that may pass (the connection, a server error, the minute between the steps), the
+   * whole is started again once, after the first delay of the retry policy; with `RetryPolicy.none` it is not. The file of
+   * the first attempt stays behind unattached. The credential goes to the Dust origin only: an upload address elsewhere is
+   * a `DustBadRequestError` (`address_refused`), and nothing is sent there.
+   *
+   * The answer to the second step has 5 minutes, since Dust processes the file in it; `DustClient.withOptions` can give a
+   * long upload more. A Stream that fails, or is longer or shorter than its `size`, ends the upload with its own error, a
+   * `DustContentTooLargeError` or a `DustBadRequestError`; its bytes are never in memory as a whole.
+   *
+   * Sources: `POST /api/v1/w/{workspaceId}/files`, `POST /api/v1/w/{workspaceId}/files/{fileId}`
+   *
+   * @example
+   * ```ts
+   * import { Files } from "effect-dust/Files"
+   * import { Effect } from "effect"
+   *
+   * const program = Effect.gen(function*() {
+   *   const files = yield* Files
+   *   return yield* files.upload({ fileName: "prices.csv", content: "item,price\ntea,3\n" })
+   * })
+   * ```
+   */
+  readonly upload: <E = never>(options: UploadOptions<E>) => Effect.Effect<File, E | RequestError>
+  /** {@link Service.upload} as a Stream: its progress in bytes, then the file. Progress may be left out when nobody reads. */
+  readonly uploadStream: <E = never>(options: UploadOptions<E>) => Stream.Stream<UploadEvent, E | RequestError>
+  /**
+   * The bytes of a file. Dust answers with a signed address of its storage, which must be https (or on the Dust origin, or
+   * both on this machine) and is read without the credential and without your headers.
+   *
+   * Opening is retried, a connection that breaks in the middle is a `DustNetworkError`. `DustNotFoundError`
+   * (`file_not_found`) when there is no such file or its conversation cannot be read.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=download`
+   */
+  readonly download: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
+  /** {@link Service.download}, collected. */
+  readonly downloadBytes: (options: CollectOptions) => Effect.Effect<Uint8Array, RequestError>
+  /**
+   * The bytes of a file from Dust itself. Types that are not safe to display come from the storage, as with
+   * {@link Service.download}. With `version: "processed"` the content of a document is plain text, whatever its type says.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=view`
+   */
+  readonly view: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
+  /** {@link Service.view}, collected and read as UTF-8. */
+  readonly viewText: (options: CollectOptions) => Effect.Effect<string, RequestError>
+  /**
+   * Deletes a file. Retried. A second deletion is a `DustNotFoundError`.
+   *
+   * Source: `DELETE /api/v1/w/{workspaceId}/files/{fileId}`
+   */
+  readonly delete: (fileId: FileId) => Effect.Effect<void, RequestError>
+}
+
+/**
+ * @category tags
+ * @since 0.1.0
+ */
+export class Files extends Context.Tag("effect-dust/Files")<Files, Service>() {}
+
+interface Prepared<E> {
+  readonly fileName: string
+  readonly contentType: string
+  readonly size: number
+  readonly bytes: Uint8Array | undefined
+  readonly stream: Stream.Stream<Uint8Array, E>
+}
+
+const encoder = new TextEncoder()
+
+const split = (bytes: Uint8Array): Chunk.Chunk<Uint8Array> => {
+  if (bytes.length <= pieceSize) return Chunk.of(bytes)
+  const pieces: Array<Uint8Array> = []
+  for (let at = 0; at < bytes.length; at += pieceSize) pieces.push(bytes.subarray(at, at + pieceSize))
+  return Chunk.unsafeFromArray(pieces)
+}
+
+const ofBlob = (blob: Blob, failed: (cause: unknown) => DustBadRequestError) =>
+  Stream.fromReadableStream({ evaluate: () => blob.stream(), onError: failed })
+
+const withoutParameters = (type: string): string => (type.split(";")[0] ?? "").trim().toLowerCase()
+
+const tooLarge = (identity: Operation.Identity, type: string, expected: string, status?: number) =>
+  new DustContentTooLargeError({
+    ...errors.common(identity, 0),
+    message: `${identity.module}.${identity.method}: ${expected}`,
+    type,
+    status,
+    details: { expected }
+  }, { disableValidation: true })
+
+const prepare = <E>(
+  options: UploadOptions<E>
+): Effect.Effect<Prepared<E | DustBadRequestError>, DustBadRequestError | DustContentTooLargeError> => {
+  const refuse = (field: string, expected: string, got?: string) =>
+    Effect.fail(errors.badInput(send, field, expected, got))
+  const { content } = options
+  const isBlob = typeof Blob !== "undefined" && content instanceof Blob
+  const bytes = typeof content === "string"
+    ? encoder.encode(content)
+    : content instanceof Uint8Array
+    ? content
+    : undefined
+  const fileName = options.fileName
+    ?? (typeof globalThis.File !== "undefined" && content instanceof globalThis.File ? content.name : undefined)
+  if (fileName === undefined || fileName.trim() === "") return refuse("fileName", "a file name")
+  if (fileName.length > maxFileName) return refuse("fileName", `a name of at most ${maxFileName} characters`)
+  const blobType = isBlob ? withoutParameters(content.type) : ""
+  const contentType = options.contentType ?? contentTypeOf(fileName) ?? (blobType === "" ? undefined : blobType)
+  if (contentType === undefined) {
+    return refuse("contentType", "a content type, since the file name does not tell one that Dust takes")
+  }
+  if (/[^\x21-\x7e ]/.test(contentType) || contentType.trim() === "") {
+    return refuse("contentType", "a content type in one line of ASCII")
+  }
+  if (options.checkType !== false && !isSupported(contentType)) {
+    return refuse(
+      "contentType",
+      "a content type of `File.contentTypes`, without parameters",
+      contentType.slice(0, 100)
+    )
+  }
+  const known = bytes !== undefined ? bytes.length : isBlob ? content.size : undefined
+  const size = known ?? options.size
+  if (size === undefined) return refuse("size", "the number of bytes, which a Stream does not tell")
+  if (options.size !== undefined && options.size !== size) {
+    return refuse("size", `the ${size} bytes of the content`, String(options.size))
+  }
+  if (size === 0) return refuse("content", "a file that is not empty")
+  if (!Number.isSafeInteger(size) || size < 0) return refuse("size", "a whole number of bytes, at least 1")
+  if (options.maxBytes !== undefined && size > options.maxBytes) {
+    return Effect.fail(
+      tooLarge(
+        send,
+        "max_bytes",
+        `the content has ${size} bytes, more than the limit of ${options.maxBytes} (maxBytes)`
+      )
+    )
+  }
+  const stream: Stream.Stream<Uint8Array, E | DustBadRequestError> = bytes !== undefined
+    ? Stream.make(bytes)
+    : isBlob
+    ? ofBlob(content, () => errors.badInput(send, "content", "a Blob that can be read"))
+    : content as Stream.Stream<Uint8Array, E>
+  return Effect.succeed({ fileName, contentType, size, bytes, stream })
+}
+
+/** Counts the bytes, and holds the stream to the size it was announced with. */
+const held = <E>(
+  prepared: Prepared<E>,
+  progress: (sent: number) => Effect.Effect<void>
+): Stream.Stream<Uint8Array, E | DustBadRequestError | DustContentTooLargeError> =>
+  Stream.suspend(() => {
+    let sent = 0
+    return prepared.stream.pipe(
+      Stream.mapConcatChunk(split),
+      Stream.mapEffect((piece) => {
+        sent += piece.length
+        return sent > prepared.size
+          ? Effect.fail(
+            tooLarge(send, "size_mismatch", `the content has more than the ${prepared.size} bytes of \`size\``)
+          )
+          : Effect.as(progress(sent), piece)
+      }),
+      Stream.concat(Stream.suspend(() =>
+        sent < prepared.size
+          ? Stream.fail(errors.badInput(send, "size", `the ${sent} bytes that the content has`, String(prepared.size)))
+          : Stream.empty
+      ))
+    )
+  })
+
+/** Failures of the second step that starting again may cure. */
+const mayRestart = (error: RequestError): boolean => {
+  switch (error._tag) {
+    case "DustNetworkError":
+    case "DustServerError":
+      return true
+    case "DustTimeoutError":
+      return error.phase !== "total"
+    case "DustBadRequestError":
+      // The minute is over, or an earlier attempt has marked the file as failed.
+      return error.status === 400 && error.type === "invalid_request_error"
+    default:
+      return false
+  }
+}
+
+const isLoopback = (url: URL): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)
+
+const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+
+/** Where the storage may be: no less protected than Dust itself, and without a name and password of its own. */
+const storageTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
+  if (location === undefined || !URL.canParse(location, from)) return undefined
+  const target = new URL(location, from)
+  if (target.username !== "" || target.password !== "") return undefined
+  if (target.protocol === "https:" || target.origin === base.origin) return target
+  return target.protocol === "http:" && base.protocol === "http:" && isLoopback(base) && isLoopback(target)
+    ? target
+    : undefined
+}
+
+const refusedRedirect = (identity: Operation.Identity, status: number, location: string | undefined) => {
+  const origin = location !== undefined && URL.canParse(location) ? new URL(location).origin : "nowhere"
+  return new DustBadRequestError({
+    ...errors.common(identity, 1),
+    message:
+      `${identity.module}.${identity.method}: ${status}: redirected to ${origin}, which is neither https nor the Dust origin: not followed`,
+    status,
+    type: "redirect_refused",
+    details: { origin }
+  }, { disableValidation: true })
+}
+
+/** Reads what a signed address leads to, without anything that belongs to Dust. */
+const openStorage = (
+  client: ClientService,
+  identity: Operation.Identity,
+  first: URL
+): Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope> =>
+  Effect.flatMap(client.settings, ({ retry, timeouts }) => {
+    const base = new URL(client.config.baseUrl)
+    const http = HttpClient.withScope(client.anonymous)
+    let attempts = 0
+    const from = (url: URL, redirects: number): Effect.Effect<
+      HttpClientResponse.HttpClientResponse,
+      RequestError,
+      Scope.Scope
+    > =>
+      Effect.suspend(() => {
+        attempts++
+        return http.execute(HttpClientRequest.get(url.href))
+      }).pipe(
+        Effect.mapError((cause) => {
+          const code = errors.networkCode(cause.cause)
+          return new DustNetworkError({
+            ...errors.common(identity, attempts),
+            message: `${identity.module}.${identity.method}: ${errors.networkAdvice(code, url.origin)}`,
+            type: code,
+            details: { code },
+            reachedServer: !errors.neverSent(code)
+          }, { disableValidation: true })
+        }),
+        Effect.timeoutFail({
+          duration: timeouts.headers,
+          onTimeout: () =>
+            new DustTimeoutError({
+              ...errors.common(identity, attempts),
+              message: `${identity.module}.${identity.method}: no answer from the storage within ${
+                Duration.format(timeouts.headers)
+              }`,
+              type: "timeout",
+              details: { phase: "headers", limit: Duration.format(timeouts.headers) },
+              phase: "headers",
+              limit: timeouts.headers
+            }, { disableValidation: true })
+        }),
+        Effect.flatMap((response): Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope> => {
+          const { headers, status } = response
+          if (status >= 200 && status < 300) return Effect.succeed(response)
+          if (redirectStatus.has(status)) {
+            const target = storageTarget(base, url.href, headers["location"])
+            return target === undefined || redirects >= maxRedirects
+              ? Effect.fail(refusedRedirect(identity, status, headers["location"]))
+              : from(target, redirects + 1)
+          }
+          return Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Effect.fail(errors.fromResponse({
+              identity,
+              hasUser: false,
+              attempts,
+              // To the storage nobody is a Dust user: what it refuses is a missing right, not a wrong credential.
+              status: status === 401 ? 403 : status,
+              headers,
+              body: "The storage of Dust refused to give out the file",
+              now
+            })))
+        })
+      )
+    return retrying(retry, owned(from(first, 0)), { mayRepeat: (error) => error.isRetryable })
+  })
+
+const capped = (
+  identity: Operation.Identity,
+  maxBytes: number | undefined,
+  response: HttpClientResponse.HttpClientResponse,
+  body: Stream.Stream<Uint8Array, RequestError>
+): Stream.Stream<Uint8Array, RequestError> =>
+  Stream.suspend(() => {
+    const { headers } = response
+    const declared = headers["content-encoding"] === undefined && headers["content-length"] !== undefined
+      ? Number(headers["content-length"])
+      : undefined
+    const over = () => tooLarge(identity, "max_bytes", `the file has more than ${maxBytes} bytes (maxBytes)`)
+    if (maxBytes !== undefined && declared !== undefined && declared > maxBytes) return Stream.fail(over())
+    let received = 0
+    return body.pipe(
+      Stream.mapEffect((piece) => {
+        received += piece.length
+        return maxBytes !== undefined && received > maxBytes ? Effect.fail(over()) : Effect.succeed(piece)
+      }),
+      Stream.concat(Stream.suspend(() =>
+        declared !== undefined && received < declared
+          ? Stream.fail(
+            new DustNetworkError({
+              ...errors.common(identity, 1),
+              message:
+                `${identity.module}.${identity.method}: the file broke off after ${received} of ${declared} bytes`,
+              type: "truncated",
+              details: { received, declared },
+              reachedServer: true
+            }, { disableValidation: true })
+          )
+          : Stream.empty
+      ))
+    )
+  })
+
+const concat = (pieces: Chunk.Chunk<Uint8Array>): Uint8Array => {
+  const joined = new Uint8Array(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length))
+  let at = 0
+  for (const piece of pieces) {
+    joined.set(piece, at)
+    at += piece.length
+  }
+  return joined
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustClient, (client) => {
+  const announce: Service["create"] = (options) =>
+    Effect.map(
+      client.execute(create, {
+        body: {
+          contentType: options.contentType,
+          fileName: options.fileName,
+          fileSize: options.fileSize,
+          useCase: "conversation",
+          useCaseMetadata: options.conversationId === undefined ? undefined : {
+            conversationId: options.conversationId,
+            sourceProvider: options.sourceProvider,
+            sourceIcon: options.sourceIcon
+          }
+        }
+      }),
+      ({ file }) => file
+    )
+
+  const transfer = <E>(
+    announced: AnnouncedFile,
+    prepared: Prepared<E>,
+    attempt: 1 | 2,
+    onProgress: ((progress: UploadProgress) => Effect.Effect<void>) | undefined
+  ): Effect.Effect<File, { readonly own: Cause.Cause<E | RequestError> } | { readonly sending: RequestError }> =>
+    Effect.flatMap(Multipart.boundary, (boundary) => {
+      const part: Multipart.Part = {
+        name: "file",
+        fileName: prepared.fileName,
+        contentType: prepared.contentType,
+        size: prepared.size
+      }
+      let own: Cause.Cause<E | RequestError> | undefined
+      const body: HttpBody.HttpBody = prepared.bytes !== undefined && onProgress === undefined
+        ? Multipart.ofBytes(part, prepared.bytes, boundary)
+        : Multipart.ofStream(
+          part,
+          held(
+            prepared,
+            (sent) => onProgress === undefined ? Effect.void : onProgress({ sent, total: prepared.size, attempt })
+          ).pipe(
+            Stream.tapErrorCause((cause) =>
+              Effect.sync(() => {
+                own = cause
+              })
+            )
+          ),
+          boundary
+        )
+      return client.execute(send, {
+        path: { fileId: announced.sId },
+        url: announced.uploadUrl,
+        rawBody: body
+      }).pipe(
+        Effect.flatMap(({ file }) =>
+          file.status === "failed"
+            ? Effect.fail(
+              new DustServerError({
+                ...errors.common(send, 1),
+                message: "Files.upload: Dust took the file and then failed to process it",
+                type: "file_failed",
+                details: { fileId: file.sId }
+              }, { disableValidation: true })
+            )
+            : Effect.succeed(file)
+        ),
+        Effect.mapError((error) => own === undefined ? { sending: error } : { own })
+      )
+    })
+
+  const upload: Service["upload"] = <E>(options: UploadOptions<E>): Effect.Effect<File, E | RequestError> =>
+    Effect.gen(function*() {
+      const prepared = yield* prepare(options)
+      const { onProgress } = options
+      const announced = announce({
+        fileName: prepared.fileName,
+        contentType: prepared.contentType,
+        fileSize: prepared.size,
+        conversationId: options.conversationId,
+        sourceProvider: options.sourceProvider,
+        sourceIcon: options.sourceIcon
+      })
+      const both = (attempt: 1 | 2) =>
+        Effect.flatMap(announced, (file) => Effect.either(transfer(file, prepared, attempt, onProgress)))
+      const first = yield* both(1)
+      if (first._tag === "Right") return first.right
+      if ("own" in first.left) return yield* Effect.failCause(first.left.own)
+      const error = first.left.sending
+      const { retry } = yield* client.settings
+      const delay = mayRestart(error) ? yield* Effect.flatMap(delays(retry), (next) => next(error)) : Option.none()
+      if (Option.isNone(delay)) return yield* Effect.fail(error)
+      yield* Effect.sleep(delay.value)
+      const second = yield* both(2)
+      if (second._tag === "Right") return second.right
+      return yield* "own" in second.left ? Effect.failCause(second.left.own) : Effect.fail(second.left.sending)
+    })
+
+  const uploadStream: Service["uploadStream"] = <E>(
+    options: UploadOptions<E>
+  ): Stream.Stream<UploadEvent, E | RequestError> =>
+    Stream.unwrapScoped(Effect.gen(function*() {
+      const mailbox = yield* Mailbox.make<UploadEvent, E | RequestError>({ capacity: 16, strategy: "sliding" })
+      yield* upload({
+        ...options,
+        onProgress: (progress) => {
+          const told = mailbox.offer({ _tag: "Progress", ...progress })
+          return options.onProgress === undefined
+            ? Effect.asVoid(told)
+            : Effect.zipRight(told, options.onProgress(progress))
+        }
+      }).pipe(
+        Effect.tap((file) => mailbox.offer({ _tag: "Done", file })),
+        Mailbox.into(mailbox),
+        Effect.forkScoped
+      )
+      return Mailbox.toStream(mailbox)
+    }))
+
+  const read = (
+    operation: Operation.Operation<"/api/v1/w/{workspaceId}/files/{fileId}", undefined, string>,
+    action: "download" | "view",
+    options: ReadOptions
+  ): Stream.Stream<Uint8Array, RequestError> =>
+    Stream.unwrapScoped(Effect.gen(function*() {
+      const outer = yield* Effect.scope
+      const inner = yield* Scope.fork(outer, ExecutionStrategy.sequential)
+      const response = yield* Scope.extend(
+        client.open(operation, {
+          path: { fileId: options.fileId },
+          query: { action, version: options.version }
+        }, { accept: "*/*", redirects: "return" }),
+        inner
+      )
+      if (!redirectStatus.has(response.status)) {
+        return capped(operation, options.maxBytes, response, client.body(operation, response))
+      }
+      const location = response.headers["location"]
+      const { baseUrl } = client.config
+      const target = storageTarget(new URL(baseUrl), baseUrl, location)
+      yield* Scope.close(inner, Exit.void)
+      if (target === undefined) return yield* Effect.fail(refusedRedirect(operation, response.status, location))
+      const stored = yield* openStorage(client, operation, target)
+      return capped(operation, options.maxBytes, stored, client.body(operation, stored))
+    }))
+
+  const collected = (stream: Stream.Stream<Uint8Array, RequestError>) => Effect.map(Stream.runCollect(stream), concat)
+
+  return Files.of({
+    create: announce,
+    upload,
+    uploadStream,
+    download: (options) => read(download, "download", options),
+    downloadBytes: (options) =>
+      collected(read(download, "download", { ...options, maxBytes: options.maxBytes ?? collectLimit })),
+    view: (options) => read(view, "view", options),
+    viewText: (options) =>
+      Effect.map(
+        collected(read(view, "view", { ...options, maxBytes: options.maxBytes ?? collectLimit })),
+        (bytes) => new TextDecoder().decode(bytes)
+      ),
+    delete: (fileId) => client.execute(remove, { path: { fileId } })
+  })
+})
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Files, never, DustClient> = Layer.effect(Files, make)
