@@ -1,0 +1,153 @@
+/** Client-side MCP servers: who is registered, and how an agent calls their tools. */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { type Channel, closeChannel, dropChannel, makeChannel, publishJson, removeFromHistory } from "./channel.ts"
+import { slice, type World } from "./state.ts"
+
+type JsonRpcId = string | number
+
+export interface McpServer {
+  readonly serverId: string
+  readonly name: string
+  readonly userId: string
+  expiresAt: number
+  readonly channel: Channel
+  readonly waiting: Map<JsonRpcId, Deferred.Deferred<unknown>>
+  /** Every JSON-RPC message that was posted as a result. */
+  readonly results: Array<unknown>
+  initialized: boolean
+  nextId: number
+}
+
+export const MCP_TTL = Duration.minutes(10)
+
+export const mcpServers = slice("mcp", () => ({ byId: new Map<string, McpServer>() }))
+
+export const isLive = (world: World, serverId: string, userId?: string): boolean =>
+  liveServer(world, serverId, userId) !== undefined
+
+/** The registered server, unless it expired or belongs to somebody else. */
+export const liveServer = (world: World, serverId: string, userId?: string): McpServer | undefined => {
+  const server = mcpServers(world).byId.get(serverId)
+  if (server === undefined) return undefined
+  if (world.now() >= server.expiresAt) {
+    forget(world, server)
+    return undefined
+  }
+  return userId === undefined || server.userId === userId ? server : undefined
+}
+
+export const forget = (world: World, server: McpServer): void => {
+  mcpServers(world).byId.delete(server.serverId)
+  dropChannel(world, server.channel)
+  closeChannel(server.channel)
+}
+
+export const touch = (world: World, server: McpServer): void => {
+  server.expiresAt = world.now() + Duration.toMillis(MCP_TTL)
+}
+
+const slug = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "")
+
+export const register = (world: World, name: string, userId: string): McpServer | "too many" => {
+  const base = `mcp-client-side:${slug(name)}`
+  for (let suffix = 0; suffix < 256; suffix++) {
+    const serverId = suffix === 0 ? base : `${base}.${suffix}`
+    const taken = liveServer(world, serverId)
+    if (taken !== undefined) continue
+    const server: McpServer = {
+      serverId,
+      name,
+      userId,
+      expiresAt: 0,
+      channel: makeChannel(world),
+      waiting: new Map(),
+      results: [],
+      initialized: false,
+      nextId: 0
+    }
+    touch(world, server)
+    mcpServers(world).byId.set(serverId, server)
+    return server
+  }
+  return "too many"
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
+
+/** A JSON-RPC message came back: the request it answers and every notification leave the history. */
+export const receive = (server: McpServer, message: unknown): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    server.results.push(message)
+    const id = isRecord(message) && (typeof message["id"] === "string" || typeof message["id"] === "number")
+      ? message["id"]
+      : undefined
+    removeFromHistory(server.channel, (event) => {
+      const match = /"jsonrpc":"2\.0","id":([^,}]+)/.exec(event.frame)
+      return match === null || (id !== undefined && match[1] === JSON.stringify(id))
+    })
+    const waiting = id === undefined ? undefined : server.waiting.get(id)
+    if (id === undefined || waiting === undefined) return Effect.void
+    server.waiting.delete(id)
+    return Effect.asVoid(Deferred.succeed(waiting, message))
+  })
+
+/** Sends a JSON-RPC request over the server's stream and waits for its result. */
+export const request = (
+  world: World,
+  server: McpServer,
+  method: string,
+  params: Readonly<Record<string, unknown>>
+): Effect.Effect<unknown> =>
+  Effect.gen(function*() {
+    const id = server.nextId++
+    const answered = yield* Deferred.make<unknown>()
+    server.waiting.set(id, answered)
+    publishJson(world, server.channel, method, JSON.stringify({ jsonrpc: "2.0", id, method, params }))
+    return yield* Deferred.await(answered)
+  })
+
+const notify = (world: World, server: McpServer, method: string): void => {
+  publishJson(world, server.channel, method, JSON.stringify({ jsonrpc: "2.0", method }))
+}
+
+const initialize = (world: World, server: McpServer): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    if (server.initialized) return
+    server.initialized = true
+    yield* request(world, server, "initialize", {
+      protocolVersion: "2025-06-18",
+      capabilities: {},
+      clientInfo: { name: "dust-mcp-client", version: "1.0.0" }
+    })
+    notify(world, server, "notifications/initialized")
+    yield* request(world, server, "tools/list", {})
+  })
+
+const asBlocks = (content: unknown): ReadonlyArray<Readonly<Record<string, unknown>>> =>
+  Array.isArray(content) ? content.filter(isRecord) : [{ type: "text", text: JSON.stringify(content ?? null) }]
+
+/** Calls a tool of a client-side server, as the real agent loop does: initialize once, list, call. */
+export const callClientTool = (
+  world: World,
+  serverId: string,
+  name: string,
+  inputs: Readonly<Record<string, unknown>>
+): Effect.Effect<{ readonly isError: boolean; readonly content: ReadonlyArray<Readonly<Record<string, unknown>>> }> =>
+  Effect.gen(function*() {
+    const server = liveServer(world, serverId)
+    if (server === undefined) {
+      return { isError: true, content: [{ type: "text", text: `The server ${serverId} is not connected.` }] }
+    }
+    yield* initialize(world, server)
+    const message = yield* request(world, server, "tools/call", { name, arguments: inputs })
+    if (isRecord(message) && isRecord(message["result"])) {
+      return {
+        isError: message["result"]["isError"] === true,
+        content: asBlocks(message["result"]["content"])
+      }
+    }
+    const error = isRecord(message) && isRecord(message["error"]) ? message["error"] : {}
+    return { isError: true, content: [{ type: "text", text: String(error["message"] ?? "The tool failed.") }] }
+  })

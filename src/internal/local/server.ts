@@ -1,0 +1,146 @@
+/** The way in over a real socket. `node:http` is loaded when it is asked for, and only then. */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { LocalRequest, LocalResponse, Reset } from "./http.ts"
+import type { Place } from "./world.ts"
+
+/**
+ * Local Dust could not listen.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DustTestServeError extends Data.TaggedError("DustTestServeError")<{
+  readonly message: string
+  /** The system's code, such as `EADDRINUSE`. */
+  readonly code: string | undefined
+  readonly cause: unknown
+}> {}
+
+const serveError = (cause: unknown): DustTestServeError =>
+  new DustTestServeError({
+    message: `Local Dust cannot listen: ${cause instanceof Error ? cause.message : String(cause)}`,
+    code: cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined,
+    cause
+  })
+
+const readBody = (request: IncomingMessage): Promise<Uint8Array> =>
+  new Promise((resolve, reject) => {
+    const pieces: Array<Buffer> = []
+    request.on("data", (piece: Buffer) => pieces.push(piece))
+    request.on("end", () => resolve(new Uint8Array(Buffer.concat(pieces))))
+    request.on("error", reject)
+    request.on("aborted", () => reject(new Error("aborted")))
+  })
+
+const headersOf = (request: IncomingMessage): Record<string, string> => {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(", ") : value
+  }
+  return headers
+}
+
+/** Writes one piece, and waits when the client is slower than we are. */
+const write = (response: ServerResponse, piece: Uint8Array): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    if (response.destroyed || response.write(piece)) return resume(Effect.void)
+    const done = () => {
+      response.off("drain", done)
+      response.off("close", done)
+      resume(Effect.void)
+    }
+    response.on("drain", done)
+    response.on("close", done)
+    return Effect.sync(() => {
+      response.off("drain", done)
+      response.off("close", done)
+    })
+  })
+
+const respond = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>,
+  place: Place,
+  signal: AbortSignal
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const body = yield* Effect.promise(() => readBody(request).catch(() => undefined))
+    if (body === undefined) return
+    const host = request.headers.host ?? ""
+    const origin = place.storageOrigin.endsWith(`//${host}`) ? place.storageOrigin : place.origin
+    const url = URL.canParse(request.url ?? "/", origin) ? new URL(request.url ?? "/", origin) : new URL(origin)
+    const answer = yield* handle({ method: request.method ?? "GET", url, headers: headersOf(request), body, signal })
+    response.writeHead(answer.status, answer.headers)
+    switch (answer.body._tag) {
+      case "Empty":
+        return void response.end()
+      case "Bytes":
+        return void response.end(answer.body.bytes)
+      case "Stream":
+        response.flushHeaders()
+        yield* Stream.runForEach(answer.body.stream, (piece) => write(response, piece))
+        response.end()
+    }
+  }).pipe(
+    Effect.catchTag("Reset", () => Effect.sync(() => request.socket.resetAndDestroy())),
+    Effect.catchAllDefect((defect) =>
+      Effect.zipRight(
+        Effect.logError("Local Dust failed to answer a request", defect),
+        Effect.sync(() => request.socket.destroy())
+      )
+    )
+  )
+
+/** Listens until the scope closes. `place` learns the address. */
+export const listen = (
+  handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>,
+  place: Place,
+  options: { readonly port: number; readonly host: string }
+): Effect.Effect<{ readonly url: string; readonly port: number }, DustTestServeError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const http = yield* Effect.tryPromise({ try: () => import("node:http"), catch: serveError })
+    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
+    const running = new Set<Fiber.RuntimeFiber<void>>()
+    const server = yield* Effect.acquireRelease(
+      Effect.async<Server, DustTestServeError>((resume) => {
+        const server = http.createServer({ requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 60_000 })
+        server.on("request", (request, response) => {
+          const controller = new AbortController()
+          response.on("error", () => undefined)
+          request.on("error", () => undefined)
+          const fiber = runFork(respond(request, response, handle, place, controller.signal))
+          running.add(fiber)
+          fiber.addObserver(() => running.delete(fiber))
+          response.on("close", () => {
+            if (response.writableFinished) return
+            controller.abort()
+            runFork(Fiber.interruptFork(fiber))
+          })
+        })
+        server.on("clientError", (_, socket) => socket.destroy())
+        server.once("error", (cause) => resume(Effect.fail(serveError(cause))))
+        server.listen(options.port, options.host, () => resume(Effect.succeed(server)))
+      }),
+      (server) =>
+        Effect.zipRight(
+          Fiber.interruptAll(running),
+          Effect.async<void>((resume) => {
+            server.close(() => resume(Effect.void))
+            server.closeAllConnections()
+          })
+        )
+    )
+    const address = server.address()
+    const port = typeof address === "object" && address !== null ? address.port : options.port
+    const host = options.host.includes(":") ? `[${options.host}]` : options.host
+    place.origin = `http://${host}:${port}`
+    place.storageOrigin = options.host === "127.0.0.1" ? `http://localhost:${port}` : place.origin
+    return { url: place.origin, port }
+  })

@@ -1,0 +1,246 @@
+/** Builds the state of a workspace from the options. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { Seed } from "./seed.ts"
+import type { Auth, LocalApiKey, LocalUser, LocalUserToken, Quirks, Role, World } from "./state.ts"
+
+/** An API key of the workspace. */
+export interface ApiKeyOptions {
+  /** `sk-…` */
+  readonly value: string | Redacted.Redacted
+  /** Shown as the key's name. */
+  readonly name?: string | undefined
+  /** Default `builder`. */
+  readonly role?: Role | undefined
+  /** A disabled key answers 401 `invalid_api_key_error`. */
+  readonly disabled?: boolean | undefined
+  /** One of Dust's own keys, which no customer has. */
+  readonly system?: boolean | undefined
+  /** The workspace the key belongs to. Default: this one; another one answers 401 `workspace_auth_error`. */
+  readonly workspaceId?: string | undefined
+}
+
+/** A person. */
+export interface UserOptions {
+  readonly sId?: string | undefined
+  readonly email?: string | undefined
+  readonly firstName?: string | undefined
+  readonly lastName?: string | undefined
+  readonly username?: string | undefined
+}
+
+/** An access token of a user. */
+export interface UserTokenOptions {
+  readonly value: string | Redacted.Redacted
+  /** Tokens with the same `email` belong to one person. `null`: a valid token of nobody (401 `user_not_found`). */
+  readonly user?: UserOptions | null | undefined
+  /** The role in the workspace. Default `user`. */
+  readonly role?: Role | undefined
+  /** Time from the start until the token is expired (401 `expired_oauth_token_error`). Default: never. */
+  readonly expiresIn?: Duration.DurationInput | undefined
+  /** False: the person is not a member of the workspace (401 `workspace_auth_error`). Default true. */
+  readonly member?: boolean | undefined
+}
+
+/** Who may call. The defaults stay valid beside the ones given here. */
+export interface CredentialOptions {
+  readonly apiKeys?: ReadonlyArray<ApiKeyOptions> | undefined
+  readonly userTokens?: ReadonlyArray<UserTokenOptions> | undefined
+}
+
+export interface WorldOptions {
+  readonly workspaceId?: string | undefined
+  readonly workspaceName?: string | undefined
+  readonly quirks?: Partial<Quirks> | undefined
+  readonly credentials?: CredentialOptions | undefined
+  readonly seed?: Seed | undefined
+  readonly randomSeed?: number | undefined
+  readonly pace?: Duration.DurationInput | undefined
+}
+
+export const defaults = {
+  workspaceId: "LocalDust1",
+  apiKey: "sk-local-dust",
+  adminApiKey: "sk-local-dust-admin",
+  userToken: "local.user.token",
+  adminToken: "local.admin.token",
+  origin: "https://local-dust.test",
+  storageOrigin: "https://storage.local-dust.test"
+} as const
+
+export const defaultQuirks: Quirks = {
+  sseRedirect: true,
+  handshake: true,
+  historyPageSize: 50,
+  historyTtl: "10 minutes",
+  messageStreamLifetime: "60 seconds",
+  conversationStreamSilence: "180 seconds",
+  mcpStreamSilence: "300 seconds",
+  doneFrame: true,
+  heartbeat: undefined,
+  endOfStreamOnReplay: true,
+  removeAnsweredApprovals: true,
+  sameMillisecondReorder: false,
+  retainedEvents: 50_000,
+  messagesPerMinute: 100,
+  messagesPerHour: 3000,
+  rateLimitStatus: 403,
+  fixedTimezones: true,
+  plainNotFound: true,
+  emptyJsonBodyRefused: true,
+  credentialRules: true,
+  steering: true,
+  blockingLimit: "180 seconds",
+  blockingStale: true,
+  rawStatusInEvents: true,
+  consumptionEvents: true,
+  suggestionsCurrentRefused: true,
+  exportErrorLine: true,
+  asyncUpserts: true,
+  emptyOkBodies: true
+}
+
+const ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+// mulberry32
+const makeRandom = (seed: number): () => number => {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = state
+    t = Math.imul(t ^ (t >>> 15), t | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+const reveal = (value: string | Redacted.Redacted): string => typeof value === "string" ? value : Redacted.value(value)
+
+/** Where the workspace is reached; `serve` knows it only once it listens. */
+export interface Place {
+  origin: string
+  storageOrigin: string
+}
+
+export const makeWorld = (
+  options: WorldOptions,
+  scope: Scope.Scope,
+  place: Place
+): Effect.Effect<World> =>
+  Effect.map(Effect.clock, (clock: Clock.Clock): World => {
+    const random = makeRandom(options.randomSeed ?? 1)
+    const idRandom = makeRandom((options.randomSeed ?? 1) ^ 0x5f3759df)
+    const workspaceId = options.workspaceId ?? defaults.workspaceId
+    const workspaceName = options.workspaceName ?? "Local Dust"
+    const now = () => clock.unsafeCurrentTimeMillis()
+    let lastNumericId = 0
+    const numericId = () => ++lastNumericId
+    const sId = (prefix?: string) => {
+      let id = prefix === undefined ? "" : `${prefix}_`
+      for (let i = 0; i < 10; i++) id += ALPHABET[Math.floor(idRandom() * ALPHABET.length)]
+      return id
+    }
+    const workspaceNumericId = numericId()
+    const apiKeys = new Map<string, LocalApiKey>()
+    const userTokens = new Map<string, LocalUserToken>()
+    const members = new Map<string, { readonly user: LocalUser; readonly role: Role }>()
+    const users = new Map<string, LocalUser>()
+
+    const makeUser = (user: UserOptions): LocalUser => {
+      const email = (user.email ?? "ada@local-dust.test").toLowerCase()
+      const known = users.get(email)
+      if (known !== undefined) return known
+      const username = user.username ?? email.split("@")[0] ?? "user"
+      const firstName = user.firstName ?? username.charAt(0).toUpperCase() + username.slice(1)
+      const lastName = user.lastName ?? null
+      const made: LocalUser = {
+        sId: user.sId ?? sId("usr"),
+        id: numericId(),
+        createdAt: now(),
+        provider: null,
+        username,
+        email,
+        firstName,
+        lastName,
+        fullName: lastName === null ? firstName : `${firstName} ${lastName}`,
+        image: null
+      }
+      users.set(email, made)
+      return made
+    }
+
+    const addKey = (key: ApiKeyOptions) => {
+      const value = reveal(key.value)
+      apiKeys.set(value, {
+        id: numericId(),
+        value,
+        name: key.name ?? "Local Dust key",
+        role: key.role ?? "builder",
+        disabled: key.disabled ?? false,
+        system: key.system ?? false,
+        workspaceId: key.workspaceId ?? workspaceId
+      })
+    }
+    const addToken = (token: UserTokenOptions) => {
+      const value = reveal(token.value)
+      const user = token.user === null ? undefined : makeUser(token.user ?? {})
+      const member = token.member ?? true
+      userTokens.set(value, {
+        value,
+        expiresAt: token.expiresIn === undefined ? undefined : now() + Duration.toMillis(token.expiresIn),
+        user,
+        role: token.role ?? "user",
+        member
+      })
+      if (user !== undefined && member) members.set(user.sId, { user, role: token.role ?? "user" })
+    }
+    addKey({ value: defaults.apiKey, name: "Local Dust" })
+    addKey({ value: defaults.adminApiKey, name: "Local Dust admin", role: "admin" })
+    addToken({
+      value: defaults.userToken,
+      user: { email: "ada@local-dust.test", firstName: "Ada", lastName: "Lovelace" }
+    })
+    addToken({
+      value: defaults.adminToken,
+      user: { email: "grace@local-dust.test", firstName: "Grace", lastName: "Hopper" },
+      role: "admin"
+    })
+    for (const key of options.credentials?.apiKeys ?? []) addKey(key)
+    for (const token of options.credentials?.userTokens ?? []) addToken(token)
+
+    return {
+      workspaceId,
+      workspaceName,
+      origin: () => place.origin,
+      storageOrigin: () => place.storageOrigin,
+      quirks: { ...defaultQuirks, ...options.quirks },
+      seed: options.seed ?? {},
+      pace: Duration.decode(options.pace ?? 0),
+      clock,
+      scope,
+      apiKeys,
+      userTokens,
+      members,
+      lookups: {},
+      now,
+      sId,
+      numericId,
+      random,
+      owner: (auth: Auth) => ({
+        id: workspaceNumericId,
+        sId: workspaceId,
+        name: workspaceName,
+        role: auth.role,
+        segmentation: null,
+        whiteListedProviders: null,
+        defaultEmbeddingProvider: null,
+        regionalModelsOnly: false,
+        ssoEnforced: false,
+        metadata: null
+      }),
+      slices: new Map()
+    }
+  })
