@@ -1,0 +1,14 @@
+/** What `src/index.ts` has to be: every public module by name, except the one that is for tests. */
+import { writeFileSync } from "node:fs"
+import { pathToFileURL } from "node:url"
+import { publicModules, root } from "./modules.ts"
+
+const byName = (a: string, b: string) => a.toLowerCase() < b.toLowerCase() ? -1 : 1
+
+export const apiIndex = publicModules
+  .filter((name) => name !== "DustTest")
+  .toSorted(byName)
+  .map((name) => `export * as ${name} from "./${name}.ts"\n`)
+  .join("")
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) writeFileSync(`${root}src/index.ts`, apiIndex)

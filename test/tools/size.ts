@@ -1,0 +1,99 @@
+/** What the SDK costs a program: `npm run size` prints one line of JSON per figure, and fails over a budget. */
+import { pathToFileURL } from "node:url"
+import { bundle, effectOf, smallest } from "./bundle.ts"
+import { type Packed, packed } from "./packed.ts"
+
+export interface Figure {
+  readonly name: string
+  readonly value: number
+  readonly unit: string
+  /** The most it may be; `undefined`: only to compare with. */
+  readonly budget: number | undefined
+}
+
+const kilo = (bytes: number) => Math.round(bytes / 100) / 10
+
+/** Compressed bundles. */
+export const bundleFigures = async (): Promise<ReadonlyArray<Figure>> => {
+  const conversations = await bundle(smallest("Conversations"))
+  const effect = await bundle(effectOf(conversations.own))
+  const chat = await bundle(smallest("Chat", "send"))
+  const all = await bundle(`import * as Dust from "effect-dust/Dust"\nconsole.log(Dust.layerEnv)`)
+  const figure = (name: string, bytes: number, budget?: number): Figure => ({
+    name: `bundle.${name}`,
+    value: kilo(bytes),
+    unit: "kB gzip",
+    budget
+  })
+  return [
+    figure("conversations", conversations.gzip, 122),
+    figure("conversations.effect", effect.gzip),
+    figure("conversations.own", conversations.gzip - effect.gzip, 30),
+    figure("chat", chat.gzip, 130),
+    figure("everything", all.gzip, 165)
+  ]
+}
+
+const program = `
+import * as Effect from "effect/Effect"
+import { Conversations } from "effect-dust/Conversations"
+export const program = Effect.gen(function*() {
+  const conversations = yield* Conversations
+  const { sId } = yield* conversations.create({ title: "Hello" })
+  return yield* conversations.listMessages(sId)
+})
+`
+
+const effectProgram = `
+import * as Effect from "effect/Effect"
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as HttpClient from "@effect/platform/HttpClient"
+export const program = Effect.gen(function*() {
+  const client = yield* HttpClient.HttpClient
+  return yield* client.get("https://example.com")
+})
+export type Used = [Context.Context<never>, Layer.Layer<never>, Schema.Schema<never>, Stream.Stream<never>]
+`
+
+const read = (diagnostics: string, name: string): number =>
+  Number(new RegExp(`^${name}:\\s+([\\d.]+)`, "m").exec(diagnostics)?.[1] ?? Number.NaN)
+
+/** What the compiler does for a small program, beyond what it does for one with Effect alone. */
+export const typeFigures = async ({ compile }: Packed): Promise<ReadonlyArray<Figure>> => {
+  const ours = await compile(program)
+  const effect = await compile(effectProgram)
+  const figure = (name: string, value: number, unit: string, budget?: number): Figure => ({
+    name: `types.${name}`,
+    value: Math.round(value * 100) / 100,
+    unit,
+    budget
+  })
+  return [
+    figure("instantiations", read(ours, "Instantiations"), "instantiations", 45_000),
+    figure("instantiations.effect", read(effect, "Instantiations"), "instantiations"),
+    figure("types", read(ours, "Types"), "types", 10_000),
+    figure("types.effect", read(effect, "Types"), "types"),
+    figure("check", read(ours, "Check time"), "s"),
+    figure("check.effect", read(effect, "Check time"), "s")
+  ]
+}
+
+/** The figures over their budget, and those that could not be measured. */
+export const over = (figures: ReadonlyArray<Figure>): ReadonlyArray<Figure> =>
+  figures.filter(({ budget, value }) => Number.isNaN(value) || (budget !== undefined && value > budget))
+
+const main = async () => {
+  const built = await packed()
+  try {
+    const figures = [...await bundleFigures(), ...await typeFigures(built)]
+    for (const figure of figures) console.log(JSON.stringify(figure))
+    if (over(figures).length > 0) process.exitCode = 1
+  } finally {
+    built.remove()
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await main()
