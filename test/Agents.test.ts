@@ -1,0 +1,249 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, TestClock } from "effect"
+import * as Agents from "effect-dust/Agents"
+import * as DustTest from "effect-dust/DustTest"
+
+const agents: NonNullable<DustTest.Options["agents"]> = {
+  agt_triage: { name: "Support triage", description: "Sorts tickets", instructions: "Sort." },
+  agt_writer: { name: "writer" },
+  agt_writer2: { name: "Writer" },
+  agt_twin1: { name: "Twin" },
+  agt_twin2: { name: "Twin" },
+  agt_secret: { name: "Secret", scope: "hidden" }
+}
+
+const local = (options?: DustTest.Options & DustTest.ClientOptions) =>
+  Effect.provide(DustTest.layer({ agents, ...options }))
+
+const requests = Effect.flatMap(DustTest.DustTest, (dust) => dust.countRequests())
+const last = Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())
+
+const importOptions: Agents.ImportOptions = {
+  agent: {
+    handle: "Imported",
+    description: "From a file",
+    scope: "visible",
+    avatarUrl: "https://example.com/a.png",
+    maxStepsPerRun: 12,
+    visualizationEnabled: true
+  },
+  instructions: "Do it.",
+  generationSettings: { modelId: "gpt-5", providerId: "openai", temperature: 0.2, reasoningEffort: "low" },
+  toolset: [
+    { name: "notes", description: "Notes", type: "MCP", configuration: { mcp_server_name: "notes" } },
+    { name: "gone", description: "Gone", type: "MCP", configuration: { mcp_server_name: "unknown_server" } }
+  ]
+}
+
+describe("Agents", () => {
+  it.effect("lists what the caller sees, and asks as it was told", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const names = (yield* service.list()).map((agent) => agent.name)
+      assert.include(names, "Support triage")
+      assert.notInclude(names, "Secret")
+      assert.deepStrictEqual((yield* last).query, {})
+      const global = yield* service.list({ view: "global", withAuthors: true })
+      assert.deepStrictEqual(global.map((agent) => [agent.sId, agent.lastAuthors]), [["dust", ["Dust"]]])
+      assert.deepStrictEqual((yield* last).query, { view: "global", withAuthors: "true" })
+      assert.strictEqual((yield* Effect.flip(service.list({ view: "nonsense" })))._tag, "DustBadRequestError")
+    }).pipe(local()))
+
+  it.effect("refuses the views of a user before any request with an API key, and gives them to a user", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      for (const view of ["list", "favorites"] as const) {
+        const error = yield* Effect.flip(service.list({ view }))
+        assert.strictEqual(error._tag, "DustUserRequiredError")
+        assert.strictEqual(error.attempts, 0)
+      }
+      assert.strictEqual(yield* requests, 0)
+      yield* Effect.gen(function*() {
+        const service = yield* Agents.Agents
+        assert.deepStrictEqual(yield* service.list({ view: "favorites" }), [])
+        assert.isAbove((yield* service.list({ view: "list" })).length, 1)
+      }).pipe(local({ credential: "userToken" }))
+    }).pipe(local()))
+
+  it.effect("leaves an agent out that it cannot read, and keeps the others", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const found = yield* service.list()
+      assert.deepStrictEqual(found.map((agent) => [agent.sId, agent.name, agent.status]), [["a", "A", "brand_new"]])
+    }).pipe(local({
+      faults: [{
+        fault: DustTest.faults.transformJson(() => ({
+          agentConfigurations: [{ sId: "a", name: "A", status: "brand_new", more: 1 }, { name: "without id" }]
+        }))
+      }]
+    })))
+
+  it.effect("searches by name", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      assert.deepStrictEqual((yield* service.search("triage & co")).length, 0)
+      assert.deepStrictEqual((yield* last).query, { q: "triage & co" })
+      assert.deepStrictEqual((yield* service.search("triage")).map((agent) => agent.sId), ["agt_triage"])
+    }).pipe(local()))
+
+  it.effect("reads one, lightly and fully, and maps what is missing and forbidden", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const light = yield* service.get("agt_triage")
+      assert.strictEqual(light.instructions, "Sort.")
+      assert.notProperty(light, "instructionsHtml")
+      assert.deepStrictEqual((yield* last).query, { variant: "light" })
+      const full = yield* service.getFull("agt_triage")
+      assert.strictEqual(full.instructionsHtml, "<p>Sort.</p>")
+      assert.deepStrictEqual((yield* last).query, { variant: "full" })
+      const missing = yield* Effect.flip(service.get("agt_nobody"))
+      assert.strictEqual(missing._tag, "DustNotFoundError")
+      assert.strictEqual(missing.type, "agent_configuration_not_found")
+      assert.strictEqual((yield* Effect.flip(service.getFull("agt_secret")))._tag, "DustForbiddenError")
+      const before = yield* requests
+      assert.strictEqual((yield* Effect.flip(service.get("..")))._tag, "DustBadRequestError")
+      assert.strictEqual(yield* requests, before)
+    }).pipe(local()))
+
+  it.effect("finds one by its name: exactly first, then without regard to case", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      assert.strictEqual((yield* service.findByName("writer")).sId, "agt_writer")
+      assert.strictEqual((yield* service.findByName("Writer")).sId, "agt_writer2")
+      assert.strictEqual((yield* service.findByName("@SUPPORT Triage ")).sId, "agt_triage")
+      assert.strictEqual((yield* service.findByName("dust")).sId, "dust")
+    }).pipe(local()))
+
+  it.effect("names what comes close when there is none, and the candidates when there are several", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const missing = yield* Effect.flip(service.findByName("Suport triage"))
+      assert.strictEqual(missing._tag, "DustNotFoundError")
+      assert.include(missing.message, "Support triage")
+      assert.deepStrictEqual(missing.details, {
+        name: "Suport triage",
+        near: [{ sId: "agt_triage", name: "Support triage" }]
+      })
+      const several = yield* Effect.flip(service.findByName("twin"))
+      assert.strictEqual(several._tag, "DustBadRequestError")
+      assert.strictEqual(several.type, "ambiguous_name")
+      assert.deepStrictEqual(several.details, {
+        field: "name",
+        candidates: [{ sId: "agt_twin1", name: "Twin" }, { sId: "agt_twin2", name: "Twin" }]
+      })
+      assert.strictEqual((yield* Effect.flip(service.findByName("WRITER"))).type, "ambiguous_name")
+      const far = yield* Effect.flip(service.findByName("zzzzzzzz"))
+      assert.deepPropertyVal(far.details, "near", [])
+      const before = yield* requests
+      assert.strictEqual((yield* Effect.flip(service.findByName(" @ "))).attempts, 0)
+      assert.strictEqual(yield* requests, before)
+    }).pipe(local()))
+
+  it.effect("changes one, and says what was left out", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const { agent, skippedActions } = yield* service.update({
+        agentId: "agt_triage",
+        agent: { handle: "Triage", maxStepsPerRun: 3, avatarUrl: "https://example.com/b.png" },
+        generationSettings: { modelId: "claude", reasoningEffort: "high" },
+        tags: [{ name: "support", kind: "standard" }],
+        editors: ["ada@local-dust.test"],
+        toolset: importOptions.toolset
+      })
+      assert.strictEqual(agent.name, "Triage")
+      assert.strictEqual(agent.maxStepsPerRun, 3)
+      assert.strictEqual(agent.model?.modelId, "claude")
+      assert.strictEqual(agent.actions.length, 1)
+      assert.deepStrictEqual(skippedActions, [{ name: "gone", reason: "MCP server unknown_server not found" }])
+      const request = yield* last
+      assert.strictEqual(request.method, "PATCH")
+      assert.deepStrictEqual(request.body, {
+        agent: { handle: "Triage", max_steps_per_run: 3, avatar_url: "https://example.com/b.png" },
+        generation_settings: { model_id: "claude", reasoning_effort: "high" },
+        tags: [{ name: "support", kind: "standard" }],
+        editors: ["ada@local-dust.test"],
+        toolset: importOptions.toolset
+      })
+    }).pipe(local({ credential: "adminApiKey" })))
+
+  it.effect("makes a favorite only with a user, and changes only with the role", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const error = yield* Effect.flip(service.update({ agentId: "dust", userFavorite: true }))
+      assert.strictEqual(error._tag, "DustUserRequiredError")
+      assert.strictEqual(yield* requests, 0)
+      const denied = yield* Effect.flip(service.update({ agentId: "agt_triage", instructions: "x" }))
+      assert.strictEqual(denied._tag, "DustForbiddenError")
+      const bad = yield* Effect.flip(
+        service.update({ agentId: "agt_triage", generationSettings: { temperature: 2 } })
+      )
+      assert.strictEqual(bad.attempts, 0)
+      assert.deepPropertyVal(bad.details, "field", "generationSettings.temperature")
+      yield* Effect.gen(function*() {
+        const service = yield* Agents.Agents
+        const { agent } = yield* service.update({ agentId: "dust", userFavorite: true })
+        assert.isTrue(agent.userFavorite)
+        assert.deepStrictEqual((yield* service.list({ view: "favorites" })).map((one) => one.sId), ["dust"])
+      }).pipe(local({ credential: "adminToken" }))
+    }).pipe(local()))
+
+  it.effect("archives one; a second time is an error", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      yield* service.archive("agt_writer")
+      assert.notInclude((yield* service.list()).map((agent) => agent.sId), "agt_writer")
+      assert.strictEqual((yield* Effect.flip(service.archive("agt_writer")))._tag, "DustBadRequestError")
+      assert.strictEqual((yield* Effect.flip(service.archive("agt_nobody")))._tag, "DustNotFoundError")
+    }).pipe(local({ credential: "adminApiKey" })))
+
+  it.effect("counts an archive as done when its repetition finds it archived", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const fiber = yield* Effect.fork(service.archive("agt_writer"))
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(yield* requests, 2)
+    }).pipe(local({
+      credential: "adminApiKey",
+      faults: [{ method: "DELETE", nth: 1, fault: DustTest.faults.resetAfter() }]
+    })))
+
+  it.effect("imports one, once", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const { agent, skippedActions } = yield* service.importAgent(importOptions)
+      assert.strictEqual(agent.name, "Imported")
+      assert.deepStrictEqual(skippedActions.map(({ name }) => name), ["gone"])
+      assert.deepStrictEqual((yield* last).body, {
+        agent: {
+          handle: "Imported",
+          description: "From a file",
+          scope: "visible",
+          avatar_url: "https://example.com/a.png",
+          max_steps_per_run: 12,
+          visualization_enabled: true
+        },
+        instructions: "Do it.",
+        generation_settings: { model_id: "gpt-5", provider_id: "openai", temperature: 0.2, reasoning_effort: "low" },
+        tags: [],
+        editors: [],
+        toolset: importOptions.toolset
+      })
+      const before = yield* requests
+      const bad = yield* Effect.flip(service.importAgent({ ...importOptions, instructions: " " }))
+      assert.deepPropertyVal(bad.details, "field", "instructions")
+      assert.strictEqual(yield* requests, before)
+      const dust = yield* DustTest.DustTest
+      yield* dust.fault({ method: "POST", fault: DustTest.faults.resetAfter() })
+      assert.strictEqual((yield* Effect.flip(service.importAgent(importOptions)))._tag, "DustNetworkError")
+      assert.strictEqual(yield* requests, before + 1)
+    }).pipe(local({ credential: "adminApiKey" })))
+
+  it.effect("exports YAML as text", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const yaml = yield* service.exportYaml("agt_triage")
+      assert.include(yaml, "handle: \"Support triage\"")
+      assert.strictEqual((yield* Effect.flip(service.exportYaml("agt_nobody")))._tag, "DustNotFoundError")
+    }).pipe(local()))
+})

@@ -1,0 +1,309 @@
+/** Send once: one message of a caller is one message in the conversation, whatever happens between the two. */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FastCheck as fc, Fiber, Layer, TestClock, TestContext } from "effect"
+import { Conversations } from "effect-dust/Conversations"
+import * as Dust from "effect-dust/Dust"
+import { withOptions } from "effect-dust/DustClient"
+import * as DustTest from "effect-dust/DustTest"
+import * as RetryPolicy from "effect-dust/RetryPolicy"
+
+const { faults } = DustTest
+
+const posting = "/assistant/conversations/:conversationId/messages"
+const reading = "/assistant/conversations/:conversationId"
+
+const rule = (fault: DustTest.Fault, nth: number | ReadonlyArray<number> = 1): DustTest.FaultRule => ({
+  method: "POST",
+  path: posting,
+  nth,
+  fault
+})
+
+const inTime = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(self)
+    yield* TestClock.adjust("2 hours")
+    return yield* Fiber.join(fiber)
+  })
+
+const send = (content = "Hello", conversationId?: string) =>
+  Effect.gen(function*() {
+    const conversations = yield* Conversations
+    const id = conversationId ?? (yield* conversations.create()).sId
+    return yield* conversations.createMessage({
+      conversationId: id,
+      content,
+      mentions: [{ configurationId: "echo" }]
+    })
+  })
+
+const stored = Effect.flatMap(DustTest.DustTest, (dust) => dust.userMessages())
+const posts = Effect.flatMap(DustTest.DustTest, (dust) => dust.countRequests({ method: "POST", path: posting }))
+
+const local = (rules: ReadonlyArray<DustTest.FaultRule>, options: DustTest.Options & DustTest.ClientOptions = {}) =>
+  Effect.provide(DustTest.layer({ ...options, faults: rules }))
+
+describe("Send once", () => {
+  const cases: ReadonlyArray<readonly [string, DustTest.Fault, number]> = [
+    ["a connection that was refused", faults.refuse(), 2],
+    ["a connection that was reset before the handler", faults.resetBefore(), 2],
+    ["a connection that was reset after the handler", faults.resetAfter(), 1],
+    ["no answer, and no handler", faults.neverAnswer(), 2],
+    ["no answer after the handler", faults.neverAnswer({ handlerRuns: true }), 1],
+    ["an answer that is cut", faults.cut(40), 1],
+    ["an answer that is garbled", faults.malformedJson(), 1],
+    ["an answer of another shape", faults.transformJson(() => ({ done: true })), 1],
+    ["an empty answer", faults.transformText(() => ""), 1],
+    ["a 500 that did nothing", faults.status(500), 2],
+    ["a 502 of HTML", faults.html(502), 2],
+    ["a 504", faults.status(504, { body: "timeout", contentType: "text/plain" }), 2],
+    ["a 503 of maintenance", faults.status(503, { type: "service_unavailable" }), 2],
+    ["a 429", faults.status(429, { type: "rate_limit_error" }), 2],
+    ["a 403 that is a rate limit", faults.status(403, { type: "rate_limit_error" }), 2],
+    ["a busy conversation", faults.status(409, { type: "invalid_request_error" }), 2]
+  ]
+
+  it.effect.each(cases)("Send once: %s", ([, fault, requests]) =>
+    Effect.gen(function*() {
+      const { agentMessages, message } = yield* inTime(send())
+      const all = yield* stored
+      assert.deepStrictEqual(all.map(({ content, sId }) => [sId, content]), [[message.sId, "Hello"]])
+      assert.lengthOf(agentMessages, 1)
+      assert.strictEqual(agentMessages[0]?.parentMessageId, message.sId)
+      assert.strictEqual(yield* posts, requests)
+    }).pipe(local([rule(fault)])))
+
+  it.effect("Send once: a 500 after the handler", () => {
+    // The handler ran, and a proxy told something else.
+    const Broken = Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(
+        HttpClient.HttpClient,
+        (client) =>
+          HttpClient.transform(
+            client,
+            (effect, request) =>
+              Effect.map(effect, (response) =>
+                request.method === "POST" && request.url.endsWith("/messages")
+                  ? HttpClientResponse.fromWeb(request, new Response("<html>Bad Gateway</html>", { status: 502 }))
+                  : response)
+          )
+      )
+    )
+    const { apiKey, workspaceId } = DustTest.credentials
+    const Client = Dust.layer({ apiKey, workspaceId, baseUrl: "https://local-dust.test" }).pipe(
+      Layer.provide(Broken),
+      Layer.orDie,
+      Layer.provideMerge(DustTest.layerHttpClient())
+    )
+    return Effect.gen(function*() {
+      const { agentMessages, message } = yield* inTime(send())
+      assert.deepStrictEqual((yield* stored).map(({ sId }) => sId), [message.sId])
+      assert.lengthOf(agentMessages, 1)
+      assert.strictEqual(yield* posts, 1)
+    }).pipe(Effect.provide(Client))
+  })
+
+  it.effect("Send once: an ambiguous failure that stays so is the failure, and not a second message", () =>
+    Effect.gen(function*() {
+      const error = yield* inTime(Effect.flip(send()))
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.lengthOf(yield* stored, 1)
+      assert.strictEqual(yield* posts, 1)
+    }).pipe(local([
+      rule(faults.resetAfter()),
+      { method: "GET", path: reading, fault: faults.status(500) }
+    ])))
+
+  it.effect("Send once: a policy without retries still finds what arrived", () =>
+    Effect.gen(function*() {
+      const { message } = yield* inTime(send().pipe(withOptions({ retry: RetryPolicy.none })))
+      assert.deepStrictEqual((yield* stored).map(({ sId }) => sId), [message.sId])
+    }).pipe(local([rule(faults.resetAfter())])))
+
+  it.effect("Send once: a policy without retries does not send again", () =>
+    Effect.gen(function*() {
+      const error = yield* inTime(Effect.flip(send().pipe(withOptions({ retry: RetryPolicy.none }))))
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.lengthOf(yield* stored, 0)
+      assert.strictEqual(yield* posts, 1)
+    }).pipe(local([rule(faults.resetBefore())])))
+
+  it.effect("Send once: what cannot succeed is sent once", () =>
+    Effect.gen(function*() {
+      const error = yield* inTime(Effect.flip(send()))
+      assert.strictEqual(error._tag, "DustQuotaExceededError")
+      assert.strictEqual(yield* posts, 1)
+    }).pipe(local([rule(faults.status(403, { type: "credits_exhausted" }))])))
+
+  it.effect("Send once: five callers with the same text make five messages, failures or not", () =>
+    Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const { sId } = yield* conversations.create()
+      const results = yield* inTime(
+        Effect.all(Array.from({ length: 5 }, () => send("Same", sId)), { concurrency: "unbounded" })
+      )
+      const all = (yield* stored).map((message) => message.sId)
+      assert.lengthOf(all, 5)
+      assert.deepStrictEqual(results.map(({ message }) => message.sId).sort(), [...all].sort())
+      assert.deepStrictEqual(
+        results.map(({ agentMessages, message }) => agentMessages.every((one) => one.parentMessageId === message.sId)),
+        [true, true, true, true, true]
+      )
+    }).pipe(local([rule(faults.resetAfter(), [1, 3]), rule(faults.resetBefore(), [4])])))
+
+  it.effect("Send once: a message of earlier with the same text is not taken for this one", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { sId } = yield* conversations.create()
+      yield* dust.addMessage(sId, { role: "user", content: "Hello", username: "effect-dust" })
+      yield* TestClock.adjust("10 seconds")
+      yield* dust.fault(rule(faults.resetBefore()))
+      yield* inTime(send("Hello", sId))
+      assert.lengthOf(yield* stored, 2)
+    }).pipe(local([])))
+
+  it.effect("Send once: nor is one of another author, or of another text", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { sId } = yield* conversations.create()
+      const fiber = yield* Effect.fork(send("Hello", sId))
+      yield* dust.waitForRequest({ method: "POST", path: posting })
+      yield* dust.addMessage(sId, { role: "user", content: "Hello", username: "somebody else" })
+      yield* dust.addMessage(sId, { role: "user", content: "Hello!", username: "effect-dust" })
+      yield* TestClock.adjust("1 hour")
+      const { message } = yield* Fiber.join(fiber)
+      assert.lengthOf(yield* stored, 3)
+      assert.strictEqual((yield* stored)[2]?.sId, message.sId)
+    }).pipe(local([rule(faults.resetBefore())])))
+
+  for (const skew of [-7_200_000, -30_000, 30_000, 7_200_000]) {
+    it.effect(`Send once: a server whose clock is ${skew / 1000} seconds off`, () => {
+      const shifted = (json: unknown): unknown => {
+        if (Array.isArray(json)) return json.map(shifted)
+        if (typeof json !== "object" || json === null) return json
+        return Object.fromEntries(
+          Object.entries(json).map(([key, value]) => [
+            key,
+            key === "created" && typeof value === "number" ? value + skew : shifted(value)
+          ])
+        )
+      }
+      return Effect.gen(function*() {
+        const dust = yield* DustTest.DustTest
+        const conversations = yield* Conversations
+        yield* TestClock.setTime(1_700_000_000_000)
+        const { sId } = yield* conversations.create()
+        yield* dust.addMessage(sId, { role: "user", content: "Hello", username: "effect-dust" })
+        yield* TestClock.adjust("10 seconds")
+        const date = new Date(1_700_000_010_000 + skew).toUTCString()
+        // The clock of the server is known from its answers.
+        yield* dust.fault({
+          method: "PATCH",
+          fault: faults.status(404, { headers: { date } })
+        })
+        yield* Effect.flip(conversations.markRead(sId))
+        yield* dust.clearFaults
+        yield* dust.fault(rule(faults.resetAfter()))
+        yield* dust.fault({ method: "GET", path: reading, fault: faults.transformJson(shifted) })
+        const { message } = yield* inTime(send("Hello", sId))
+        const all = yield* stored
+        assert.lengthOf(all, 2)
+        assert.strictEqual(message.sId, all[1]?.sId)
+      }).pipe(local([]))
+    })
+  }
+
+  it.effect("Send once: a conversation with its first message is created empty first, and found again", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const made = yield* inTime(
+        conversations.create({ message: { content: "Hi", mentions: [{ configurationId: "echo" }] } })
+      )
+      const all = yield* stored
+      assert.deepStrictEqual(all.map(({ content, sId }) => [sId, content]), [[made.message.sId, "Hi"]])
+      assert.lengthOf(yield* dust.agentMessages(), 1)
+      const [first] = yield* dust.requests({ method: "POST", path: "/assistant/conversations" })
+      assert.notProperty(first?.body, "message")
+    }).pipe(local([
+      { method: "POST", path: "/assistant/conversations", nth: 1, fault: faults.resetAfter() },
+      rule(faults.resetAfter())
+    ])))
+
+  it.effect("Send once: never two, over random sequences of failures", () =>
+    Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.array(
+            fc.constantFrom(
+              "none",
+              "refuse",
+              "resetBefore",
+              "resetAfter",
+              "cut",
+              "garbled",
+              "never",
+              "neverAfter",
+              "500",
+              "502",
+              "503",
+              "429",
+              "409",
+              "403"
+            ),
+            { minLength: 1, maxLength: 6 }
+          ),
+          fc.array(fc.constantFrom("none", "500", "reset", "404"), { maxLength: 4 }),
+          fc.integer({ min: 1, max: 3 }),
+          (sending, looking, senders) => {
+            const faultOf: Record<string, DustTest.Fault> = {
+              refuse: faults.refuse(),
+              reset: faults.resetBefore(),
+              resetBefore: faults.resetBefore(),
+              resetAfter: faults.resetAfter(),
+              cut: faults.cut(30),
+              garbled: faults.malformedJson(),
+              never: faults.neverAnswer(),
+              neverAfter: faults.neverAnswer({ handlerRuns: true }),
+              "404": faults.status(404, { type: "conversation_not_found" }),
+              "500": faults.status(500),
+              "502": faults.html(),
+              "503": faults.status(503, { type: "service_unavailable" }),
+              "429": faults.status(429, { type: "rate_limit_error" }),
+              "409": faults.status(409, { type: "invalid_request_error" }),
+              "403": faults.status(403, { type: "rate_limit_error" })
+            }
+            const rules = [
+              ...sending.flatMap((name, index) => faultOf[name] === undefined ? [] : [rule(faultOf[name], index + 1)]),
+              ...looking.flatMap((name, index): ReadonlyArray<DustTest.FaultRule> =>
+                faultOf[name] === undefined
+                  ? []
+                  : [{ method: "GET", path: reading, nth: index + 1, fault: faultOf[name] }]
+              )
+            ]
+            return Effect.gen(function*() {
+              const conversations = yield* Conversations
+              const { sId } = yield* conversations.create()
+              const results = yield* inTime(
+                Effect.all(Array.from({ length: senders }, () => Effect.either(send("Same", sId))), {
+                  concurrency: "unbounded"
+                })
+              )
+              const all = (yield* stored).map((message) => message.sId)
+              const told = results.flatMap((result) => result._tag === "Right" ? [result.right.message.sId] : [])
+              // Every success is a message of its own that is there; a failure may have left one, never two.
+              assert.strictEqual(new Set(told).size, told.length)
+              for (const id of told) assert.include(all, id)
+              assert.isAtMost(all.length, senders)
+            }).pipe(local(rules), Effect.provide(TestContext.TestContext), Effect.runPromise)
+          }
+        ),
+        { numRuns: 60 }
+      )
+    ))
+})

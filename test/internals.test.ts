@@ -1,0 +1,33 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Either, Fiber, TestClock } from "effect"
+import { makeBudget } from "../src/internal/budget.ts"
+import { parseCsv } from "../src/internal/csv.ts"
+
+describe("the budget of requests", () => {
+  it.effect("whoever gives up waiting leaves no place behind that was not free yet", () =>
+    Effect.gen(function*() {
+      const slot = yield* makeBudget(2, 60_000)
+      yield* slot
+      yield* slot
+      const waiting = yield* Effect.fork(slot)
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.interrupt(waiting)
+      let started = 0
+      const more = yield* Effect.fork(Effect.forEach([1, 2], () => Effect.tap(slot, () => started++)))
+      yield* TestClock.adjust("49 seconds")
+      assert.strictEqual(started, 0)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(more)
+      assert.strictEqual(started, 2)
+    }))
+})
+
+describe("CSV", () => {
+  it("takes time in proportion to its length, also in one long line of quoted values", () => {
+    const values = 200_000
+    const start = performance.now()
+    const parsed = parseCsv(`${Array.from({ length: values }, () => "\"a\"\"b\"").join(",")}\n"x\ny"z`, ",")
+    assert.isBelow(performance.now() - start, 1_000)
+    assert.deepStrictEqual(Either.isLeft(parsed) && parsed.left.line, 3)
+  })
+})
