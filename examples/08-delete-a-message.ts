@@ -1,0 +1,16 @@
+/** Delete a message. Only a user's access token can: with an API key, nothing is sent and the error says so. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect } from "effect"
+import { Chat } from "effect-dust/Chat"
+import { Conversations } from "effect-dust/Conversations"
+import { agent, done, dust, failed } from "./support.ts"
+
+const program = Effect.gen(function*() {
+  const chat = yield* Chat
+  const conversations = yield* Conversations
+  const { agentMessage, conversationId } = yield* chat.send({ agent: yield* agent, message: "Hello" })
+  yield* conversations.deleteMessage({ conversationId, messageId: agentMessage.sId })
+  yield* done("Message deleted.")
+}).pipe(Effect.catchTag("DustUserRequiredError", (error) => failed(error.message)))
+
+program.pipe(Effect.provide(dust), NodeRuntime.runMain)

@@ -1,0 +1,41 @@
+/** Errors are tagged: catch the ones you can do something about, see the others in the type. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect } from "effect"
+import { Chat } from "effect-dust/Chat"
+import { Conversations } from "effect-dust/Conversations"
+import { dust, failed, note, title } from "./support.ts"
+
+const program = Effect.gen(function*() {
+  const chat = yield* Chat
+  const conversations = yield* Conversations
+
+  yield* title("Not there")
+  yield* conversations.getMessage({ conversationId: "bad-conv-id", messageId: "bad-msg-id" }).pipe(
+    Effect.catchTag(
+      "DustNotFoundError",
+      (error) => Effect.zipRight(failed(error.message), note(`details: ${JSON.stringify(error.details)}`))
+    )
+  )
+
+  yield* title("Refused before anything was sent")
+  yield* chat.send({ agent: "dust", message: "  " }).pipe(
+    Effect.catchTag(
+      "DustBadRequestError",
+      (error) => Effect.zipRight(failed(error.message), note(`requests made: ${error.attempts}`))
+    )
+  )
+
+  yield* title("The agent itself failed")
+  yield* chat.send({ agent: "broken", message: "Please fail" }).pipe(
+    Effect.catchTags({
+      DustAgentError: (error) =>
+        Effect.zipRight(
+          failed(error.message),
+          note(`category: ${error.category}, worth a retry: ${error.isRetryable}`)
+        ),
+      DustRateLimitError: (error) => failed(`slow down: ${error.message}`)
+    })
+  )
+})
+
+program.pipe(Effect.provide(dust), NodeRuntime.runMain)

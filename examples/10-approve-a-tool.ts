@@ -1,0 +1,21 @@
+/** An agent wants to use a tool that somebody has to approve: ask them, as an Effect. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect } from "effect"
+import { type ApprovalHandler, Chat } from "effect-dust/Chat"
+import { dust, note, says } from "./support.ts"
+
+const ask: ApprovalHandler = ({ inputs, stake, tool }) =>
+  Effect.gen(function*() {
+    yield* note(`${tool.toolName} (${stake} stake) wants to run with ${JSON.stringify(inputs)}`)
+    yield* note("Here a person would be asked; mail to the team is fine.")
+    return inputs["to"] === "team@example.com" ? "approved" : "rejected"
+  })
+
+const program = Effect.gen(function*() {
+  const chat = yield* Chat
+  const reply = yield* chat.send({ agent: "mailer", message: "Tell the team about the roadmap", onApproval: ask })
+  yield* says("agent", reply.text)
+  for (const action of reply.actions) yield* note(`used ${action.toolName}: ${action.status}`)
+})
+
+program.pipe(Effect.provide(dust), NodeRuntime.runMain)

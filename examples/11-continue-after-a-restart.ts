@@ -1,0 +1,40 @@
+/** A process that goes away leaves the run going; another one continues where it stopped. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Option, Ref, Stream } from "effect"
+import { Chat } from "effect-dust/Chat"
+import { dust, note, write } from "./support.ts"
+
+interface Place {
+  readonly conversationId: string
+  readonly messageId: string
+  readonly lastEventId: string | undefined
+}
+
+const program = Effect.gen(function*() {
+  const chat = yield* Chat
+  // What a real application would keep in its database.
+  const place = yield* Ref.make(Option.none<Place>())
+
+  yield* chat.stream({ agent: "slow", message: "Take your time", onInterrupt: "leave" }).pipe(
+    Stream.tap((event) =>
+      event._tag === "Started"
+        ? Ref.set(place, Option.some({ ...event, lastEventId: undefined }))
+        : "eventId" in event && event.eventId !== undefined
+        ? Ref.update(place, Option.map((before) => ({ ...before, lastEventId: event.eventId })))
+        : Effect.void
+    ),
+    Stream.filter((event) => event._tag === "TextDelta"),
+    Stream.take(3),
+    Stream.runForEach((event) => write(event.text))
+  )
+  yield* note("\n  …the first process is gone")
+
+  const { conversationId, lastEventId, messageId } = yield* yield* Ref.get(place)
+  yield* chat.resume({ conversationId, messageId, lastEventId }).pipe(
+    Stream.filter((event) => event._tag === "TextDelta"),
+    Stream.runForEach((event) => write(event.text))
+  )
+  yield* note("\n  …and the second one had the rest")
+})
+
+program.pipe(Effect.provide(dust), NodeRuntime.runMain)

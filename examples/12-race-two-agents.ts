@@ -1,0 +1,17 @@
+/** Ask two agents, take the first answer. The other run is cancelled on the server: it costs nothing more. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect } from "effect"
+import { Chat } from "effect-dust/Chat"
+import { dust, says } from "./support.ts"
+
+const program = Effect.gen(function*() {
+  const chat = yield* Chat
+  const message = "Who is first?"
+  const reply = yield* Effect.race(
+    chat.send({ agent: "slow", message }),
+    chat.send({ agent: "quick", message })
+  )
+  yield* says(reply.agentMessage.configuration?.name ?? "agent", reply.text)
+})
+
+program.pipe(Effect.provide(dust), NodeRuntime.runMain)

@@ -1,0 +1,54 @@
+/**
+ * Brings a folder to the state of a source: new and changed documents are written, unchanged ones are left alone, and what
+ * the source no longer has is deleted. Run it again whenever the source has changed.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Stream } from "effect"
+import { DataSources, type SyncEvent } from "effect-dust/DataSources"
+import { done, dustAs, failed, folder, note, title } from "./support.ts"
+
+// Yours come from a database, a directory, another API: as an Iterable, or as a Stream.
+const source = (release: number) => [
+  { documentId: "guides/install.md", title: "Install", text: "npm install effect-dust" },
+  { documentId: "guides/start.md", title: "Start", text: `This is the guide of release ${release}.` },
+  { documentId: "über uns.md", title: "About us", text: "We write guides." },
+  { documentId: "broken.md", title: "x".repeat(600), text: "Its title is too long for Dust." },
+  ...release === 1 ? [{ documentId: "guides/old.md", title: "Old", text: "Nobody needs this any more." }] : []
+]
+
+const report = (event: SyncEvent) => {
+  switch (event._tag) {
+    case "Upserted":
+    case "Deleted":
+      return done(`${event._tag.toLowerCase()} ${event.documentId}`)
+    case "Skipped":
+      return note(`${event.reason} ${event.documentId}`)
+    case "Failed":
+      return failed(`${event.documentId}: ${event.error.message}`)
+    case "Done": {
+      const { deleted, failed, skipped, upserted } = event.progress
+      return note(`${upserted} written, ${skipped} left out, ${deleted} deleted, ${failed} failed`)
+    }
+  }
+}
+
+const program = Effect.gen(function*() {
+  const dataSources = yield* DataSources
+  const location = yield* folder
+
+  for (const release of [1, 2]) {
+    yield* title(`Release ${release}`)
+    yield* dataSources.syncDocuments({
+      ...location,
+      documents: source(release),
+      unchanged: "fingerprint",
+      // Only what a sync like this one has written, never what others have put there.
+      deleteStale: (existing) => existing.tags.some((tag) => tag.startsWith("fingerprint:")),
+      concurrency: 4
+    }).pipe(Stream.runForEach(report))
+  }
+}).pipe(
+  Effect.catchTag("DustNotFoundError", (error) => failed(error.message))
+)
+
+program.pipe(Effect.provide(dustAs("adminApiKey")), NodeRuntime.runMain)

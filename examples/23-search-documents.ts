@@ -1,0 +1,37 @@
+/** Searches a folder by meaning, shows the passages that match, and gives the best of them to an agent. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect } from "effect"
+import { Chat } from "effect-dust/Chat"
+import * as DataSource from "effect-dust/DataSource"
+import { DataSources } from "effect-dust/DataSources"
+import { agent, dust, failed, folder, note, says, title } from "./support.ts"
+
+const question = "Which class may I book on trains?"
+
+const program = Effect.gen(function*() {
+  const chat = yield* Chat
+  const dataSources = yield* DataSources
+  const location = yield* folder
+
+  yield* title(question)
+  const documents = yield* dataSources.search({ ...location, query: question, topK: 5 })
+  const passages = DataSource.passages(documents)
+  for (const { score, sourceUrl, text, title } of passages) {
+    yield* says(title ?? "untitled", text)
+    yield* note(`   score ${score?.toFixed(2) ?? "unknown"}, ${sourceUrl ?? "no source"}`)
+  }
+  const [best] = passages
+  if (best === undefined) return yield* note("Nothing matches.")
+
+  yield* title("Ask an agent to answer from it")
+  const reply = yield* chat.send({
+    agent: yield* agent,
+    message: question,
+    attachments: [{ title: best.title ?? best.documentId, content: best.text, contentType: "text/plain" }]
+  })
+  yield* says("agent", reply.text)
+}).pipe(
+  Effect.catchTag("DustNotFoundError", (error) => failed(error.message))
+)
+
+program.pipe(Effect.provide(dust), NodeRuntime.runMain)

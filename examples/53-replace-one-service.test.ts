@@ -1,0 +1,25 @@
+/** One service alone is replaced; what the test does not define fails by its name. Run with vitest. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Agents } from "effect-dust/Agents"
+import * as DustAPIError from "effect-dust/DustAPIError"
+
+const NoAgents = Layer.mock(Agents, {
+  findByName: (name) =>
+    Effect.fail(
+      new DustAPIError.DustNotFoundError({
+        module: "Agents",
+        method: "findByName",
+        message: `there is no agent ${name}`,
+        details: undefined,
+        attempts: 1
+      })
+    )
+})
+
+it.effect("there is no such agent", () =>
+  Effect.gen(function*() {
+    const agents = yield* Agents
+    const error = yield* Effect.flip(agents.findByName("Support"))
+    assert.strictEqual(error.message, "there is no agent Support")
+  }).pipe(Effect.provide(NoAgents)))

@@ -1,0 +1,131 @@
+/**
+ * What the examples share: where Dust is, and how they print.
+ *
+ * With DUST_WORKSPACE_ID and DUST_API_KEY (or DUST_ACCESS_TOKEN) set, they talk to Dust. Without, they talk to Local Dust: a
+ * workspace in memory, here behind a real port, whose agents are scripted below.
+ */
+import type { HttpClient } from "@effect/platform"
+import { NodeHttpClient } from "@effect/platform-node"
+import { Config, type ConfigError, Console, Context, Effect, Layer } from "effect"
+import * as DataSources from "effect-dust/DataSources"
+import * as Dust from "effect-dust/Dust"
+import * as DustTest from "effect-dust/DustTest"
+import * as Spaces from "effect-dust/Spaces"
+
+const variable = (name: string) => Config.string(name).pipe(Config.withDefault(""), Config.map((value) => value.trim()))
+
+const paint = (code: number) => (text: string) =>
+  process.stdout.isTTY === true ? `\u001b[${code}m${text}\u001b[0m` : text
+
+export const dim = paint(90)
+export const bold = paint(1)
+export const green = paint(32)
+export const red = paint(31)
+export const cyan = paint(36)
+
+export const title = (text: string) => Console.log(`\n${bold(text)}`)
+export const says = (who: string, what: string) =>
+  Console.log(`  ${cyan(who.padEnd(10))} ${what.replaceAll("\n", "\n             ")}`)
+export const done = (text: string) => Console.log(`  ${green("✓")} ${text}`)
+export const failed = (text: string) => Console.log(`  ${red("✗")} ${text}`)
+export const note = (text: string) => Console.log(dim(`  ${text}`))
+export const write = (text: string) => Effect.sync(() => void process.stdout.write(text))
+
+/** The agents of Local Dust. */
+const agents = {
+  dust: {
+    name: "dust",
+    script: ({ clientSideMCPServerIds, message }) =>
+      clientSideMCPServerIds.length > 0
+        ? [DustTest.clientTool({
+          name: "current_time",
+          inputs: { timeZone: "Europe/Paris" },
+          onResult: ({ output }) => `It is ${output} in Paris.`
+        })]
+        : message.endsWith("?")
+        ? `You asked: "${message}" In Local Dust every agent is scripted, so this is all that I know. Set DUST_WORKSPACE_ID and DUST_API_KEY to ask a real one.`
+        : `I read: "${message}"`
+  },
+  researcher: {
+    name: "Researcher",
+    script: [
+      DustTest.think("The roadmap is in Notion. "),
+      DustTest.text("Let me look at the roadmap. ", { pace: "20 millis" }),
+      DustTest.tool({
+        name: "search",
+        inputs: { query: "roadmap" },
+        progress: [{ label: "Searching Notion", progress: 1, total: 2 }],
+        output: "Q4: streaming, approvals, files"
+      }),
+      DustTest.text("Three things are on the roadmap for this quarter: streaming, approvals and files.", {
+        pace: "15 millis"
+      })
+    ]
+  },
+  mailer: {
+    name: "Mailer",
+    script: [
+      DustTest.text("I will write to the team. "),
+      DustTest.approval({
+        name: "send_email",
+        inputs: { to: "team@example.com", subject: "Roadmap" },
+        stake: "high",
+        output: "sent",
+        onResult: ({ approved }) => approved ? "The mail is on its way." : "I did not send the mail."
+      })
+    ]
+  },
+  slow: { name: "Slow", script: [DustTest.text("One word after the other, slowly.", { pace: "400 millis" })] },
+  quick: { name: "Quick", script: "I was first." },
+  broken: {
+    name: "Broken",
+    script: [
+      DustTest.text("I was about to say…"),
+      DustTest.fail({ code: "model_error", message: "the model is overloaded", category: "retryable_model_error" })
+    ]
+  }
+} satisfies DustTest.Options["agents"]
+
+const hasCredential = Config.zipWith(
+  variable("DUST_API_KEY"),
+  variable("DUST_ACCESS_TOKEN"),
+  (key, token) => key + token !== ""
+)
+
+const local = (credential: DustTest.ClientOptions["credential"]) =>
+  DustTest.layerServe({ agents, credential }).pipe(
+    Layer.tap((context) =>
+      note(`No DUST_API_KEY is set: talking to Local Dust at ${Context.get(context, DustTest.DustTest).url}`)
+    )
+  )
+
+type DustLayer = Layer.Layer<
+  Dust.Services,
+  ConfigError.ConfigError | DustTest.DustTestServeError,
+  HttpClient.HttpClient
+>
+
+/** Every service of the SDK, over Dust, or over Local Dust with one of its credentials. */
+export const dustAs = (credential: "userToken" | "adminApiKey") =>
+  Layer.unwrapEffect(
+    Effect.map(hasCredential, (there): DustLayer => there ? Dust.layerEnv : local(credential))
+  ).pipe(Layer.provide(NodeHttpClient.layerUndici))
+
+/** The same, where the call is made by a user. */
+export const dust = dustAs("userToken")
+
+/** The agent that the examples ask: `DUST_AGENT`, or Dust's own. */
+export const agent = Config.string("DUST_AGENT").pipe(Config.withDefault("dust"))
+
+/** The folder that the examples read and write: `DUST_FOLDER` in the space `DUST_SPACE`, or the one of Local Dust. */
+export const folder = Effect.gen(function*() {
+  const spaces = yield* Spaces.Spaces
+  const space = yield* Config.string("DUST_SPACE").pipe(Config.withDefault("Company Data"))
+  const name = yield* Config.string("DUST_FOLDER").pipe(Config.withDefault("handbook"))
+  const { sId: spaceId } = yield* spaces.findByName(space)
+  const { sId: dataSourceId } = yield* Effect.flatMap(
+    DataSources.DataSources,
+    (all) => all.findByName({ spaceId, name })
+  )
+  return { spaceId, dataSourceId }
+})
