@@ -334,6 +334,31 @@ describe("McpServers", () => {
       assert.notInclude(JSON.stringify(posted), "hunter2")
     }).pipe(local(), Effect.provide(Logger.remove(Logger.defaultLogger))))
 
+  it.scoped("takes a class for its input, whatever its name has in it", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      class Order extends Schema.Class<Order>("shop/orders~Order")({ number: Schema.Number }) {
+        get label() {
+          return `Order ${this.number}`
+        }
+      }
+      const show = McpServers.tool({
+        name: "show",
+        description: "",
+        input: Order,
+        handler: (order) => Effect.succeed(order.label)
+      })
+      yield* servers.serve({ name: "My desk", tools: [show] })
+      yield* dust.sendMcp(deskId, { jsonrpc: "2.0", id: 1, method: "tools/list" })
+      yield* dust.sendMcp(deskId, call(2, "show", { number: 42 }))
+      yield* settle
+      const [listed, shown] = yield* postedTo(deskId)
+      const schema = listed?.result?.tools?.[0]?.inputSchema
+      assert.deepStrictEqual([schema?.["type"], schema?.["properties"]], ["object", { number: { type: "number" } }])
+      assert.strictEqual(textOf(shown), "Order 42")
+    }).pipe(local()))
+
   it.scoped("gives handlers what they need", () =>
     Effect.gen(function*() {
       class Shop extends Context.Tag("Shop")<Shop, { readonly price: number }>() {}

@@ -41,7 +41,7 @@ const inlined = (schema: Readonly<Record<string, unknown>>): Readonly<Record<str
   const { $id: _id, $ref, $schema: _schema, anyOf, ...rest } = schema
   // A schema with a name is a reference to a definition; the root of a tool's input must be an object by itself.
   if (typeof $ref === "string" && Predicate.isRecord(rest["$defs"])) {
-    const named = rest["$defs"][$ref.slice("#/$defs/".length)]
+    const named = rest["$defs"][$ref.slice("#/$defs/".length).replaceAll("~1", "/").replaceAll("~0", "~")]
     return Predicate.isRecord(named) ? { ...named, $defs: rest["$defs"] } : schema
   }
   // The schema without any field: "an object or an array".
