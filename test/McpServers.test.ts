@@ -652,6 +652,33 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).map(({ id }) => id), [2])
     }).pipe(local()))
 
+  it.scoped("runs a call that was cancelled when a new session asks for it again, and not when it is replayed", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const runs = yield* Ref.make(0)
+      const slowAtFirst = McpServers.tool({
+        name: "slow_at_first",
+        description: "",
+        input: Schema.Struct({}),
+        handler: () =>
+          Effect.flatMap(Ref.updateAndGet(runs, (n) => n + 1), (n) => n === 1 ? Effect.never : Effect.succeed(`${n}`))
+      })
+      yield* servers.serve({ name: "My desk", tools: [slowAtFirst] })
+      const session = { jsonrpc: "2.0", id: 0, method: "initialize", params: {} }
+      yield* dust.sendMcp(deskId, session)
+      yield* dust.sendMcp(deskId, call(1, "slow_at_first", {}))
+      yield* settle
+      yield* dust.sendMcp(deskId, { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } })
+      yield* dust.sendMcp(deskId, call(1, "slow_at_first", {}))
+      yield* settle
+      assert.strictEqual(yield* Ref.get(runs), 1)
+      yield* dust.sendMcp(deskId, session)
+      yield* dust.sendMcp(deskId, call(1, "slow_at_first", {}))
+      yield* settle
+      assert.deepStrictEqual((yield* postedTo(deskId)).filter(({ id }) => id === 1).map(textOf), ["2"])
+    }).pipe(local()))
+
   it.scoped("runs so many calls at a time, and answers a ping meanwhile", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

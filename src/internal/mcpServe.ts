@@ -398,7 +398,8 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
         const key = JSON.stringify([serverId, id, method, params])
         if (method === "initialize" && !replayed) {
           for (const [other, call] of calls) {
-            if (call.state === "settled" && call.serverId === serverId) calls.delete(other)
+            const over = call.state === "settled" || call.state === "cancelled"
+            if (over && call.serverId === serverId) calls.delete(other)
           }
         }
         const known = calls.get(key)
