@@ -591,6 +591,28 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["Hello Ada"])
     }).pipe(local()))
 
+  it.scoped("posts the answer of a call that took long as patiently as any other", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const gate = yield* Deferred.make<void>()
+      const slow = McpServers.tool({
+        name: "slow",
+        description: "",
+        input: Schema.Struct({}),
+        handler: () => Effect.as(Deferred.await(gate), "done")
+      })
+      yield* servers.serve({ name: "My desk", tools: [slow] })
+      yield* dust.sendMcp(deskId, call(1, "slow", {}))
+      yield* TestClock.adjust("30 minutes")
+      yield* dust.fault({ path: resultsPath, fault: DustTest.faults.resetBefore() })
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("3 minutes")
+      yield* dust.clearFaults
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["done"])
+    }).pipe(local()))
+
   it.scoped("answers with an error when a result is too large", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

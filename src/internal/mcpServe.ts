@@ -138,7 +138,8 @@ const protocols: ReadonlyArray<string> = ["2025-06-18", "2025-03-26", "2024-11-0
 interface Call {
   readonly serverId: McpServerId
   readonly id: JsonRpcId
-  readonly startedAt: number
+  /** When it came; once it is answered, when that was. */
+  since: number
   fiber: Fiber.RuntimeFiber<void> | undefined
   /** The answer, once there is one. A cancelled call never has one. */
   response: JsonRpcResponse | undefined
@@ -291,7 +292,7 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
               : yield* Effect.logDebug("Dust has forgotten the server: the answer of a call is lost")
           }
           const now = yield* Clock.currentTimeMillis
-          if ((error.isRetryable || error.type === "token_unavailable") && now - call.startedAt < 2 * memory) {
+          if ((error.isRetryable || error.type === "token_unavailable") && now - call.since < 2 * memory) {
             yield* pause(failures)
             return yield* post(call, response, failures + 1)
           }
@@ -304,9 +305,10 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
       })
 
     const answer = (call: Call, response: JsonRpcResponse): Effect.Effect<void> =>
-      Effect.suspend(() => {
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
         if (call.state !== "running") return Effect.void
         call.state = "answered"
+        call.since = now
         call.response = response
         return Effect.zipRight(post(call, response), settle(call))
       })
@@ -365,7 +367,7 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
     const forget = (now: number): void => {
       for (const [key, call] of calls) {
         if (call.state === "running" || call.state === "answered") continue
-        if (calls.size > rememberedCalls || now - call.startedAt > memory) calls.delete(key)
+        if (calls.size > rememberedCalls || now - call.since > memory) calls.delete(key)
       }
       for (const id of events) {
         if (events.size <= rememberedEvents) break
@@ -409,7 +411,7 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
             : Effect.asVoid(Effect.forkIn(post(known, known.response), scope))
         }
         if (replayed) return Effect.void
-        const call: Call = { serverId, id, startedAt: now, fiber: undefined, response: undefined, state: "running" }
+        const call: Call = { serverId, id, since: now, fiber: undefined, response: undefined, state: "running" }
         // An answer to a question that was never asked.
         if (method === undefined && ("result" in message || "error" in message)) return Effect.void
         calls.set(key, call)
