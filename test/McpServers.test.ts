@@ -653,6 +653,29 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["done"])
     }).pipe(local()))
 
+  it.scoped("posts an answer again when the refusal comes later than the registration that cures it", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const gate = yield* Deferred.make<void>()
+      const slow = McpServers.tool({
+        name: "slow",
+        description: "",
+        input: Schema.Struct({}),
+        handler: () => Effect.as(Deferred.await(gate), "done")
+      })
+      yield* servers.serve({ name: "My desk", tools: [slow] })
+      yield* dust.sendMcp(deskId, call(1, "slow", {}))
+      yield* settle
+      yield* dust.fault({ path: resultsPath, times: 1, fault: DustTest.faults.delayBody("5 seconds") })
+      yield* dust.expireMcpServer(deskId)
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual(yield* dust.countRequests({ path: "/mcp/register" }), 2)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["done"])
+    }).pipe(local()))
+
   it.scoped("interrupts a call that is cancelled, and does not answer it", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

@@ -265,39 +265,38 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
       })
     )
 
-    const post = (call: Call, response: JsonRpcResponse, failures = 0): Effect.Effect<void> =>
-      Effect.catchAll(service.postResult({ serverId: call.serverId, result: response }), (error) =>
-        Effect.gen(function*() {
-          if (error._tag === "DustContentTooLargeError" && response["error"] === undefined) {
-            return yield* post(
-              call,
-              rpcError(call.id, internalError, "The result is too large: at most 16 MiB"),
-              failures
-            )
-          }
-          if (isGone(error)) {
-            const before = yield* SubscriptionRef.get(registered)
-            yield* Queue.offer(doubts, undefined)
-            // The same name usually gets the same id again; under another one nobody waits for this answer.
-            const after = yield* registered.changes.pipe(
-              Stream.filter(({ times }) =>
-                times > before.times
-              ),
-              Stream.runHead,
-              Effect.timeoutOption("2 minutes"),
-              Effect.map(Option.flatten)
-            )
-            return Option.isSome(after) && after.value.serverId === call.serverId && failures === 0
-              ? yield* post(call, response, 1)
-              : yield* Effect.logDebug("Dust has forgotten the server: the answer of a call is lost")
-          }
-          const now = yield* Clock.currentTimeMillis
-          if ((error.isRetryable || error.type === "token_unavailable") && now - call.since < 2 * memory) {
-            yield* pause(failures)
-            return yield* post(call, response, failures + 1)
-          }
-          return yield* Effect.logDebug(`The answer of a call could not be posted: ${error._tag}`)
-        }))
+    const post = (call: Call, response: JsonRpcResponse, failures = 0, again = false): Effect.Effect<void> =>
+      Effect.flatMap(SubscriptionRef.get(registered), (before) =>
+        Effect.catchAll(service.postResult({ serverId: call.serverId, result: response }), (error) =>
+          Effect.gen(function*() {
+            if (error._tag === "DustContentTooLargeError" && response["error"] === undefined) {
+              return yield* post(
+                call,
+                rpcError(call.id, internalError, "The result is too large: at most 16 MiB"),
+                failures,
+                again
+              )
+            }
+            if (isGone(error)) {
+              yield* Queue.offer(doubts, undefined)
+              // The same name usually gets the same id again; under another one nobody waits for this answer.
+              const after = yield* registered.changes.pipe(
+                Stream.filter(({ times }) => times > before.times),
+                Stream.runHead,
+                Effect.timeoutOption("2 minutes"),
+                Effect.map(Option.flatten)
+              )
+              return Option.isSome(after) && after.value.serverId === call.serverId && !again
+                ? yield* post(call, response, failures, true)
+                : yield* Effect.logDebug("Dust has forgotten the server: the answer of a call is lost")
+            }
+            const now = yield* Clock.currentTimeMillis
+            if ((error.isRetryable || error.type === "token_unavailable") && now - call.since < 2 * memory) {
+              yield* pause(failures)
+              return yield* post(call, response, failures + 1, again)
+            }
+            return yield* Effect.logDebug(`The answer of a call could not be posted: ${error._tag}`)
+          })))
 
     const settle = (call: Call): Effect.Effect<void> =>
       Effect.sync(() => {
