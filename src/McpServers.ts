@@ -226,7 +226,7 @@ export interface Server {
    * changes when Dust has forgotten the server (after ten minutes without a connection) and it had to be registered again.
    */
   readonly serverId: Effect.Effect<McpServerId>
-  /** The id as it is now, and every one after it. */
+  /** The id as it is now, and every one after it. Ends when the server is no longer served. */
   readonly serverIds: Stream.Stream<McpServerId>
   /**
    * Waits until the server is no longer served: it succeeds when its scope was closed, and fails when it cannot go on,
@@ -247,7 +247,10 @@ export interface ServeOptions<Tools extends ReadonlyArray<Tool<unknown>>> {
   readonly version?: string | undefined
   /** How to use the tools together, for the model. */
   readonly instructions?: string | undefined
-  /** How many calls run at the same time; the others wait. Default 8. */
+  /**
+   * How many calls run at the same time; the others wait. Default 8. A handler has its place until it ends or the agent no
+   * longer waits: one that could hang needs a limit of its own (`Effect.timeout`).
+   */
   readonly concurrency?: number | undefined
   /** Time between two signs of life. Default 5 minutes; Dust forgets a server after 10. */
   readonly heartbeat?: Duration.DurationInput | undefined

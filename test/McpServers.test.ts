@@ -781,6 +781,28 @@ describe("McpServers", () => {
       assert.strictEqual(yield* dust.countRequests(), 0)
     }).pipe(local()))
 
+  it.effect("has no more ids once it is closed, or the credential is no longer accepted", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const scope = yield* Scope.make()
+      const server = yield* Scope.extend(servers.serve({ name: "My desk", tools: [greet] }), scope)
+      const ids = yield* Effect.fork(Stream.runCollect(server.serverIds))
+      yield* settle
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(ids)), [deskId])
+      yield* Stream.runDrain(server.serverIds)
+
+      yield* Effect.scoped(Effect.gen(function*() {
+        const server = yield* servers.serve({ name: "My desk", tools: [greet] })
+        const ids = yield* Effect.fork(Stream.runCollect(server.serverIds))
+        yield* settle
+        yield* dust.expireToken(dust.userToken)
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(ids)), [deskId])
+      }))
+    }).pipe(local()))
+
   it.effect("says goodbye: an answer that was asked for once more is not sent any more", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

@@ -491,7 +491,9 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
 
     return {
       serverId: Effect.map(SubscriptionRef.get(registered), ({ serverId }) => serverId),
-      serverIds: Stream.changes(Stream.map(registered.changes, ({ serverId }) => serverId)),
+      serverIds: Stream.changes(Stream.map(registered.changes, ({ serverId }) => serverId)).pipe(
+        Stream.interruptWhen(Effect.exit(Deferred.await(closed)))
+      ),
       closed: Deferred.await(closed)
     }
   })
