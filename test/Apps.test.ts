@@ -105,6 +105,19 @@ describe("Apps", () => {
       assert.strictEqual(error.attempts, 1)
     }).pipe(local({ duration: "9 minutes" }, { timeouts: { headers: "5 seconds", total: "8 seconds" } })))
 
+  it.effect("takes a server that fails for what it is, and not for a run that is not there", () =>
+    Effect.gen(function*() {
+      const apps = yield* Apps.Apps
+      const dust = yield* DustTest.DustTest
+      const { runId } = yield* apps.start(options)
+      const run = { spaceId: options.spaceId, appId: options.appId, runId }
+      yield* dust.fault({ method: "GET", times: 1, fault: DustTest.faults.status(500, { type: "run_error" }) })
+      const reading = yield* Effect.fork(apps.getRun(run))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(reading)).runId, runId)
+      assert.strictEqual(yield* dust.countRequests({ method: "GET" }), 2)
+    }).pipe(local()))
+
   it.effect("starts a run, reads it, and waits for its end", () =>
     Effect.gen(function*() {
       const apps = yield* Apps.Apps

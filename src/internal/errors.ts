@@ -110,7 +110,7 @@ const parseBody = (body: string): Parsed => {
 const classify = (identity: Identity, hasUser: boolean, status: number, parsed: Parsed): ErrorTag => {
   const { nested, type } = parsed
   if (type !== undefined) {
-    const own = Object.hasOwn(identity.errors, type) ? identity.errors[type] : undefined
+    const own = status < 500 && Object.hasOwn(identity.errors, type) ? identity.errors[type] : undefined
     if (own !== undefined) return own
     if (type === "rate_limit_error") {
       return parsed.message !== undefined && cappedText.test(parsed.message)
