@@ -456,12 +456,16 @@ export interface Service {
  */
 export class Workspace extends Context.Tag("effect-dust/Workspace")<Workspace, Service>() {}
 
-const day = (identity: Operation.Identity, field: string, value: string) => {
+/** JavaScript takes 31 February for 3 March. */
+const isDay = (value: string): boolean => {
   const parsed = /^\d{4}-\d{2}-\d{2}$/.test(value) ? DateTime.make(`${value}T00:00:00Z`) : Option.none()
   return Option.isSome(parsed) && DateTime.formatIsoDateUtc(parsed.value) === value
-    ? Either.right(value)
-    : Either.left(badInput(identity, field, "a day that exists, as YYYY-MM-DD"))
 }
+
+const day = (identity: Operation.Identity, field: string, value: string) =>
+  isDay(value) ? Either.right(value) : Either.left(badInput(identity, field, "a day that exists, as YYYY-MM-DD"))
+
+const isoText = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/i
 
 const analyticsQuery = (
   identity: Operation.Identity,
@@ -487,8 +491,10 @@ const consumptionBody = (
   Either.gen(function*() {
     const instant = (field: string, value: DateTime.Utc | Date | string) =>
       Either.fromOption(
-        DateTime.make(value),
-        () => badInput(identity, field, "an instant: a Date, a DateTime or ISO 8601 text")
+        typeof value === "string" && !(isoText.test(value) && isDay(value.slice(0, 10)))
+          ? Option.none()
+          : DateTime.make(value),
+        () => badInput(identity, field, "an instant that exists: a Date, a DateTime or ISO 8601 text")
       )
     const start = yield* instant("startDate", startDate)
     const end = yield* instant("endDate", endDate)

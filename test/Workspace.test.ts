@@ -308,6 +308,10 @@ describe("Workspace.consumption", () => {
       const workspace = yield* Workspace.Workspace
       const cases: ReadonlyArray<readonly [Workspace.ConsumptionOptions, string]> = [
         [{ startDate: "yesterday", endDate: "2026-01-02" }, "startDate"],
+        [{ startDate: "2026-02-28", endDate: "2026-02-31" }, "endDate"],
+        [{ startDate: "2026-02-29T12:00:00Z", endDate: "2026-03-02" }, "startDate"],
+        [{ startDate: "1", endDate: "2001-01-02" }, "startDate"],
+        [{ startDate: "January 1 2026", endDate: "2026-01-02" }, "startDate"],
         [{ startDate: "2026-01-02", endDate: new Date(Number.NaN) }, "endDate"],
         [{ startDate: "2026-01-02", endDate: "2026-01-02" }, "endDate"],
         [{ startDate: "2026-01-01", endDate: "2026-01-31T00:00:00.001Z" }, "endDate"],
