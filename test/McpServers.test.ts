@@ -631,6 +631,30 @@ describe("McpServers", () => {
       assert.include(posted?.error?.message, "too large")
     }).pipe(local()))
 
+  it.scoped("answers with an error when a result is nothing that JSON can carry, or Dust refuses it", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const circular: { readonly type: "text"; readonly text: string; self?: unknown } = { type: "text", text: "" }
+      circular.self = circular
+      const round = McpServers.tool({
+        name: "round",
+        description: "",
+        input: Schema.Struct({}),
+        handler: () => Effect.succeed([circular])
+      })
+      yield* servers.serve({ name: "My desk", tools: [round, greet] })
+      yield* dust.sendMcp(deskId, call(1, "round", {}))
+      yield* settle
+      yield* dust.fault({ path: resultsPath, times: 1, fault: DustTest.faults.status(400) })
+      yield* dust.sendMcp(deskId, call(2, "greet", { name: "Ada" }))
+      yield* settle
+      assert.deepStrictEqual((yield* postedTo(deskId)).map(({ error, id }) => [id, error?.code]), [
+        [1, -32603],
+        [2, -32603]
+      ])
+    }).pipe(local()))
+
   it.scoped("posts an answer under the registration that came after", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

@@ -269,13 +269,10 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
       Effect.flatMap(SubscriptionRef.get(registered), (before) =>
         Effect.catchAll(service.postResult({ serverId: call.serverId, result: response }), (error) =>
           Effect.gen(function*() {
-            if (error._tag === "DustContentTooLargeError" && response["error"] === undefined) {
-              return yield* post(
-                call,
-                rpcError(call.id, internalError, "The result is too large: at most 16 MiB"),
-                failures,
-                again
-              )
+            const tooLarge = error._tag === "DustContentTooLargeError"
+            if ((tooLarge || error._tag === "DustBadRequestError") && response["error"] === undefined) {
+              const why = tooLarge ? "The result is too large: at most 16 MiB" : "The result cannot be sent"
+              return yield* post(call, rpcError(call.id, internalError, why), failures, again)
             }
             if (isGone(error)) {
               yield* Queue.offer(doubts, undefined)
