@@ -333,11 +333,15 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
             details: { field: "payload", size: bytes.length, limit: maxPayload }
           }, { disableValidation: true })
         }
+        const webhookSourceUrlSecret = yield* Effect.try({
+          try: () => Redacted.value(urlSecret),
+          catch: () => badInput(sendWebhook, "urlSecret", "a secret that was not wiped")
+        })
         const signed = signature === undefined
           ? {}
           : { [signature.header.toLowerCase()]: yield* sign(signature, bytes) }
         yield* client.execute(sendWebhook, {
-          path: { webhookSourceId, webhookSourceUrlSecret: Redacted.value(urlSecret) },
+          path: { webhookSourceId, webhookSourceUrlSecret },
           headers: { ...headers, ...signed },
           secrets: [urlSecret],
           rawBody: HttpBody.uint8Array(bytes, "application/json")

@@ -229,6 +229,10 @@ describe("Triggers", () => {
         triggers.sendWebhook({ ...deploys, urlSecret: Redacted.make(" "), payload: {} })
       )
       assert.strictEqual(blank._tag, "DustBadRequestError")
+      const wiped = Redacted.make("a secret")
+      Redacted.unsafeWipe(wiped)
+      const emptied = yield* Effect.flip(triggers.sendWebhook({ ...deploys, urlSecret: wiped, payload: {} }))
+      assert.deepPropertyVal(emptied.details, "field", "urlSecret")
       const keyless = yield* Effect.flip(triggers.sendWebhook({
         ...deploys,
         payload: {},
