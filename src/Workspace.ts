@@ -67,7 +67,7 @@ const texts = withDefault(
 
 /**
  * The rows of the analytics tables, by the name of the table. A column that the server does not send is `null` (a list:
- * empty); columns that were added since are left out.
+ * empty), a text that it has not, ids included, is `""`; columns that were added since are left out.
  *
  * @category schemas
  * @since 0.1.0

@@ -278,7 +278,9 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
               yield* Queue.offer(doubts, undefined)
               // The same name usually gets the same id again; under another one nobody waits for this answer.
               const after = yield* registered.changes.pipe(
-                Stream.filter(({ times }) => times > before.times),
+                Stream.filter(({ times }) =>
+                  times > before.times
+                ),
                 Stream.runHead,
                 Effect.timeoutOption("2 minutes"),
                 Effect.map(Option.flatten)
@@ -297,12 +299,16 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
 
     const settle = (call: Call): Effect.Effect<void> =>
       Effect.sync(() => {
-        if (call.state === "answered") call.state = "settled"
+        if (call.state === "answered") {
+          call.state = "settled"
+        }
       })
 
     const answer = (call: Call, response: JsonRpcResponse): Effect.Effect<void> =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        if (call.state !== "running") return Effect.void
+        if (call.state !== "running") {
+          return Effect.void
+        }
         call.state = "answered"
         call.since = now
         call.response = response
@@ -311,7 +317,8 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
 
     const respond = (id: JsonRpcId, method: string, params: unknown): Effect.Effect<JsonRpcResponse> =>
       Effect.suspend(() => {
-        const at = (name: string): unknown => Predicate.hasProperty(params, name) ? params[name] : undefined
+        const at = (name: string): unknown =>
+          Predicate.hasProperty(params, name) ? params[name] : undefined
         switch (method) {
           case "initialize": {
             const wanted = at("protocolVersion")
@@ -325,7 +332,11 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
           case "ping":
             return Effect.succeed(result(id, {}))
           case "tools/list":
-            return Effect.succeed(result(id, { tools: [...tools.values()].map(({ listed }) => listed) }))
+            return Effect.succeed(result(id, {
+              tools: [...tools.values()].map(({ listed }) =>
+                listed
+              )
+            }))
           case "tools/call": {
             const name = at("name")
             const found = typeof name === "string" ? tools.get(name) : undefined
