@@ -57,7 +57,7 @@ import { pickByName } from "./internal/names.ts"
 import * as Operation from "./internal/operation.ts"
 import { byOffset } from "./internal/paging.ts"
 import { searchQuery, type SearchOptions } from "./internal/passages.ts"
-import { list, nonBlank, nullable, withDefault } from "./internal/schema.ts"
+import { list, nonBlank, nullable, slots } from "./internal/schema.ts"
 
 const maxRows = 500_000
 const maxTitle = 512
@@ -82,7 +82,7 @@ const listDocuments = Operation.make({
   name: "DataSources.listDocuments",
   http: "GET",
   route: `${one}/documents`,
-  response: Schema.Struct({ documents: list(Document), total: withDefault(Schema.Number, () => 0) })
+  response: Schema.Struct({ documents: slots(Document), total: nullable(Schema.Number) })
 })
 
 const getDocument = Operation.make({
@@ -208,7 +208,7 @@ const listRows = Operation.make({
   name: "DataSources.listRows",
   http: "GET",
   route: `${table}/rows`,
-  response: Schema.Struct({ rows: list(Row), total: withDefault(Schema.Number, () => 0) })
+  response: Schema.Struct({ rows: slots(Row), total: nullable(Schema.Number) })
 })
 
 const getRow = Operation.make({
@@ -959,21 +959,24 @@ const isFatal = (error: RequestError): boolean => {
 export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustClient, (client) => {
   const at = ({ dataSourceId, spaceId }: Location) => ({ spaceId, dataSourceId })
 
-  const documentsPage: Service["listDocuments"] = (options) =>
+  const documentsPage = (options: ListDocumentsOptions) =>
     Effect.map(
       client.execute(listDocuments, {
         path: at(options),
         query: { limit: options.limit, offset: options.offset, document_ids: options.documentIds }
       }),
-      ({ documents, total }) => ({ documents, total })
+      ({ documents, total }) => ({
+        items: documents.filter(Predicate.isNotNull),
+        received: documents.length,
+        total
+      })
     )
 
   const streamDocuments: Service["streamDocuments"] = ({ pageSize = 100, ...options }) =>
     wholeNumber(pageSize)
       ? byOffset({
         pageSize,
-        fetch: (page) =>
-          Effect.map(documentsPage({ ...options, ...page }), ({ documents, total }) => ({ items: documents, total }))
+        fetch: (page) => documentsPage({ ...options, ...page })
       })
       : Stream.fail(badInput(listDocuments, "pageSize", "a whole number, at least 1"))
 
@@ -1102,12 +1105,12 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       )
     })
 
-  const rowsPage: Service["listRows"] = (options) =>
+  const rowsPage = (options: Location & Page & { readonly tableId: TableId }) =>
     client.execute(listRows, {
       path: { ...at(options), tableId: options.tableId },
       query: { limit: options.limit, offset: options.offset }
     }).pipe(
-      Effect.map(({ rows, total }) => ({ rows, total })),
+      Effect.map(({ rows, total }) => ({ items: rows.filter(Predicate.isNotNull), received: rows.length, total })),
       orMissingTable(listRows, options)
     )
 
@@ -1340,7 +1343,8 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
   return DataSources.of({
     list: (spaceId) => allSources(listSources, spaceId),
     findByName: ({ name, spaceId }) => pickByName(findSource, "data source", name, allSources(findSource, spaceId)),
-    listDocuments: documentsPage,
+    listDocuments: (options) =>
+      Effect.map(documentsPage(options), ({ items, total }) => ({ documents: items, total: total ?? 0 })),
     streamDocuments,
     getDocument: (options) =>
       Effect.map(
@@ -1369,12 +1373,12 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
     getTable: oneTable,
     upsertTable,
     deleteTable: (options) => client.execute(deleteTable, { path: { ...at(options), tableId: options.tableId } }),
-    listRows: rowsPage,
+    listRows: (options) => Effect.map(rowsPage(options), ({ items, total }) => ({ rows: items, total: total ?? 0 })),
     streamRows: ({ pageSize = 500, ...options }) =>
       wholeNumber(pageSize)
         ? byOffset({
           pageSize,
-          fetch: (page) => Effect.map(rowsPage({ ...options, ...page }), ({ rows, total }) => ({ items: rows, total }))
+          fetch: (page) => rowsPage({ ...options, ...page })
         })
         : Stream.fail(badInput(listRows, "pageSize", "a whole number, at least 1")),
     getRow: (options) =>

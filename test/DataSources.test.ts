@@ -5,6 +5,7 @@ import * as DataSources from "effect-dust/DataSources"
 import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
+import { dust, json, type Recorded } from "./support/http.ts"
 
 const at = { spaceId: "vlt_global", dataSourceId: "dts_handbook" } as const
 
@@ -290,6 +291,40 @@ describe("DataSources: documents", () => {
         }]
       }
     })))
+
+  /** A server that gives at most 10 at a time, with something among them that nobody knows. */
+  const pages = (name: string, total: number | undefined, most: number) => ({ url: { searchParams } }: Recorded) => {
+    const all = Array.from(
+      { length: 25 },
+      (_, i) => i === 3 ? { of: "another kind" } : { document_id: `d${i}`, row_id: `r${i}` }
+    )
+    const offset = Number(searchParams.get("offset"))
+    const limit = Math.min(most, Number(searchParams.get("limit")))
+    return json({ [name]: all.slice(offset, offset + limit), total })
+  }
+  for (
+    const [name, total, most] of [
+      ["gives fewer at a time than it is asked for", 25, 10],
+      ["does not say how many there are", undefined, 25],
+      ["counts some that it does not give", 99, 25]
+    ] as const
+  ) {
+    it.effect(`streams them all, but for what nobody knows, when the server ${name}`, () =>
+      Effect.gen(function*() {
+        const documents = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
+          Stream.runCollect(dataSources.streamDocuments({ ...at, pageSize: 20 }))).pipe(
+            Effect.provide(dust(pages("documents", total, most)).layer)
+          )
+        const ids = Array.from({ length: 25 }, (_, i) =>
+          `d${i}`).filter((id) => id !== "d3")
+        assert.deepStrictEqual(Chunk.toReadonlyArray(documents).map((one) => one.documentId), ids)
+        const rows = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
+          Stream.runCollect(dataSources.streamRows({ ...at, tableId: "t", pageSize: 20 }))).pipe(
+            Effect.provide(dust(pages("rows", total, most)).layer)
+          )
+        assert.strictEqual(Chunk.size(rows), 24)
+      }))
+  }
 
   const odd = Schema.String.pipe(
     Schema.filter((id) => id.trim() !== "" && id !== "." && id !== ".." && wellFormed(id))

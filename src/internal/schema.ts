@@ -41,6 +41,13 @@ export const list = <A, I>(element: Schema.Schema<A, I>): Defaulted<ReadonlyArra
   )
 }
 
+/** As {@link list}, with `null` in the place of each element that is left out: for those who count what was sent. */
+export const slots = <A, I>(element: Schema.Schema<A, I>) =>
+  withDefault(
+    Schema.Array(Schema.NullOr(element).annotations({ decodingFallback: () => Effect.succeed(null) })),
+    (): ReadonlyArray<A | null> => []
+  )
+
 /** An object whose members are not looked into. */
 export const record = withDefault(
   Schema.Record({ key: Schema.String, value: Schema.Unknown }),
