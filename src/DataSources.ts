@@ -926,11 +926,16 @@ const hash53 = (text: string): string => {
 
 const fingerprintPrefix = "fingerprint:"
 
-const withFingerprint = (input: DocumentInput): Checked<DocumentInput> =>
-  Either.map(documentBody(input), (body) => ({
+const isFingerprint = (tag: string): boolean => tag.startsWith(fingerprintPrefix)
+
+/** One that came along with the tags of a document that was read says nothing of what is written now. */
+const withFingerprint = (input: DocumentInput): Checked<DocumentInput> => {
+  const own = input.tags?.filter((tag) => !isFingerprint(tag))
+  return Either.map(documentBody({ ...input, tags: own }), (body) => ({
     ...input,
-    tags: [...(input.tags ?? []), `${fingerprintPrefix}${hash53(JSON.stringify(body))}`]
+    tags: [...(own ?? []), `${fingerprintPrefix}${hash53(JSON.stringify(body))}`]
   }))
+}
 
 /** Waits for a limit that others have used up: eight times, a quarter of a minute apart. */
 const patiently = <A>(self: Effect.Effect<A, RequestError>): Effect.Effect<A, RequestError> =>
@@ -1251,7 +1256,7 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
         if (typeof unchanged === "function") return unchanged(input, existing)
         return unchanged === "timestamp"
           ? timestamp !== undefined && existing.timestamp === timestamp
-          : input.tags?.some((tag) => tag.startsWith(fingerprintPrefix) && existing.tags.includes(tag)) === true
+          : input.tags?.some((tag) => isFingerprint(tag) && existing.tags.includes(tag)) === true
       }
 
       interface Item {

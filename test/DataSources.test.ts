@@ -987,6 +987,30 @@ describe("DataSources.syncDocuments", () => {
       }
     }).pipe(local(empty)))
 
+  it.effect("a fingerprint among the tags of a document that was read is not that of its new content", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const write = (text: string, tags: ReadonlyArray<string>) =>
+        Effect.map(
+          collect(
+            dataSources.syncDocuments({
+              ...at,
+              unchanged: "fingerprint",
+              documents: [{ documentId: "a", text, tags }]
+            })
+          ),
+          (events) => events[0]?._tag
+        )
+      const read = dataSources.getDocument({ ...at, documentId: "a" })
+      yield* write("old", ["t"])
+      const { tags } = yield* read
+      assert.strictEqual(yield* write("old", tags), "Skipped")
+      assert.strictEqual(yield* write("new", tags), "Upserted")
+      const written = yield* read
+      assert.strictEqual(written.text, "new")
+      assert.strictEqual(written.tags.length, 2)
+    }).pipe(local(empty)))
+
   it.effect("leaves out what a function says", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
