@@ -62,6 +62,7 @@ import { list, nonBlank, nullable, slots } from "./internal/schema.ts"
 const maxRows = 500_000
 const maxTitle = 512
 const maxDepth = 256
+const missingDocument = "data_source_document_not_found"
 
 const base = "/api/v1/w/{workspaceId}/spaces/{spaceId}/data_sources" as const
 const one = `${base}/{dataSourceId}` as const
@@ -135,7 +136,19 @@ const upsertFull = upsert(Schema.Struct({ document: Document, data_source: nulla
 const upsertLight = upsert(Schema.Struct({ document: LightDocument, data_source: nullable(DataSource) }))
 const upsertAsync = upsert(Schema.Struct({ document: Schema.Struct({ document_id: DocumentId }) }))
 
-const deleteDocument = Operation.unit({ name: "DataSources.deleteDocument", http: "DELETE", route: document })
+/** It is the document that is missing, and not what it was in. */
+const isMissingDocument: Operation.Done = ({ details, type }) =>
+  type === missingDocument || (
+    Predicate.hasProperty(details, "data_source_error") && Predicate.hasProperty(details.data_source_error, "code") &&
+    details.data_source_error.code === missingDocument
+  )
+
+const deleteDocument = Operation.unit({
+  name: "DataSources.deleteDocument",
+  http: "DELETE",
+  route: document,
+  done: isMissingDocument
+})
 
 const updateParents = Operation.unit({
   name: "DataSources.updateParents",
@@ -202,7 +215,12 @@ const writeTable = (replay: Operation.Replay) =>
 const createTable = writeTable("once")
 const replaceTable = writeTable("safe")
 
-const deleteTable = Operation.unit({ name: "DataSources.deleteTable", http: "DELETE", route: table })
+const deleteTable = Operation.unit({
+  name: "DataSources.deleteTable",
+  http: "DELETE",
+  route: table,
+  done: ({ type }) => type === "table_not_found"
+})
 
 const listRows = Operation.make({
   name: "DataSources.listRows",
@@ -630,7 +648,7 @@ export interface Service {
     ): Effect.Effect<AsyncUpsert, RequestError>
   }
   /**
-   * Deletes a document. Retried.
+   * Deletes a document. Retried; that it is missing is a success when this very call has been repeated after a lost answer.
    *
    * Source: `DELETE …/data_sources/{dataSourceId}/documents/{documentId}`
    */
@@ -684,8 +702,9 @@ export interface Service {
    */
   readonly upsertTable: (options: Location & TableInput) => Effect.Effect<Table, RequestError>
   /**
-   * Deletes a table with its rows. Retried. The caller needs the role of a builder: without it this is a
-   * `DustNotFoundError` (`data_source_not_found`).
+   * Deletes a table with its rows. The caller needs the role of a builder: without it this is a `DustNotFoundError`
+   * (`data_source_not_found`). `DustNotFoundError` (`table_not_found`) when it is missing. Retried; that it is missing is a
+   * success when this very call has been repeated after a lost answer.
    *
    * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}`
    */
@@ -1308,6 +1327,8 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
 
       const erase = (documentId: DocumentId): Effect.Effect<SyncEvent, RequestError> =>
         client.execute(deleteDocument, { path: { ...at(options), documentId } }).pipe(
+          // Somebody else was quicker.
+          Effect.catchIf(isMissingDocument, () => Effect.void),
           Effect.map((): SyncEvent => {
             counts.deleted++
             return { _tag: "Deleted", documentId, progress: progress() }

@@ -93,7 +93,8 @@ const view = Operation.text({
 const remove = Operation.unit({
   name: "Files.delete",
   http: "DELETE",
-  route: "/api/v1/w/{workspaceId}/files/{fileId}"
+  route: "/api/v1/w/{workspaceId}/files/{fileId}",
+  done: ({ type }) => type === "file_not_found"
 })
 
 /**
@@ -268,7 +269,8 @@ export interface Service {
   /** {@link Service.view}, collected and read as UTF-8. */
   readonly viewText: (options: CollectOptions) => Effect.Effect<string, RequestError>
   /**
-   * Deletes a file. Retried. A second deletion is a `DustNotFoundError`.
+   * Deletes a file. Retried. A second deletion is a `DustNotFoundError` (`file_not_found`), except when this very call has
+   * been repeated after a lost answer.
    *
    * Source: `DELETE /api/v1/w/{workspaceId}/files/{fileId}`
    */

@@ -5,7 +5,7 @@ import * as DataSources from "effect-dust/DataSources"
 import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
-import { dust, json, type Recorded } from "./support/http.ts"
+import { dust, failure, json, type Recorded } from "./support/http.ts"
 
 const at = { spaceId: "vlt_global", dataSourceId: "dts_handbook" } as const
 
@@ -571,6 +571,21 @@ describe("DataSources: tables", () => {
       assert.strictEqual(error._tag, "DustServerError")
     }).pipe(local({ ...empty, retry: RetryPolicy.none })))
 
+  it.effect("a table is deleted when the answer to that was lost, and missing when it was missing before", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const { tableId } = yield* dataSources.upsertTable({ ...at, name: "prices" })
+      const fiber = yield* Effect.fork(dataSources.deleteTable({ ...at, tableId }))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(yield* count({ method: "DELETE" }), 2)
+      const error = yield* Effect.flip(dataSources.deleteTable({ ...at, tableId }))
+      assert.strictEqual(error.type, "table_not_found")
+    }).pipe(local({
+      credential: "adminApiKey",
+      faults: [{ method: "DELETE", nth: 1, fault: DustTest.faults.resetAfter() }]
+    })))
+
   it.effect("deleting a table takes a builder", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
@@ -1129,6 +1144,53 @@ describe("DataSources.syncDocuments", () => {
       retry: RetryPolicy.none,
       faults: [{ method: "DELETE", fault: DustTest.faults.status(500) }]
     })))
+
+  for (
+    const [name, answer] of [
+      ["404", failure(404, "data_source_document_not_found")],
+      [
+        "400",
+        failure(400, "data_source_error", "gone", {}, { data_source_error: { code: "data_source_document_not_found" } })
+      ]
+    ] as const
+  ) {
+    it.effect(`what somebody else has deleted meanwhile (${name}) is deleted`, () =>
+      Effect.gen(function*() {
+        const events = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
+          collect(dataSources.syncDocuments({ ...at, documents: [], deleteStale: true, concurrency: 1 }))).pipe(
+            Effect.provide(
+              dust(({ method, url }) =>
+                method === "GET"
+                  ? json({ documents: [{ document_id: "a" }, { document_id: "b" }], total: 2 })
+                  : url.pathname.endsWith("a")
+                  ? answer
+                  : json({})
+              ).layer
+            )
+          )
+        assert.deepStrictEqual(
+          events.map(({ _tag }) =>
+            _tag
+          ),
+          ["Deleted", "Deleted", "Done"]
+        )
+      }))
+  }
+
+  it.effect("a data source that is gone when it comes to deleting ends it", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
+        Effect.flip(Stream.runDrain(dataSources.syncDocuments({ ...at, documents: [], deleteStale: true })))).pipe(
+          Effect.provide(
+            dust(({ method }) =>
+              method === "GET"
+                ? json({ documents: [{ document_id: "a" }], total: 1 })
+                : failure(404, "data_source_not_found")
+            ).layer
+          )
+        )
+      assert.strictEqual(error.type, "data_source_not_found")
+    }))
 
   it.effect("waits when others have used up the limit", () =>
     Effect.gen(function*() {

@@ -671,6 +671,18 @@ describe("Files.delete", () => {
       assert.strictEqual(error._tag, "DustNotFoundError")
       assert.strictEqual((yield* requests)[0]?.status, 204)
     }).pipe(local(seeded)))
+
+  it.effect("is done when the answer to it was lost", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const fiber = yield* Effect.fork(files.delete("fil_text"))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(fiber)
+      assert.strictEqual((yield* requests).length, 2)
+    }).pipe(local({
+      ...seeded,
+      faults: [{ method: "DELETE", nth: 1, fault: DustTest.faults.resetAfter() }]
+    })))
 })
 
 describe("File", () => {
