@@ -19,11 +19,11 @@ export interface SearchOptions {
   readonly timestampGt?: Moment | undefined
   /** Only documents older than this. */
   readonly timestampLt?: Moment | undefined
-  /** Only documents that have one of these tags. */
+  /** Only documents that have one of these tags; at least one. */
   readonly tagsIn?: ReadonlyArray<string> | undefined
   /** No documents that have one of these tags. */
   readonly tagsNot?: ReadonlyArray<string> | undefined
-  /** Only documents at or below one of these nodes. */
+  /** Only documents at or below one of these nodes; at least one. */
   readonly parentsIn?: ReadonlyArray<string> | undefined
   /** No documents at or below one of these nodes. */
   readonly parentsNot?: ReadonlyArray<string> | undefined
@@ -40,6 +40,12 @@ export const searchQuery = (
     if (!counts(options.topK)) return yield* Either.left(badInput(identity, "topK", "a whole number, at least 1"))
     if (!counts(options.targetDocumentTokens)) {
       return yield* Either.left(badInput(identity, "targetDocumentTokens", "a whole number, at least 1"))
+    }
+    // The server takes an empty list for no filter at all, and would find what nobody is meant to see.
+    for (const field of ["tagsIn", "parentsIn"] as const) {
+      if (options[field]?.length === 0) {
+        return yield* Either.left(badInput(identity, field, "at least one, or no list at all"))
+      }
     }
     return {
       query: options.query,
