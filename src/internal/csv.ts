@@ -56,6 +56,10 @@ export const parseCsv = (
         value = text.slice(at, end)
         at = end
         if (text[at] !== delimiter && value.endsWith("\r")) value = value.slice(0, -1)
+        // With line ends of CR alone all of it would be the header, and the table would have no rows.
+        if (value.includes("\r")) {
+          return Either.left({ line, expected: "lines that end with LF or CRLF, and quotes around any other CR" })
+        }
       }
       values.push(value)
       if (text[at] === delimiter) {
