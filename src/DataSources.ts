@@ -290,7 +290,7 @@ export interface Page {
  * @since 0.1.0
  */
 export interface ListDocumentsOptions extends Location, Page {
-  /** Only these. */
+  /** Only these; an empty list: none. They travel in the URL, which has room for some hundreds. */
   readonly documentIds?: ReadonlyArray<DocumentId> | undefined
 }
 
@@ -299,7 +299,7 @@ export interface ListDocumentsOptions extends Location, Page {
  * @since 0.1.0
  */
 export interface StreamDocumentsOptions extends Location {
-  /** Only these. */
+  /** Only these; an empty list: none. They travel in the URL, which has room for some hundreds. */
   readonly documentIds?: ReadonlyArray<DocumentId> | undefined
   /** Documents per request. Default 100. */
   readonly pageSize?: number | undefined
@@ -428,7 +428,7 @@ export type TableContent<E = never> =
      */
     readonly csv: string
     readonly rows?: undefined
-    /** Default `,`. */
+    /** One character. Default `,`. */
     readonly delimiter?: string | undefined
     /** The column with the ids of the rows. Default: ids are positions, `0`, `1`, … */
     readonly rowId?: string | undefined
@@ -984,7 +984,8 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
   const at = ({ dataSourceId, spaceId }: Location) => ({ spaceId, dataSourceId })
 
   const documentsPage = (options: ListDocumentsOptions) =>
-    Effect.map(
+    // Without a single id the server would leave out the filter, and answer with all of them.
+    options.documentIds?.length === 0 ? Effect.succeed({ items: [], received: 0, total: 0 }) : Effect.map(
       client.execute(listDocuments, {
         path: at(options),
         query: { limit: options.limit, offset: options.offset, document_ids: options.documentIds }
@@ -1158,6 +1159,9 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       const batchSize = options.batchSize ?? 500
       if (!wholeNumber(batchSize)) {
         return yield* Effect.fail(badInput(loadTable, "batchSize", "a whole number, at least 1"))
+      }
+      if (options.csv !== undefined && !/^[^"\r\n]$/.test(options.delimiter ?? ",")) {
+        return yield* Effect.fail(badInput(loadTable, "delimiter", "one character, no quote and no line end"))
       }
       const content = options.csv === undefined ? options.rows : yield* Either.mapLeft(
         csvRows(options.csv, {

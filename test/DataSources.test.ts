@@ -292,6 +292,17 @@ describe("DataSources: documents", () => {
       }
     })))
 
+  it.effect("no id at all is no document, and not every one", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      assert.deepStrictEqual(yield* dataSources.listDocuments({ ...at, documentIds: [] }), { documents: [], total: 0 })
+      assert.deepStrictEqual(
+        yield* Stream.runCollect(dataSources.streamDocuments({ ...at, documentIds: [] })),
+        Chunk.empty()
+      )
+      yield* noRequests
+    }).pipe(local()))
+
   /** A server that gives at most 10 at a time, with something among them that nobody knows. */
   const pages = (name: string, total: number | undefined, most: number) => ({ url: { searchParams } }: Recorded) => {
     const all = Array.from(
@@ -437,7 +448,9 @@ describe("DataSources: search", () => {
           ["topK", { query: "a", topK: 0 }],
           ["topK", { query: "a", topK: 1.5 }],
           ["targetDocumentTokens", { query: "a", targetDocumentTokens: Number.NaN }],
-          ["timestampGt", { query: "a", timestampGt: 1_760_000_000 }]
+          ["timestampGt", { query: "a", timestampGt: 1_760_000_000 }],
+          ["tagsIn", { query: "a", tagsIn: [] }],
+          ["parentsIn", { query: "a", parentsIn: [] }]
         ] as const
       ) {
         assert.strictEqual(fieldOf(yield* Effect.flip(dataSources.search({ ...at, ...options }))), field)
@@ -707,6 +720,8 @@ describe("DataSources.loadTable", () => {
     ["a column twice", "a,A\n1,2\n", 1, undefined],
     ["a column without a name", "a,--\n1,2\n", 1, undefined],
     ["no header", "\n\n", 1, undefined],
+    ["line ends of CR alone", "a,b\r1,2\r", 1, undefined],
+    ["a CR outside quotes", "a,b\n1,2\n1\r2,3\n", 3, undefined],
     ["no column of ids", "a,b\n1,2\n", 1, "id"],
     ["an id twice", "id,b\nx,1\n\ny,1\nx,2\n", 5, "id"],
     ["an empty id", "id,b\nx,1\n,2\n", 3, "id"]
@@ -722,6 +737,18 @@ describe("DataSources.loadTable", () => {
         yield* noRequests
       }).pipe(local(empty)))
   }
+
+  it.effect("refuses a delimiter that cannot be one before any request", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      for (const delimiter of ["", ";;", "\"", "\n", "\r"]) {
+        const error = yield* Effect.flip(
+          dataSources.loadTable({ ...at, table: { name: "t" }, csv: "a;;b\n1;;2\n", delimiter })
+        )
+        assert.strictEqual(fieldOf(error), "delimiter")
+      }
+      yield* noRequests
+    }).pipe(local(empty)))
 
   it.effect("keeps text as text when asked to, and takes other delimiters", () =>
     Effect.gen(function*() {
