@@ -508,7 +508,10 @@ export type SyncOptions<E = never> = Location & {
     | undefined
   /** Leaves out documents whose `timestamp` is not after this one. */
   readonly since?: Moment | undefined
-  /** Leaves out everything up to and including this document: the `checkpoint` of an earlier sync of the same source. */
+  /**
+   * Leaves out everything up to and including this document: the `checkpoint` of an earlier sync of the same source, in the
+   * same order, that did not come to its end. After `Done`, begin without it.
+   */
   readonly resumeAfter?: DocumentId | undefined
   /**
    * At the end, deletes what is there and was not among `documents`; or only what the function says of it. Not done when
