@@ -416,6 +416,8 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
         ({ spaces }) => spaces.map((space) => space.sId)
       )
     }
+    const blank = given.findIndex((spaceId) => spaceId.trim() === "")
+    if (blank >= 0) return Effect.fail(badInput(operation, `spaceIds.${blank}`, "the id of a space"))
     return given.length === 0
       ? Effect.fail(badInput(operation, "spaceIds", "at least one space, or none of it to search in all of them"))
       : Effect.succeed(given)

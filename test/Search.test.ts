@@ -288,7 +288,8 @@ describe("Search.unified", () => {
         const [options, field] of [
           [{ query: "" }, "query"],
           [{ query: "a", limit: 101 }, "limit"],
-          [{ query: "a", spaceIds: [] }, "spaceIds"]
+          [{ query: "a", spaceIds: [] }, "spaceIds"],
+          [{ query: "a", spaceIds: [" "] }, "spaceIds.0"]
         ] as const
       ) {
         const error = yield* Effect.flip(collect(search.unified(options)))
