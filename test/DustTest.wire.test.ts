@@ -96,6 +96,32 @@ describe("on the wire", () => {
       assert.match(yield* exchange(server, "/exists"), /content-length: 15\r\n[^]*\r\n\r\n\{"exists":true\}$/i)
     }))
 
+  for (const host of ["127.0.0.1", "localhost", "0.0.0.0"]) {
+    it.scopedLive(`files go up and come down by any name of the machine: listening on ${host}`, () =>
+      Effect.gen(function*() {
+        const server = yield* DustTest.serve({ host })
+        for (const name of host === "localhost" ? [host] : ["127.0.0.1", "localhost"]) {
+          const url = server.url.replace(new URL(server.url).hostname, name)
+          const by = { ...server, url }
+          const announced: Json = yield* Effect.promise(async () =>
+            (await request(by, "/files", {
+              body: { contentType: "text/plain", fileName: "a.txt", fileSize: 1, useCase: "conversation" }
+            })).json()
+          )
+          assert.strictEqual(new URL(announced.file.uploadUrl).origin, url)
+          const body = new FormData()
+          body.append("file", new Blob(["a"], { type: "text/plain" }))
+          const authorization = `Bearer ${Redacted.value(server.apiKey)}`
+          const sent = yield* Effect.promise(() =>
+            fetch(announced.file.uploadUrl, { method: "POST", headers: { authorization }, body })
+          )
+          assert.strictEqual(sent.status, 200)
+          const stored = yield* Effect.promise(() => request(by, `/files/${announced.file.sId}`))
+          assert.strictEqual(yield* Effect.promise(() => stored.text()), "a")
+        }
+      }))
+  }
+
   it.scopedLive("events are written as they happen", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve({ agents: { slow: [DustTest.text("a b c", { pace: "80 millis" })] } })

@@ -195,7 +195,7 @@ const announce = (context: Context) =>
     return json({
       file: {
         ...renderFile(world, file),
-        uploadUrl: `${world.origin()}/api/v1/w/${world.workspaceId}/files/${file.sId}`
+        uploadUrl: `${apiOrigin(context)}/api/v1/w/${world.workspaceId}/files/${file.sId}`
       }
     })
   })
@@ -283,6 +283,19 @@ const receive = (context: Context) =>
     return json({ file: renderFile(world, file) })
   })
 
+/** The API as the caller reached it: on a port, Local Dust has every name of its machine. */
+const apiOrigin = ({ request, world }: Context): string => {
+  const url = `http://${request.headers["host"] ?? ""}`
+  return request.headers["host"] !== undefined && URL.canParse(url) ? new URL(url).origin : world.origin()
+}
+
+/** The storage: another origin than the API's, where the machine is known to have one. */
+const storageOf = (context: Context): string => {
+  const { world } = context
+  const api = apiOrigin(context)
+  return api === world.origin() ? world.storageOrigin() : api === world.storageOrigin() ? world.origin() : api
+}
+
 const signature = (world: World, file: LocalFile, expires: number, version: string): string => {
   let hash = 2166136261
   for (const char of `${world.workspaceId}/${file.sId}/${expires}/${version}`) {
@@ -291,21 +304,22 @@ const signature = (world: World, file: LocalFile, expires: number, version: stri
   return (hash >>> 0).toString(16).padStart(8, "0")
 }
 
-const signed = (world: World, file: LocalFile, version: string): string => {
+const signed = (context: Context, file: LocalFile, version: string): string => {
+  const { world } = context
   const expires = world.now() + SIGNED_FOR
   const query = new URLSearchParams({
     "X-Goog-Expires": String(expires),
     "X-Goog-Signature": signature(world, file, expires, version),
     version
   })
-  return `${world.storageOrigin()}/local-dust-files/${encodeURIComponent(file.sId)}?${query}`
+  return `${storageOf(context)}/local-dust-files/${encodeURIComponent(file.sId)}?${query}`
 }
 
 const give = (context: Context) =>
   Effect.map(found(context), (file): LocalResponse => {
     const version = context.query.get("version") === "processed" ? "processed" : "original"
     if (file.bytes === undefined || context.query.get("action") !== "view" || isUnsafe(file.contentType)) {
-      return redirect(signed(context.world, file, version), 302)
+      return redirect(signed(context, file, version), 302)
     }
     return bytes(version === "processed" ? extracted(file) : file.bytes, { contentType: file.contentType })
   })
@@ -327,7 +341,8 @@ const store = (context: Context) =>
     const file = localFiles(world).byId.get(param(context, "fileId"))
     const expires = Number(query.get("X-Goog-Expires"))
     const version = query.get("version") ?? "original"
-    if (request.headers["authorization"] !== undefined) return refusedByStorage(400, "InvalidArgument")
+    const apart = storageOf(context) !== apiOrigin(context)
+    if (apart && request.headers["authorization"] !== undefined) return refusedByStorage(400, "InvalidArgument")
     if (file?.bytes === undefined) return refusedByStorage(404, "NoSuchKey")
     if (query.get("X-Goog-Signature") !== signature(world, file, expires, version)) {
       return refusedByStorage(403, "SignatureDoesNotMatch")

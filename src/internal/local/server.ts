@@ -98,6 +98,9 @@ const respond = (
     )
   )
 
+/** Who listens here is also reached as `localhost`. */
+const LOCAL = new Set(["127.0.0.1", "0.0.0.0", "::"])
+
 /** Listens until the scope closes. `place` learns the address. */
 export const listen = (
   handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>,
@@ -125,7 +128,7 @@ export const listen = (
           })
         })
         server.on("clientError", (_, socket) => socket.destroy())
-        server.once("error", (cause) => resume(Effect.fail(serveError(cause))))
+        server.on("error", (cause) => resume(Effect.fail(serveError(cause))))
         server.listen(options.port, options.host, () => resume(Effect.succeed(server)))
       }),
       (server) =>
@@ -138,9 +141,13 @@ export const listen = (
         )
     )
     const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : options.port
-    const host = options.host.includes(":") ? `[${options.host}]` : options.host
-    place.origin = `http://${host}:${port}`
-    place.storageOrigin = options.host === "127.0.0.1" ? `http://localhost:${port}` : place.origin
+    const bound = typeof address === "object" && address !== null ? address : undefined
+    const port = bound?.port ?? options.port
+    const at = (host: string) => new URL(`http://${host.includes(":") ? `[${host}]` : host}:${port}`).origin
+    place.origin = at(options.host)
+    // The same port by another name, where there is one.
+    place.storageOrigin = options.host === "localhost"
+      ? at(bound?.address ?? "127.0.0.1")
+      : at(LOCAL.has(options.host) ? "localhost" : options.host)
     return { url: place.origin, port }
   })
