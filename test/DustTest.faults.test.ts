@@ -155,6 +155,35 @@ describe("faults", () => {
       ]
     })))
 
+  it.effect("streams whose events, or whose text, are broken or of another shape", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const ids = yield* ask("hello")
+      yield* dust.waitForRun(ids.messageId)
+      const broken = yield* connect(messageEvents(ids))
+      assert.deepStrictEqual(types(broken), ["dust-handshake", "?", "?", "?", "done"])
+      assert.isTrue(broken.slice(1, -1).every(({ data }) => data.startsWith("{\"eventId\"") && !data.endsWith("}}")))
+      const wrong = yield* connect(messageEvents(ids))
+      assert.deepStrictEqual(wrong.slice(1, -1).map(({ json }) => json), [{ odd: true }, { odd: true }, { odd: true }])
+      assert.deepStrictEqual(wrong.slice(1, -1).map(({ id }) => id !== undefined), [true, true, true])
+      const csv = yield* post(
+        "/analytics/consumption/export",
+        { startDate: "2026-01-01T00:00:00Z", endDate: "2026-01-20T00:00:00Z" },
+        { token: token.adminKey }
+      )
+      assert.strictEqual(csv.text, "completedAt,c")
+    }).pipe(local({
+      faults: [
+        { path: /events/, nth: 1, fault: faults.malformedJson() },
+        {
+          path: /events/,
+          nth: 2,
+          fault: faults.transformJson((json) => ({ ...json as object, data: { odd: true } }))
+        },
+        { path: "/analytics/consumption/export", fault: faults.transformText((text) => text.slice(0, 13)) }
+      ]
+    })))
+
   it.effect("event streams that are cut or ended at byte n", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest

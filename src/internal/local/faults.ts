@@ -80,7 +80,7 @@ export const faults = {
   /** Never answers. The handler does not run, unless asked to. */
   neverAnswer: (options?: { readonly handlerRuns?: boolean | undefined }): Fault =>
     Fault.NeverAnswer({ handlerRuns: options?.handlerRuns ?? false }),
-  /** The connection is refused: the request never arrives. */
+  /** The connection is refused: the request never arrives. On a port it can only be cut, as by `resetBefore`. */
   refuse: (): Fault => Fault.Refuse(),
   /** The connection is cut before the handler ran. */
   resetBefore: (): Fault => Fault.Reset({ handlerRuns: false }),
@@ -90,11 +90,11 @@ export const faults = {
   cut: (afterBytes: number): Fault => Fault.Cut({ afterBytes, orderly: false }),
   /** An event stream ends, in good order as far as HTTP can tell, after so many bytes. */
   end: (afterBytes: number): Fault => Fault.Cut({ afterBytes, orderly: true }),
-  /** The JSON is broken: its last character is missing. */
+  /** The JSON is broken: its last character is missing. In an event stream, that of every event. */
   malformedJson: (): Fault => Fault.TransformText({ f: (text) => text.slice(0, -1) }),
-  /** The JSON has another shape than expected. */
+  /** The JSON has another shape than expected. In an event stream, that of every event: `{ eventId, data }`. */
   transformJson: (f: (json: unknown) => unknown): Fault => Fault.TransformJson({ f }),
-  /** The text of the body is another one. */
+  /** The text of the body is another one. In an event stream, that of every event. */
   transformText: (f: (text: string) => string): Fault => Fault.TransformText({ f }),
   /** Every frame of an event stream arrives twice. */
   doubleFrames: (): Fault => Fault.DoubleFrames(),
@@ -248,17 +248,31 @@ export const distort = (world: World, fault: Fault, response: LocalResponse): Lo
     }
     case "TransformJson":
     case "TransformText": {
-      if (response.body._tag !== "Bytes") return response
-      const before = decodeText(response.body.bytes)
-      const after = fault._tag === "TransformText"
-        ? fault.f(before)
-        : JSON.stringify(fault.f(Option.getOrNull(Option.liftThrowable(() => JSON.parse(before) as unknown)())))
-      const body = encodeText(after)
-      return {
-        ...response,
-        headers: { ...response.headers, "content-length": String(body.length) },
-        body: { _tag: "Bytes", bytes: body }
+      const change = (before: string): string =>
+        fault._tag === "TransformText"
+          ? fault.f(before)
+          : JSON.stringify(fault.f(Option.getOrNull(Option.liftThrowable(() => JSON.parse(before) as unknown)())))
+      if (response.body._tag === "Empty") return response
+      if (response.body._tag === "Bytes") {
+        const body = encodeText(change(decodeText(response.body.bytes)))
+        return {
+          ...response,
+          headers: { ...response.headers, "content-length": String(body.length) },
+          body: { _tag: "Bytes", bytes: body }
+        }
       }
+      return withStream(response, (stream) =>
+        response.headers["content-type"] === "text/event-stream"
+          ? mapFrames(stream, () => ({
+            frame: (frame) => isOrdinary(frame) ? `data: ${change(frame.slice("data: ".length, -2))}\n\n` : frame,
+            end: () => ""
+          }))
+          : Stream.unwrap(
+            Effect.map(
+              Stream.runFold(stream, "", (text, piece) => text + decodeText(piece)),
+              (text) => Stream.make(encodeText(change(text)))
+            )
+          ))
     }
     case "DoubleFrames":
       return withStream(

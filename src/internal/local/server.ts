@@ -1,4 +1,5 @@
 /** The way in over a real socket. `node:http` is loaded when it is asked for, and only then. */
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -92,7 +93,7 @@ const respond = (
     Effect.catchTag("Reset", () => Effect.sync(() => request.socket.resetAndDestroy())),
     Effect.catchAllDefect((defect) =>
       Effect.zipRight(
-        Effect.logError("Local Dust failed to answer a request", defect),
+        Effect.logError("Local Dust failed to answer a request", Cause.die(defect)),
         Effect.sync(() => request.socket.destroy())
       )
     )
