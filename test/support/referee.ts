@@ -2,6 +2,9 @@
 import { DustAPI } from "@dust-tt/client"
 import { Effect, Redacted } from "effect"
 import type * as DustTest from "effect-dust/DustTest"
+import { buildSync } from "esbuild"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import type { Json } from "./local.ts"
 
 /** A zod schema, as far as a judge needs one. */
@@ -79,3 +82,21 @@ export const checked = (
     accepts(schema, json, `${response.status} ${method} ${path}`)
     return json
   })
+
+/** Schemas that the official client publishes as source, and does not export. */
+export const unexported = <const Name extends string>(
+  ...names: ReadonlyArray<Name>
+): Promise<Readonly<Record<Name, ZodSchema>>> => {
+  const directory = fileURLToPath(new URL("../../node_modules/@dust-tt/client/src/", import.meta.url))
+  const { outputFiles } = buildSync({
+    stdin: {
+      contents: `${readFileSync(`${directory}types.ts`, "utf8")}\nexport { ${names.join(", ")} }`,
+      resolveDir: directory,
+      loader: "ts"
+    },
+    bundle: true,
+    format: "esm",
+    write: false
+  })
+  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0]!.contents).toString("base64")}`)
+}
