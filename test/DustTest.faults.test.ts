@@ -337,6 +337,19 @@ describe("what a test can see", () => {
       assert.strictEqual((yield* Effect.flip(dust.lastRequest()))._tag, "DustTestNotFoundError")
     }).pipe(local()))
 
+  it.effect("of large bodies only the newest are kept", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const raw = JSON.stringify("x".repeat(48 * 1024 * 1024))
+      for (let i = 0; i < 4; i++) yield* call("POST", "/members/validate", { raw })
+      yield* exists
+      assert.deepStrictEqual((yield* dust.requests()).map(({ index }) => index), [3, 4, 5])
+      yield* dust.clearRequests
+      yield* call("POST", "/members/validate", { raw })
+      yield* exists
+      assert.deepStrictEqual((yield* dust.requests()).map(({ index }) => index), [6, 7])
+    }).pipe(local()))
+
   it.effect("the next request", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest

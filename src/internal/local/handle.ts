@@ -145,10 +145,13 @@ const find = (root: Node, method: string, pathname: string): Match | undefined =
 
 const SECRET_HEADERS = new Set(["authorization", "cookie", "proxy-authorization", "x-api-key"])
 
+const isMultipart = (request: LocalRequest): boolean =>
+  request.headers["content-type"]?.startsWith("multipart/") === true
+
 const parseBody = (request: LocalRequest): unknown => {
   if (request.body.length === 0) return undefined
   const contentType = request.headers["content-type"] ?? ""
-  if (contentType.startsWith("multipart/")) return `<multipart, ${request.body.length} bytes>`
+  if (isMultipart(request)) return `<multipart, ${request.body.length} bytes>`
   const body = decodeText(request.body)
   return contentType.includes("json")
     ? Option.getOrElse(Option.liftThrowable(() => JSON.parse(body) as unknown)(), () => body)
@@ -175,15 +178,32 @@ export interface Handler {
 
 const LOG_LIMIT = 20_000
 
+/** Of the bodies in the log: a workspace that is served for days must not grow with what it was sent. */
+const BODIES_LIMIT = 128 * 1024 * 1024
+
 const tree = buildTree(routes)
 
 export const makeHandler = (world: World): Handler => {
   const entries: Array<Entry> = []
+  const weights: Array<number> = []
+  let weight = 0
   const rules: Array<ActiveRule> = []
   const listeners = new Set<() => void>()
   let arrived = 0
   const changed = () => {
     for (const listener of listeners) listener()
+  }
+  /** Keeps the newest. */
+  const remember = (entry: Entry, bodyBytes: number) => {
+    entries.push(entry)
+    weights.push(bodyBytes)
+    weight += bodyBytes
+    const surplus = entries.length > LOG_LIMIT ? LOG_LIMIT / 10 : 0
+    let dropped = 0
+    while (dropped < surplus || (weight > BODIES_LIMIT && dropped < entries.length - 1)) weight -= weights[dropped++]!
+    if (dropped === 0) return
+    entries.splice(0, dropped)
+    weights.splice(0, dropped)
   }
 
   const handle = (request: LocalRequest): Effect.Effect<LocalResponse, Reset> =>
@@ -219,8 +239,7 @@ export const makeHandler = (world: World): Handler => {
         closedAt: undefined,
         bytesSent: 0
       }
-      entries.push(entry)
-      if (entries.length > LOG_LIMIT) entries.splice(0, LOG_LIMIT / 10)
+      remember(entry, isMultipart(request) ? 0 : request.body.length)
 
       const close = (outcome: "complete" | "aborted" | "reset") => {
         if (entry.outcome !== "open") return
@@ -315,6 +334,8 @@ export const makeHandler = (world: World): Handler => {
     log: () => entries,
     clearLog: () => {
       entries.length = 0
+      weights.length = 0
+      weight = 0
     },
     rules,
     listeners

@@ -104,7 +104,10 @@ export interface Control {
   /** An access token of Grace Hopper, an administrator. */
   readonly adminToken: Redacted.Redacted
 
-  /** The requests that were seen, oldest first; all of them without a filter. At most the last 20 000 are kept. */
+  /**
+   * The requests that were seen, oldest first; all of them without a filter. The last 20 000 are kept, as long as their
+   * bodies are not above 128 MiB together.
+   */
   readonly requests: (filter?: RequestFilter) => Effect.Effect<ReadonlyArray<SeenRequest>>
   /** How many of them there are. */
   readonly countRequests: (filter?: RequestFilter) => Effect.Effect<number>
