@@ -40,7 +40,7 @@ const main = Effect.gen(function*() {
       }),
     catch: (cause) => ({ message: `${cause instanceof Error ? cause.message : String(cause)}\n\n${usage}` })
   })
-  const port = Number(values.port ?? "3000")
+  const port = Number((values.port ?? "3000") || "none")
   if (values.help === true) return yield* Console.log(usage)
   if (positionals[0] !== "serve" || positionals.length > 1) return yield* Effect.fail({ message: usage })
   const pace = Duration.decodeUnknown(values.pace ?? "50 millis")
