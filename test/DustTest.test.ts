@@ -828,3 +828,40 @@ describe("blocking", () => {
       assert.deepStrictEqual((yield* Fiber.join(silent)).json.agentMessages.map((one: Json) => one.status), ["created"])
     }).pipe(local({ agents, quirks: { blockingLimit: "2 seconds", blockingStale: false } })))
 })
+
+describe("documents and exports", () => {
+  const documents = "/spaces/vlt_global/data_sources/dts_handbook/documents"
+  const upsert = post(`${documents}/new`, { text: "text", async: true })
+  const period = { startDate: "2026-01-01T00:00:00Z", endDate: "2026-01-20T00:00:00Z" }
+  const failing = {
+    seed: { analytics: { consumption: [], consumptionFailure: { afterRows: 0, message: "Timed out." } } }
+  }
+  const exported = Effect.map(
+    post("/analytics/consumption/export", period, { token: token.adminKey }),
+    ({ status, text }) => [status, text.slice(text.indexOf("\n") + 1)]
+  )
+
+  it.effect("an asynchronous upsert is visible a while after its answer", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual((yield* upsert).json, { document: { document_id: "new" } })
+      assert.strictEqual((yield* get(`${documents}/new`)).status, 400)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* get(`${documents}/new`)).status, 200)
+    }).pipe(local()))
+
+  it.effect("switch asyncUpserts: at once", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual((yield* upsert).json, { document: { document_id: "new" } })
+      assert.strictEqual((yield* get(`${documents}/new`)).status, 200)
+    }).pipe(local({ quirks: { asyncUpserts: false } })))
+
+  it.effect("an export that fails says so in a line of its 200", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* exported, [200, "ERROR: Timed out."])
+    }).pipe(local(failing)))
+
+  it.effect("switch exportErrorLine: it only ends", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* exported, [200, ""])
+    }).pipe(local({ ...failing, quirks: { exportErrorLine: false } })))
+})

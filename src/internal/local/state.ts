@@ -60,7 +60,7 @@ export interface Auth {
   readonly key: LocalApiKey | undefined
 }
 
-/** The peculiarities of the real server. Each one is on by default and has a switch. */
+/** The peculiarities of the real server, each with a switch. The defaults are the server's, unless it says otherwise. */
 export interface Quirks {
   /** Event streams under `/api/v1` answer 307 with a relative `Location` under `/api/sse/v1`. Default true. */
   readonly sseRedirect: boolean
