@@ -515,7 +515,8 @@ export type SyncOptions<E = never> = Location & {
   readonly resumeAfter?: DocumentId | undefined
   /**
    * At the end, deletes what is there and was not among `documents`; or only what the function says of it. Not done when
-   * the source fails, and not after a fatal error. Default `false`.
+   * the source fails, and not after a fatal error. `true` with a source that had no document at all is an error and deletes
+   * nothing: more often than not, such a source is broken. Default `false`.
    */
   readonly deleteStale?: boolean | ((existing: Document) => boolean) | undefined
 }
@@ -1353,6 +1354,13 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
           return yield* Effect.fail(badInput(syncDocuments, "resumeAfter", "the id of one of the documents"))
         }
         if (deleteStale === false) return Stream.empty
+        if (deleteStale === true && seen.size === 0) {
+          return yield* Effect.fail(badInput(
+            syncDocuments,
+            "documents",
+            "at least one: with none, deleteStale would delete everything; a function as deleteStale can still say so"
+          ))
+        }
         const gone = [...(before ?? (yield* there)).values()].filter((existing) =>
           !seen.has(existing.documentId) && (deleteStale === true || deleteStale(existing))
         )

@@ -1154,6 +1154,20 @@ describe("DataSources.syncDocuments", () => {
       )
     }).pipe(local()))
 
+  it.effect("a source without a single document deletes nothing, unless a function says so", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const error = yield* Effect.flip(
+        Stream.runDrain(dataSources.syncDocuments({ ...at, documents: Stream.empty, deleteStale: true }))
+      )
+      assert.strictEqual(fieldOf(error), "documents")
+      assert.strictEqual(yield* count({ method: "DELETE" }), 0)
+      const events = yield* collect(
+        dataSources.syncDocuments({ ...at, documents: Stream.empty, deleteStale: () => true })
+      )
+      assert.deepStrictEqual(events.map((event) => event._tag), ["Deleted", "Deleted", "Done"])
+    }).pipe(local()))
+
   it.effect("a document that could not be written is not stale, and a failed deletion is an event", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
@@ -1184,7 +1198,12 @@ describe("DataSources.syncDocuments", () => {
     it.effect(`what somebody else has deleted meanwhile (${name}) is deleted`, () =>
       Effect.gen(function*() {
         const events = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
-          collect(dataSources.syncDocuments({ ...at, documents: [], deleteStale: true, concurrency: 1 }))).pipe(
+          collect(dataSources.syncDocuments({
+            ...at,
+            documents: [],
+            deleteStale: () => true,
+            concurrency: 1
+          }))).pipe(
             Effect.provide(
               dust(({ method, url }) =>
                 method === "GET"
@@ -1196,9 +1215,7 @@ describe("DataSources.syncDocuments", () => {
             )
           )
         assert.deepStrictEqual(
-          events.map(({ _tag }) =>
-            _tag
-          ),
+          events.map(({ _tag }) => _tag),
           ["Deleted", "Deleted", "Done"]
         )
       }))
@@ -1207,7 +1224,12 @@ describe("DataSources.syncDocuments", () => {
   it.effect("a data source that is gone when it comes to deleting ends it", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
-        Effect.flip(Stream.runDrain(dataSources.syncDocuments({ ...at, documents: [], deleteStale: true })))).pipe(
+        Effect.flip(Stream.runDrain(dataSources.syncDocuments({
+          ...at,
+          documents: [],
+          deleteStale: () =>
+            true
+        })))).pipe(
           Effect.provide(
             dust(({ method }) =>
               method === "GET"
