@@ -570,6 +570,46 @@ describe("Nothing hangs", () => {
       assert.strictEqual((yield* Fiber.join(impatient))._tag, "DustStreamError")
     }).pipe(local({ agents: { helper: [DustTest.text("a"), DustTest.silence()] } })))
 
+  const approved = { agents: { helper: [DustTest.approval({ name: "deploy", duration: "20 minutes" })] } }
+
+  it.effect("the time that a person takes is no silence, however little of it is allowed", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const ids = yield* ask("helper")
+      const fiber = yield* Effect.fork(all(ids, { silence: "1 minute" }))
+      yield* TestClock.adjust("2 hours")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+      yield* dust.resolveAction((yield* dust.conversation(ids.conversationId)).blockedActionIds[0]!)
+      yield* TestClock.adjust("20 minutes")
+      assert.strictEqual(typesOf(yield* Fiber.join(fiber)).at(-1), "agent_message_success")
+    }).pipe(local({ agents: { helper: [DustTest.approval({ name: "deploy" }), DustTest.text("Done")] } })))
+
+  it.effect("nor is it counted against the tool that they approved", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const ids = yield* ask("helper")
+      const fiber = yield* Effect.fork(all(ids))
+      yield* TestClock.adjust("2 hours")
+      yield* dust.resolveAction((yield* dust.conversation(ids.conversationId)).blockedActionIds[0]!)
+      yield* TestClock.adjust("30 minutes")
+      assert.strictEqual(typesOf(yield* Fiber.join(fiber)).at(-1), "agent_message_success")
+    }).pipe(local(approved)))
+
+  it.effect("nor the time in which nobody asks for more", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const ids = yield* ask("helper")
+      const fiber = yield* Effect.fork(Effect.map(
+        Stream.runCollect(Stream.tap(follow(ids), (event) =>
+          event.type === "tool_approve_execution"
+            ? Effect.zipRight(Effect.sleep("2 hours"), Effect.orDie(dust.resolveAction(event.actionId)))
+            : Effect.void)),
+        typesOf
+      ))
+      yield* TestClock.adjust("3 hours")
+      assert.strictEqual((yield* Fiber.join(fiber)).at(-1), "agent_message_success")
+    }).pipe(local({ ...approved, quirks: { historyPageSize: 3 } })))
+
   it.effect("after failures it waits longer and longer, at most about five seconds", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest

@@ -101,7 +101,8 @@ export const make = <Event, Route extends string>(
     let failures = 0
     let waiting = false
     let quiet = 0
-    let lastProgress = yield* Clock.currentTimeMillis
+    /** Since when nothing has come. Time in which nobody asks for more does not count. */
+    let nothingSince: number | undefined
     let connections = 0
     let delivered = 0
 
@@ -209,31 +210,32 @@ export const make = <Event, Route extends string>(
 
     const emit = (events: ReadonlyArray<Event>, unknown = 0): Effect.Effect<Chunk.Chunk<Event>> => {
       delivered += events.length
+      nothingSince = undefined
       const chunk = Effect.succeed(Chunk.unsafeFromArray(events))
       return unknown === 0 ? chunk : Effect.zipRight(Metric.incrementBy(Telemetry.unknownEvents, unknown), chunk)
     }
 
-    const progress = Effect.map(Clock.currentTimeMillis, (now) => {
-      lastProgress = now
-      failures = 0
-      waiting = false
-      quiet = 0
-    })
-
     /** Another connection, after the pause that the failures so far have earned. */
-    const again: Pull<Event> = Effect.flatMap(
+    const again: Pull<Event> = Effect.suspend(() =>
+      failures === 0 ? pull : Effect.zipRight(backOff(failures - 1), pull)
+    )
+
+    const overdue = (now: number): boolean =>
+      source.silence !== undefined && !waiting &&
+      now - (nothingSince ?? now) > Duration.toMillis(source.silence)
+
+    /** The same, where the truth has just been asked: it knows of no end, and of nobody who is waited for. */
+    const againInTime: Pull<Event> = Effect.flatMap(
       Clock.currentTimeMillis,
       (now) =>
-        source.silence !== undefined && !waiting && now - lastProgress > Duration.toMillis(source.silence)
+        source.silence !== undefined && overdue(now)
           ? fail(streamError(
             operation,
             "ended",
             `nothing came for ${Duration.format(source.silence)}, and the run has not ended`,
             { lastEventId: cursor.position }
           ))
-          : failures === 0
-          ? pull
-          : Effect.zipRight(backOff(failures - 1), pull)
+          : again
     )
 
     /**
@@ -251,16 +253,16 @@ export const make = <Event, Route extends string>(
             cause: error
           })
         )
-      const onward = pending.length > 0 ? emit(pending, unknown) : again
+      const onward = Effect.suspend(() => pending.length > 0 ? emit(pending, unknown) : againInTime)
       if (source.truth === undefined) return broken === undefined ? onward : fail(broken)
-      return Effect.matchEffect(source.truth, {
+      return Effect.matchEffect(Effect.zip(source.truth, Clock.currentTimeMillis), {
         onFailure: (error) => {
           if (!error.isRetryable) return fail(error)
           if (broken !== undefined) return unable(broken)
           failures++
           return onward
         },
-        onSuccess: (truth) => {
+        onSuccess: ([truth, now]) => {
           const events = truth.events.length === 0 ? pending : [...pending, ...truth.events]
           if (truth._tag === "Ended") {
             finished = true
@@ -269,7 +271,9 @@ export const make = <Event, Route extends string>(
           if (broken !== undefined) return unable(broken)
           waiting = truth.waiting
           quiet = waiting ? Math.min(quiet + 1, 10) : 0
-          return events.length > 0 ? emit(events, unknown) : again
+          // The time that a person takes is no silence.
+          if (waiting) nothingSince = now
+          return events.length > 0 ? emit(events, unknown) : againInTime
         }
       })
     }
@@ -297,14 +301,14 @@ export const make = <Event, Route extends string>(
             : "failure"
           if (current.fresh > 0) {
             failures = error === undefined || silent ? 0 : 1
-            return Effect.zipRight(resumed(reason), again)
+            return Effect.zipRight(resumed(reason), overdue(now) ? askTruth([], 0, undefined) : again)
           }
           // A page of what is known is a step, if it leads to the next one.
           if (whole && reached !== before) return Effect.zipRight(resumed(reason), again)
           failures = lasted ? 0 : failures + 1
           // One that broke off, or brought only what is known, does not say that there is nothing more.
           const telling = (current.seen === 0 && (orderly || silent || lasted)) || failures >= fruitless
-          return Effect.zipRight(resumed(reason), telling ? askTruth([], 0, undefined) : again)
+          return Effect.zipRight(resumed(reason), telling || overdue(now) ? askTruth([], 0, undefined) : again)
         })
       )
 
@@ -340,18 +344,28 @@ export const make = <Event, Route extends string>(
             cutOff = true
             if (current.fresh === 0) failures++
           }
-          const next = ask
+          if (events.length > 0) {
+            failures = 0
+            waiting = false
+            quiet = 0
+          }
+          return ask
             ? Effect.zipRight(disconnect, askTruth(events, unknown, undefined))
             : events.length > 0
             ? emit(events, unknown)
             : pull
-          return events.length > 0 ? Effect.zipRight(progress, next) : next
         }
       })
 
     const pull: Pull<Event> = Effect.suspend(() => {
       if (failed !== undefined) return fail(failed)
       if (finished) return end
+      if (nothingSince === undefined) {
+        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          nothingSince = now
+          return pull
+        })
+      }
       if (connection !== undefined) return read(connection)
       return Effect.matchEffect(connect, {
         onSuccess: read,
