@@ -503,6 +503,27 @@ describe("The server's final text wins", () => {
       }
     })))
 
+  it.effect("one that did not end it is not its end, when only the conversation knows that", () =>
+    Effect.gen(function*() {
+      const ids = yield* ask("helper")
+      const fiber = yield* Effect.fork(all(ids))
+      for (let i = 0; i < 60; i++) yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(typesOf(yield* Fiber.join(fiber)), [
+        "generation_tokens",
+        "tool_error",
+        "agent_message_success"
+      ])
+    }).pipe(local({
+      agents: {
+        helper: [
+          DustTest.text("a"),
+          DustTest.unknownEvent({ type: "tool_error", error: { code: "x", message: "y", metadata: null } }),
+          DustTest.silence("10 seconds")
+        ]
+      },
+      faults: [{ path: connections.path, nth: Array.from({ length: 50 }, (_, i) => i + 2), fault: faults.cut(5) }]
+    })))
+
   it.effect("a failed tool that ends the run", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations

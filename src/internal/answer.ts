@@ -123,7 +123,9 @@ export const messageEventsOf = (
         const message = yield* options.getMessage({ conversationId, messageId })
         if (!isAgentMessage(message)) return { _tag: "Alive", waiting: false, events: [] } as const
         if (isFinal(message)) {
-          return { _tag: "Ended", events: last === "tool_error" ? [] : [terminalOf(message)] } as const
+          // The failed tool was the end, unless the run went on behind it.
+          const told = last === "tool_error" && message.status === "failed"
+          return { _tag: "Ended", events: told ? [] : [terminalOf(message)] } as const
         }
         // A sub-agent's action belongs to a message of its own conversation.
         const blocked = (yield* options.blockedActions(conversationId)).filter((action) =>
