@@ -67,7 +67,7 @@ const healthy = 10_000
 const patience = 10_000
 /** While a person is waited for, silence is what is expected: connections are replaced less and less often. */
 const quietest = Duration.minutes(10)
-/** So many connections that brought nothing, one after the other, and the truth is asked. */
+/** So many connections that brought nothing new, one after the other, and the truth is asked, or what is known left behind. */
 const fruitless = 3
 
 const backOff = (failures: number): Effect.Effect<void> =>
@@ -95,7 +95,6 @@ export const make = <Event, Route extends string>(
     let finished = false
     let failed: StreamError | undefined
     let probed = source.truth === undefined
-    let cutOff = false
     /** Everything up to here has arrived: the end of a page that came whole. */
     let reached = source.lastEventId
     let failures = 0
@@ -126,7 +125,7 @@ export const make = <Event, Route extends string>(
 
     const connect: Effect.Effect<Connection, Option.Option<RequestError>> = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) => {
-        const from = cutOff ? later(reached, cursor.safePosition) : reached
+        const from = later(reached, cursor.safePosition)
         const query: Query = { ...source.input.query, lastEventId: from }
         const opened = client.open(operation, { ...source.input, query }, { accept: "text/event-stream" }).pipe(
           Effect.zip(client.settings),
@@ -287,11 +286,11 @@ export const make = <Event, Route extends string>(
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           if (error !== undefined && !error.isRetryable) return fail(error)
           const orderly = error === undefined && current.orderly
-          // What brings only what is known would do so for ever: that is behind us then, cut off or not.
-          const whole = orderly || (current.fresh === 0 && current.seen > 0)
+          // One that broke off may have brought what is known ahead of what is not. What always does so would do it for
+          // ever: that is behind us then.
+          const whole = orderly || (current.fresh === 0 && failures + 1 >= fruitless)
           const before = reached
           if (whole) reached = later(reached, current.latest)
-          cutOff = !whole
           const silent = error?._tag === "DustTimeoutError" && error.phase === "idle"
           const lasted = now - current.since >= healthy
           const reason = silent || (lasted && current.seen === 0)
@@ -304,10 +303,11 @@ export const make = <Event, Route extends string>(
             return Effect.zipRight(resumed(reason), overdue(now) ? askTruth([], 0, undefined) : again)
           }
           // A page of what is known is a step, if it leads to the next one.
-          if (whole && reached !== before) return Effect.zipRight(resumed(reason), again)
+          if (orderly && reached !== before) return Effect.zipRight(resumed(reason), again)
           failures = lasted ? 0 : failures + 1
-          // One that broke off, or brought only what is known, does not say that there is nothing more.
-          const telling = (current.seen === 0 && (orderly || silent || lasted)) || failures >= fruitless
+          if (reached !== before) return Effect.zipRight(resumed(reason), again)
+          // One that broke off at once, or brought only what is known, does not say that there is nothing more.
+          const telling = silent || lasted || (orderly && current.seen === 0) || failures >= fruitless
           return Effect.zipRight(resumed(reason), telling || overdue(now) ? askTruth([], 0, undefined) : again)
         })
       )
@@ -339,11 +339,7 @@ export const make = <Event, Route extends string>(
             finished = true
             return Effect.zipRight(disconnect, emit(events, unknown))
           }
-          if (ask) {
-            // What came behind the question has not been read.
-            cutOff = true
-            if (current.fresh === 0) failures++
-          }
+          if (ask && current.fresh === 0) failures++
           if (events.length > 0) {
             failures = 0
             waiting = false
