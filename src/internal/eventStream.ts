@@ -67,7 +67,7 @@ const healthy = 10_000
 const patience = 10_000
 /** While a person is waited for, silence is what is expected: connections are replaced less and less often. */
 const quietest = Duration.minutes(10)
-/** So many connections that brought nothing new, one after the other, and the truth is asked, or what is known left behind. */
+/** So many connections in a row that brought nothing new, and the truth is asked, or what is known is left behind. */
 const fruitless = 3
 
 const backOff = (failures: number): Effect.Effect<void> =>
