@@ -25,7 +25,10 @@ export interface RetryPolicy {
    * A `Retry-After` is honoured up to this; over it the call fails at once, with the value in `retryAfter`.
    */
   readonly maxRetryAfter: Duration.Duration
-  /** No further attempt starts when it would start later than this after the first one. */
+  /**
+   * No further attempt starts when it would start later than this after the first one. A stream whose connection is lost
+   * tries for so long to have another one, however many attempts that takes.
+   */
   readonly maxElapsed: Duration.Duration
 }
 
@@ -97,9 +100,9 @@ export const patient: RetryPolicy = make({
 })
 
 /**
- * One attempt, no more.
+ * One attempt, no more; a stream that is cut off still goes on, as long as a new connection can be made at once.
  *
  * @category presets
  * @since 0.1.0
  */
-export const none: RetryPolicy = make({ retries: 0 })
+export const none: RetryPolicy = make({ retries: 0, maxElapsed: 0 })

@@ -685,6 +685,49 @@ describe("Nothing hangs", () => {
       assert.deepStrictEqual(typesOf(yield* Fiber.join(second)), ["agent_message_success"])
     }).pipe(local({ agents: { helper: [DustTest.silence()] } })))
 
+  it.effect("a server that is away for a minute and a half costs a stream nothing, one that stays away is a typed failure", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const away = dust.fault({ fault: faults.refuse() })
+      const ids = yield* ask("helper")
+      const fiber = yield* Effect.fork(all(ids))
+      // The connection there is ends after a minute.
+      yield* TestClock.adjust("30 seconds")
+      yield* away
+      for (let i = 0; i < 120; i++) yield* TestClock.adjust("1 second")
+      yield* dust.clearFaults
+      for (let i = 0; i < 120; i++) yield* TestClock.adjust("1 second")
+      assert.strictEqual(textOf(yield* Fiber.join(fiber)), words(50).join(""))
+
+      const other = yield* ask("helper")
+      const lost = yield* Effect.fork(Effect.flip(all(other)))
+      yield* TestClock.adjust("30 seconds")
+      yield* away
+      for (let i = 0; i < 240; i++) yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(lost)
+      assert.isTrue(error._tag === "DustStreamError" && error.reason === "ended" && error.lastEventId !== undefined)
+    }).pipe(local({ agents: { helper: [DustTest.text("", { tokens: words(50), pace: "4 seconds" })] } })))
+
+  it.effect("events of a conversation, too, survive a server that is away for a minute and a half", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { conversationId } = yield* ask("echo")
+      const events = conversations.events({ conversationId }).pipe(
+        Stream.filter((event) => event.type === "conversation_title" && event.title === "Late"),
+        Stream.runHead
+      )
+      const fiber = yield* Effect.fork(events)
+      // The silent connection is replaced after a minute and a half.
+      yield* TestClock.adjust("30 seconds")
+      yield* dust.fault({ path: /\/events$/, fault: faults.refuse() })
+      for (let i = 0; i < 150; i++) yield* TestClock.adjust("1 second")
+      yield* dust.clearFaults
+      yield* conversations.updateTitle({ conversationId, title: "Late" })
+      for (let i = 0; i < 30; i++) yield* TestClock.adjust("1 second")
+      assert.strictEqual(Option.getOrThrow(yield* Fiber.join(fiber)).type, "conversation_title")
+    }).pipe(local()))
+
   it.effect("what is not there is a typed failure at once", () =>
     Effect.gen(function*() {
       const ids = yield* finished("echo")

@@ -103,6 +103,8 @@ export const make = <Event, Route extends string>(
     /** Since when nothing has come. Time in which nobody asks for more does not count. */
     let nothingSince: number | undefined
     let connections = 0
+    /** Since when none could be made. */
+    let downSince: number | undefined
     let delivered = 0
 
     const disconnect = Effect.uninterruptible(Effect.suspend(() => {
@@ -142,6 +144,7 @@ export const make = <Event, Route extends string>(
         return restore(opened).pipe(
           Effect.map(([pull, since]): Connection => {
             connections++
+            downSince = undefined
             connection = {
               scope,
               pull,
@@ -238,27 +241,39 @@ export const make = <Event, Route extends string>(
     )
 
     /**
-     * Asks what the stream cannot tell. `broken`: it cannot be continued either, so that only an end will do.
+     * A stream that was there is tried for as long as the retry policy lasts, and not just as often as one request: a server
+     * that is being replaced may be away for longer.
+     */
+    const unreachable = (error: RequestError): Pull<Event> =>
+      Effect.flatMap(Effect.zip(client.settings, Clock.currentTimeMillis), ([{ retry }, now]) => {
+        downSince ??= now
+        if (connections > 0 && now - downSince < Duration.toMillis(retry.maxElapsed)) return again
+        return fail(
+          source.truth === undefined ? error : streamError(
+            operation,
+            "ended",
+            `the stream could not be continued: ${error.message}`,
+            { lastEventId: cursor.position, cause: error }
+          )
+        )
+      })
+
+    /**
+     * Asks what the stream cannot tell. `broken`: it cannot be continued at the moment either.
      */
     const askTruth = (
       pending: ReadonlyArray<Event>,
       unknown: number,
       broken: RequestError | undefined
     ): Pull<Event> => {
-      const unable = (error: RequestError) =>
-        fail(
-          streamError(operation, "ended", `the stream could not be continued: ${error.message}`, {
-            lastEventId: cursor.position,
-            cause: error
-          })
-        )
-      const onward = Effect.suspend(() => pending.length > 0 ? emit(pending, unknown) : againInTime)
-      if (source.truth === undefined) return broken === undefined ? onward : fail(broken)
+      const onward = Effect.suspend(() =>
+        broken !== undefined ? unreachable(broken) : pending.length > 0 ? emit(pending, unknown) : againInTime
+      )
+      if (source.truth === undefined) return onward
       return Effect.matchEffect(Effect.zip(source.truth, Clock.currentTimeMillis), {
         onFailure: (error) => {
           if (!error.isRetryable) return fail(error)
-          if (broken !== undefined) return unable(broken)
-          failures++
+          if (broken === undefined) failures++
           return onward
         },
         onSuccess: ([truth, now]) => {
@@ -267,12 +282,11 @@ export const make = <Event, Route extends string>(
             finished = true
             return Effect.zipRight(disconnect, events.length === 0 ? end : emit(events, unknown))
           }
-          if (broken !== undefined) return unable(broken)
           waiting = truth.waiting
           quiet = waiting ? Math.min(quiet + 1, 10) : 0
           // The time that a person takes is no silence.
           if (waiting) nothingSince = now
-          return events.length > 0 ? emit(events, unknown) : againInTime
+          return events.length > 0 ? emit(events, unknown) : onward
         }
       })
     }
