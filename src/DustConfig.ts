@@ -166,7 +166,12 @@ export type Options = ApiKeyOptions | AccessTokenOptions
 const invalid = (field: string, message: string): Either.Either<never, ConfigError.ConfigError> =>
   Either.left(ConfigError.InvalidData([field], message))
 
-const present = (field: string, value: string): Either.Either<string, ConfigError.ConfigError> => {
+// What an unset variable leaves behind is nothing, whatever its type promises.
+const present = (field: string, value: unknown): Either.Either<string, ConfigError.ConfigError> => {
+  if (value === undefined || value === null) {
+    return Either.left(ConfigError.MissingData([field], "expected a value, got none"))
+  }
+  if (typeof value !== "string") return invalid(field, `expected text, got something of type ${typeof value}`)
   const trimmed = value.trim()
   return trimmed === "" ?
     Either.left(ConfigError.MissingData([field], "expected a value, got a blank one")) :
@@ -180,14 +185,17 @@ const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/
 const secret = (
   field: string,
   value: Redacted.Redacted<string>
-): Either.Either<Redacted.Redacted<string>, ConfigError.ConfigError> =>
-  Either.flatMap(present(field, Redacted.value(value)), (text) =>
+): Either.Either<Redacted.Redacted<string>, ConfigError.ConfigError> => {
+  const revealed = Checks.revealed(value)
+  if (Option.isNone(revealed)) return invalid(field, "expected a Redacted, not wiped yet")
+  return Either.flatMap(present(field, revealed.value), (text) =>
     credentialPattern.test(text)
       ? Either.right(Redacted.make(text))
       : invalid(
         field,
         "expected letters, digits and - . _ ~ + / only, got something that cannot be sent as a credential"
       ))
+}
 
 const checkCredential = (options: {
   readonly apiKey?: Redacted.Redacted<string> | undefined

@@ -68,8 +68,24 @@ describe("DustConfig.layer", () => {
       assert.deepStrictEqual(Object.values(own.timeouts).map(Duration.toSeconds).sort((a, b) => a - b), [1, 2, 3, 60])
     }))
 
+  const wiped = Redacted.make("sk-wiped")
+  Redacted.unsafeWipe(wiped)
+
   const bad: ReadonlyArray<readonly [string, Partial<Record<string, unknown>>, string, "InvalidData" | "MissingData"]> =
     [
+      ["a workspace id from an unset variable", { workspaceId: undefined }, "workspaceId", "MissingData"],
+      ["a workspace id that is no text", { workspaceId: 12 }, "workspaceId", "InvalidData"],
+      ["a key from an unset variable", { apiKey: Redacted.make(undefined) }, "apiKey", "MissingData"],
+      ["a key that is not Redacted", { apiKey: "sk-plain" }, "apiKey", "InvalidData"],
+      ["a key that was wiped", { apiKey: wiped }, "apiKey", "InvalidData"],
+      [
+        "a token that is neither Redacted nor an Effect",
+        { apiKey: undefined, accessToken: "a.b.c" },
+        "accessToken",
+        "InvalidData"
+      ],
+      ["a header from an unset variable", { headers: { "x-a": undefined } }, "headers.x-a", "InvalidData"],
+      ["a header that was wiped", { headers: { "x-a": wiped } }, "headers.x-a", "InvalidData"],
       ["a blank workspace id", { workspaceId: " \t" }, "workspaceId", "MissingData"],
       ["a workspace id with a slash", { workspaceId: "a/b" }, "workspaceId", "InvalidData"],
       ["a workspace id of dots", { workspaceId: ".." }, "workspaceId", "InvalidData"],

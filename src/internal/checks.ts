@@ -13,6 +13,10 @@ const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 // Latin-1 without control characters, except a tab: what an HTTP header can carry.
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
+/** What is behind a secret. None: it was wiped, or never was one. */
+export const revealed = (secret: unknown): Option.Option<unknown> =>
+  Redacted.isRedacted(secret) ? Option.liftThrowable(() => Redacted.value(secret))() : Option.none()
+
 /** Headers with names in lower case, if all of them can be sent, and none of them is the credential. */
 export const headers = (
   headers: Readonly<Record<string, string | Redacted.Redacted<string>>>
@@ -23,8 +27,8 @@ export const headers = (
     if (!headerName.test(name)) return unusable("a valid header name")
     const lower = name.toLowerCase()
     if (lower === "authorization") return unusable("no authorization header: it is made from apiKey or accessToken")
-    const text = typeof value === "string" ? value : Redacted.value(value)
-    if (!headerValue.test(text)) {
+    const text = typeof value === "string" ? value : Option.getOrUndefined(revealed(value))
+    if (typeof text !== "string" || !headerValue.test(text)) {
       return unusable("Latin-1 text without line breaks; encode anything else first")
     }
     out[lower] = Redacted.make(text)
