@@ -13,6 +13,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -40,6 +41,7 @@ import { decodeJson } from "./internal/decode.ts"
 import * as errors from "./internal/errors.ts"
 import { encodeBody } from "./internal/input.ts"
 import * as Op from "./internal/operation.ts"
+import { Recent } from "./internal/recent.ts"
 import { owned, retrying } from "./internal/retry.ts"
 import { fillRoute, queryString } from "./internal/url.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
@@ -227,6 +229,7 @@ const userAgent = "effect-dust/0.1.0"
 const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const errorBodyLimit = 256 * 1024
 const maxRedirects = 5
+const rememberedTokens = 16
 /** Anything shorter is no secret, and may well be part of a word. */
 const shortestSecret = 6
 
@@ -238,18 +241,29 @@ interface Tokens {
 
 const makeTokens = (credential: DustConfig.Credential): Tokens => {
   const source = credential._tag === "ApiKey" ? credential.apiKey : credential.accessToken
-  if (!Effect.isEffect(source)) return { current: Effect.succeed(source), renew: () => Effect.succeed(false) }
+  if (!Effect.isEffect(source)) {
+    return {
+      current: Effect.suspend(() => Effect.as(sendable(source), source)),
+      renew: () => Effect.succeed(false)
+    }
+  }
   const lock = Effect.unsafeMakeSemaphore(1)
   let cached: Redacted.Redacted<string> | undefined
+  const obtain = source.pipe(
+    // Whatever ends it, a defect or an interruption of its own included, it is a token that could not be obtained.
+    Effect.catchAllCause((cause) => Effect.fail(Cause.squash(cause))),
+    Effect.flatMap((token) =>
+      Effect.map(sendable(token), (text) => {
+        // A copy: the application may wipe its own as soon as it has a newer one.
+        cached = Redacted.make(text)
+        return cached
+      })
+    )
+  )
   const current = Effect.suspend(() =>
-    cached !== undefined ? Effect.succeed(cached) : lock.withPermits(1)(Effect.suspend(() =>
-      cached !== undefined
-        ? Effect.succeed(cached)
-        : Effect.tap(source, (token) =>
-          Effect.sync(() => {
-            cached = token
-          }))
-    ))
+    cached !== undefined ? Effect.succeed(cached) : lock.withPermits(1)(
+      Effect.suspend(() => cached !== undefined ? Effect.succeed(cached) : obtain)
+    )
   )
   return {
     current,
@@ -261,13 +275,13 @@ const makeTokens = (credential: DustConfig.Credential): Tokens => {
   }
 }
 
-/** Whether there is a token behind it that a header can carry: one that was wiped has none. */
-const isSendable = (token: Redacted.Redacted<string>): boolean =>
-  Redacted.isRedacted(token) &&
-  Either.match(Either.try(() => Redacted.value(token)), {
-    onLeft: () => false,
-    onRight: (text) => /^[\x21-\x7e]+$/.test(text)
-  })
+/** What a header can carry of a token; one that was wiped has nothing. */
+const sendable = (token: unknown): Either.Either<string, { readonly _tag: "MalformedToken" }> => {
+  const text = Option.getOrUndefined(Checks.revealed(token))
+  return typeof text === "string" && /^[\x21-\x7e]+$/.test(text.trim())
+    ? Either.right(text.trim())
+    : Either.left({ _tag: "MalformedToken" })
+}
 
 interface Call {
   readonly identity: Op.Identity
@@ -347,7 +361,11 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
     )
 
     const tokenError = (call: Call, cause: unknown) => {
-      const tag = typeof cause === "object" && cause !== null && "_tag" in cause ? String(cause._tag) : typeof cause
+      const tag = typeof cause === "object" && cause !== null && "_tag" in cause
+        ? String(cause._tag)
+        : cause instanceof Error
+        ? cause.name
+        : typeof cause
       return new DustUnauthorizedError({
         ...errors.common(call.identity, call.attempts),
         message: `${call.identity.module}.${call.identity.method}: the access token could not be obtained (${tag})`,
@@ -499,11 +517,7 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
       )
     }
 
-    const currentToken = (call: Call) =>
-      tokens.current.pipe(
-        Effect.mapError((cause) => tokenError(call, cause)),
-        Effect.filterOrFail(isSendable, () => tokenError(call, { _tag: "MalformedToken" }))
-      )
+    const currentToken = (call: Call) => Effect.mapError(tokens.current, (cause) => tokenError(call, cause))
 
     const limited = <A, R>(call: Call, self: Effect.Effect<A, RequestError, R>): Effect.Effect<A, RequestError, R> =>
       Effect.timeoutFail(self, {
@@ -751,24 +765,25 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
     const body: Service["body"] = (operation, response) =>
       Stream.fromPull(Effect.flatMap(settings, ({ timeouts }) => Body.pull(operation, response, timeouts.idle)))
 
+    // What the raw client has sent as its credential: the token may have been renewed by the time a redirect comes.
+    const issued = new Recent(rememberedTokens)
+
     // Followed by `HttpClient.followRedirects`, a request keeps what was added for Dust when it leaves for another origin.
     const leaving = (request: HttpClientRequest.HttpClientRequest) => {
       const given = request.headers["authorization"]
-      if (given === undefined || !URL.canParse(request.url) || new URL(request.url).origin === base.origin) {
+      if (
+        given === undefined || !issued.has(given) || !URL.canParse(request.url) ||
+        new URL(request.url).origin === base.origin
+      ) {
         return Effect.succeed(request)
       }
-      return Effect.match(tokens.current, {
-        onFailure: () => request,
-        onSuccess: (token) =>
-          given !== `Bearer ${Redacted.value(token)}`
-            ? request
-            : HttpClientRequest.make(request.method)(request.url, {
-              urlParams: request.urlParams,
-              hash: Option.getOrUndefined(request.hash),
-              body: request.body,
-              headers: Headers.remove(request.headers, ["authorization", ...Object.keys(config.headers)])
-            })
-      })
+      return Effect.map(settings, ({ headers }) =>
+        HttpClientRequest.make(request.method)(request.url, {
+          urlParams: request.urlParams,
+          hash: Option.getOrUndefined(request.hash),
+          body: request.body,
+          headers: Headers.remove(request.headers, ["authorization", ...Object.keys(headers)])
+        }))
     }
     const guarded = HttpClient.makeWith(
       (request: Effect.Effect<HttpClientRequest.HttpClientRequest, HttpClientError.HttpClientError>) =>
@@ -803,13 +818,15 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
       }
       return currentToken(call).pipe(
         Effect.zip(settings),
-        Effect.map(([token, { headers }]) =>
-          HttpClientRequest.setHeaders(HttpClientRequest.setUrl(request, url), {
+        Effect.map(([token, { headers }]) => {
+          const authorization = `Bearer ${Redacted.value(token)}`
+          issued.add(authorization)
+          return HttpClientRequest.setHeaders(HttpClientRequest.setUrl(request, url), {
             ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Redacted.value(value)])),
             ...request.headers,
-            authorization: `Bearer ${Redacted.value(token)}`
+            authorization
           })
-        )
+        })
       )
     })
 

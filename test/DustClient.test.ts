@@ -656,6 +656,8 @@ describe("a token that is an Effect", () => {
         const accessToken of [
           Effect.fail({ _tag: "VaultClosed", secret: "hunter2" }),
           Effect.fail({ message: "hunter2" }),
+          Effect.die(new Error("hunter2")),
+          Effect.interrupt,
           Effect.succeed(Redacted.make("hunter2\r\nx: y")),
           Effect.succeed(Redacted.make(""))
         ]
@@ -680,6 +682,34 @@ describe("a token that is an Effect", () => {
       yield* failing(doRead)
       assert.deepStrictEqual(yield* doRead, { ok: true })
       assert.strictEqual(tries, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("that cannot be sent is asked for again by the next call", () => {
+    let tries = 0
+    const { layer } = dustUser(ok, { accessToken: Effect.sync(() => Redacted.make(++tries === 1 ? "" : "t")) })
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* failing(doRead)).type, "token_unavailable")
+      assert.deepStrictEqual(yield* doRead, { ok: true })
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("may be wiped by the application at any time, and may have been read from a file", () => {
+    const token = Redacted.make("secret.token\n")
+    const { layer, requests } = dustUser(
+      ({ nth }) => {
+        if (nth === 1) {
+          Redacted.unsafeWipe(token)
+          return new Response("you sent secret.token", { status: 400 })
+        }
+        return ok()
+      },
+      { accessToken: Effect.succeed(token) }
+    )
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* failing(doRead)).details, "you sent <redacted>")
+      assert.deepStrictEqual(yield* doRead, { ok: true })
+      assert.strictEqual(requests[1]?.headers["authorization"], "Bearer secret.token")
     }).pipe(Effect.provide(layer))
   })
 
@@ -916,6 +946,39 @@ describe("the raw client", () => {
       // A credential of the caller's own, for somebody else, is none of our business.
       yield* http.get("https://other.example/", { headers: { authorization: "Basic x" } })
       assert.strictEqual(requests[3]?.headers["authorization"], "Basic x")
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
+  it.effect("Secrets stay: nor when the token is renewed on the way, nor what was added for this call", () => {
+    let made = 0
+    const { layer, requests } = dustUser(
+      ({ url }) =>
+        url.pathname === "/start"
+          ? Effect.as(
+            Effect.sleep("5 seconds"),
+            new Response(null, { status: 307, headers: { location: "https://evil.example/steal" } })
+          )
+          : url.host === "evil.example"
+          ? new Response("stolen")
+          : made === 1
+          ? failure(401, "expired_oauth_token_error")
+          : ok(),
+      { accessToken: Effect.sync(() => Redacted.make(`token.${++made}`)) }
+    )
+    return Effect.gen(function*() {
+      const { http } = yield* DustClient
+      const leaving = yield* Effect.fork(
+        HttpClient.followRedirects(http).get("/start").pipe(
+          DustClientModule.withOptions({ headers: { "x-call": "secret" } })
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      yield* doRead
+      yield* TestClock.adjust("4 seconds")
+      yield* Fiber.join(leaving)
+      const { headers, url } = requests.at(-1)!
+      assert.strictEqual(url.href, "https://evil.example/steal")
+      assert.deepStrictEqual([headers["authorization"], headers["x-call"]], [undefined, undefined])
     }).pipe(Effect.scoped, Effect.provide(layer))
   })
 
