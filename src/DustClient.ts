@@ -42,7 +42,7 @@ import * as errors from "./internal/errors.ts"
 import { encodeBody } from "./internal/input.ts"
 import * as Op from "./internal/operation.ts"
 import { Recent } from "./internal/recent.ts"
-import { owned, retrying } from "./internal/retry.ts"
+import { owned, retrying, totalOf } from "./internal/retry.ts"
 import { fillRoute, queryString } from "./internal/url.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -54,7 +54,10 @@ import * as Telemetry from "./Telemetry.ts"
  * @since 0.1.0
  */
 export interface CallOptions {
-  /** Limits of this call; the ones not given stay as configured. */
+  /**
+   * Limits of this call; the ones not given stay as configured. A `total` that is given nowhere follows the retry policy and
+   * the other limits of the call.
+   */
   readonly timeouts?: DustConfig.TimeoutOptions | undefined
   /** Replaces the retry policy. */
   readonly retry?: RetryPolicy | undefined
@@ -330,6 +333,12 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
     )
     const scoped = HttpClient.withScope(transport)
 
+    // A total limit that nobody chose goes with the retry policy and the other limits of the call.
+    const totalFollows = Duration.equals(
+      config.timeouts.total,
+      totalOf(config.retry, config.timeouts.headers, config.timeouts.body)
+    )
+
     const adjusted = (options: CallOptions): Either.Either<Settings, Checks.Unusable> => {
       if (options.timeouts === undefined && options.retry === undefined && options.headers === undefined) {
         return Either.right(config)
@@ -341,14 +350,18 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
           : Checks.duration(`timeouts.${name}`, value)
       }
       return Either.gen(function*() {
+        const retry = options.retry ?? config.retry
+        const headers = yield* timeout("headers")
+        const body = yield* timeout("body")
+        const total = yield* timeout("total")
         return {
-          retry: options.retry ?? config.retry,
+          retry,
           headers: { ...config.headers, ...(yield* Checks.headers(options.headers ?? {})) },
           timeouts: {
-            headers: yield* timeout("headers"),
-            body: yield* timeout("body"),
+            headers,
+            body,
             idle: yield* timeout("idle"),
-            total: yield* timeout("total")
+            total: totalFollows && options.timeouts?.total === undefined ? totalOf(retry, headers, body) : total
           }
         }
       })
@@ -653,15 +666,20 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
           })
           body = HttpBody.text(json, "application/json")
         }
+        // What an operation is known to need goes over the limits of the layer, and under those of the call.
+        const needed = (name: "headers" | "body" | "total", atLeast: Duration.DurationInput | undefined) =>
+          callOptions.timeouts?.[name] === undefined
+            ? longer(settings.timeouts[name], atLeast)
+            : settings.timeouts[name]
         const call: Call = {
           identity: operation,
           settings: operation.timeouts.headers === undefined && operation.timeouts.body === undefined ? settings : {
             ...settings,
             timeouts: {
               ...settings.timeouts,
-              headers: longer(settings.timeouts.headers, operation.timeouts.headers),
-              body: longer(settings.timeouts.body, operation.timeouts.body),
-              total: longer(settings.timeouts.total, operation.timeouts.headers)
+              headers: needed("headers", operation.timeouts.headers),
+              body: needed("body", operation.timeouts.body),
+              total: needed("total", operation.timeouts.headers)
             }
           },
           url: target === undefined ? `${baseUrl}${streamPath}${queryString(input.query)}` : target.href,

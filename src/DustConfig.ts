@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { WorkspaceId } from "./Ids.ts"
 import * as Checks from "./internal/checks.ts"
+import { totalOf } from "./internal/retry.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 
 /**
@@ -73,7 +74,8 @@ export interface Timeouts {
   readonly idle: Duration.Duration
   /**
    * One call, with all its attempts and the waits between them; not for streams. Default: what the retry policy may take,
-   * and one more attempt (4 minutes with the standard policy).
+   * and one more attempt (4 minutes with the standard policy). Operations that are known to take longer (uploads, blocking
+   * runs) have the time they need, unless `DustClient.withOptions` gives the call another limit.
    */
   readonly total: Duration.Duration
 }
@@ -296,7 +298,7 @@ const fromParts = (options: Parts): Either.Either<Service, ConfigError.ConfigErr
     const idle = yield* checkDuration("timeouts.idle", timeouts.idle ?? "90 seconds")
     const total = yield* checkDuration(
       "timeouts.total",
-      timeouts.total ?? Duration.sum(retry.maxElapsed, Duration.sum(headersTimeout, bodyTimeout))
+      timeouts.total ?? totalOf(retry, headersTimeout, bodyTimeout)
     )
     return {
       workspaceId,

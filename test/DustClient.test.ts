@@ -443,6 +443,39 @@ describe("options of one call", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("a policy of its own has the time it may take, unless a total limit was chosen", () => {
+    const { layer, requests } = dust(() => failure(500, "internal_server_error"))
+    const chosen = dust(() => failure(500, "internal_server_error"), { timeouts: { total: "10 seconds" } })
+    const patiently = inTime(failing(doRead).pipe(DustClientModule.withOptions({ retry: RetryPolicy.patient })))
+    return Effect.gen(function*() {
+      const error = yield* Effect.provide(patiently, layer)
+      assert.deepStrictEqual([error._tag, requests.length > 10], ["DustServerError", true])
+      const cut = yield* Effect.provide(patiently, chosen.layer)
+      assert.isTrue(cut._tag === "DustTimeoutError" && cut.phase === "total" && Duration.toSeconds(cut.limit) === 10)
+    })
+  })
+
+  it.effect("limits hold for operations, too, that are given more time by themselves", () => {
+    const slow = operation({
+      name: "Probe.slow",
+      http: "POST",
+      route: "/api/v1/w/{workspaceId}/slow",
+      response: Ok,
+      timeouts: { headers: "10 minutes" }
+    })
+    const { layer } = dust(() => Effect.never)
+    return Effect.gen(function*() {
+      const client = yield* DustClient
+      for (const phase of ["headers", "total"] as const) {
+        const error = yield* inTime(
+          failing(client.execute(slow, {})).pipe(DustClientModule.withOptions({ timeouts: { [phase]: "2 seconds" } })),
+          "3 seconds"
+        )
+        assert.isTrue(error._tag === "DustTimeoutError" && error.phase === phase)
+      }
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("that cannot be used are told by the call, before its request", () => {
     const { layer, requests } = dust(ok)
     return Effect.gen(function*() {

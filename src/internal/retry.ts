@@ -9,6 +9,10 @@ import * as Scope from "effect/Scope"
 import type { RequestError } from "../DustAPIError.ts"
 import type { RetryPolicy } from "../RetryPolicy.ts"
 
+/** The limit of one call unless another one is chosen: what its policy may take, and one more attempt. */
+export const totalOf = (policy: RetryPolicy, headers: Duration.Duration, body: Duration.Duration): Duration.Duration =>
+  Duration.sum(policy.maxElapsed, Duration.sum(headers, body))
+
 /** How long to wait before the attempt after an error, in milliseconds; none: there shall be no other attempt. */
 export type NextDelay = (error: RequestError) => Effect.Effect<Option.Option<number>>
 
