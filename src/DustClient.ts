@@ -722,6 +722,21 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
         issues
       }, { disableValidation: true })
 
+    const notDust = (
+      call: Call,
+      response: HttpClientResponse.HttpClientResponse,
+      instead: string,
+      expected: string
+    ) =>
+      decodeError(
+        call,
+        response,
+        `the answer is not ${instead} (${
+          response.headers["content-type"]?.split(";")[0] ?? "no content type"
+        }); check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
+        [{ path: "", message: expected }]
+      )
+
     const execute: Service["execute"] = (operation, input) =>
       Effect.flatMap(CurrentOptions, (callOptions) =>
         Either.match(prepare(operation, input, callOptions, {}), {
@@ -731,7 +746,11 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
             const attempt = Effect.scoped(
               Effect.flatMap(authorized(call, false), (response) =>
                 Effect.flatMap(readText(call, response), (text) => {
-                  if (kind._tag === "Text") return Effect.succeed(kind.decode(text))
+                  if (kind._tag === "Text") {
+                    return isPage(response)
+                      ? Effect.fail(notDust(call, response, "Dust's but a web page", "no web page"))
+                      : Effect.succeed(kind.decode(text))
+                  }
                   const decoded = decodeJson(kind.schema, text)
                   return Either.isRight(decoded) ? Effect.succeed(decoded.right) : Effect.fail(
                     decoded.left.json
@@ -745,14 +764,7 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
                         }`,
                         decoded.left.issues
                       )
-                      : decodeError(
-                        call,
-                        response,
-                        `the answer is not JSON (${
-                          response.headers["content-type"]?.split(";")[0] ?? "no content type"
-                        }); check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
-                        decoded.left.issues
-                      )
+                      : notDust(call, response, "JSON", "JSON")
                   )
                 }))
             )
@@ -869,6 +881,10 @@ const scrubbed = (body: string, secrets: ReadonlyArray<Redacted.Redacted<string>
       ? text
       : text.replaceAll(value, "<redacted>").replaceAll(encodeURIComponent(value), "<redacted>")
   }, body)
+
+/** No operation that is read as a whole answers with a web page: one comes from a proxy, or from another server. */
+const isPage = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  /^(?:text\/html|application\/xhtml)/i.test(response.headers["content-type"] ?? "")
 
 const operationName = (identity: Op.Identity): string => `${identity.module}.${identity.method}`
 

@@ -16,6 +16,7 @@ import {
   TestClock,
   Tracer
 } from "effect"
+import { Agents } from "effect-dust/Agents"
 import { Conversations } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import type { RequestError } from "effect-dust/DustAPIError"
@@ -824,6 +825,27 @@ describe("an answer that is none", () => {
       assert.match(error.message, says)
       assert.notInclude(JSON.stringify(error), "secret-value")
       assert.lengthOf(requests, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a web page is no success where nothing is expected but one", () => {
+    const { layer } = dustUser(() => new Response("<html>Log in</html>", { headers: { "content-type": "text/html" } }))
+    return Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const agents = yield* Agents
+      for (
+        const call of [
+          conversations.markRead("c"),
+          conversations.delete({ conversationId: "c" }),
+          conversations.validateAction({ conversationId: "c", messageId: "m", actionId: "a", approved: "rejected" }),
+          agents.exportYaml("a")
+        ]
+      ) {
+        const error = yield* Effect.flip(Effect.asVoid(call))
+        assert.strictEqual(error._tag, "DustDecodeError")
+        assert.include(error.message, "DUST_BASE_URL")
+        assert.notInclude(JSON.stringify(error), "Log in")
+      }
     }).pipe(Effect.provide(layer))
   })
 
