@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Schema, TestClock } from "effect"
+import { Conversations } from "effect-dust/Conversations"
 import * as Errors from "effect-dust/DustAPIError"
 import { DustClient, operation } from "effect-dust/DustClient"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
@@ -54,6 +55,17 @@ describe("the variant of an answer", () => {
         })
       }
     }))
+
+  // With an API key such a call makes no request: a user's token is there, and is no good.
+  it.effect("a token that a route for users does not take is a credential problem", () => {
+    const { layer } = dustUser(() => failure(401, "not_authenticated"))
+    return Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const error = yield* Effect.flip(conversations.deleteMessage({ conversationId: "c", messageId: "m" }))
+      assert.strictEqual(error._tag, "DustUnauthorizedError")
+      assert.include(error.message, "check the API key or access token")
+    }).pipe(Effect.provide(layer))
+  })
 
   it.effect("status before schema: a 500 whose body fits is an error", () =>
     Effect.map(errorOf(() => json({ ok: true }, { status: 500 })), (error) => {

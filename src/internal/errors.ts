@@ -128,7 +128,6 @@ const classify = (identity: Identity, hasUser: boolean, status: number, parsed: 
   switch (status) {
     case 401: {
       if (type === undefined) return "DustUnauthorizedError"
-      if (type === "not_authenticated" && identity.credential === "user") return "DustUserRequiredError"
       if (type === "user_not_found") return hasUser ? "DustUnauthorizedError" : "DustUserRequiredError"
       if (userRequiredTypes.has(type)) return "DustUserRequiredError"
       return credentialTypes.has(type) ? "DustUnauthorizedError" : "DustForbiddenError"
