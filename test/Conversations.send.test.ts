@@ -2,7 +2,7 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FastCheck as fc, Fiber, Layer, TestClock, TestContext } from "effect"
+import { Effect, FastCheck as fc, Fiber, Layer, Option, TestClock, TestContext } from "effect"
 import { Conversations } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import { withOptions } from "effect-dust/DustClient"
@@ -130,6 +130,18 @@ describe("Send once", () => {
       assert.lengthOf(yield* stored, 0)
       assert.strictEqual(yield* posts, 1)
     }).pipe(local([rule(faults.resetBefore())])))
+
+  it.effect("Nothing hangs: a token that never comes is told after its limit, and nothing is looked for", () => {
+    const layer = DustTest.layer({ credential: { accessToken: Effect.never } })
+    return Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.flip(send("Hello", "c")))
+      yield* TestClock.adjust("60 seconds")
+      const polled = yield* Fiber.poll(fiber)
+      assert.isTrue(Option.isSome(polled))
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([error._tag, error.attempts], ["DustTimeoutError", 0])
+    }).pipe(Effect.provide(layer))
+  })
 
   it.effect("Send once: what cannot succeed is sent once", () =>
     Effect.gen(function*() {

@@ -37,7 +37,8 @@ const gaveUp = (error: RequestError): boolean =>
 
 /** The server may have stored the message, and did not get to say so. */
 const isAmbiguous = (error: RequestError): boolean =>
-  error._tag === "DustTimeoutError" || error._tag === "DustDecodeError" ||
+  // Without an attempt there was no message: the token did not come.
+  (error._tag === "DustTimeoutError" && error.attempts > 0) || error._tag === "DustDecodeError" ||
   (error._tag === "DustNetworkError" && error.reachedServer) ||
   (error._tag === "DustServerError" && !(error.status === 503 && error.type === "service_unavailable"))
 
