@@ -22,8 +22,11 @@ const canonical = (name: string): string | undefined => {
   }
 }
 
+const expected = "an IANA timezone that Dust knows, such as Europe/Paris or UTC"
+
 /** A name that the server accepts for a zone that somebody named, if there is one. */
-export const accepted = (name: string): Either.Either<string, string> => {
+export const accepted = (name: unknown): Either.Either<string, string> => {
+  if (typeof name !== "string") return Either.left(expected)
   if (isAcceptedTimezone(name)) return Either.right(name)
   const alias = aliases[name]
   if (alias !== undefined && isAcceptedTimezone(alias)) return Either.right(alias)
@@ -40,7 +43,7 @@ export const accepted = (name: string): Either.Either<string, string> => {
     const otherAlias = other === undefined ? undefined : aliases[other]
     if (otherAlias !== undefined && isAcceptedTimezone(otherAlias)) return Either.right(otherAlias)
   }
-  return Either.left("an IANA timezone that Dust knows, such as Europe/Paris or UTC")
+  return Either.left(expected)
 }
 
 /** The zone of this machine, or UTC where the server knows no name for it. */
