@@ -50,6 +50,7 @@ import * as Operation from "./internal/operation.ts"
 import { byCursor } from "./internal/paging.ts"
 import { list, nullable } from "./internal/schema.ts"
 import { makeSender, type Posted } from "./internal/send.ts"
+import { segment } from "./internal/url.ts"
 import { AgentMessage, ContentFragment, Mention, type Message, UserMessage } from "./Message.ts"
 
 const root = "/api/v1/w/{workspaceId}/assistant/conversations" as const
@@ -416,7 +417,8 @@ export interface Service {
     readonly deleted?: boolean | undefined
   }) => Effect.Effect<MessagePage, RequestError>
   /**
-   * Every message, from the newest to the oldest, a page at a time as they are consumed. Credential: any. Retried.
+   * Every message, from the newest to the oldest, a page at a time as they are consumed. What was attached after the last
+   * message is in no page until another message follows; `listMessages` has it. Credential: any. Retried.
    */
   readonly streamMessages: (options: {
     readonly conversationId: ConversationId
@@ -589,7 +591,7 @@ const createOperation = Operation.make({
   body: Schema.Struct({
     title: Schema.optional(Schema.NullOr(Title)),
     visibility: Schema.optional(Schema.Literal("unlisted", "test")),
-    spaceId: Schema.optional(Schema.String),
+    spaceId: Schema.optional(Content),
     contentFragments: Schema.optional(Schema.Array(FragmentBody))
   }),
   response: ConversationEnvelope
@@ -626,13 +628,19 @@ const markOperation = Operation.unit({
   body: Schema.Struct({ read: Schema.Boolean })
 })
 
-const deleteOperation = Operation.unit({
-  name: "Conversations.delete",
-  http: "DELETE",
-  route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}",
-  credential: "user",
-  done: ({ type }) => type === "conversation_not_found"
-})
+const deletion = (gone: ReadonlyArray<string>) =>
+  Operation.unit({
+    name: "Conversations.delete",
+    http: "DELETE",
+    route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}",
+    credential: "user",
+    done: ({ type }) => type !== undefined && gone.includes(type)
+  })
+
+const deleteOperation = deletion(["conversation_not_found"])
+
+// Who has left, and was not the last one, is a stranger to it.
+const leaveOperation = deletion(["conversation_not_found", "conversation_access_restricted"])
 
 const messagePageOperation = { ...getOperation, method: "messagePage" }
 
@@ -716,7 +724,9 @@ const deleteFeedbackOperation = Operation.unit({
   name: "Conversations.deleteFeedback",
   http: "DELETE",
   route: `${message}/feedbacks`,
-  errors: { not_authenticated: "DustUserRequiredError" }
+  errors: { not_authenticated: "DustUserRequiredError" },
+  // There is none to delete.
+  done: ({ status, type }) => status === 400 && type === "invalid_request_error"
 })
 
 const listFeedbackOperation = Operation.make({
@@ -827,11 +837,13 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(functi
 
   const getMessage = ({ conversationId, messageId }: MessageRef): Effect.Effect<Message, RequestError> => {
     const identity = { ...getOperation, method: "getMessage" }
-    if (messageId.trim() === "") return Effect.fail(badInput(identity, "messageId", "a non-empty id", "a blank one"))
-    return Effect.flatMap(client.execute(identity, { path: { conversationId } }), ({ conversation }) => {
-      const found = findMessage(conversation, messageId)
-      return found === undefined ? Effect.fail(notFound(identity, messageId)) : Effect.succeed(found)
-    })
+    return Effect.zipRight(
+      segment(identity, "messageId", messageId),
+      Effect.flatMap(client.execute(identity, { path: { conversationId } }), ({ conversation }) => {
+        const found = findMessage(conversation, messageId)
+        return found === undefined ? Effect.fail(notFound(identity, messageId)) : Effect.succeed(found)
+      })
+    )
   }
 
   const sender = makeSender(
@@ -961,7 +973,7 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(functi
     markRead: mark("markRead", true),
     markUnread: mark("markUnread", false),
     delete: ({ conversationId, force }) =>
-      client.execute(deleteOperation, {
+      client.execute(force === true ? deleteOperation : leaveOperation, {
         path: { conversationId },
         query: { forceDelete: force === true ? true : undefined }
       }),

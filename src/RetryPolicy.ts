@@ -41,7 +41,7 @@ export interface Options {
   readonly retries?: number | undefined
   /** The delay before the second attempt; it doubles each time, with jitter (80 to 120 %). Default 500 milliseconds. */
   readonly base?: Duration.DurationInput | undefined
-  /** The longest delay between two attempts (a `Retry-After` may be longer). Default 30 seconds. */
+  /** The longest delay between two attempts, before its jitter (a `Retry-After` may be longer). Default 30 seconds. */
   readonly maxDelay?: Duration.DurationInput | undefined
   /** The longest `Retry-After` that is waited for. Default 60 seconds. */
   readonly maxRetryAfter?: Duration.DurationInput | undefined

@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Chunk, Duration, Effect, Fiber, Redacted, Stream, TestClock } from "effect"
 import { Conversations, type Service } from "effect-dust/Conversations"
 import type { StreamError } from "effect-dust/DustAPIError"
@@ -119,6 +119,16 @@ describe("bad input is told before any request", () => {
     ["a blank id to follow", "conversationId", (_) => _.answers({ conversationId: "", messageId: "m" })],
     ["a silence that is no duration", "silence", (_) => _.answer({ ...ref, silence: "soon" as "1 seconds" })],
     ["a silence of nothing", "silence", (_) => _.answer({ ...ref, silence: 0 })],
+    ["a dotted id of one message", "messageId", (_) => _.getMessage({ conversationId: "c", messageId: ".." })],
+    ["a blank agent", "mentions", send({ mentions: [{ configurationId: " " }] })],
+    ["a blank person", "mentions", send({ mentions: [{ type: "user", userId: "" }] })],
+    [
+      "a blank agent of an edit",
+      "mentions",
+      (_) => _.editMessage({ ...ref, content: "x", mentions: [{ configurationId: "" }] })
+    ],
+    ["a blank space", "spaceId", (_) => _.create({ spaceId: "" })],
+    ["a timezone that is none", "context.timezone", send({ context: { timezone: null } })],
     ["a title over 512 characters", "title", (_) => _.create({ title: "t".repeat(513) })],
     ["a new title over 512 characters", "title", (_) => _.updateTitle({ conversationId: "c", title: "t".repeat(513) })],
     ["blank content", "content", send({ content: " \n" })],
@@ -366,6 +376,19 @@ describe("createMessage", () => {
       })
       assert.strictEqual(message.context.timezone, given === "GMT+0" ? message.context.timezone : sent)
     }).pipe(local()))
+
+  it.effect("a machine that does not know its zone is in UTC", () => {
+    const spy = vi.spyOn(Intl.DateTimeFormat.prototype, "resolvedOptions").mockReturnValue(
+      // What V8 gives for TZ=":/etc/localtime".
+      { timeZone: undefined as unknown as string } as Intl.ResolvedDateTimeFormatOptions
+    )
+    return Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const { sId: conversationId } = yield* conversations.create()
+      const { message } = yield* conversations.createMessage({ conversationId, content: "x" })
+      assert.strictEqual(message.context.timezone, "UTC")
+    }).pipe(Effect.ensuring(Effect.sync(() => spy.mockRestore())), local())
+  })
 
   it.effect("nobody answers when nobody is mentioned, and waiting for it ends", () =>
     Effect.gen(function*() {

@@ -17,7 +17,7 @@ import {
   Tracer
 } from "effect"
 import { Agents } from "effect-dust/Agents"
-import { Conversations } from "effect-dust/Conversations"
+import { Conversations, type Service as ConversationsService } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import type { RequestError } from "effect-dust/DustAPIError"
 import * as DustClientModule from "effect-dust/DustClient"
@@ -93,6 +93,30 @@ describe("done already", () => {
       assert.lengthOf(requests, 2)
       assert.strictEqual(Either.isRight(answer), success)
       if (Either.isLeft(answer)) assert.strictEqual(answer.left.type, "action_not_blocked")
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("done already: what is gone, is gone", () => {
+  const ref = { conversationId: "c", messageId: "m" }
+  const cases: ReadonlyArray<
+    readonly [string, number, string, (_: ConversationsService) => Effect.Effect<void, RequestError>, boolean]
+  > = [
+    ["a verdict", 400, "invalid_request_error", (_) => _.deleteFeedback(ref), true],
+    ["a conversation that was left", 403, "conversation_access_restricted", (_) => _.delete(ref), true],
+    [
+      "a conversation of somebody else",
+      403,
+      "conversation_access_restricted",
+      (_) => _.delete({ ...ref, force: true }),
+      false
+    ]
+  ]
+  it.effect.each(cases)("%s", ([, status, type, call, success]) => {
+    const { layer, requests } = dustUser(({ nth }) => nth === 1 ? failure(502, undefined) : failure(status, type))
+    return Effect.gen(function*() {
+      const answer = yield* inTime(Effect.either(Effect.flatMap(Conversations, call)))
+      assert.deepStrictEqual([Either.isRight(answer), requests.length], [success, 2])
     }).pipe(Effect.provide(layer))
   })
 })

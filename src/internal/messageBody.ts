@@ -36,7 +36,14 @@ const ContextBody = Schema.Struct({
 export const MentionsBody = Schema.Array(Mention).pipe(
   Schema.filter((mentions) => mentions.filter((mention) => "configurationId" in mention).length <= 1, {
     message: () => "at most one agent mention in a message"
-  })
+  }),
+  Schema.filter(
+    (mentions) =>
+      mentions.every((mention) =>
+        ("configurationId" in mention ? mention.configurationId : mention.userId).trim() !== ""
+      ),
+    { message: () => "mentions whose ids are not blank" }
+  )
 )
 
 export const FragmentBody = Schema.Struct({

@@ -10,7 +10,7 @@ const isWellFormed = (text: string): boolean =>
   !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text)
 
 /** One path segment: encoded so that it cannot end the segment, climb out of it, or start a query. */
-const segment = (
+export const segment = (
   identity: Identity,
   field: string,
   value: unknown
