@@ -401,6 +401,82 @@ describe("The server's final text wins", () => {
       assert.strictEqual(fold(events), "Found it.")
     }).pipe(agents({ helper: [text("Let me look. "), tool({ name: "search" }), text("Found it.")] })))
 
+  const said = (content: string, step: number | undefined) =>
+    DustTest.unknownEvent({ type: "generation_tokens", text: content, classification: "tokens", step })
+  const called = (step: number | undefined) => DustTest.unknownEvent({ type: "tool_call_started", toolName: "x", step })
+  const used = (step: number) =>
+    DustTest.unknownEvent({ type: "tool_params", action: { sId: "act_1", toolName: "x" }, step })
+  const answered = (...tokens: ReadonlyArray<string>) => text("", { tokens })
+  const again = "One potato, two potato, three"
+
+  const told: ReadonlyArray<readonly [string, ReadonlyArray<DustTest.Step>, ReadonlyArray<string>]> = [
+    [
+      "the same text, cut otherwise: as soon as it is recognised",
+      [said("One potato, two potato, ", 0), said("three", 0), answered("One potato, ", "two potato, three ", "four")],
+      ["+One potato, two potato, ", "+three", "=One potato, two potato, three ", "+four"]
+    ],
+    [
+      "the same text, twice",
+      [said(again, 0), said(" four", 0), said(again, 0), answered(again, " four")],
+      [`+${again}`, "+ four", `=${again}`, `=${again}`, "+ four"]
+    ],
+    [
+      "text that begins to begin again, and then does",
+      [said(again, 0), said(" four. ", 0), said("One ", 0), answered(again, " four")],
+      [`+${again}`, "+ four. ", "+One ", `=${again}`, "+ four"]
+    ],
+    [
+      "text that begins to begin again, and then another step",
+      [said(again, 0), said("One ", 0), said("more", 1), answered("End")],
+      [`+${again}`, "+One ", "+more", "=", "+End"]
+    ],
+    ["text after the tools of its step", [
+      said("First ", 0),
+      called(0),
+      answered("Second ", "try")
+    ], ["+First ", "ToolAnnounced", "=", "+Second ", "+try"]],
+    ["text after a tool that was not announced", [
+      said("First ", 0),
+      used(0),
+      answered("Second ", "try")
+    ], ["+First ", "ToolStarted", "=", "+Second ", "+try"]],
+    ["nothing, where only tools were seen", [called(0), called(0), answered("Hi")], [
+      "ToolAnnounced",
+      "ToolAnnounced",
+      "+Hi"
+    ]],
+    ["an earlier step, and what was before it stays", [
+      said("Let me look. ", 0),
+      said("Found ", 1),
+      said("Well, ", 2),
+      said("It is ", 1),
+      said("here", 1),
+      answered("End")
+    ], ["+Let me look. ", "+Found ", "+Well, ", "=Let me look. ", "+It is ", "+here", "=", "+End"]],
+    ["nothing, where no step is told", [
+      said("A ", undefined),
+      called(undefined),
+      said("B ", undefined),
+      said("", undefined),
+      answered("End")
+    ], ["+A ", "ToolAnnounced", "+B ", "+End", "=End"]]
+  ]
+
+  it.effect.each(told)(
+    "when a step is run again the text is replaced at once: %s",
+    ([, script, expected]) =>
+      Effect.gen(function*() {
+        const chat = yield* Chat
+        const events = yield* collect(chat.stream({ agent: "helper", message: "Hello" }))
+        assert.deepStrictEqual(
+          events.slice(1, -1).map((event) =>
+            event._tag === "TextDelta" ? `+${event.text}` : event._tag === "Reset" ? `=${event.text}` : event._tag
+          ),
+          expected
+        )
+      }).pipe(agents({ helper: script }))
+  )
+
   it.effect("events that were lost are made up for at the end", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
