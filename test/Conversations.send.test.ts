@@ -45,6 +45,18 @@ const posts = Effect.flatMap(DustTest.DustTest, (dust) => dust.countRequests({ m
 const local = (rules: ReadonlyArray<DustTest.FaultRule>, options: DustTest.Options & DustTest.ClientOptions = {}) =>
   Effect.provide(DustTest.layer({ ...options, faults: rules }))
 
+/** The messages, as a clock that is behind would date them. */
+const createdEarlier = (millis: number) => (json: unknown): unknown => {
+  if (Array.isArray(json)) return json.map(createdEarlier(millis))
+  if (typeof json !== "object" || json === null) return json
+  return Object.fromEntries(
+    Object.entries(json).map(([key, value]) => [
+      key,
+      key === "created" && typeof value === "number" ? value - millis : createdEarlier(millis)(value)
+    ])
+  )
+}
+
 describe("Send once", () => {
   const cases: ReadonlyArray<readonly [string, DustTest.Fault, number]> = [
     ["a connection that was refused", faults.refuse(), 2],
@@ -194,18 +206,8 @@ describe("Send once", () => {
     }).pipe(local([rule(faults.resetBefore())])))
 
   for (const skew of [-7_200_000, -30_000, 30_000, 7_200_000]) {
-    it.effect(`Send once: a server whose clock is ${skew / 1000} seconds off`, () => {
-      const shifted = (json: unknown): unknown => {
-        if (Array.isArray(json)) return json.map(shifted)
-        if (typeof json !== "object" || json === null) return json
-        return Object.fromEntries(
-          Object.entries(json).map(([key, value]) => [
-            key,
-            key === "created" && typeof value === "number" ? value + skew : shifted(value)
-          ])
-        )
-      }
-      return Effect.gen(function*() {
+    it.effect(`Send once: a server whose clock is ${skew / 1000} seconds off`, () =>
+      Effect.gen(function*() {
         const dust = yield* DustTest.DustTest
         const conversations = yield* Conversations
         yield* TestClock.setTime(1_700_000_000_000)
@@ -221,14 +223,123 @@ describe("Send once", () => {
         yield* Effect.flip(conversations.markRead(sId))
         yield* dust.clearFaults
         yield* dust.fault(rule(faults.resetAfter()))
-        yield* dust.fault({ method: "GET", path: reading, fault: faults.transformJson(shifted) })
+        yield* dust.fault({ method: "GET", path: reading, fault: faults.transformJson(createdEarlier(-skew)) })
         const { message } = yield* inTime(send("Hello", sId))
         const all = yield* stored
         assert.lengthOf(all, 2)
         assert.strictEqual(message.sId, all[1]?.sId)
-      }).pipe(local([]))
-    })
+      }).pipe(local([])))
   }
+
+  it.effect("Send once: a server whose clock is not known yet may be a minute behind", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(1_700_000_000_000)
+      const { message } = yield* inTime(send("Hello", "cnv_old"))
+      assert.deepStrictEqual((yield* stored).map((one) => one.sId), [message.sId])
+    }).pipe(local([
+      rule(faults.resetAfter()),
+      { method: "GET", path: reading, fault: faults.transformJson(createdEarlier(55_000)) }
+    ], { seed: { conversations: [{ sId: "cnv_old" }] } })))
+
+  it.effect("Send once: the clock that dates messages may be behind the one that dates answers", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      yield* TestClock.setTime(1_700_000_000_000)
+      const date = new Date(1_700_000_000_000).toUTCString()
+      yield* dust.fault({ method: "PATCH", fault: faults.status(404, { headers: { date } }) })
+      const conversations = yield* Conversations
+      const { sId } = yield* conversations.create()
+      yield* Effect.flip(conversations.markRead(sId))
+      const { message } = yield* inTime(send("Hello", sId))
+      assert.deepStrictEqual((yield* stored).map((one) => one.sId), [message.sId])
+    }).pipe(local([
+      rule(faults.resetAfter()),
+      { method: "GET", path: reading, fault: faults.transformJson(createdEarlier(2_500)) }
+    ])))
+
+  const slow: ReadonlyArray<readonly [string, DustTest.Fault, DustTest.Options & DustTest.ClientOptions, number]> = [
+    ["a 500", faults.status(500), {}, 2_900],
+    ["a 503 of something else", faults.status(503), {}, 2_900],
+    ["a connection that was reset", faults.resetBefore(), {}, 2_900],
+    ["a 408", faults.status(408), {}, 17_000],
+    ["a 502", faults.html(502), {}, 17_000],
+    ["a 504", faults.status(504), {}, 17_000],
+    ["no answer in time", faults.neverAnswer(), { timeouts: { headers: "1 millis" } }, 17_000]
+  ]
+
+  it.effect.each(slow)(
+    "Send once: behind %s, a handler that is slow is waited for",
+    ([, fault, options, late]) =>
+      Effect.gen(function*() {
+        const dust = yield* DustTest.DustTest
+        const { sId } = yield* (yield* Conversations).create()
+        const fiber = yield* Effect.fork(send("Hello", sId))
+        yield* dust.waitForRequest({ method: "POST", path: posting })
+        yield* TestClock.adjust(late)
+        yield* dust.addMessage(sId, { role: "user", content: "Hello", username: "effect-dust" })
+        yield* TestClock.adjust("1 hour")
+        const { message } = yield* Fiber.join(fiber)
+        assert.deepStrictEqual((yield* stored).map((one) => one.sId), [message.sId])
+        assert.strictEqual(yield* posts, 1)
+      }).pipe(local([rule(fault)], options))
+  )
+
+  it.effect("Send once: whose answer is lost does not take the message of one who still waits for the answer", () =>
+    Effect.gen(function*() {
+      const { sId } = yield* (yield* Conversations).create()
+      const first = yield* Effect.fork(Effect.all([send("Same", sId), send("Same", sId)], { concurrency: "unbounded" }))
+      yield* TestClock.adjust("2 seconds")
+      const third = yield* inTime(send("Same", sId))
+      const ids = [...yield* Fiber.join(first), third].map(({ message }) => message.sId)
+      assert.deepStrictEqual((yield* stored).map((one) => one.sId).sort(), ids.sort())
+      assert.strictEqual(yield* posts, 3)
+    }).pipe(local([
+      rule(faults.delayHeaders("1 second"), 1),
+      rule(faults.delayHeaders("5 seconds"), 2),
+      rule(faults.resetAfter(), 3)
+    ])))
+
+  it.effect("Send once: the second attempt keeps the pause of the policy", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(
+        send().pipe(withOptions({
+          retry: RetryPolicy.make({ base: "30 seconds" })
+        }))
+      )
+      yield* TestClock.adjust("25 seconds")
+      assert.strictEqual(yield* posts, 1)
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(yield* posts, 2)
+    }).pipe(local([rule(faults.status(500))])))
+
+  it.effect("Send once: maintenance that does not end is no reason to look for the message", () =>
+    Effect.gen(function*() {
+      const error = yield* inTime(Effect.flip(send()))
+      assert.strictEqual(error._tag, "DustServerError")
+      assert.strictEqual(yield* posts, 5)
+      const dust = yield* DustTest.DustTest
+      assert.strictEqual(yield* dust.countRequests({ method: "GET", path: reading }), 0)
+    }).pipe(local([
+      { method: "POST", path: posting, fault: faults.status(503, { type: "service_unavailable" }) }
+    ])))
+
+  it.effect("Send once: what cannot be read after the failure is not what the caller is told", () =>
+    Effect.gen(function*() {
+      const error = yield* inTime(Effect.flip(send()))
+      assert.strictEqual(error._tag, "DustServerError")
+      assert.strictEqual(error.status, 500)
+    }).pipe(local([
+      rule(faults.status(500)),
+      { method: "GET", path: reading, fault: faults.status(404, { type: "conversation_not_found" }) }
+    ])))
+
+  it.effect("Send once: an answer that nobody understands, of a message that is nowhere, is the failure", () =>
+    Effect.gen(function*() {
+      const error = yield* inTime(Effect.flip(send()))
+      assert.strictEqual(error._tag, "DustDecodeError")
+      assert.strictEqual(yield* posts, 1)
+    }).pipe(local([rule(faults.status(200, { body: "{}" }))])))
 
   it.effect("Send once: a conversation with its first message is created empty first, and found again", () =>
     Effect.gen(function*() {
