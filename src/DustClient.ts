@@ -442,7 +442,6 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
     const redirectTarget = (from: string, location: string | undefined): URL | undefined => {
       if (location === undefined || !URL.canParse(location, from)) return undefined
       const target = new URL(location, from)
-      if (target.host !== base.host) return undefined
       // Behind its TLS proxy the server has been seen to name itself with http.
       if (base.protocol === "https:" && target.protocol === "http:") target.protocol = "https:"
       return target.origin === base.origin ? target : undefined
@@ -904,7 +903,7 @@ const mayRepeat = (error: RequestError, replay: Op.Replay): boolean => {
     case "DustNetworkError":
       return replay === "safe" || !error.reachedServer
     case "DustTimeoutError":
-      return replay === "safe" && error.phase !== "total"
+      return replay === "safe"
     case "DustServerError":
       return replay === "safe"
         ? error.status !== 501 && error.status !== 505

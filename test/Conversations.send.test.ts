@@ -294,8 +294,8 @@ describe("Send once", () => {
       assert.deepStrictEqual((yield* stored).map((one) => one.sId).sort(), ids.sort())
       assert.strictEqual(yield* posts, 3)
     }).pipe(local([
-      rule(faults.delayHeaders("1 second"), 1),
-      rule(faults.delayHeaders("5 seconds"), 2),
+      rule(faults.delayBody("1 second"), 1),
+      rule(faults.delayBody("5 seconds"), 2),
       rule(faults.resetAfter(), 3)
     ])))
 
@@ -313,16 +313,21 @@ describe("Send once", () => {
       assert.strictEqual(yield* posts, 2)
     }).pipe(local([rule(faults.status(500))])))
 
-  it.effect("Send once: maintenance that does not end is no reason to look for the message", () =>
-    Effect.gen(function*() {
-      const error = yield* inTime(Effect.flip(send()))
-      assert.strictEqual(error._tag, "DustServerError")
-      assert.strictEqual(yield* posts, 5)
-      const dust = yield* DustTest.DustTest
-      assert.strictEqual(yield* dust.countRequests({ method: "GET", path: reading }), 0)
-    }).pipe(local([
-      { method: "POST", path: posting, fault: faults.status(503, { type: "service_unavailable" }) }
-    ])))
+  const unsent: ReadonlyArray<readonly [string, DustTest.Fault]> = [
+    ["maintenance", faults.status(503, { type: "service_unavailable" })],
+    ["a refusal to connect", faults.refuse()]
+  ]
+
+  it.effect.each(unsent)(
+    "Send once: %s that does not end is no reason to look for the message",
+    ([, fault]) =>
+      Effect.gen(function*() {
+        const dust = yield* DustTest.DustTest
+        const error = yield* inTime(Effect.flip(send()))
+        assert.strictEqual(error.attempts, 5)
+        assert.strictEqual(yield* dust.countRequests({ method: "GET", path: reading }), 0)
+      }).pipe(local([{ method: "POST", path: posting, fault }]))
+  )
 
   it.effect("Send once: what cannot be read after the failure is not what the caller is told", () =>
     Effect.gen(function*() {

@@ -158,6 +158,7 @@ describe("server-sent events, as the HTML standard says", () => {
   it("an event over the limit is refused; those before it are given out; one at the limit passes", () => {
     const of = (size: number) => `data: ${"x".repeat(size - 6)}\n\n`
     assert.lengthOf(parse([encode(of(100) + of(100))], 100), 2)
+    assert.lengthOf(parse([encode(of(100).slice(0, 100)), encode("\n\n")], 100), 1)
     const parser = new Parser(100)
     assert.deepStrictEqual(parser.push(encode(`data: a\n\n${of(101)}`)), [{ event: undefined, data: "a" }])
     assert.instanceOf(parser.push(encode("data: b\n\n")), TooLarge)

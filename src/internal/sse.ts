@@ -110,7 +110,6 @@ export class Parser {
       return
     }
     const colon = line.indexOf(":")
-    if (colon === 0) return
     const field = colon === -1 ? line : line.slice(0, colon)
     if (field === "event") {
       const value = colon === -1 ? "" : line.slice(line.charCodeAt(colon + 1) === 32 ? colon + 2 : colon + 1)

@@ -19,17 +19,17 @@ export const watched = <A, E>(
     const clock = yield* Effect.clock
     const fork = Runtime.runFork(yield* Effect.runtime<never>())
     const millis = Duration.toMillis(limit)
-    /** Of the pull that is under way. */
+    /** Of the latest pull. */
     let since = 0
-    let expire: (() => void) | undefined
+    let expire = () => {}
     let watcher: Fiber.RuntimeFiber<void> | undefined
     let watching = false
 
     const watch: Effect.Effect<void> = Effect.suspend(() => {
       const left = since + millis - clock.unsafeCurrentTimeMillis()
-      if (expire !== undefined && left > 0) return Effect.zipRight(Effect.sleep(left), watch)
+      if (left > 0) return Effect.zipRight(Effect.sleep(left), watch)
       watching = false
-      expire?.()
+      expire()
       return Effect.void
     })
     yield* Effect.addFinalizer(() => watcher === undefined ? Effect.void : Fiber.interrupt(watcher))
@@ -37,22 +37,13 @@ export const watched = <A, E>(
     return Effect.async<A, E>((resume) => {
       since = clock.unsafeCurrentTimeMillis()
       const fiber = fork(pull)
-      const expired = () => resume(Effect.zipRight(Fiber.interruptFork(fiber), Effect.failSync(silent)))
-      const settled = () => {
-        if (expire === expired) expire = undefined
-      }
-      expire = expired
-      fiber.addObserver((exit) => {
-        settled()
-        resume(exit)
-      })
-      if (!watching && expire === expired) {
+      // Of a pull that has ended, this changes nothing.
+      expire = () => resume(Effect.zipRight(Fiber.interruptFork(fiber), Effect.failSync(silent)))
+      fiber.addObserver(resume)
+      if (!watching) {
         watching = true
         watcher = fork(watch)
       }
-      return Effect.suspend(() => {
-        settled()
-        return Fiber.interrupt(fiber)
-      })
+      return Fiber.interrupt(fiber)
     })
   })
