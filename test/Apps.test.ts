@@ -271,7 +271,7 @@ describe("Apps", () => {
         Stream.runForEach((event) => Effect.sync(() => seen.push(event.type))),
         Effect.flip
       )
-      assert.deepStrictEqual(seen, ["run_status", "error", "run_status", "final"])
+      assert.deepStrictEqual(seen, ["run_status", "error", "error", "run_status", "final"])
       assert.strictEqual(error._tag, "DustStreamError")
       if (error._tag === "DustStreamError") {
         assert.strictEqual(error.reason, "remote")
@@ -283,6 +283,7 @@ describe("Apps", () => {
       events: [
         { type: "run_status", content: { run_id: "r1", status: "running" } },
         { type: "error", content: { code: "run_error", message: "no such model" } },
+        { type: "error", content: { code: "later_error", message: "and so on" } },
         { type: "run_status", content: { run_id: "r1", status: "errored" } },
         { type: "final" }
       ]

@@ -653,6 +653,17 @@ describe("a token that is an Effect", () => {
     return { token, server, made: () => made }
   }
 
+  it.effect.each(["expired_oauth_token_error", "invalid_oauth_token_error"])("is run again after %s", (type) => {
+    let made = 0
+    const { layer, requests } = dustUser(({ nth }) => nth === 1 ? failure(401, type) : ok(), {
+      accessToken: Effect.sync(() => Redacted.make(`t${++made}`))
+    })
+    return Effect.gen(function*() {
+      yield* inTime(doRead, "1 second")
+      assert.deepStrictEqual(requests.map(({ headers }) => headers["authorization"]), ["Bearer t1", "Bearer t2"])
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("is run once for many callers, and once more for all of them when it expires", () => {
     let valid = "t1"
     const { made, server, token } = rotating({ valid: () => valid })

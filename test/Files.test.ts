@@ -20,6 +20,7 @@ import * as DustTest from "effect-dust/DustTest"
 import * as File from "effect-dust/File"
 import * as Files from "effect-dust/Files"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
+import { dust } from "./support/http.ts"
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 const bytesOf = (content: string) => new TextEncoder().encode(content)
@@ -130,6 +131,7 @@ describe("Files.upload", () => {
       assert.strictEqual(error._tag, "DustContentTooLargeError")
       assert.strictEqual(error.type, "max_bytes")
       yield* noRequests
+      yield* uploaded({ fileName: "a.txt", content: "abcdef", maxBytes: 6 })
     }).pipe(local()))
 
   it.effect("leaves unknown types to the server when asked to", () =>
@@ -455,6 +457,22 @@ describe("Files.download", () => {
       ))
   }
 
+  for (
+    const [baseUrl, location] of [
+      ["http://127.0.0.1:9", "http://storage.test/x"],
+      ["http://dust.test", "http://127.0.0.1/x"]
+    ] as const
+  ) {
+    it.effect(`does not follow from ${baseUrl} to ${location}`, () => {
+      const asked = dust(() => new Response(null, { status: 302, headers: { location } }), { baseUrl })
+      return Effect.gen(function*() {
+        const files = yield* Files.Files
+        assert.strictEqual((yield* Effect.flip(files.downloadBytes({ fileId: "f" }))).type, "redirect_refused")
+        assert.lengthOf(asked.requests, 1)
+      }).pipe(Effect.provide(asked.layer))
+    })
+  }
+
   it.effect("checks every further redirect of the storage, and follows three", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
@@ -531,6 +549,39 @@ describe("Files.download", () => {
       assert.deepStrictEqual(seen, ["https://dust.tt", "https://storage.googleapis.com"])
     }).pipe(storage(() => new Response(body), seen))
   })
+
+  it.effect("a file that is declared larger than the limit is not read at all, by default 100 MiB", () => {
+    const declared = (bytes: number) => storage(() => new Response("x", { headers: { "content-length": `${bytes}` } }))
+    return Effect.gen(function*() {
+      const got: Array<Uint8Array> = []
+      const error = yield* Files.Files.pipe(
+        Effect.flatMap((files) =>
+          Stream.runForEach(
+            files.download({ fileId: "f", maxBytes: 9 }),
+            (piece) => Effect.sync(() => got.push(piece))
+          )
+        ),
+        Effect.flip,
+        declared(10)
+      )
+      assert.strictEqual(error._tag, "DustContentTooLargeError")
+      assert.lengthOf(got, 0)
+      const collected = yield* Files.Files.pipe(
+        Effect.flatMap((files) => files.downloadBytes({ fileId: "f" })),
+        Effect.flip,
+        declared(100 * 1024 * 1024 + 1)
+      )
+      assert.strictEqual(collected._tag, "DustContentTooLargeError")
+    })
+  })
+
+  it.effect("what is sent compressed is longer than it was declared", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      assert.strictEqual(text(yield* files.downloadBytes({ fileId: "f", maxBytes: 20 })), "hello storage")
+    }).pipe(
+      storage(() => new Response("hello storage", { headers: { "content-encoding": "gzip", "content-length": "30" } }))
+    ))
 
   it.effect("fewer bytes than the storage declared are no complete file", () =>
     Effect.gen(function*() {

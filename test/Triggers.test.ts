@@ -98,6 +98,13 @@ describe("Triggers", () => {
       assert.strictEqual((yield* Effect.flip(triggers.list()))._tag, "DustForbiddenError")
     }).pipe(local({ credential: "apiKey" })))
 
+  it.effect("sends a webhook without a user's credential either", () =>
+    Effect.gen(function*() {
+      const triggers = yield* Triggers.Triggers
+      yield* triggers.sendWebhook({ ...deploys, payload: {} })
+      assert.notProperty((yield* last).headers, "authorization")
+    }).pipe(local({ credential: "adminToken" })))
+
   it.effect("sends a webhook without the credential of the layer", () =>
     Effect.gen(function*() {
       const triggers = yield* Triggers.Triggers

@@ -295,6 +295,8 @@ describe("Workspace.consumption", () => {
         )
       const truncated = yield* answer("{\"totalCredits\":1}\n{\"totalCr")
       assert.propertyVal(truncated, "reason", "truncated")
+      const broken = yield* answer("{\"totalCredits\":1}\n{\"totalCr\n{\"totalCredits\":1}\n")
+      assert.strictEqual(broken._tag, "DustDecodeError")
       const odd = yield* answer("{\"totalCredits\":1}\n\n[1]\n{\"totalCredits\":1}\n")
       assert.strictEqual(odd._tag, "DustDecodeError")
       yield* dust.clearFaults
