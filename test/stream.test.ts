@@ -28,6 +28,7 @@ import * as RetryPolicy from "effect-dust/RetryPolicy"
 import * as Telemetry from "effect-dust/Telemetry"
 import * as fc from "effect/FastCheck"
 import { Cursor } from "../src/internal/cursor.ts"
+import { dust, json } from "./support/http.ts"
 import { virtualClock } from "./support/virtual.ts"
 
 const { faults } = DustTest
@@ -299,6 +300,26 @@ describe("Every event once, in order", () => {
       assert.isAtMost(yield* dust.countRequests(connections), 12)
     }).pipe(local({ agents: { helper: [DustTest.text("", { tokens: words(100), pace: "5 seconds" })] } })))
 
+  it.effect("a connection that breaks is continued right before its last event, not from its beginning", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const ids = yield* ask("helper")
+      const seen: Array<string | undefined> = []
+      const fiber = yield* Effect.fork(
+        Stream.runForEach(follow(ids), ({ eventId }) => Effect.sync(() => seen.push(eventId)))
+      )
+      while ((yield* dust.countRequests(connections)) < 2) yield* TestClock.adjust("100 millis")
+      assert.isAbove(seen.length, 10)
+      // The event that was cut has come by now, and before it the last one that was whole.
+      assert.strictEqual((yield* dust.requests(connections))[1]?.query["lastEventId"], seen[seen.length - 3])
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(fiber)
+      assert.lengthOf(seen, 31)
+    }).pipe(local({
+      agents: { helper: [DustTest.text("", { tokens: words(30), pace: "1 second" })] },
+      faults: [{ path: connections.path, nth: 1, fault: faults.cut(3_000) }]
+    })))
+
   it.effect("another process continues where the first one stopped", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
@@ -533,6 +554,27 @@ describe("The server's final text wins", () => {
       assert.deepStrictEqual([message.status, message.error?.code], ["failed", "tool_broke"])
     }).pipe(local({ agents: { helper: [DustTest.text("a"), DustTest.toolError({ code: "tool_broke" })] } })))
 
+  it.effect("a failed tool is asked about at once, whether or not the server closes the stream behind it", () => {
+    const frame = (eventId: string, data: object) => `data: ${JSON.stringify({ eventId, data })}\n\n`
+    const failedMessage = { type: "agent_message", sId: "m", status: "failed", error: { code: "x", message: "y" } }
+    const { layer } = dust(({ url }) =>
+      url.pathname.endsWith("/events")
+        ? new Response(
+          new ReadableStream({
+            start: (controller) =>
+              controller.enqueue(new TextEncoder().encode(
+                frame("1-0", { type: "tool_error", error: { code: "x", message: "y", metadata: null } })
+              ))
+          })
+        )
+        : json({ conversation: { sId: "c", content: [[failedMessage]] } })
+    )
+    return Effect.gen(function*() {
+      const events = yield* all({ conversationId: "c", messageId: "m" })
+      assert.deepStrictEqual(typesOf(events), ["tool_error"])
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("an approval that nobody heard of is read back, once", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
@@ -738,6 +780,21 @@ describe("Nothing hangs", () => {
       const blank = yield* Effect.flip(all({ ...ids, messageId: ".." }))
       assert.strictEqual(blank._tag, "DustBadRequestError")
     }).pipe(local()))
+
+  it.effect("a conversation that is gone while its stream stays silent is a typed failure, and soon", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const ids = yield* ask("helper")
+      yield* dust.fault({
+        method: "GET",
+        path: "/assistant/conversations/:conversationId",
+        fault: faults.status(404, { type: "conversation_not_found" })
+      })
+      const fiber = yield* Effect.fork(Effect.flip(all(ids)))
+      yield* TestClock.adjust("15 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "DustNotFoundError")
+      assert.lengthOf(yield* dust.openConnections, 0)
+    }).pipe(local({ agents: { helper: [DustTest.silence("1 hour")] } })))
 
   it.effect("an access token that expires while the answer comes is renewed", () =>
     Effect.gen(function*() {
