@@ -444,6 +444,24 @@ describe("options of one call", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("of the outside stay in force where those of the inside say nothing", () => {
+    const { layer, requests } = dust(({ nth }) => nth === 1 ? new Response("oops", { status: 500 }) : Effect.never)
+    return Effect.gen(function*() {
+      const inside = (options: DustClientModule.CallOptions) =>
+        failing(doRead).pipe(DustClientModule.withOptions(options))
+      const once = inside({ timeouts: { body: "1 second" } }).pipe(
+        DustClientModule.withOptions({ retry: RetryPolicy.none })
+      )
+      assert.strictEqual((yield* inTime(once))._tag, "DustServerError")
+      assert.lengthOf(requests, 1)
+      const short = inside({ timeouts: { headers: undefined }, retry: RetryPolicy.none }).pipe(
+        DustClientModule.withOptions({ timeouts: { headers: "2 seconds" } })
+      )
+      const error = yield* inTime(short, "2 seconds")
+      assert.isTrue(error._tag === "DustTimeoutError" && error.phase === "headers")
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("add headers, the inner ones over the outer and the configured ones", () => {
     const { layer, requests } = dust(ok, { headers: { "x-a": "layer", "x-b": "layer", "x-c": "layer" } })
     return Effect.gen(function*() {
