@@ -433,6 +433,50 @@ describe("Retries are polite", () => {
     }))
 })
 
+describe("Nothing hangs: every wait before an answer", () => {
+  it.effect("of the server that a redirect leads to", () => {
+    const { layer } = dust(
+      ({ nth }) => nth === 1 ? new Response(null, { status: 307, headers: { location: "/elsewhere" } }) : Effect.never,
+      {
+        retry: RetryPolicy.none,
+        timeouts: { headers: "2 seconds" }
+      }
+    )
+    return Effect.gen(function*() {
+      const error = yield* inTime(failing(doRead), "2 seconds")
+      assert.isTrue(error._tag === "DustTimeoutError" && error.phase === "headers")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("of a token that is renewed", () => {
+    let asked = 0
+    const { layer } = dustUser(() => failure(401, "expired_oauth_token_error"), {
+      accessToken: Effect.suspend(() => ++asked === 1 ? Effect.succeed(Redacted.make("t1")) : Effect.never),
+      retry: RetryPolicy.none,
+      timeouts: { headers: "2 seconds" }
+    })
+    return Effect.gen(function*() {
+      const error = yield* inTime(failing(doRead), "2 seconds")
+      assert.isTrue(error._tag === "DustTimeoutError" && error.phase === "headers")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("of an error that is told without end", () => {
+    let pulled = 0
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        if (++pulled === 2_000) controller.close()
+        else controller.enqueue(new Uint8Array(16 * 1024).fill(120))
+      }
+    })
+    const { layer } = dust(() => new Response(endless, { status: 500 }), { retry: RetryPolicy.none })
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* failing(doRead))._tag, "DustServerError")
+      assert.isBelow(pulled, 100)
+    }).pipe(Effect.provide(layer))
+  })
+})
+
 describe("options of one call", () => {
   it.effect("replace the retry policy, and end with the call", () => {
     const { layer, requests } = dust(() => failure(500, "internal_server_error"))
