@@ -288,6 +288,10 @@ const fromParts = (options: Parts): Either.Either<Service, ConfigError.ConfigErr
     if (!/^[A-Za-z0-9_-]+$/.test(workspaceId)) {
       return yield* invalid("workspaceId", "expected the id of a workspace: letters, digits, - and _ only")
     }
+    // It would be in every URL and span.
+    if (workspaceId.startsWith("sk-")) {
+      return yield* invalid("workspaceId", "expected the id of a workspace, got an API key (sk-…); pass it as apiKey")
+    }
     const credential = yield* checkCredential(options)
     const baseUrl = yield* checkBaseUrl(options)
     const headers = yield* checkHeaders(options.headers ?? {})

@@ -89,6 +89,7 @@ describe("DustConfig.layer", () => {
       ["a blank workspace id", { workspaceId: " \t" }, "workspaceId", "MissingData"],
       ["a workspace id with a slash", { workspaceId: "a/b" }, "workspaceId", "InvalidData"],
       ["a workspace id of dots", { workspaceId: ".." }, "workspaceId", "InvalidData"],
+      ["an API key as workspace id", { workspaceId: key }, "workspaceId", "InvalidData"],
       ["a blank key", { apiKey: Redacted.make("  ") }, "apiKey", "MissingData"],
       ["a key with a line break inside", { apiKey: Redacted.make("sk-a\r\nb") }, "apiKey", "InvalidData"],
       ["a key that is not ASCII", { apiKey: Redacted.make("sk-é") }, "apiKey", "InvalidData"],
@@ -162,6 +163,7 @@ describe("DustConfig.layer", () => {
           { ...base, accessToken: Redacted.make("tok en") },
           { workspaceId: "ws1", accessToken: Redacted.make("tok en") },
           { workspaceId: "ws1", accessToken: apiKey },
+          { workspaceId: key, apiKey },
           { workspaceId: "ws1", apiKey: Redacted.make(`${key}\n${key}`) },
           { ...base, headers: { "x-a": Redacted.make("header-secret\n") } },
           { ...base, headers: { authorization: "header-secret" } }
