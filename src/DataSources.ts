@@ -801,7 +801,8 @@ export interface Service {
    * before in the same sync. The Stream itself fails when no document could be written any more: the credential is refused,
    * the data source is missing or may not be written; and when the source fails.
    *
-   * To go on after a stop, pass the last `progress.checkpoint` as `resumeAfter`, or use `unchanged`.
+   * To go on after a stop, use `unchanged`, or pass the last `progress.checkpoint` as `resumeAfter`. Forget it at `Done`: it
+   * is a place in the source, and a later sync would leave out everything up to it, changed or not.
    *
    * @example
    * ```ts

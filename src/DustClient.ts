@@ -143,14 +143,15 @@ export type Input<Route extends string, Body> = Op.Input<Route, Body>
  * import { DustClient, operation } from "effect-dust/DustClient"
  * import { Effect, Schema } from "effect"
  *
- * const models = operation({
- *   name: "MyApp.models",
+ * // Whatever Dust adds tomorrow.
+ * const reports = operation({
+ *   name: "MyApp.reports",
  *   http: "GET",
- *   route: "/api/v1/w/{workspaceId}/models",
- *   response: Schema.Struct({ models: Schema.Array(Schema.Struct({ modelId: Schema.String })) })
+ *   route: "/api/v1/w/{workspaceId}/reports",
+ *   response: Schema.Struct({ reports: Schema.Array(Schema.Struct({ sId: Schema.String })) })
  * })
  *
- * const program = Effect.flatMap(DustClient, (client) => client.execute(models, {}))
+ * const program = Effect.flatMap(DustClient, (client) => client.execute(reports, {}))
  * ```
  *
  * @category constructors
