@@ -5,6 +5,8 @@ import { Conversations } from "effect-dust/Conversations"
 import * as Message from "effect-dust/Message"
 import { agent, done, dust, failed, note, says, title } from "./support.ts"
 
+const shortened = (text: string) => text.length > 60 ? `${text.slice(0, 60)}…` : text
+
 const program = Effect.gen(function*() {
   const conversations = yield* Conversations
   const agentId = yield* agent
@@ -26,7 +28,7 @@ const program = Effect.gen(function*() {
 
   yield* title("List the messages")
   const messages = yield* conversations.listMessages(conversation.sId)
-  for (const one of messages) yield* says(Message.authorName(one), `${Message.text(one).slice(0, 60)}…`)
+  for (const one of messages) yield* says(Message.authorName(one), shortened(Message.text(one)))
   yield* done(`${messages.length} messages`)
 
   yield* title("Fetch one message")
