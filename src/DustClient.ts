@@ -300,6 +300,8 @@ interface Call {
   attempts: number
   /** An attempt that failed may have been carried out all the same. */
   uncertain: boolean
+  /** Why the last attempt that was repeated had failed. */
+  failure: RequestError | undefined
 }
 
 /**
@@ -388,15 +390,20 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
       }, { disableValidation: true })
     }
 
-    const timeoutError = (call: Call, phase: TimeoutPhase, limit: Duration.Duration, what: string) => () =>
-      new DustTimeoutError({
+    const timeoutError = (call: Call, phase: TimeoutPhase, limit: Duration.Duration, what: string) => () => {
+      const name = `${call.identity.module}.${call.identity.method}: `
+      const reason = phase === "total" && call.failure !== undefined
+        ? `; the last failure: ${call.failure.message.replace(name, "")}`
+        : ""
+      return new DustTimeoutError({
         ...errors.common(call.identity, call.attempts),
-        message: `${call.identity.module}.${call.identity.method}: ${what} within ${Duration.format(limit)}`,
+        message: `${name}${what} within ${Duration.format(limit)}${reason}`,
         type: "timeout",
         details: { phase, limit: Duration.format(limit) },
         phase,
         limit
       }, { disableValidation: true })
+    }
 
     const networkError = (call: Call, code: string | undefined, message: string, reachedServer: boolean) =>
       new DustNetworkError({
@@ -576,6 +583,7 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
         mayRepeat: (error) => mayRepeat(error, replay),
         onRepeat: (error) => {
           if (!mayRepeat(error, "once")) call.uncertain = true
+          call.failure = error
           return Effect.tagMetrics(Metric.increment(Telemetry.retries), {
             operation: operationName(call.identity),
             reason: error._tag
@@ -689,7 +697,8 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
           redirects: options.redirects ?? "follow",
           secrets: input.secrets ?? [],
           attempts: 0,
-          uncertain: false
+          uncertain: false,
+          failure: undefined
         }
         return call
       })
@@ -844,7 +853,8 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
         redirects: "follow",
         secrets: [],
         attempts: 0,
-        uncertain: false
+        uncertain: false,
+        failure: undefined
       }
       return currentToken(call).pipe(
         Effect.zip(settings),

@@ -672,6 +672,7 @@ describe("Nothing hangs", () => {
       const error = yield* inTime(failing(doRead), "70 seconds")
       if (error._tag !== "DustTimeoutError") return assert.fail(error._tag)
       assert.deepStrictEqual([error.phase, error.attempts], ["total", 2])
+      assert.match(error.message, /not finished within 1m 10s; the last failure: 429 rate_limit_error: Slow down/)
       yield* TestClock.adjust("1 hour")
       assert.lengthOf(requests, 2)
     }).pipe(Effect.provide(layer))
