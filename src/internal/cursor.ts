@@ -48,6 +48,7 @@ export class Cursor {
   /** The newest position of an earlier millisecond than the last one. */
   #before: Position | undefined
   #opaque: string | undefined
+  #latest: Position | undefined
   #recent = new Set<string>()
   #older = new Set<string>()
   #recentMax: Position | undefined
@@ -63,6 +64,8 @@ export class Cursor {
   /** Takes note of an event; `false` when it was there before. */
   accept(id: string): boolean {
     const position = parse(id)
+    const seen = position ?? { id, ms: NaN, counter: NaN }
+    if (this.#latest === undefined || !after(this.#latest, seen)) this.#latest = seen
     // What is newer than everything so far cannot have been there.
     const newest = position !== undefined && (this.#last === undefined || after(position, this.#last))
     if (!newest && (this.#recent.has(id) || this.#older.has(id))) return false
@@ -94,6 +97,16 @@ export class Cursor {
     }
     this.#recent.add(id)
     return true
+  }
+
+  /** Begins a connection: from here on `latest` is about this one. */
+  connected(): void {
+    this.#latest = undefined
+  }
+
+  /** The latest of the ids that the current connection has brought, new or known. */
+  get latest(): string | undefined {
+    return this.#latest?.id
   }
 
   /** The id to continue from. */

@@ -51,8 +51,6 @@ interface Connection {
   /** Events it has brought, and those of them that are new. */
   seen: number
   fresh: number
-  /** The latest of them, new or known. */
-  latest: string | undefined
   /** The server said that it closes, with everything delivered. */
   orderly: boolean
   /** The server said that the run behind the stream is over. */
@@ -145,13 +143,13 @@ export const make = <Event, Route extends string>(
           Effect.map(([pull, since]): Connection => {
             connections++
             downSince = undefined
+            cursor.connected()
             connection = {
               scope,
               pull,
               since,
               parser: new Parser(eventLimit),
               seen: 0,
-              latest: undefined,
               fresh: 0,
               orderly: false,
               over: false
@@ -182,7 +180,6 @@ export const make = <Event, Route extends string>(
           const envelope = parseEnvelope(frame.data)
           if (envelope === undefined) continue
           current.seen++
-          current.latest = later(current.latest, envelope.eventId)
           if (envelope.eventId !== undefined && !cursor.accept(envelope.eventId)) continue
           if (isEndMarker(envelope.data)) {
             current.over = true
@@ -304,7 +301,7 @@ export const make = <Event, Route extends string>(
           // ever: that is behind us then.
           const whole = orderly || (current.fresh === 0 && failures + 1 >= fruitless)
           const before = reached
-          if (whole) reached = later(reached, current.latest)
+          if (whole) reached = later(reached, cursor.latest)
           const silent = error?._tag === "DustTimeoutError" && error.phase === "idle"
           const lasted = now - current.since >= healthy
           const reason = silent || (lasted && current.seen === 0)
