@@ -572,8 +572,27 @@ describe("McpServers", () => {
       yield* settle
       assert.strictEqual(yield* dust.countRequests({ path: "/mcp/heartbeat", status: 200 }), 1)
       yield* TestClock.adjust("3 minutes")
-      assert.strictEqual(yield* dust.countRequests({ path: resultsPath }), 1)
+      assert.strictEqual(yield* dust.countRequests({ path: resultsPath }), 2)
       assert.strictEqual(yield* dust.countRequests({ path: "/mcp/register" }), 1)
+    }).pipe(local()))
+
+  it.scoped("posts a refused answer once more when it is known after all", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const server = yield* servers.serve({ name: "My desk", tools: [greet] })
+      const ids = yield* Effect.fork(Stream.runCollect(Stream.interruptWhen(server.serverIds, Effect.sleep("1 minute"))))
+      yield* settle
+      yield* dust.fault({
+        path: resultsPath,
+        times: 1,
+        fault: DustTest.faults.status(403, { type: "mcp_auth_error" })
+      })
+      yield* dust.sendMcp(deskId, call(1, "greet", { name: "Ada" }))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["Hello Ada"])
+      assert.strictEqual(yield* dust.countRequests({ path: "/mcp/register" }), 1)
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(ids)), [deskId])
     }).pipe(local()))
 
   it.scoped("posts an answer until Dust has it", () =>

@@ -240,7 +240,7 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
     const { registered } = yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         const first = yield* restore(service.register(options.name))
-        const registered = yield* SubscriptionRef.make({ serverId: first.serverId, times: 1 })
+        const registered = yield* SubscriptionRef.make({ serverId: first.serverId, times: 1, signs: 0 })
         const farewell = Effect.gen(function*() {
           const open = [...calls.values()].filter(({ state }) => state === "running" || state === "answered")
           for (const call of open) call.state = "cancelled"
@@ -275,19 +275,21 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
               return yield* post(call, rpcError(call.id, internalError, why), failures, again)
             }
             if (isGone(error)) {
+              const { signs } = yield* SubscriptionRef.get(registered)
               yield* Queue.offer(doubts, undefined)
-              // The same name usually gets the same id again; under another one nobody waits for this answer.
-              const after = yield* registered.changes.pipe(
-                Stream.filter(({ times }) =>
-                  times > before.times
-                ),
+              // Either Dust does know the server, or it is registered again. The same name usually gets the same id then;
+              // under another one nobody waits for this answer.
+              const after = again ? Option.none() : yield* registered.changes.pipe(
+                Stream.filter((now) => now.times > before.times || now.signs > signs),
                 Stream.runHead,
                 Effect.timeoutOption("2 minutes"),
                 Effect.map(Option.flatten)
               )
-              return Option.isSome(after) && after.value.serverId === call.serverId && !again
-                ? yield* post(call, response, failures, true)
-                : yield* Effect.logDebug("Dust has forgotten the server: the answer of a call is lost")
+              if (Option.isSome(after) && after.value.serverId === call.serverId) {
+                if (after.value.times === before.times) yield* pause(0)
+                return yield* post(call, response, failures, true)
+              }
+              return yield* Effect.logDebug("Dust has forgotten the server: the answer of a call is lost")
             }
             const now = yield* Clock.currentTimeMillis
             if ((error.isRetryable || error.type === "token_unavailable") && now - call.since < 2 * memory) {
@@ -471,7 +473,12 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
       Effect.raceFirst(Effect.sleep(interval), Queue.take(doubts)).pipe(
         Effect.zipRight(isAlive(serverId)),
         Effect.flatMap((alive) =>
-          alive ? beat(serverId) : Effect.void
+          alive
+            ? Effect.zipRight(
+              SubscriptionRef.update(registered, (now) => ({ ...now, signs: now.signs + 1 })),
+              beat(serverId)
+            )
+            : Effect.void
         )
       )
 
@@ -485,7 +492,7 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
     const live = (serverId: McpServerId): Effect.Effect<never, StreamError> =>
       Effect.raceFirst(read(serverId), beat(serverId)).pipe(
         Effect.zipRight(registerAgain()),
-        Effect.tap((serverId) => SubscriptionRef.update(registered, ({ times }) => ({ serverId, times: times + 1 }))),
+        Effect.tap((serverId) => SubscriptionRef.update(registered, (before) => ({ ...before, serverId, times: before.times + 1 }))),
         Effect.flatMap(live)
       )
 
