@@ -445,6 +445,31 @@ describe("McpServers", () => {
       assert.strictEqual(yield* dust.countRequests({ path: "/mcp/register" }), 1)
     }).pipe(local()))
 
+  it.scoped("misses nothing of a millisecond that a cut divides", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const page = (...ids: ReadonlyArray<readonly [eventId: string, id: number]>) =>
+        DustTest.faults.status(200, {
+          contentType: "text/event-stream",
+          body: ids.map(([eventId, id]) => ({ eventId, data: call(id, "greet", { name: `${id}` }) }))
+            .map((event) => `data: ${JSON.stringify(event)}\n\n`).join("")
+        })
+      const first = [["4-0", 0], ["5-1", 1], ["5-10", 10]] as const
+      yield* dust.fault({ path: requestsPath, nth: 1, fault: page(...first) })
+      yield* dust.fault({ path: requestsPath, nth: [2, 3, 4, 5, 6, 7, 8], fault: DustTest.faults.refuse() })
+      const late = ["5-2", 2] as const
+      yield* dust.fault({
+        path: requestsPath,
+        when: ({ query }) => query.get("lastEventId") === "4-0",
+        fault: page(first[1], first[2], late)
+      })
+      yield* servers.serve({ name: "My desk", tools: [greet] })
+      yield* TestClock.adjust("2 minutes")
+      const posted = yield* postedTo(deskId)
+      assert.deepStrictEqual([...new Set(posted.map(({ id }) => id))], [0, 1, 10, 2])
+    }).pipe(local()))
+
   it.scoped("registers again when Dust has forgotten the server, and only then", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

@@ -31,6 +31,7 @@ import type {
   ToolRequirements
 } from "../McpServers.ts"
 import * as Telemetry from "../Telemetry.ts"
+import { Cursor } from "./cursor.ts"
 import { badInput } from "./errors.ts"
 import { issuesOf } from "./input.ts"
 import type { Identity } from "./operation.ts"
@@ -431,14 +432,14 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
 
     /** Reads until Dust says that it does not know the server. */
     const read = (serverId: McpServerId): Effect.Effect<void, StreamError> => {
-      let lastEventId: string | undefined
+      const cursor = new Cursor(undefined)
       let failures = 0
       const attempt: Effect.Effect<void, StreamError> = Effect.suspend(() =>
-        service.requests({ serverId, lastEventId }).pipe(
+        service.requests({ serverId, lastEventId: cursor.safePosition }).pipe(
           Stream.runForEach((request) =>
             Effect.suspend(() => {
               failures = 0
-              lastEventId = request.eventId ?? lastEventId
+              if (request.eventId !== undefined) cursor.accept(request.eventId)
               return receive(serverId, request)
             })
           )
