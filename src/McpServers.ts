@@ -180,8 +180,8 @@ export class ToolError extends Schema.TaggedError<ToolError>("effect-dust/McpSer
  *
  * `input` is a `Schema.Struct` (or another schema of an object). Its JSON Schema, descriptions included, is what the model
  * is shown; arguments that do not fit never reach the handler, and the agent is told which field is wrong. The handler
- * answers with a text or with content blocks. It may be interrupted: when the agent no longer waits, and when the server is
- * closed. A {@link ToolError} is told to the agent; of any other failure or defect it learns only that there was one (the
+ * answers with a text or with content blocks. Every call has a scope of its own, which is closed before the answer is sent.
+ * It may be interrupted: when the agent no longer waits, and when the server is closed. A {@link ToolError} is told to the agent; of any other failure or defect it learns only that there was one (the
  * cause is in a debug log of the application).
  *
  * @example
@@ -212,7 +212,7 @@ export const tool = <A, I, RI, E, R>(options: {
   readonly input: Schema.Schema<A, I, RI>
   readonly annotations?: ToolAnnotations | undefined
   readonly handler: (input: A) => Effect.Effect<string | ReadonlyArray<Content>, E, R>
-}): Tool<R | RI> => internal.tool(options, Predicate.isTagged("ToolError"))
+}): Tool<Exclude<R | RI, Scope.Scope>> => internal.tool(options, Predicate.isTagged("ToolError"))
 
 /**
  * A server that is being served.

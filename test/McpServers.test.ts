@@ -380,6 +380,30 @@ describe("McpServers", () => {
       assert.strictEqual(textOf((yield* postedTo(deskId))[0]), "9 euros")
     }).pipe(local()))
 
+  it.scoped("gives every call a scope of its own", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      let opened = 0
+      let closed = 0
+      const borrow = McpServers.tool({
+        name: "borrow",
+        description: "",
+        input: Schema.Struct({}),
+        handler: () =>
+          Effect.as(
+            Effect.acquireRelease(Effect.sync(() => opened++), () => Effect.sync(() => closed++)),
+            "done"
+          )
+      })
+      const needsNothing: McpServers.Tool<never> = borrow
+      yield* servers.serve({ name: "My desk", tools: [needsNothing] })
+      yield* dust.sendMcp(deskId, call(1, "borrow", {}))
+      yield* settle
+      assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["done"])
+      assert.deepStrictEqual([opened, closed], [1, 1])
+    }).pipe(local()))
+
   it.scoped("sends a sign of life every five minutes", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

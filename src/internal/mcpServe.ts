@@ -77,7 +77,7 @@ export const tool = <A, I, RI, E, R>(
     readonly handler: (input: A) => Effect.Effect<string | ReadonlyArray<Content>, E, R>
   },
   isToolError: (error: unknown) => boolean
-): Tool<R | RI> => {
+): Tool<Exclude<R | RI, Scope.Scope>> => {
   const { handler, input, name } = options
   const decode = ParseResult.decodeUnknown(input, { errors: "all" })
   return {
@@ -95,6 +95,7 @@ export const tool = <A, I, RI, E, R>(
               isError: false
             }))
         }),
+        Effect.scoped,
         Effect.catchAllCause((cause) => {
           if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
           const error = Option.getOrUndefined(Cause.failureOption(cause))
