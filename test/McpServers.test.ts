@@ -935,6 +935,36 @@ describe("McpServers", () => {
       assert.strictEqual(yield* dust.openStreams, 0)
     }).pipe(local()))
 
+  it.effect("says goodbye: a handler that cannot be interrupted is waited for, but not for ever", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const scope = yield* Scope.make()
+      const gate = yield* Deferred.make<void>()
+      const stubborn = McpServers.tool({
+        name: "stubborn",
+        description: "",
+        input: Schema.Struct({}),
+        handler: () => Effect.uninterruptible(Effect.as(Deferred.await(gate), "done"))
+      })
+      const server = yield* Scope.extend(servers.serve({ name: "My desk", tools: [stubborn] }), scope)
+      yield* dust.sendMcp(deskId, call(1, "stubborn", {}))
+      yield* settle
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("4 seconds")
+      assert.lengthOf(yield* dust.mcpServers, 1)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(closing)
+      yield* server.closed
+      assert.deepStrictEqual(yield* dust.mcpServers, [])
+      assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), [
+        "The application that offers this tool was closed."
+      ])
+      yield* Deferred.succeed(gate, undefined)
+      yield* settle
+      assert.strictEqual(yield* dust.countRequests({ path: resultsPath }), 1)
+    }).pipe(Effect.timeout("1 minute"), local()))
+
   it.scoped("closes with the error when the credential is no longer accepted", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

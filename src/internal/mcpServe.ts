@@ -246,7 +246,11 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
         const farewell = Effect.gen(function*() {
           const open = [...calls.values()].filter(({ state }) => state === "running" || state === "answered")
           for (const call of open) call.state = "cancelled"
-          yield* Fiber.interruptAll([...calls.values()].flatMap(({ fiber }) => fiber === undefined ? [] : [fiber]))
+          // Those that cannot be interrupted are left to themselves: nobody waits for their answer any more.
+          yield* Fiber.interruptAll([...calls.values()].flatMap(({ fiber }) => fiber === undefined ? [] : [fiber])).pipe(
+            Effect.timeout("5 seconds"),
+            Effect.ignore
+          )
           yield* Effect.forEach(
             open,
             (call) =>
