@@ -789,6 +789,29 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).map(({ id }) => id), [2])
     }).pipe(local()))
 
+  it.scoped("interrupts neither of two calls of one id: nobody says which of them is meant", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      const gate = yield* Deferred.make<void>()
+      const slow = McpServers.tool({
+        name: "slow",
+        description: "",
+        input: Schema.Struct({ n: Schema.Number }),
+        handler: ({ n }) => Effect.as(Deferred.await(gate), `${n}`)
+      })
+      yield* servers.serve({ name: "My desk", tools: [slow] })
+      // Two sessions, which both count from 0.
+      yield* dust.sendMcp(deskId, call(1, "slow", { n: 1 }))
+      yield* dust.sendMcp(deskId, call(1, "slow", { n: 2 }))
+      yield* settle
+      yield* dust.sendMcp(deskId, { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } })
+      yield* settle
+      yield* Deferred.succeed(gate, undefined)
+      yield* settle
+      assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["1", "2"])
+    }).pipe(local()))
+
   it.scoped("runs a call that was cancelled when a new session asks for it again, and not when it is replayed", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

@@ -392,8 +392,10 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
 
     const cancel = (id: unknown): Effect.Effect<void> =>
       Effect.suspend(() => {
-        const call = [...calls.values()].findLast((call) => call.id === id && call.state === "running")
-        if (call === undefined) return Effect.void
+        const [call, another] = [...calls.values()].filter((call) => call.id === id && call.state === "running")
+        // Ids count anew in each session, and nothing says which session this comes from. An answer that nobody waits
+        // for does no harm; a call that is never answered does.
+        if (call === undefined || another !== undefined) return Effect.void
         call.state = "cancelled"
         return call.fiber === undefined ? Effect.void : Fiber.interruptFork(call.fiber)
       })
