@@ -251,6 +251,25 @@ describe("McpServers", () => {
       ])
     }).pipe(local()))
 
+  it.scoped("answers each request of a batch", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      yield* servers.serve({ name: "My desk", tools: [greet] })
+      yield* dust.sendMcp(deskId, [
+        call(1, "greet", { name: "Ada" }),
+        { jsonrpc: "2.0", method: "notifications/initialized" },
+        "nonsense",
+        call(2, "greet", { name: "Grace" })
+      ])
+      yield* dust.sendMcp(deskId, [])
+      yield* settle
+      assert.deepStrictEqual((yield* postedTo(deskId)).map((posted) => [posted.id, textOf(posted)]), [
+        [1, "Hello Ada"],
+        [2, "Hello Grace"]
+      ])
+    }).pipe(local()))
+
   it.scoped("tells the agent what is wrong with its arguments, and nothing about the insides of a failure", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
@@ -630,7 +649,9 @@ describe("McpServers", () => {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
       const server = yield* servers.serve({ name: "My desk", tools: [greet] })
-      const ids = yield* Effect.fork(Stream.runCollect(Stream.interruptWhen(server.serverIds, Effect.sleep("1 minute"))))
+      const ids = yield* Effect.fork(
+        Stream.runCollect(Stream.interruptWhen(server.serverIds, Effect.sleep("1 minute")))
+      )
       yield* settle
       yield* dust.fault({
         path: resultsPath,

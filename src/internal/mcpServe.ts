@@ -247,10 +247,11 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
           const open = [...calls.values()].filter(({ state }) => state === "running" || state === "answered")
           for (const call of open) call.state = "cancelled"
           // Those that cannot be interrupted are left to themselves: nobody waits for their answer any more.
-          yield* Fiber.interruptAll([...calls.values()].flatMap(({ fiber }) => fiber === undefined ? [] : [fiber])).pipe(
-            Effect.timeout("5 seconds"),
-            Effect.ignore
-          )
+          yield* Fiber.interruptAll([...calls.values()].flatMap(({ fiber }) => fiber === undefined ? [] : [fiber]))
+            .pipe(
+              Effect.timeout("5 seconds"),
+              Effect.ignore
+            )
           yield* Effect.forEach(
             open,
             (call) =>
@@ -286,13 +287,17 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
               // Either Dust does know the server, or it is registered again. The same name usually gets the same id then;
               // under another one nobody waits for this answer.
               const after = again ? Option.none() : yield* registered.changes.pipe(
-                Stream.filter((now) => now.times > before.times || now.signs > signs),
+                Stream.filter((now) =>
+                  now.times > before.times || now.signs > signs
+                ),
                 Stream.runHead,
                 Effect.timeoutOption("2 minutes"),
                 Effect.map(Option.flatten)
               )
               if (Option.isSome(after) && after.value.serverId === call.serverId) {
-                if (after.value.times === before.times) yield* pause(0)
+                if (after.value.times === before.times) {
+                  yield* pause(0)
+                }
                 return yield* post(call, response, failures, true)
               }
               return yield* Effect.logDebug("Dust has forgotten the server: the answer of a call is lost")
@@ -400,11 +405,8 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
         return call.fiber === undefined ? Effect.void : Fiber.interruptFork(call.fiber)
       })
 
-    const receive = (serverId: McpServerId, { eventId, message }: McpRequest): Effect.Effect<void> =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const replayed = eventId !== undefined && events.has(`${serverId} ${eventId}`)
-        if (eventId !== undefined) events.add(`${serverId} ${eventId}`)
-        forget(now)
+    const hear = (serverId: McpServerId, message: unknown, now: number, replayed: boolean): Effect.Effect<void> =>
+      Effect.suspend(() => {
         if (!Predicate.isRecord(message)) return Effect.void
         const { id, method, params } = message
         if (typeof method === "string" && (id === undefined || id === null)) {
@@ -435,6 +437,17 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
         return typeof method === "string"
           ? start(call, method, params)
           : answer(call, rpcError(id, invalidRequest, "Invalid request: no method"))
+      })
+
+    const receive = (serverId: McpServerId, { eventId, message }: McpRequest): Effect.Effect<void> =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const replayed = eventId !== undefined && events.has(`${serverId} ${eventId}`)
+        if (eventId !== undefined) events.add(`${serverId} ${eventId}`)
+        forget(now)
+        // A batch, which MCP had in one of its versions.
+        return Array.isArray(message)
+          ? Effect.forEach(message, (one) => hear(serverId, one, now, replayed), { discard: true })
+          : hear(serverId, message, now, replayed)
       })
 
     /** Reads until Dust says that it does not know the server. */
@@ -492,7 +505,8 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
 
     const registerAgain = (failures = 0): Effect.Effect<McpServerId, StreamError> =>
       Effect.catchAll(
-        Effect.map(service.register(options.name), ({ serverId }) => serverId),
+        Effect.map(service.register(options.name), ({ serverId }) =>
+          serverId),
         (error): Effect.Effect<McpServerId, StreamError> =>
           isFatal(error) ? Effect.fail(error) : Effect.zipRight(pause(failures), registerAgain(failures + 1))
       )
@@ -500,7 +514,9 @@ export const serve = <const Tools extends ReadonlyArray<Tool<unknown>>>(
     const live = (serverId: McpServerId): Effect.Effect<never, StreamError> =>
       Effect.raceFirst(read(serverId), beat(serverId)).pipe(
         Effect.zipRight(registerAgain()),
-        Effect.tap((serverId) => SubscriptionRef.update(registered, (before) => ({ ...before, serverId, times: before.times + 1 }))),
+        Effect.tap((serverId) =>
+          SubscriptionRef.update(registered, (before) => ({ ...before, serverId, times: before.times + 1 }))
+        ),
         Effect.flatMap(live)
       )
 
