@@ -225,10 +225,9 @@ describe("McpServers", () => {
                 required: ["name"],
                 properties: {
                   name: { type: "string", description: "Whom" },
-                  times: { $ref: "#/$defs/Int" }
+                  times: { type: "integer", title: "int", description: "an integer" }
                 },
-                additionalProperties: false,
-                $defs: { Int: { type: "integer", title: "int", description: "an integer" } }
+                additionalProperties: false
               },
               annotations: { readOnlyHint: true }
             }]
@@ -376,6 +375,56 @@ describe("McpServers", () => {
       const schema = listed?.result?.tools?.[0]?.inputSchema
       assert.deepStrictEqual([schema?.["type"], schema?.["properties"]], ["object", { number: { type: "number" } }])
       assert.strictEqual(textOf(shown), "Order 42")
+    }).pipe(local()))
+
+  it.scoped("has only what is recursive as a reference in the schema of an input", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      interface Folder {
+        readonly name: string
+        readonly folders: ReadonlyArray<Folder>
+      }
+      const Folder: Schema.Schema<Folder> = Schema.Struct({
+        name: Schema.NonEmptyString,
+        folders: Schema.Array(Schema.suspend(() => Folder))
+      }).annotations({ identifier: "Folder" })
+      const Owner = Schema.Struct({ age: Schema.Int }).annotations({ identifier: "Owner" })
+      const file = McpServers.tool({
+        name: "file",
+        description: "",
+        input: Schema.Struct({ root: Folder, owner: Owner }),
+        handler: () => Effect.succeed("")
+      })
+      yield* servers.serve({ name: "My desk", tools: [file] })
+      yield* dust.sendMcp(deskId, { jsonrpc: "2.0", id: 1, method: "tools/list" })
+      yield* settle
+      const [listed] = yield* postedTo(deskId)
+      assert.deepStrictEqual(listed?.result?.tools?.[0]?.inputSchema, {
+        type: "object",
+        required: ["root", "owner"],
+        properties: {
+          root: { $ref: "#/$defs/Folder" },
+          owner: {
+            type: "object",
+            required: ["age"],
+            properties: { age: { type: "integer", title: "int", description: "an integer" } },
+            additionalProperties: false
+          }
+        },
+        additionalProperties: false,
+        $defs: {
+          Folder: {
+            type: "object",
+            required: ["name", "folders"],
+            properties: {
+              name: { type: "string", title: "nonEmptyString", description: "a non empty string", minLength: 1 },
+              folders: { type: "array", items: { $ref: "#/$defs/Folder" } }
+            },
+            additionalProperties: false
+          }
+        }
+      })
     }).pipe(local()))
 
   it.scoped("gives handlers what they need", () =>

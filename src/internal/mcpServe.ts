@@ -42,12 +42,52 @@ const inlined = (schema: Readonly<Record<string, unknown>>): Readonly<Record<str
   const { $id: _id, $ref, $schema: _schema, anyOf, ...rest } = schema
   // A schema with a name is a reference to a definition; the root of a tool's input must be an object by itself.
   if (typeof $ref === "string" && Predicate.isRecord(rest["$defs"])) {
-    const named = rest["$defs"][$ref.slice("#/$defs/".length).replaceAll("~1", "/").replaceAll("~0", "~")]
+    const named = rest["$defs"][unescaped($ref.slice("#/$defs/".length))]
     return Predicate.isRecord(named) ? { ...named, $defs: rest["$defs"] } : schema
   }
   // The schema without any field: "an object or an array".
   if (_id === "/schemas/%7B%7D") return { type: "object", properties: {}, ...rest }
   return anyOf === undefined ? rest : { ...rest, anyOf }
+}
+
+const unescaped = (name: string): string => name.replaceAll("~1", "/").replaceAll("~0", "~")
+
+/** Not every model follows references: only those of recursive definitions stay. */
+const dereferenced = (root: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
+  const { $defs, ...rest } = root
+  if (!Predicate.isRecord($defs)) return root
+  const kept = new Map<string, unknown>()
+  const definition = (reference: unknown): string | undefined => {
+    const name = typeof reference === "string" && reference.startsWith("#/$defs/")
+      ? unescaped(reference.slice("#/$defs/".length))
+      : ""
+    return Object.hasOwn($defs, name) ? name : undefined
+  }
+  const reaches = (from: unknown, name: string, seen = new Set<string>()): boolean => {
+    if (typeof from !== "object" || from === null) return false
+    const next = "$ref" in from ? definition(from.$ref) : undefined
+    if (next === name) return true
+    if (next !== undefined && !seen.has(next) && reaches($defs[next], name, seen.add(next))) return true
+    return Object.values(from).some((part) => reaches(part, name, seen))
+  }
+  const expand = (part: unknown): unknown =>
+    Array.isArray(part) ? part.map(expand) : Predicate.isRecord(part) ? expandRecord(part) : part
+  const expandRecord = (part: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
+    const { $ref, ...others } = part
+    const name = definition($ref)
+    const named = name === undefined ? undefined : $defs[name]
+    if (name === undefined || !Predicate.isRecord(named)) {
+      return Object.fromEntries(Object.entries(part).map(([key, one]) => [key, expand(one)]))
+    }
+    if (!reaches(named, name)) return { ...expandRecord(named), ...others }
+    if (!kept.has(name)) {
+      kept.set(name, undefined)
+      kept.set(name, expandRecord(named))
+    }
+    return part
+  }
+  const expanded = expandRecord(rest)
+  return kept.size === 0 ? expanded : { ...expanded, $defs: Object.fromEntries(kept) }
 }
 
 const jsonSchema = (schema: Schema.Schema.All): Effect.Effect<Readonly<Record<string, unknown>>, string> =>
@@ -58,7 +98,7 @@ const jsonSchema = (schema: Schema.Schema.All): Effect.Effect<Readonly<Record<st
     Effect.flatMap((made) => {
       const root = Predicate.isRecord(made) ? inlined(made) : {}
       return root["type"] === "object"
-        ? Effect.succeed(root)
+        ? Effect.succeed(dereferenced(root))
         : Effect.fail("the schema of an object, such as Schema.Struct")
     })
   )
