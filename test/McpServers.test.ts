@@ -132,6 +132,23 @@ describe("McpServers", () => {
       assert.strictEqual(late.type, "mcp_auth_error")
     }).pipe(local()))
 
+  it.effect("replays what is not answered, however it is written", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      yield* servers.register("My desk")
+      yield* dust.sendMcp(deskId, { id: 7, jsonrpc: "2.0", method: "ping" })
+      yield* dust.sendMcp(deskId, { method: "ping", params: { jsonrpc: "2.0", id: 7 }, id: "8", jsonrpc: "2.0" })
+      yield* dust.sendMcp(deskId, { method: "notifications/progress", params: { jsonrpc: "2.0", id: 9 } })
+      yield* servers.postResult({ serverId: deskId, result: { id: 7, result: {}, jsonrpc: "2.0" } })
+      yield* dust.sendMcp(deskId, { jsonrpc: "2.0", id: "end", method: "ping" })
+      const replayed = yield* Stream.runCollect(Stream.take(servers.requests({ serverId: deskId }), 2))
+      assert.deepStrictEqual(
+        Chunk.toReadonlyArray(replayed).map(({ message }) => (message as { readonly id: unknown }).id),
+        ["8", "end"]
+      )
+    }).pipe(local()))
+
   it.effect("refuses bad input before any request", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

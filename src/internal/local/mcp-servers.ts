@@ -2,6 +2,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { type Channel, closeChannel, dropChannel, makeChannel, publishJson, removeFromHistory } from "./channel.ts"
 import { slice, type World } from "./state.ts"
 
@@ -76,6 +77,14 @@ export const register = (world: World, name: string, userId: string): McpServer 
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
+/** The id of the JSON-RPC message in a frame. */
+const idIn = (frame: string): unknown => {
+  const event = Option.getOrUndefined(
+    Option.liftThrowable((text: string): unknown => JSON.parse(text))(frame.slice("data: ".length))
+  )
+  return isRecord(event) && isRecord(event["data"]) ? event["data"]["id"] : undefined
+}
+
 /** A JSON-RPC message came back: the request it answers and every notification leave the history. */
 export const receive = (server: McpServer, message: unknown): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -84,8 +93,8 @@ export const receive = (server: McpServer, message: unknown): Effect.Effect<void
       ? message["id"]
       : undefined
     removeFromHistory(server.channel, (event) => {
-      const match = /"jsonrpc":"2\.0","id":([^,}]+)/.exec(event.frame)
-      return match === null || (id !== undefined && match[1] === JSON.stringify(id))
+      const sent = idIn(event.frame)
+      return sent === undefined || sent === id
     })
     const waiting = id === undefined ? undefined : server.waiting.get(id)
     if (id === undefined || waiting === undefined) return Effect.void
