@@ -1121,6 +1121,53 @@ describe("McpServers", () => {
       }
     })))
 
+  it.scoped("is greeted by the agent before the first call, and greeted again if it did not answer", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const conversations = yield* Conversations.Conversations
+      const { serverId } = yield* servers.register("My desk")
+      const heard: Array<{ readonly id?: number; readonly method: string }> = []
+      yield* servers.requests({ serverId }).pipe(
+        Stream.runForEach(({ message }) => Effect.sync(() => heard.push(message as (typeof heard)[number]))),
+        Effect.forkScoped
+      )
+      const methods = () => heard.splice(0).map(({ method }) => method)
+      const answer = Effect.suspend(() =>
+        servers.postResult({ serverId, result: { jsonrpc: "2.0", id: heard.at(-1)?.id ?? 0, result: {} } })
+      )
+      const { sId } = yield* conversations.create({ title: "Greetings" })
+      yield* conversations.createMessage({
+        conversationId: sId,
+        content: "Greet Ada and Grace",
+        mentions: [{ configurationId: "host" }],
+        context: { clientSideMCPServerIds: [serverId] }
+      })
+      yield* settle
+      assert.deepStrictEqual(methods(), ["initialize"])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(heard.map(({ method }) => method), ["initialize"])
+      yield* answer
+      yield* settle
+      assert.deepStrictEqual(heard.map(({ method }) => method), [
+        "initialize",
+        "notifications/initialized",
+        "tools/list"
+      ])
+      yield* answer
+      yield* settle
+      assert.deepStrictEqual(methods().slice(3), ["tools/call", "tools/call"])
+    }).pipe(local({
+      agents: {
+        host: [
+          DustTest.clientTool({ name: "greet", inputs: { name: "Nobody" }, timeout: "1 minute" }),
+          DustTest.parallel([
+            DustTest.clientTool({ name: "greet", inputs: { name: "Ada" } }),
+            DustTest.clientTool({ name: "greet", inputs: { name: "Grace" } })
+          ])
+        ]
+      }
+    })))
+
   it.effect("is one of the services of the whole SDK", () =>
     Effect.scoped(Layer.build(DustTest.layer())).pipe(
       Effect.map((context) => assert.isObject(Context.get(context, McpServers.McpServers)))

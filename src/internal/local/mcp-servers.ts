@@ -18,6 +18,8 @@ export interface McpServer {
   /** Every JSON-RPC message that was posted as a result. */
   readonly results: Array<unknown>
   initialized: boolean
+  /** Whoever calls first greets the server; the others wait for that. */
+  readonly greeting: Effect.Semaphore
   nextId: number
 }
 
@@ -66,6 +68,7 @@ export const register = (world: World, name: string, userId: string): McpServer 
       waiting: new Map(),
       results: [],
       initialized: false,
+      greeting: Effect.unsafeMakeSemaphore(1),
       nextId: 0
     }
     touch(world, server)
@@ -114,7 +117,7 @@ export const request = (
     const answered = yield* Deferred.make<unknown>()
     server.waiting.set(id, answered)
     publishJson(world, server.channel, method, JSON.stringify({ jsonrpc: "2.0", id, method, params }))
-    return yield* Deferred.await(answered)
+    return yield* Effect.ensuring(Deferred.await(answered), Effect.sync(() => server.waiting.delete(id)))
   })
 
 const notify = (world: World, server: McpServer, method: string): void => {
@@ -124,7 +127,6 @@ const notify = (world: World, server: McpServer, method: string): void => {
 const initialize = (world: World, server: McpServer): Effect.Effect<void> =>
   Effect.gen(function*() {
     if (server.initialized) return
-    server.initialized = true
     yield* request(world, server, "initialize", {
       protocolVersion: "2025-06-18",
       capabilities: {},
@@ -132,7 +134,8 @@ const initialize = (world: World, server: McpServer): Effect.Effect<void> =>
     })
     notify(world, server, "notifications/initialized")
     yield* request(world, server, "tools/list", {})
-  })
+    server.initialized = true
+  }).pipe(server.greeting.withPermits(1))
 
 const asBlocks = (content: unknown): ReadonlyArray<Readonly<Record<string, unknown>>> =>
   Array.isArray(content) ? content.filter(isRecord) : [{ type: "text", text: JSON.stringify(content ?? null) }]
