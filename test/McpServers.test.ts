@@ -8,6 +8,7 @@ import {
   Fiber,
   Layer,
   Logger,
+  type Redacted,
   Ref,
   Schema,
   Scope,
@@ -15,6 +16,7 @@ import {
   TestClock
 } from "effect"
 import * as Conversations from "effect-dust/Conversations"
+import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
 import * as McpServers from "effect-dust/McpServers"
 
@@ -148,6 +150,23 @@ describe("McpServers", () => {
         ["8", "end"]
       )
     }).pipe(local()))
+
+  it.effect("has the names of one user apart from those of another", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const of = (accessToken: Redacted.Redacted) =>
+        Effect.provide(
+          McpServers.McpServers,
+          Dust.layer({ workspaceId: dust.workspaceId, baseUrl: dust.url, accessToken })
+        )
+      const servers = yield* of(dust.userToken)
+      const hers = yield* of(dust.adminToken)
+      const registered = yield* Effect.forEach([servers, hers, hers], (one) => one.register("My desk"))
+      assert.deepStrictEqual(registered.map(({ serverId }) => serverId), [deskId, deskId, `${deskId}.1`])
+      yield* servers.deregister(deskId)
+      yield* hers.heartbeat(deskId)
+      assert.strictEqual((yield* Effect.flip(servers.heartbeat(deskId)))._tag, "DustNotFoundError")
+    }).pipe(Effect.provide(DustTest.layerHttpClient())))
 
   it.effect("refuses bad input before any request", () =>
     Effect.gen(function*() {

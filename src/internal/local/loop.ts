@@ -18,7 +18,7 @@ import {
   removeFromHistory,
   whileAhead
 } from "./channel.ts"
-import { callClientTool, isLive } from "./mcp-servers.ts"
+import { callClientTool, liveServer } from "./mcp-servers.ts"
 import {
   type Action,
   addMessage,
@@ -512,9 +512,12 @@ const runStep = (loop: Loop, step: Step, parallel = false): Effect.Effect<void, 
         }
         action.status = "running"
         const startedAt = world.now()
-        const call = serverId === undefined || !isLive(world, serverId)
+        const connected = serverId === undefined
+          ? undefined
+          : liveServer(world, serverId, loop.userMessage.user?.sId)
+        const call = connected === undefined
           ? Effect.succeed({ isError: true, content: blocks(`The server ${server} is not connected.`) })
-          : callClientTool(world, serverId, tool.name, tool.inputs ?? {})
+          : callClientTool(world, connected, tool.name, tool.inputs ?? {})
         const outcome = yield* tool.timeout === undefined
           ? call
           : Effect.timeoutTo(call, {

@@ -25,24 +25,33 @@ export interface McpServer {
 
 export const MCP_TTL = Duration.minutes(10)
 
-export const mcpServers = slice("mcp", () => ({ byId: new Map<string, McpServer>() }))
+/** A name is taken by one user only: `byKey` has the user and the id. */
+export const mcpServers = slice("mcp", () => ({ byKey: new Map<string, McpServer>() }))
 
-export const isLive = (world: World, serverId: string, userId?: string): boolean =>
-  liveServer(world, serverId, userId) !== undefined
+const keyOf = ({ serverId, userId }: { readonly serverId: string; readonly userId: string }): string =>
+  `${userId} ${serverId}`
+
+/** The server of this id that was registered first, whoever it belongs to. */
+export const anyServer = (world: World, serverId: string): McpServer | undefined => {
+  for (const server of mcpServers(world).byKey.values()) {
+    if (server.serverId === serverId) return server
+  }
+  return undefined
+}
 
 /** The registered server, unless it expired or belongs to somebody else. */
-export const liveServer = (world: World, serverId: string, userId?: string): McpServer | undefined => {
-  const server = mcpServers(world).byId.get(serverId)
+export const liveServer = (world: World, serverId: string, userId: string | undefined): McpServer | undefined => {
+  const server = userId === undefined ? undefined : mcpServers(world).byKey.get(keyOf({ serverId, userId }))
   if (server === undefined) return undefined
   if (world.now() >= server.expiresAt) {
     forget(world, server)
     return undefined
   }
-  return userId === undefined || server.userId === userId ? server : undefined
+  return server
 }
 
 export const forget = (world: World, server: McpServer): void => {
-  mcpServers(world).byId.delete(server.serverId)
+  mcpServers(world).byKey.delete(keyOf(server))
   dropChannel(world, server.channel)
   closeChannel(server.channel)
 }
@@ -57,7 +66,7 @@ export const register = (world: World, name: string, userId: string): McpServer 
   const base = `mcp-client-side:${slug(name)}`
   for (let suffix = 0; suffix < 256; suffix++) {
     const serverId = suffix === 0 ? base : `${base}.${suffix}`
-    const taken = liveServer(world, serverId)
+    const taken = liveServer(world, serverId, userId)
     if (taken !== undefined) continue
     const server: McpServer = {
       serverId,
@@ -72,7 +81,7 @@ export const register = (world: World, name: string, userId: string): McpServer 
       nextId: 0
     }
     touch(world, server)
-    mcpServers(world).byId.set(serverId, server)
+    mcpServers(world).byKey.set(keyOf(server), server)
     return server
   }
   return "too many"
@@ -143,15 +152,11 @@ const asBlocks = (content: unknown): ReadonlyArray<Readonly<Record<string, unkno
 /** Calls a tool of a client-side server, as the real agent loop does: initialize once, list, call. */
 export const callClientTool = (
   world: World,
-  serverId: string,
+  server: McpServer,
   name: string,
   inputs: Readonly<Record<string, unknown>>
 ): Effect.Effect<{ readonly isError: boolean; readonly content: ReadonlyArray<Readonly<Record<string, unknown>>> }> =>
   Effect.gen(function*() {
-    const server = liveServer(world, serverId)
-    if (server === undefined) {
-      return { isError: true, content: [{ type: "text", text: `The server ${serverId} is not connected.` }] }
-    }
     yield* initialize(world, server)
     const message = yield* request(world, server, "tools/call", { name, arguments: inputs })
     if (isRecord(message) && isRecord(message["result"])) {

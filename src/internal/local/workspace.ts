@@ -12,7 +12,7 @@ import type { Fault, FaultRule } from "./faults.ts"
 import { installFiles } from "./files.ts"
 import { type Handler, makeHandler, type SeenRequest } from "./handle.ts"
 import { encodeText } from "./http.ts"
-import { forget, type McpServer, mcpServers } from "./mcp-servers.ts"
+import { anyServer, forget, type McpServer, mcpServers } from "./mcp-servers.ts"
 import {
   type AgentMessage,
   type Conversation,
@@ -176,7 +176,10 @@ export interface Control {
   readonly expireToken: (token: string | Redacted.Redacted) => Effect.Effect<void, DustTestNotFoundError>
   /** The client-side MCP servers that are registered. */
   readonly mcpServers: Effect.Effect<ReadonlyArray<McpServerState>>
-  /** Sends a JSON-RPC message to a client-side MCP server, as it is; what comes back is in its `results`. */
+  /**
+   * Sends a JSON-RPC message to a client-side MCP server, as it is; what comes back is in its `results`. Of several users'
+   * servers of one id, the one that was registered first is meant.
+   */
   readonly sendMcp: (serverId: string, message: unknown) => Effect.Effect<void, DustTestNotFoundError>
   /** Forgets a client-side MCP server, as Dust does ten minutes after its last sign of life. */
   readonly expireMcpServer: (serverId: string) => Effect.Effect<void, DustTestNotFoundError>
@@ -414,7 +417,7 @@ const makeControl = (world: World, handler: Handler, place: Place): Control => {
         return Effect.void
       }),
     mcpServers: Effect.sync(() =>
-      [...mcpServers(world).byId.values()].map((server: McpServer) => ({
+      [...mcpServers(world).byKey.values()].map((server: McpServer) => ({
         serverId: server.serverId,
         name: server.name,
         expiresAt: server.expiresAt,
@@ -423,14 +426,14 @@ const makeControl = (world: World, handler: Handler, place: Place): Control => {
     ),
     sendMcp: (serverId, message) =>
       Effect.suspend(() => {
-        const server = mcpServers(world).byId.get(serverId)
+        const server = anyServer(world, serverId)
         if (server === undefined) return notFound("MCP server", serverId)
         publishJson(world, server.channel, "mcp", JSON.stringify(message))
         return Effect.void
       }),
     expireMcpServer: (serverId) =>
       Effect.suspend(() => {
-        const server = mcpServers(world).byId.get(serverId)
+        const server = anyServer(world, serverId)
         if (server === undefined) return notFound("MCP server", serverId)
         forget(world, server)
         return Effect.void
