@@ -168,6 +168,23 @@ describe("McpServers", () => {
       assert.strictEqual((yield* Effect.flip(servers.heartbeat(deskId)))._tag, "DustNotFoundError")
     }).pipe(Effect.provide(DustTest.layerHttpClient())))
 
+  it.effect("keeps the newest results only, in Local Dust", () =>
+    Effect.gen(function*() {
+      const servers = yield* McpServers.McpServers
+      const dust = yield* DustTest.DustTest
+      yield* servers.register("My desk")
+      const post = (id: number, text = "") =>
+        servers.postResult({ serverId: deskId, result: { jsonrpc: "2.0", id, result: text } })
+      yield* Effect.forEach(Array.from({ length: 1005 }, (_, id) => id), (id) => post(id), { discard: true })
+      const idsOf = Effect.map(dust.mcpServers, ([server]) =>
+        server?.results.map((result) => (result as { readonly id: number }).id))
+      const many = yield* idsOf
+      assert.deepStrictEqual([many?.length, many?.[0], many?.at(-1)], [1000, 5, 1004])
+      yield* Effect.forEach([2001, 2002, 2003, 2004, 2005], (id) =>
+        post(id, "x".repeat(15 * 1024 * 1024)))
+      assert.deepStrictEqual(yield* idsOf, [2002, 2003, 2004, 2005])
+    }).pipe(local()))
+
   it.effect("refuses bad input before any request", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers

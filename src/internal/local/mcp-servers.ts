@@ -15,13 +15,17 @@ export interface McpServer {
   expiresAt: number
   readonly channel: Channel
   readonly waiting: Map<JsonRpcId, Deferred.Deferred<unknown>>
-  /** Every JSON-RPC message that was posted as a result. */
-  readonly results: Array<unknown>
+  /** The JSON-RPC messages that were posted as results, the newest of them. */
+  readonly results: Array<{ readonly message: unknown; readonly bytes: number }>
   initialized: boolean
   /** Whoever calls first greets the server; the others wait for that. */
   readonly greeting: Effect.Semaphore
   nextId: number
 }
+
+/** A workspace that is served for days must not grow with what it was sent. */
+const MOST_RESULTS = 1000
+const RESULT_BYTES = 64 * 1024 * 1024
 
 export const MCP_TTL = Duration.minutes(10)
 
@@ -98,9 +102,13 @@ const idIn = (frame: string): unknown => {
 }
 
 /** A JSON-RPC message came back: the request it answers and every notification leave the history. */
-export const receive = (server: McpServer, message: unknown): Effect.Effect<void> =>
+export const receive = (server: McpServer, message: unknown, bytes: number): Effect.Effect<void> =>
   Effect.suspend(() => {
-    server.results.push(message)
+    server.results.push({ message, bytes })
+    let kept = server.results.reduce((sum, one) => sum + one.bytes, 0)
+    while (server.results.length > MOST_RESULTS || (kept > RESULT_BYTES && server.results.length > 1)) {
+      kept -= server.results.shift()?.bytes ?? 0
+    }
     const id = isRecord(message) && (typeof message["id"] === "string" || typeof message["id"] === "number")
       ? message["id"]
       : undefined

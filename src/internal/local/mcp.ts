@@ -68,7 +68,7 @@ const results: Handler = (context) =>
     const server = liveServer(context.world, input.serverId, user.sId)
     if (server === undefined) return yield* notOwned
     touch(context.world, server)
-    yield* receive(server, input.result)
+    yield* receive(server, input.result, context.request.body.length)
     return json({ success: true })
   })
 

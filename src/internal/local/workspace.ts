@@ -86,7 +86,7 @@ export interface McpServerState {
   readonly serverId: string
   readonly name: string
   readonly expiresAt: number
-  /** Every JSON-RPC message that was posted to `results`. */
+  /** The JSON-RPC messages that were posted to `results`: the last 1000 of them, or 64 MiB. */
   readonly results: ReadonlyArray<unknown>
 }
 
@@ -421,7 +421,7 @@ const makeControl = (world: World, handler: Handler, place: Place): Control => {
         serverId: server.serverId,
         name: server.name,
         expiresAt: server.expiresAt,
-        results: [...server.results]
+        results: server.results.map(({ message }) => message)
       }))
     ),
     sendMcp: (serverId, message) =>
