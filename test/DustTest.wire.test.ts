@@ -217,6 +217,19 @@ describe("on the wire", () => {
       assert.strictEqual(again.url, url)
     }))
 
+  it.scopedLive("a scripted header may have any characters", () =>
+    Effect.gen(function*() {
+      const server = yield* DustTest.serve()
+      for (const location of ["/é☕", "/é"]) {
+        yield* server.clearFaults
+        yield* server.fault({ fault: faults.redirect(location) })
+        const response = yield* Effect.promise(() => request(server, "/exists", { redirect: "manual" }))
+        assert.strictEqual(response.status, 307)
+        const sent = response.headers.get("location") ?? ""
+        assert.include([location, Buffer.from(location, "utf8").toString("latin1")], sent)
+      }
+    }))
+
   it.scopedLive("a port that is taken is a typed failure", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()

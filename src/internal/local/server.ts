@@ -47,6 +47,15 @@ const headersOf = (request: IncomingMessage): Record<string, string> => {
   return headers
 }
 
+/** Node refuses header values outside Latin-1: they are sent as UTF-8, which is what servers do. */
+const sendable = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name,
+      /[\u0100-\uffff]/.test(value) ? Buffer.from(value, "utf8").toString("latin1") : value
+    ])
+  )
+
 /** Writes one piece, and waits when the client is slower than we are. */
 const write = (response: ServerResponse, piece: Uint8Array): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
@@ -78,7 +87,7 @@ const respond = (
     const origin = place.storageOrigin.endsWith(`//${host}`) ? place.storageOrigin : place.origin
     const url = URL.canParse(request.url ?? "/", origin) ? new URL(request.url ?? "/", origin) : new URL(origin)
     const answer = yield* handle({ method: request.method ?? "GET", url, headers: headersOf(request), body, signal })
-    response.writeHead(answer.status, answer.headers)
+    response.writeHead(answer.status, sendable(answer.headers))
     switch (answer.body._tag) {
       case "Empty":
         return void response.end()
