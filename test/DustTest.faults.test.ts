@@ -2,7 +2,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Redacted, Stream, TestClock } from "effect"
+import { type Clock, type Duration, Effect, Fiber, Layer, Redacted, Stream, TestClock } from "effect"
 import * as Dust from "effect-dust/Dust"
 import { DustClient } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
@@ -255,6 +255,21 @@ describe("faults", () => {
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(sizes, [4, 4, 4, 3])
     }).pipe(local({ faults: [{ fault: faults.drip(4, "1 second") }] })))
+
+  it.effect("a drip without a pause does not sleep", () =>
+    Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      let sleeps = 0
+      const counting: Clock.Clock = Object.assign(Object.create(clock), {
+        sleep: (duration: Duration.Duration) => Effect.zipRight(Effect.sync(() => sleeps++), clock.sleep(duration))
+      })
+      const drip = Effect.gen(function*() {
+        const response = yield* send("GET", "/exists")
+        return yield* Stream.runCount(response.stream)
+      }).pipe(local({ faults: [{ fault: faults.drip(1) }] }))
+      assert.isAbove(yield* Effect.withClock(drip, counting), 10)
+      assert.strictEqual(sleeps, 0)
+    }))
 
   it.effect("rules: method, template, path, predicate, several, times, at run time", () =>
     Effect.gen(function*() {

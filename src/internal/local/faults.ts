@@ -304,11 +304,12 @@ export const distort = (world: World, fault: Fault, response: LocalResponse): Lo
         }))
     case "Drip": {
       const every = Duration.decode(fault.every)
+      const pause = Duration.equals(every, Duration.zero) ? Effect.yieldNow() : world.clock.sleep(every)
       return withStream(response, (stream) =>
         stream.pipe(
           Stream.mapConcatChunk((piece) => pieces(piece, Math.max(1, fault.bytes))),
           Stream.rechunk(1),
-          Stream.mapEffect((piece) => Effect.as(world.clock.sleep(every), piece))
+          Stream.mapEffect((piece) => Effect.as(pause, piece))
         ))
     }
     default:
