@@ -22,7 +22,7 @@ import { AgentId, ConversationId, MessageId, SkillId, SpaceId, TriggerId, UserId
 import { decodeJson } from "./internal/decode.ts"
 import { badInput, common, streamError } from "./internal/errors.ts"
 import * as Operation from "./internal/operation.ts"
-import { list, nonBlank, nullable, type Open, openLiteral, withDefault } from "./internal/schema.ts"
+import { elements, list, nonBlank, nullable, type Open, openLiteral, withDefault } from "./internal/schema.ts"
 import { Me } from "./User.ts"
 
 /**
@@ -299,7 +299,9 @@ const analyticsOf = <Table extends AnalyticsTable>(table: Table) =>
     route: analyticsRoute,
     credential: "key",
     timeouts: slow,
-    response: Schema.make<ReadonlyArray<AnalyticsRow<Table>>, unknown>(Schema.Array(AnalyticsRows[table]).ast)
+    response: Schema.make<ReadonlyArray<AnalyticsRow<Table>>, unknown>(
+      elements<unknown, unknown>(Schema.make(AnalyticsRows[table].ast)).ast
+    )
   })
 
 const analyticsCsv = Operation.text({
@@ -542,8 +544,12 @@ const linesOf = <E>(pieces: Stream.Stream<string, E>): Stream.Stream<string, E> 
 
 const errorLine = /^ERROR:\s*(.*)/
 
-const remoteFailure = (operation: Operation.Identity, line: string) => {
-  const said = (errorLine.exec(line)?.[1] ?? line).trim().slice(0, 300)
+/** The error envelope, in a line of its own. */
+const ErrorLine = Schema.Struct({ error: Schema.Struct({ message: Schema.String }) })
+const decodeErrorLine = Schema.decodeUnknownOption(Schema.parseJson(ErrorLine))
+
+const remoteFailure = (operation: Operation.Identity, text: string) => {
+  const said = text.trim().slice(0, 300)
   return streamError(operation, "remote", `the export broke off: ${said}`, {
     type: /timed out/i.test(said) ? "export_timed_out" : "export_failed",
     details: { message: said }
@@ -554,7 +560,9 @@ const Row = Schema.make<ConsumptionRow, unknown>(ConsumptionRow.ast)
 
 const decodeRow = (line: string): Either.Either<ConsumptionRow, StreamError> | undefined => {
   if (line.trim() === "") return undefined
-  if (errorLine.test(line)) return Either.left(remoteFailure(consumption, line))
+  const said = errorLine.exec(line)?.[1]
+    ?? (line.startsWith("{\"error\"") ? Option.getOrUndefined(decodeErrorLine(line))?.error.message : undefined)
+  if (said !== undefined) return Either.left(remoteFailure(consumption, said))
   return Either.mapLeft(decodeJson(Row, line), ({ issues, json }) =>
     json || line.endsWith("\n")
       ? new DustDecodeError({
@@ -623,7 +631,8 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
           linesOf(streamText(client, consumptionCsv, { body }, "text/csv")),
           (line): Effect.Effect<string, StreamError> => {
             // Inside a quoted cell such a line is nothing but text.
-            if (!quoted && errorLine.test(line)) return Effect.fail(remoteFailure(consumptionCsv, line))
+            const said = quoted ? undefined : errorLine.exec(line)?.[1]
+            if (said !== undefined) return Effect.fail(remoteFailure(consumptionCsv, said))
             for (let at = line.indexOf("\""); at !== -1; at = line.indexOf("\"", at + 1)) quoted = !quoted
             return Effect.succeed(line)
           }

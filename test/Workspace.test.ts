@@ -106,6 +106,24 @@ describe("Workspace.analytics", () => {
       }]
     })))
 
+  it.effect("leaves out what is no row at all", () =>
+    Effect.gen(function*() {
+      const workspace = yield* Workspace.Workspace
+      assert.deepStrictEqual(yield* workspace.analytics({ table: "active_users", ...january }), [
+        { date: "2026-01-01", dau: 3, wau: null, mau: null },
+        { date: "2026-01-02", dau: 4, wau: null, mau: null }
+      ])
+    }).pipe(local({
+      faults: [{
+        fault: DustTest.faults.transformJson(() => [
+          { date: "2026-01-01", dau: 3 },
+          null,
+          "row",
+          { date: "2026-01-02", dau: 4 }
+        ])
+      }]
+    })))
+
   it.effect("fails when the answer is no list of rows", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
@@ -293,6 +311,11 @@ describe("Workspace.consumption", () => {
           Effect.zipRight(dust.clearFaults, dust.fault({ fault: DustTest.faults.status(200, { body }) })),
           Effect.flip(Stream.runDrain(workspace.consumption(january)))
         )
+      const envelope = yield* answer(
+        "{\"totalCredits\":1}\n{\"error\":{\"type\":\"internal_server_error\",\"message\":\"Export timed out.\"}}\n"
+      )
+      assert.strictEqual(envelope._tag, "DustStreamError")
+      assert.strictEqual(envelope.type, "export_timed_out")
       const truncated = yield* answer("{\"totalCredits\":1}\n{\"totalCr")
       assert.propertyVal(truncated, "reason", "truncated")
       const broken = yield* answer("{\"totalCredits\":1}\n{\"totalCr\n{\"totalCredits\":1}\n")

@@ -23,19 +23,26 @@ export const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: () => A): 
 export const nullable = <A, I>(schema: Schema.Schema<A, I>): Defaulted<A | null, I | null> =>
   withDefault<A | null, I | null>(Schema.NullOr(schema), () => null)
 
+/** What is of this shape, of all there is. */
+const those = <A, I>(element: Schema.Schema<A, I>): (all: ReadonlyArray<unknown>) => ReadonlyArray<A> => {
+  const decode = ParseResult.decodeUnknownEither(element)
+  return (all) => all.flatMap((one) => Either.match(decode(one), { onLeft: () => [], onRight: (value) => [value] }))
+}
+
+/** A list; elements of another shape than known are left out, the others stay. */
+export const elements = <A, I>(element: Schema.Schema<A, I>): Schema.Array$<Schema.Schema<A, I>> => {
+  const known = those(element)
+  return Schema.Array(element).annotations({
+    decodingFallback: (issue) => Array.isArray(issue.actual) ? Effect.succeed(known(issue.actual)) : Effect.fail(issue)
+  })
+}
+
 /** A list that may be missing; elements of another shape than known are left out, the others stay. */
 export const list = <A, I>(element: Schema.Schema<A, I>): Defaulted<ReadonlyArray<A>, ReadonlyArray<I>> => {
-  const decode = ParseResult.decodeUnknownEither(element)
+  const known = those(element)
   return Schema.optionalWith(
     Schema.Array(element).annotations({
-      decodingFallback: (issue) =>
-        Effect.succeed(
-          Array.isArray(issue.actual)
-            ? issue.actual.flatMap((one) =>
-              Either.match(decode(one), { onLeft: () => [], onRight: (value) => [value] })
-            )
-            : []
-        )
+      decodingFallback: (issue) => Effect.succeed(Array.isArray(issue.actual) ? known(issue.actual) : [])
     }),
     { default: (): ReadonlyArray<A> => [], nullable: true }
   )
