@@ -29,6 +29,32 @@ const finished = (ids: { readonly messageId: string }) =>
 
 const words = (count: number) => Array.from({ length: count }, (_, i) => `w${i} `).join("")
 
+describe("routes", () => {
+  it.effect("of Dust's own keys refuse everybody else", () =>
+    Effect.gen(function*() {
+      const source = "/spaces/vlt_global/data_sources/dts_1"
+      for (
+        const [method, suffix] of [
+          ["GET", "/feature_flags"],
+          ["GET", "/verified_domains"],
+          ["GET", "/models"],
+          ["POST", "/members/locale"],
+          ["GET", "/spaces/groups"],
+          ["GET", "/spaces/vlt_global/project_metadata"],
+          ["GET", "/spaces/vlt_global/apps/export"],
+          ["POST", `${source}/tables/csv`],
+          ["POST", "/data_sources/dts_1/tables/tbl_1/parents"],
+          ["GET", "/data_sources/dts_1/documents/doc_1/blob"]
+        ] as const
+      ) {
+        const answer = yield* call(method, suffix)
+        assert.deepStrictEqual([answer.status, answer.json?.error.type], [403, "invalid_oauth_token_error"], suffix)
+      }
+      const emails = yield* get("/members/emails")
+      assert.deepStrictEqual([emails.status, emails.json?.error.type], [404, "workspace_not_found"])
+    }).pipe(local()))
+})
+
 describe("streams of agent messages", () => {
   it.effect("replay an answer: handshake, tokens, terminal event, end marker, done", () =>
     Effect.gen(function*() {

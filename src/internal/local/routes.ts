@@ -10,6 +10,7 @@ import { feedbackRoutes } from "./feedback.ts"
 import { fileRoutes } from "./files.ts"
 import { fragmentRoutes } from "./fragments.ts"
 import { identityRoutes } from "./identity.ts"
+import { internalRoutes } from "./internalRoutes.ts"
 import { mcpRoutes } from "./mcp.ts"
 import { mentionRoutes } from "./mentions.ts"
 import { messageRoutes } from "./messages.ts"
@@ -34,6 +35,7 @@ export const routes: ReadonlyArray<Route> = [
   ...fileRoutes,
   ...mentionRoutes,
   ...mcpRoutes,
+  ...internalRoutes,
   ...privateRoutes,
   ...analyticsRoutes,
   ...searchRoutes,
