@@ -53,6 +53,20 @@ describe("routes", () => {
       const emails = yield* get("/members/emails")
       assert.deepStrictEqual([emails.status, emails.json?.error.type], [404, "workspace_not_found"])
     }).pipe(local()))
+
+  it.effect("say 405 to a wrong method at the two analytics exports, and nowhere else", () =>
+    Effect.gen(function*() {
+      for (
+        const [method, suffix] of [
+          ["POST", "/analytics/export"],
+          ["GET", "/analytics/consumption/export"]
+        ] as const
+      ) {
+        const answer = yield* call(method, suffix)
+        assert.deepStrictEqual([answer.status, answer.json?.error.type], [405, "method_not_supported_error"])
+      }
+      assert.deepStrictEqual((yield* call("DELETE", "/exists")).text, "404 Not Found")
+    }).pipe(local()))
 })
 
 describe("streams of agent messages", () => {

@@ -325,6 +325,16 @@ const exportConsumption = (context: Context) =>
 
 const base = "/api/v1/w/:workspaceId"
 
+/** These two routes, unlike the others, say that they know another method. */
+const otherMethods = (method: Route["method"], path: string): ReadonlyArray<Route> =>
+  (["GET", "POST", "PATCH", "PUT", "DELETE"] as const).filter((one) => one !== method).map((one) =>
+    route(one, path, {
+      auth: "any",
+      handler: () =>
+        refuse(405, "method_not_supported_error", `The method passed is not supported, ${method} is expected.`)
+    })
+  )
+
 export const analyticsRoutes: ReadonlyArray<Route> = [
   route("GET", `${base}/members`, {
     auth: "admin",
@@ -349,5 +359,7 @@ export const analyticsRoutes: ReadonlyArray<Route> = [
         }))
   }),
   route("GET", `${base}/analytics/export`, { auth: "builder", handler: exportAnalytics }),
-  route("POST", `${base}/analytics/consumption/export`, { auth: "admin", handler: exportConsumption })
+  ...otherMethods("GET", `${base}/analytics/export`),
+  route("POST", `${base}/analytics/consumption/export`, { auth: "admin", handler: exportConsumption }),
+  ...otherMethods("POST", `${base}/analytics/consumption/export`)
 ]
