@@ -172,7 +172,15 @@ describe("Retry-After", () => {
     ["-3", undefined],
     ["soon", undefined],
     ["", undefined],
+    ["in 5", undefined],
+    ["120;", undefined],
+    ["0x10", undefined],
+    ["1e3", undefined],
+    ["9".repeat(400), undefined],
+    ["2099-01-01", undefined],
     ["Thu, 01 Jan 1970 00:01:30 GMT", 20_000],
+    ["Thursday, 01-Jan-70 00:01:30 GMT", 20_000],
+    ["Thu Jan  1 00:01:30 1970", 20_000],
     ["Thu, 01 Jan 1970 00:00:30 GMT", 0]
   ]
 

@@ -249,12 +249,24 @@ const requestId = (headers: Readonly<Record<string, string | undefined>>): strin
   return name === undefined ? undefined : headers[name]?.slice(0, 128)
 }
 
-/** Seconds, or an HTTP date. */
+const day = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+const month = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+const time = "\\d\\d:\\d\\d:\\d\\d"
+/** The three forms of an HTTP date. `Date.parse` alone takes `in 5` for a day in May. */
+const httpDate = new RegExp(
+  `^(?:${day}, \\d\\d ${month} \\d{4} ${time} GMT` +
+    `|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \\d\\d-${month}-\\d\\d ${time} GMT` +
+    `|(${day} ${month} [ \\d]\\d ${time} \\d{4}))$`
+)
+
+/** Seconds, with or without a fraction, or an HTTP date. */
 export const retryAfter = (value: string | undefined, now: number): Option.Option<Duration.Duration> => {
-  if (value === undefined || value.trim() === "") return Option.none()
-  const seconds = Number(value)
-  if (Number.isFinite(seconds)) return seconds < 0 ? Option.none() : Option.some(Duration.seconds(seconds))
-  const date = Date.parse(value)
+  const text = value?.trim() ?? ""
+  if (/^\d{1,12}(?:\.\d+)?$/.test(text)) return Option.some(Duration.seconds(Number(text)))
+  const match = httpDate.exec(text)
+  if (match === null) return Option.none()
+  // The form of asctime does not say that it is GMT.
+  const date = Date.parse(match[1] === undefined ? text : `${text} GMT`)
   return Number.isNaN(date) ? Option.none() : Option.some(Duration.millis(Math.max(0, date - now)))
 }
 
