@@ -44,6 +44,7 @@ import * as Op from "./internal/operation.ts"
 import { Recent } from "./internal/recent.ts"
 import { owned, retrying, totalOf } from "./internal/retry.ts"
 import { fillRoute, queryString } from "./internal/url.ts"
+import { version } from "./internal/version.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import * as Telemetry from "./Telemetry.ts"
 
@@ -228,7 +229,7 @@ export interface Settings {
  */
 export class DustClient extends Context.Tag("effect-dust/DustClient")<DustClient, Service>() {}
 
-const userAgent = "effect-dust/0.1.0"
+const userAgent = `effect-dust/${version}`
 
 const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const errorBodyLimit = 256 * 1024

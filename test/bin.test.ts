@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 const bin = fileURLToPath(new URL("../src/internal/bin.ts", import.meta.url))
@@ -24,6 +25,17 @@ const says = (child: ChildProcess, enough: RegExp) =>
     child.stderr?.on("data", more)
     child.once("close", () => resume(Effect.succeed(said)))
   })
+
+describe("effect-dust", () => {
+  it.scopedLive("--version", () =>
+    Effect.gen(function*() {
+      const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
+      const child = yield* start("--version")
+      const closed = once(child, "close")
+      assert.strictEqual(yield* says(child, /^\d\S*\n/), `${manifest.version}\n`)
+      assert.deepStrictEqual(yield* Effect.promise(() => closed), [0, null])
+    }))
+})
 
 describe("effect-dust serve", () => {
   it.scopedLive("serves until it is interrupted, with streams still open", () =>

@@ -7,8 +7,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { parseArgs } from "node:util"
 import * as DustTest from "../DustTest.ts"
+import { version } from "./version.ts"
 
 const usage = `Usage: effect-dust serve [--port 3000] [--host 127.0.0.1] [--pace "50 millis"]
+       effect-dust --version
 
 Serves Local Dust: a workspace in memory, whose agent repeats what it is told.`
 
@@ -35,13 +37,15 @@ const main = Effect.gen(function*() {
           port: { type: "string" },
           host: { type: "string" },
           pace: { type: "string" },
-          help: { type: "boolean" }
+          help: { type: "boolean" },
+          version: { type: "boolean" }
         }
       }),
     catch: (cause) => ({ message: `${cause instanceof Error ? cause.message : String(cause)}\n\n${usage}` })
   })
   const port = Number((values.port ?? "3000") || "none")
   if (values.help === true) return yield* Console.log(usage)
+  if (values.version === true) return yield* Console.log(version)
   if (positionals[0] !== "serve" || positionals.length > 1) return yield* Effect.fail({ message: usage })
   const pace = Duration.decodeUnknown(values.pace ?? "50 millis")
   if (Option.isNone(pace)) {
