@@ -456,14 +456,14 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
       return target.origin === base.origin ? target : undefined
     }
 
-    const refusedRedirect = (call: Call, status: number, location: string | undefined) => {
+    const refusedRedirect = (call: Call, status: number, location: string | undefined, reason: string) => {
       const target = location !== undefined && URL.canParse(location, baseUrl)
         ? new URL(location, baseUrl).origin
         : "nowhere"
       return new DustBadRequestError({
         ...errors.common(call.identity, call.attempts),
         message:
-          `${call.identity.module}.${call.identity.method}: ${status}: redirected to ${target}, which is not followed: the credential is for ${base.origin} only; check \`baseUrl\` (DUST_BASE_URL)`,
+          `${call.identity.module}.${call.identity.method}: ${status}: redirected to ${target}, which is not followed: ${reason}; check \`baseUrl\` (DUST_BASE_URL)`,
         status,
         type: "redirect_refused",
         details: { origin: target }
@@ -513,7 +513,12 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
         // Any other status than these two says that the request was handled, and what follows is another one.
         const repeatable = call.identity.http === "GET" || status === 307 || status === 308
         if (target === undefined || !repeatable || redirects >= maxRedirects) {
-          return Effect.fail(refusedRedirect(call, status, response.headers["location"]))
+          const reason = target === undefined
+            ? `the credential is for ${base.origin} only`
+            : repeatable
+            ? `it was redirected ${maxRedirects} times before`
+            : `after a ${status} a ${call.identity.http} would not be sent again as one`
+          return Effect.fail(refusedRedirect(call, status, response.headers["location"], reason))
         }
         if (target.pathname === new URL(url).pathname.replace("/api/v1/", "/api/sse/v1/")) streamsMoved = true
         const next = target.href
