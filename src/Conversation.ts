@@ -67,15 +67,15 @@ export interface Conversation extends Schema.Schema.Type<typeof Conversation> {}
  * @since 0.1.0
  */
 export const messages = (conversation: Conversation, options?: {
-  /** Also every earlier version. Default `false`. */
+  /** Also every earlier version; of a message that was deleted only together with `deleted`. Default `false`. */
   readonly allVersions?: boolean | undefined
   /** Also deleted messages. Default `false`. */
   readonly deleted?: boolean | undefined
 }): ReadonlyArray<Message> => {
-  const versions = options?.allVersions === true
-    ? conversation.content.flat()
-    : conversation.content.flatMap((versions) => versions.slice(-1))
-  return options?.deleted === true ? versions : versions.filter((message) => message.visibility !== "deleted")
+  const { allVersions = false, deleted = false } = options ?? {}
+  const shown = (message: Message | undefined) => deleted || message?.visibility !== "deleted"
+  return conversation.content.filter((versions) => shown(versions.at(-1)))
+    .flatMap((versions) => allVersions ? versions.filter(shown) : versions.slice(-1))
 }
 
 /**

@@ -264,6 +264,7 @@ describe("reading", () => {
       const [user] = yield* conversations.listMessages(conversationId)
       yield* conversations.deleteMessage({ conversationId, messageId: user?.sId ?? "" })
       assert.notInclude((yield* texts()).join(), "user_message")
+      assert.notInclude((yield* texts({ allVersions: true })).join(), "user_message")
       assert.include((yield* texts({ deleted: true })).join(), "user_message 2")
     }).pipe(local({ credential: "userToken" })))
 
