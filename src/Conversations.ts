@@ -35,6 +35,7 @@ import { DustNotFoundError, type RequestError, type StreamError } from "./DustAP
 import { DustClient } from "./DustClient.ts"
 import type { ActionId, ConversationId, EventId, FileId, MessageId, SpaceId } from "./Ids.ts"
 import { answerOf, answersTo, messageEventsOf } from "./internal/answer.ts"
+import * as Checks from "./internal/checks.ts"
 import { badInput, common } from "./internal/errors.ts"
 import * as EventStream from "./internal/eventStream.ts"
 import {
@@ -50,7 +51,7 @@ import * as Operation from "./internal/operation.ts"
 import { byCursor } from "./internal/paging.ts"
 import { list, nullable } from "./internal/schema.ts"
 import { makeSender, type Posted } from "./internal/send.ts"
-import { segment } from "./internal/url.ts"
+import { segment, segments } from "./internal/url.ts"
 import { AgentMessage, ContentFragment, Mention, type Message, UserMessage } from "./Message.ts"
 
 const root = "/api/v1/w/{workspaceId}/assistant/conversations" as const
@@ -956,10 +957,19 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(functi
     )
 
   /** With an API key, feedback is given in the name of a member. */
-  const onBehalf = (identity: Operation.Identity, userEmail: string | undefined) =>
-    hasUser || (userEmail !== undefined && userEmail.trim() !== "")
-      ? Either.right(userEmail === undefined ? {} : { "x-api-user-email": userEmail })
-      : Either.left(userRequired(identity, "without userEmail, it"))
+  const onBehalf = (
+    identity: Operation.Identity,
+    userEmail: string | undefined
+  ): Either.Either<Readonly<Record<string, string>>, RequestError> => {
+    if (!hasUser && (userEmail === undefined || userEmail.trim() === "")) {
+      return Either.left(userRequired(identity, "without userEmail, it"))
+    }
+    const headers: Record<string, string> = userEmail === undefined ? {} : { "x-api-user-email": userEmail }
+    return Either.mapBoth(Checks.headers(headers), {
+      onLeft: ({ expected }) => badInput(identity, "userEmail", expected),
+      onRight: () => headers
+    })
+  }
 
   const mark = (method: string, read: boolean) => (conversationId: ConversationId) =>
     client.execute({ ...markOperation, method }, { path: { conversationId }, body: { read } })
@@ -1009,14 +1019,17 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(functi
         (response) => response.contentFragment
       ),
     downloadFile: ({ conversationId, path }) =>
-      Stream.unwrapScoped(
-        Effect.map(
-          client.open(downloadFileOperation, {
-            path: { conversationId, rel: path.startsWith("conversation/") ? path : `conversation/${path}` }
-          }, { accept: "*/*" }),
-          (response) => client.body(downloadFileOperation, response)
+      Stream.unwrapScoped(Effect.gen(function*() {
+        const rel = path.startsWith("conversation/") ? path : `conversation/${path}`
+        // Here, where it has the name that the caller knows.
+        yield* segments(downloadFileOperation, "path", rel)
+        const response = yield* client.open(
+          downloadFileOperation,
+          { path: { conversationId, rel } },
+          { accept: "*/*" }
         )
-      ),
+        return client.body(downloadFileOperation, response)
+      })),
     createFeedback: ({ content, conversationId, isConversationShared, messageId, thumb, userEmail }) =>
       Effect.flatMap(
         onBehalf(createFeedbackOperation, userEmail),

@@ -169,11 +169,20 @@ describe("bad input is told before any request", () => {
       "title",
       (_) => _.createContentFragment({ conversationId: "c", fragment: { title: " ", fileId: "f" } })
     ],
-    ["a path out of the folder", "rel", (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "../x" }))],
-    ["a path with an empty part", "rel", (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "a//b" }))],
+    [
+      "a path out of the folder",
+      ".downloadFile: path:",
+      (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "../x" }))
+    ],
+    ["no path", ".downloadFile: path:", (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "" }))],
+    [
+      "a path with an empty part",
+      ".downloadFile: path:",
+      (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "a//b" }))
+    ],
     [
       "an email that is no header",
-      "x-api-user-email",
+      ".createFeedback: userEmail:",
       (_) => _.createFeedback({ ...ref, thumb: "up", userEmail: "a@b\r\nx: y" })
     ],
     ["a blank action", "actionId", (_) => _.validateAction({ ...ref, actionId: "", approved: "approved" })],

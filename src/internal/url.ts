@@ -23,12 +23,15 @@ export const segment = (
 }
 
 /** A path value of several segments (`rel` of conversation files): every one is checked, the slashes stay. */
-const segments = (
+export const segments = (
   identity: Identity,
   field: string,
   value: string
 ): Either.Either<string, DustBadRequestError> =>
-  Either.map(Either.all(value.split("/").map((part) => segment(identity, field, part))), (parts) => parts.join("/"))
+  Either.mapBoth(Either.all(value.split("/").map((part) => segment(identity, field, part))), {
+    onLeft: () => badInput(identity, field, "names with slashes between them, none of them blank, . or .."),
+    onRight: (parts) => parts.join("/")
+  })
 
 export const fillRoute = (
   identity: Identity,
