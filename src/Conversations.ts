@@ -162,7 +162,8 @@ export interface CreateMessageOptions extends MessageInput {
   /**
    * Wait until every agent that answers this message has reached its final state, however long that takes. The wait is
    * done by following the answer, never by the server's own blocking mode, which gives up after 180 seconds without saying
-   * so. Default `false`.
+   * so. Interrupting the wait leaves the run going, where `Chat` cancels it: use `cancel` with the ids of the answers.
+   * Default `false`.
    */
   readonly blocking?: boolean | undefined
 }
