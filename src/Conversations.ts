@@ -764,7 +764,15 @@ const answerQuestionOperation = Operation.unit({
   route: `${message}/answer-question`,
   replay: "safe",
   done: ({ type }) => type === "action_not_blocked",
-  body: Schema.Struct({ actionId: Content, answer: UserAnswerSchema })
+  body: Schema.Struct({
+    actionId: Content,
+    answer: UserAnswerSchema.pipe(
+      Schema.filter(({ customResponse = "", selectedOptions }) =>
+        selectedOptions.length > 0 || customResponse.trim() !== "" ||
+        { path: ["selectedOptions"], message: "an option, or words in customResponse" }
+      )
+    )
+  })
 })
 
 const consumptionOperation = Operation.make({

@@ -1,6 +1,6 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Chunk, Duration, Effect, Fiber, Redacted, Stream, TestClock } from "effect"
-import { Conversations, type Service } from "effect-dust/Conversations"
+import { type ContentFragmentInput, Conversations, type Service } from "effect-dust/Conversations"
 import type { StreamError } from "effect-dust/DustAPIError"
 import * as DustTest from "effect-dust/DustTest"
 import * as Message from "effect-dust/Message"
@@ -186,6 +186,36 @@ describe("bad input is told before any request", () => {
       (_) => _.createFeedback({ ...ref, thumb: "up", userEmail: "a@b\r\nx: y" })
     ],
     ["a blank action", "actionId", (_) => _.validateAction({ ...ref, actionId: "", approved: "approved" })],
+    ...([
+      ["of no shape", {}, "content"],
+      ["of two shapes", { content: "x", contentType: "text/plain", fileId: "f" }, "fileId"],
+      ["of a file with a type", { fileId: "f", contentType: "text/plain" }, "contentType"],
+      ["without a type", { content: "x" }, "contentType"],
+      ["with a blank type", { content: "x", contentType: " " }, "contentType"],
+      ["with a blank file", { fileId: " " }, "fileId"],
+      ["with a blank node", { nodeId: "", nodeDataSourceViewId: "v" }, "nodeId"],
+      ["of a node that is nowhere", { nodeId: "n" }, "nodeDataSourceViewId"]
+    ] as const).flatMap(([what, fields, field]): typeof cases => {
+      const fragment = { title: "t", ...fields } as ContentFragmentInput
+      return [
+        [`an attachment ${what}`, `: ${field}:`, (_) => _.createContentFragment({ conversationId: "c", fragment })],
+        [
+          `a first attachment ${what}`,
+          `contentFragments.0.${field}:`,
+          (_) => _.create({ contentFragments: [fragment] })
+        ]
+      ]
+    }),
+    [
+      "an answer without options and words",
+      "answer.selectedOptions:",
+      (_) => _.answerQuestion({ ...ref, actionId: "a", answer: { selectedOptions: [], customResponse: " " } })
+    ],
+    [
+      "half an option",
+      "answer.selectedOptions.0",
+      (_) => _.answerQuestion({ ...ref, actionId: "a", answer: { selectedOptions: [0.5] } })
+    ],
     [
       "an option below zero",
       "answer.selectedOptions.0",

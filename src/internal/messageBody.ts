@@ -7,6 +7,7 @@ import { Mention } from "../Message.ts"
 import { badInput, common } from "./errors.ts"
 import { encodeBody } from "./input.ts"
 import type { Identity } from "./operation.ts"
+import { nonBlank } from "./schema.ts"
 import * as Timezone from "./timezone.ts"
 
 const inlineLimit = 524_288
@@ -46,18 +47,34 @@ export const MentionsBody = Schema.Array(Mention).pipe(
   )
 )
 
+type FragmentField = "content" | "contentType" | "fileId" | "nodeId" | "nodeDataSourceViewId"
+
+/** What has to be there together. */
+const shapes: ReadonlyArray<readonly [FragmentField, ...ReadonlyArray<FragmentField>]> = [
+  ["content", "contentType"],
+  ["fileId"],
+  ["nodeId", "nodeDataSourceViewId"]
+]
+
 export const FragmentBody = Schema.Struct({
   title: Content,
   content: Schema.optional(Schema.String.pipe(
     Schema.minLength(1, { message: () => "text that is not empty" }),
     Schema.maxLength(inlineLimit, { message: () => `at most ${inlineLimit} characters; upload it as a file` })
   )),
-  contentType: Schema.optional(Schema.String),
-  fileId: Schema.optional(Schema.String),
-  nodeId: Schema.optional(Schema.String),
-  nodeDataSourceViewId: Schema.optional(Schema.String),
+  contentType: Schema.optional(nonBlank("a text type, such as text/plain")),
+  fileId: Schema.optional(nonBlank("a non-blank id")),
+  nodeId: Schema.optional(nonBlank("a non-blank id")),
+  nodeDataSourceViewId: Schema.optional(nonBlank("a non-blank id")),
   url: Schema.optional(Schema.NullOr(Schema.String))
-})
+}).pipe(Schema.filter((fragment) => {
+  const shape = shapes.find(([first]) => fragment[first] !== undefined)
+  if (shape === undefined) return { path: ["content"], message: "one of content, fileId and nodeId" }
+  const missing = shape.find((field) => fragment[field] === undefined)
+  if (missing !== undefined) return { path: [missing], message: `a ${missing}, since there is a ${shape[0]}` }
+  const other = shapes.flat().find((field) => fragment[field] !== undefined && !shape.includes(field))
+  return other === undefined || { path: [other], message: `no ${other}, since there is a ${shape[0]}` }
+}))
 
 export const MessageBody = Schema.Struct({
   content: Content,
