@@ -895,8 +895,20 @@ const scrubbed = (body: string, secrets: ReadonlyArray<Redacted.Redacted<string>
     const value = secret === undefined ? "" : Redacted.value(secret)
     return value.length < shortestSecret
       ? text
-      : text.replaceAll(value, "<redacted>").replaceAll(encodeURIComponent(value), "<redacted>")
+      : text.replace(inJson(value), "<redacted>").replaceAll(encodeURIComponent(value), "<redacted>")
   }, body)
+
+/** A text as it is, and however JSON may write it: any of its characters can be escaped. */
+const inJson = (text: string): RegExp =>
+  new RegExp(
+    text.replace(/[^]/g, (char) => {
+      const code = char.charCodeAt(0).toString(16).padStart(4, "0")
+      const escape = code.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
+      const short = char === "\t" ? "\\\\t|" : /["\\/]/.test(char) ? `\\\\\\u${code}|` : ""
+      return `(?:${short}\\u${code}|\\\\u${escape})`
+    }),
+    "g"
+  )
 
 /** No operation that is read as a whole answers with a web page: one comes from a proxy, or from another server. */
 const isPage = (response: HttpClientResponse.HttpClientResponse): boolean =>

@@ -182,6 +182,31 @@ describe("Secrets stay", () => {
     }).pipe(Effect.provide(Layer.mergeAll(DustTest.layer(), watching)))
   })
 
+  it.effect("Secrets stay: not even escaped, and the message says where one was", () => {
+    const secret = "s\"e/c\\r\té\u00fft"
+    const spelled = JSON.stringify(secret)
+    const bodies = [
+      `<p>no ${secret} here</p>`,
+      `{"error":{"type":"x","message":"no ${spelled.slice(1, -1)} here"}}`,
+      `{"error":{"type":"x","message":"no ${spelled.slice(1, -1).replaceAll("/", "\\/")} here"}}`,
+      `{"error":{"type":"x","message":"no ${
+        Array.from(secret, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0").toUpperCase()}`).join("")
+      } here"}}`,
+      // A backslash before it stays one.
+      `{"error":{"type":"x","message":"\\\\${secretKey} here"}}`
+    ]
+    return Effect.forEach(bodies, (body) => {
+      const { layer } = dust(() => new Response(body, { status: 403 }), {
+        retry: RetryPolicy.none,
+        headers: { "x-secret": Redacted.make(secret) }
+      })
+      return Effect.map(Effect.provide(Effect.flip(readThing("x")), layer), (error) => {
+        assert.match(error.message, /(no |\\)<redacted> here/, body)
+        assert.match(JSON.stringify(error.details), /(no |\\)<redacted> here/, body)
+      })
+    })
+  })
+
   it.effect("Secrets stay: an error that goes through JSON has none either", () => {
     const { layer } = dust(() => failure(403, "x", `no ${secretKey}`), { retry: RetryPolicy.none })
     return Effect.gen(function*() {

@@ -80,7 +80,10 @@ const parseBody = (body: string): Parsed => {
   try {
     json = JSON.parse(body)
   } catch {
-    const text = body.slice(0, pageLimit).replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ").replace(/<[^>]*>/g, " ")
+    const text = body.slice(0, pageLimit).replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ").replace(
+      /<(?!redacted>)[^>]*>/g,
+      " "
+    )
       .replace(/\s+/g, " ")
       .trim()
     const bounded = body.length > detailsLimit ? `${body.slice(0, detailsLimit)}…` : body
