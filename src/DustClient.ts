@@ -254,6 +254,7 @@ const makeTokens = (credential: DustConfig.Credential): Tokens => {
   }
   const lock = Effect.unsafeMakeSemaphore(1)
   let cached: Redacted.Redacted<string> | undefined
+  let failed: { readonly cause: unknown } | undefined
   const obtain = source.pipe(
     // Whatever ends it, a defect or an interruption of its own included, it is a token that could not be obtained.
     Effect.catchAllCause((cause) => Effect.fail(Cause.squash(cause))),
@@ -263,13 +264,27 @@ const makeTokens = (credential: DustConfig.Credential): Tokens => {
         cached = Redacted.make(text)
         return cached
       })
+    ),
+    Effect.tapError((cause) =>
+      Effect.sync(() => {
+        failed = { cause }
+      })
     )
   )
-  const current = Effect.suspend(() =>
-    cached !== undefined ? Effect.succeed(cached) : lock.withPermits(1)(
-      Effect.suspend(() => cached !== undefined ? Effect.succeed(cached) : obtain)
+  const current = Effect.suspend(() => {
+    if (cached !== undefined) return Effect.succeed(cached)
+    const before = failed
+    return lock.withPermits(1)(
+      Effect.suspend(() =>
+        cached !== undefined
+          ? Effect.succeed(cached)
+          // It has failed while this one was waiting for it: asked again, it would fail once for each that waits.
+          : failed !== undefined && failed !== before
+          ? Effect.fail(failed.cause)
+          : obtain
+      )
     )
-  )
+  })
   return {
     current,
     renew: (stale) =>

@@ -827,6 +827,20 @@ describe("a token that is an Effect", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("that fails does so once for all who wait for it", () => {
+    let tries = 0
+    const accessToken = Effect.zipRight(Effect.sleep("10 seconds"), Effect.suspend(() => Effect.fail(`no ${++tries}`)))
+    const { layer } = dustUser(ok, { accessToken })
+    return Effect.gen(function*() {
+      const many = Effect.all(Array.from({ length: 50 }, () => failing(doRead)), { concurrency: "unbounded" })
+      const errors = yield* inTime(many, "10 seconds")
+      assert.isTrue(errors.every(({ type }) => type === "token_unavailable"))
+      assert.strictEqual(tries, 1)
+      yield* inTime(many, "10 seconds")
+      assert.strictEqual(tries, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("that cannot be sent is asked for again by the next call", () => {
     let tries = 0
     const { layer } = dustUser(ok, { accessToken: Effect.sync(() => Redacted.make(++tries === 1 ? "" : "t")) })
