@@ -10,7 +10,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Cause from "effect/Cause"
@@ -168,7 +168,9 @@ export interface Service {
   readonly config: DustConfig.Service
   /**
    * The raw client, for anything else: it adds the credential, the headers and the base URL to relative URLs, replaces
-   * `{workspaceId}` in them, and leaves absolute URLs of other hosts alone. Neither retries nor maps errors.
+   * `{workspaceId}` in them, and leaves absolute URLs of other hosts alone. Neither retries nor maps errors: after a 401 a
+   * token that is an Effect is only forgotten, so that the next request has a fresh one. Options of {@link withOptions}
+   * that cannot be used are a `RequestError`; of the others its headers apply.
    */
   readonly http: HttpClient.HttpClient.With<HttpClientError.HttpClientError | DustUnauthorizedError>
   /** Runs an operation: validated, authenticated, limited in time, retried as it allows, decoded. */
@@ -242,6 +244,8 @@ interface Tokens {
   readonly current: Effect.Effect<Redacted.Redacted<string>, unknown>
   /** Renews the given token, unless somebody has already done so. `false`: it cannot be renewed. */
   readonly renew: (stale: Redacted.Redacted<string>) => Effect.Effect<boolean, unknown>
+  /** Whoever asks next has a fresh token, unless this one is not the newest anyway. */
+  readonly forget: (stale: string) => void
 }
 
 const makeTokens = (credential: DustConfig.Credential): Tokens => {
@@ -249,7 +253,8 @@ const makeTokens = (credential: DustConfig.Credential): Tokens => {
   if (!Effect.isEffect(source)) {
     return {
       current: Effect.suspend(() => Effect.as(sendable(source), source)),
-      renew: () => Effect.succeed(false)
+      renew: () => Effect.succeed(false),
+      forget: () => undefined
     }
   }
   const lock = Effect.unsafeMakeSemaphore(1)
@@ -291,7 +296,10 @@ const makeTokens = (credential: DustConfig.Credential): Tokens => {
       Effect.suspend(() => {
         if (cached === stale) cached = undefined
         return Effect.as(current, true)
-      })
+      }),
+    forget: (stale) => {
+      if (cached !== undefined && Redacted.value(cached) === stale) cached = undefined
+    }
   }
 }
 
@@ -845,9 +853,22 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
           headers: Headers.remove(request.headers, ["authorization", ...Object.keys(headers)])
         }))
     }
+
+    /** Which 401 it is only the body would tell, and that is the caller's: any of them makes the next request ask anew. */
+    const refusing = (request: HttpClientRequest.HttpClientRequest, status: number) =>
+      Effect.sync(() => {
+        const given = request.headers["authorization"]
+        if (status === 401 && given !== undefined && issued.has(given)) tokens.forget(given.slice("Bearer ".length))
+      })
+
     const guarded = HttpClient.makeWith(
       (request: Effect.Effect<HttpClientRequest.HttpClientRequest, HttpClientError.HttpClientError>) =>
-        Effect.flatMap(Effect.flatMap(request, leaving), (request) => transport.execute(request)),
+        Effect.flatMap(Effect.flatMap(request, leaving), (request) =>
+          Effect.tapBoth(transport.execute(request), {
+            onSuccess: (response) => refusing(request, response.status),
+            onFailure: (error) =>
+              error._tag === "ResponseError" ? refusing(request, error.response.status) : Effect.void
+          })),
       Effect.succeed
     )
 
@@ -877,9 +898,19 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
         uncertain: false,
         failure: undefined
       }
-      return currentToken(call).pipe(
-        Effect.zip(settings),
-        Effect.map(([token, { headers }]) => {
+      const usable = Effect.flatMap(
+        CurrentOptions,
+        (options) =>
+          Either.mapLeft(adjusted(options), ({ expected, field }) =>
+            new HttpClientError.RequestError({
+              request,
+              reason: "Encode",
+              description: `${field}: expected ${expected}`
+            }))
+      )
+      return usable.pipe(
+        Effect.zip(currentToken(call)),
+        Effect.map(([{ headers }, token]) => {
           const authorization = `Bearer ${Redacted.value(token)}`
           issued.add(authorization)
           return HttpClientRequest.setHeaders(HttpClientRequest.setUrl(request, url), {

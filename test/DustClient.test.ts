@@ -1162,6 +1162,48 @@ describe("the raw client", () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   })
 
+  it.effect("after a 401 the next request has a fresh token, and only if the old one was the newest", () => {
+    let made = 0
+    const { layer, requests } = dustUser(
+      ({ url }) =>
+        url.pathname === "/late"
+          ? Effect.as(Effect.sleep("5 seconds"), failure(401, "expired_oauth_token_error"))
+          : url.pathname === "/old"
+          ? failure(401, "expired_oauth_token_error")
+          : ok(),
+      { accessToken: Effect.sync(() => Redacted.make(`token.${++made}`)) }
+    )
+    return Effect.gen(function*() {
+      const { http } = yield* DustClient
+      const late = yield* Effect.fork(http.get("/late"))
+      yield* TestClock.adjust("1 second")
+      const refused = yield* http.get("/old")
+      // Its body is still there to be read.
+      assert.include(yield* refused.text, "expired_oauth_token_error")
+      yield* http.get("/new")
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(late)
+      yield* http.get("/new")
+      assert.deepStrictEqual(
+        requests.map(({ headers, url }) => `${url.pathname} ${headers["authorization"]}`),
+        ["/late Bearer token.1", "/old Bearer token.1", "/new Bearer token.2", "/new Bearer token.2"]
+      )
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
+  it.effect("options of the call that cannot be used are an error, and no request", () => {
+    const { layer, requests } = dust(() => new Response(""))
+    return Effect.gen(function*() {
+      const { http } = yield* DustClient
+      for (const options of [{ headers: { "x-bad": "a\nb" } }, { timeouts: { total: "never" as "1 second" } }]) {
+        const error = yield* Effect.flip(http.get("/api/x").pipe(DustClientModule.withOptions(options)))
+        assert.strictEqual(error._tag, "RequestError")
+        assert.match(error.message, /headers\.x-bad: expected Latin-1|timeouts\.total: expected a duration/)
+      }
+      assert.lengthOf(requests, 0)
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
   it.effect("a token that cannot be sent is an error of the call", () => {
     const { layer, requests } = dustUser(() => new Response(""), { accessToken: Effect.succeed(Redacted.make("a\nb")) })
     return Effect.gen(function*() {
