@@ -10,6 +10,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { ModelSelection } from "./Agent.ts"
@@ -232,7 +233,8 @@ export interface Service {
    *
    * With `message`, the conversation is created empty first and the message sent into it, so that no failure of the network
    * can double a run; the answer then has `message` and `agentMessages` beside the conversation. Repeated after any
-   * network failure: at worst an empty conversation stays behind.
+   * network failure: at worst an empty conversation stays behind. When the conversation is there and its message fails,
+   * `details.conversationId` of the error is its id: send into it again, or delete it.
    *
    * Credential: any. Fails with `DustBadRequestError` (input), `DustNotFoundError` (`space_not_found`), and the errors of
    * `createMessage`.
@@ -936,17 +938,23 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(functi
     // What is wrong with the message has to be known before the conversation exists.
     Effect.flatMap(messageBody(createMessageOperation, hasUser, options.message), () =>
       Effect.flatMap(createEmpty(options), (conversation) =>
-        Effect.map(
+        Effect.mapBoth(
           createMessage({ ...options.message, conversationId: conversation.sId, blocking: options.blocking }),
-          ({ agentMessages, message }) => ({
-            ...conversation,
-            content: [...conversation.content, [message], ...agentMessages.map((agentMessage) => [agentMessage])],
-            message,
-            agentMessages,
-            contentFragments: conversation.content.flat().filter((one): one is ContentFragment =>
-              one.type === "content_fragment"
-            )
-          })
+          {
+            onFailure: (error) => {
+              const details = Predicate.isRecord(error.details) ? error.details : { answer: error.details }
+              return Object.assign(error, { details: { ...details, conversationId: conversation.sId } })
+            },
+            onSuccess: ({ agentMessages, message }) => ({
+              ...conversation,
+              content: [...conversation.content, [message], ...agentMessages.map((agentMessage) => [agentMessage])],
+              message,
+              agentMessages,
+              contentFragments: conversation.content.flat().filter((one): one is ContentFragment =>
+                one.type === "content_fragment"
+              )
+            })
+          }
         )))
 
   function create(options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, StreamError>

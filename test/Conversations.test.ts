@@ -101,6 +101,24 @@ describe("create", () => {
       assert.match(error.message, /content: expected text that is not blank/)
       assert.strictEqual(yield* dust.countRequests(), 0)
     }).pipe(local()))
+
+  const failed: ReadonlyArray<readonly [string, string, object]> = [
+    ["one of Dust", `{"error":{"type":"agent_inaccessible"}}`, { type: "agent_inaccessible" }],
+    ["a page", "<p>no</p>", { answer: "<p>no</p>" }]
+  ]
+  it.effect.each(failed)("with a message that fails tells which conversation there is: %s", ([, body, details]) => {
+    const { layer } = recording(({ url }) =>
+      url.pathname.endsWith("/messages")
+        ? new Response(body, { status: 400 })
+        : json({ conversation: { sId: "cnv_1" } })
+    )
+    return Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const error = yield* Effect.flip(conversations.create({ message: { content: "Hello" } }))
+      assert.strictEqual(error.status, 400)
+      assert.deepStrictEqual(error.details, { ...details, conversationId: "cnv_1" })
+    }).pipe(Effect.provide(layer))
+  })
 })
 
 describe("bad input is told before any request", () => {
