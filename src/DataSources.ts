@@ -424,7 +424,7 @@ export type TableContent<E = never> =
   | {
     /**
      * Names of columns are made to fit (`First Name` becomes `first_name`). A column is numbers or booleans when every
-     * value in it is, and text otherwise; empty values are `null`.
+     * value in it is, and text otherwise, also with more digits than a number holds; empty values are `null`.
      */
     readonly csv: string
     readonly rows?: undefined

@@ -750,6 +750,27 @@ describe("DataSources.loadTable", () => {
       yield* noRequests
     }).pipe(local(empty)))
 
+  const numbers: ReadonlyArray<readonly [string, string | number]> = [
+    ["0.1", 0.1],
+    ["-12.50", -12.5],
+    ["0.000", 0],
+    ["1e-7", 1e-7],
+    ["1.50e300", 1.5e300],
+    ["9007199254740991", 9007199254740991],
+    ["0.1000000000000000055", "0.1000000000000000055"],
+    ["1234567890.12345678901", "1234567890.12345678901"],
+    ["9007199254740993.0", "9007199254740993.0"],
+    ["9007199254740993", "9007199254740993"],
+    ["1e-400", "1e-400"],
+    ["1e400", "1e400"]
+  ]
+  it.effect.each(numbers)("a CSV with %s has %j", ([csv, value]) =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const { tableId } = yield* dataSources.loadTable({ ...at, table: { name: "t" }, csv: `n\n${csv}\n` })
+      assert.deepStrictEqual((yield* dataSources.getRow({ ...at, tableId, rowId: "0" })).value, { n: value })
+    }).pipe(local(empty)))
+
   it.effect("keeps text as text when asked to, and takes other delimiters", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources

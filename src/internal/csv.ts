@@ -82,9 +82,13 @@ const columnName = (header: string): string =>
 
 const numeric = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
+/** The digits that count: without zeros at either end, sign, point and exponent. */
+const digits = (value: string): string => value.replace(/[eE].*$|[-.]/g, "").replace(/^0+|0+$/g, "")
+
+/** A number that a double holds: with more digits than that, a value would not come back as it was. */
 const isNumber = (value: string): boolean =>
   numeric.test(value) && Number.isFinite(Number(value)) &&
-  (/[.eE]/.test(value) || Number.isSafeInteger(Number(value)))
+  (/[.eE]/.test(value) || Number.isSafeInteger(Number(value))) && digits(String(Number(value))) === digits(value)
 
 /** A column is numbers or booleans when every value in it is; else it stays text. An empty value is `null`. */
 const converter = (values: ReadonlyArray<string>): (value: string) => string | number | boolean | null => {
