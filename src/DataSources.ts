@@ -901,7 +901,7 @@ const wireRows = (
     if (typeof rowId !== "string" || rowId.trim() === "") {
       return Either.left(refused(identity, at, "rowId", "a non-blank id"))
     }
-    const cells: Record<string, unknown> = {}
+    const cells: Array<readonly [string, unknown]> = []
     for (const [column, cell] of Object.entries(value)) {
       if (!columnPattern.test(column)) {
         return Either.left(
@@ -910,9 +910,10 @@ const wireRows = (
       }
       const checked = wireCell(identity, at, column, cell)
       if (Either.isLeft(checked)) return Either.left(checked.left)
-      cells[column] = checked.right
+      cells.push([column, checked.right])
     }
-    wire.push({ row_id: rowId, value: cells })
+    // A column may have the name of something that objects have anyway, such as `__proto__`.
+    wire.push({ row_id: rowId, value: Object.fromEntries(cells) })
     at++
   }
   return Either.right(wire)

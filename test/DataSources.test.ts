@@ -610,6 +610,16 @@ describe("DataSources: tables", () => {
       credential: "userToken"
     })))
 
+  it.effect("a column may be named __proto__", () => {
+    const { layer, requests } = dust(() => json({ table: { table_id: "t", name: "t" } }))
+    return Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const value = Object.fromEntries([["__proto__", 1], ["b", 2]])
+      yield* dataSources.upsertRows({ ...at, tableId: "t", rows: [{ rowId: "r", value }] })
+      assert.include(requests[0]?.body, "\"value\":{\"__proto__\":1,\"b\":2}")
+    }).pipe(Effect.provide(layer))
+  })
+
   const cells: ReadonlyArray<readonly [string, DataSource.RowInput, string]> = [
     ["a column with capitals", { rowId: "a", value: { Name: "x" } }, "rows.1.value"],
     ["a column with spaces", { rowId: "a", value: { "first name": "x" } }, "rows.1.value"],
