@@ -53,11 +53,13 @@ import { makeBudget } from "./internal/budget.ts"
 import { csvRows } from "./internal/csv.ts"
 import { epochMillis, type Moment } from "./internal/epoch.ts"
 import { badInput, common } from "./internal/errors.ts"
+import { encodeBody } from "./internal/input.ts"
 import { pickByName } from "./internal/names.ts"
 import * as Operation from "./internal/operation.ts"
 import { byOffset } from "./internal/paging.ts"
 import { searchQuery, type SearchOptions } from "./internal/passages.ts"
 import { list, nonBlank, nullable, slots } from "./internal/schema.ts"
+import { segment } from "./internal/url.ts"
 
 const maxRows = 500_000
 const maxTitle = 512
@@ -101,6 +103,27 @@ interface WireSection {
 
 const strings = Schema.Array(Schema.String)
 
+const UpsertBody = Schema.Struct({
+  text: Schema.optional(Schema.String),
+  section: Schema.optional(Schema.declare((u: unknown): u is WireSection => Predicate.isRecord(u))),
+  title: Schema.optional(
+    Schema.String.pipe(
+      Schema.filter((title) => title.trim().length <= maxTitle || `a title of at most ${maxTitle} characters`)
+    )
+  ),
+  mimeType: Schema.optional(Schema.String).pipe(Schema.fromKey("mime_type")),
+  sourceUrl: Schema.optional(
+    Schema.String.pipe(Schema.filter((url) => URL.canParse(url) || "a valid URL"))
+  ).pipe(Schema.fromKey("source_url")),
+  tags: Schema.optional(strings),
+  timestamp: Schema.optional(Schema.Number),
+  light: Schema.optional(Schema.Literal(true)).pipe(Schema.fromKey("light_document_output")),
+  async: Schema.optional(Schema.Literal(true)),
+  upsertContext: Schema.optional(Schema.Struct({ sync_type: Schema.Literal("batch", "incremental") })).pipe(
+    Schema.fromKey("upsert_context")
+  )
+})
+
 const upsert = <A, I>(response: Schema.Schema<A, I>) =>
   Operation.make({
     name: "DataSources.upsertDocument",
@@ -109,26 +132,7 @@ const upsert = <A, I>(response: Schema.Schema<A, I>) =>
     replay: "safe",
     // A synchronous upsert is embedded before the answer comes.
     timeouts: { headers: "3 minutes" },
-    body: Schema.Struct({
-      text: Schema.optional(Schema.String),
-      section: Schema.optional(Schema.declare((u: unknown): u is WireSection => Predicate.isRecord(u))),
-      title: Schema.optional(
-        Schema.String.pipe(
-          Schema.filter((title) => title.trim().length <= maxTitle || `a title of at most ${maxTitle} characters`)
-        )
-      ),
-      mimeType: Schema.optional(Schema.String).pipe(Schema.fromKey("mime_type")),
-      sourceUrl: Schema.optional(
-        Schema.String.pipe(Schema.filter((url) => URL.canParse(url) || "a valid URL"))
-      ).pipe(Schema.fromKey("source_url")),
-      tags: Schema.optional(strings),
-      timestamp: Schema.optional(Schema.Number),
-      light: Schema.optional(Schema.Literal(true)).pipe(Schema.fromKey("light_document_output")),
-      async: Schema.optional(Schema.Literal(true)),
-      upsertContext: Schema.optional(Schema.Struct({ sync_type: Schema.Literal("batch", "incremental") })).pipe(
-        Schema.fromKey("upsert_context")
-      )
-    }),
+    body: UpsertBody,
     response
   })
 
@@ -857,6 +861,13 @@ const documentBody = (input: DocumentInput) =>
     }
   })
 
+/** Everything that is known to be wrong with a document before a request, and so before it takes a place of the limit. */
+const checkedDocument = (input: DocumentInput): Checked<unknown> =>
+  Either.flatMap(
+    segment(upsertFull, "documentId", input.documentId),
+    () => Either.flatMap(documentBody(input), encodeBody(upsertFull, UpsertBody))
+  )
+
 const refused = (
   identity: Operation.Identity,
   at: number,
@@ -1325,7 +1336,7 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
           }
           const input = unchanged === "fingerprint" ? yield* withFingerprint(given) : given
           if (isUnchanged(input, timestamp)) return skip(index, documentId, "unchanged")
-          yield* documentBody(input)
+          yield* checkedDocument(input)
           yield* write(input)
           counts.upserted++
           finish(index, documentId)

@@ -935,6 +935,27 @@ describe("DataSources.syncDocuments", () => {
       assert.strictEqual(most, 3)
     }).pipe(local({ ...empty, faults: [{ ...upserts, fault: DustTest.faults.delayHeaders("1 second") }] })))
 
+  it.effect("what is refused before any request takes no place of the limit", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const documents: ReadonlyArray<DataSources.DocumentInput> = [
+        { documentId: "title", text: "a", title: "x".repeat(513) },
+        { documentId: "url", text: "a", sourceUrl: "nowhere" },
+        { documentId: "..", text: "a" },
+        { documentId: "good", text: "a" }
+      ]
+      const fiber = yield* Effect.fork(
+        collect(dataSources.syncDocuments({ ...at, documents, concurrency: 1, perMinute: 1 }))
+      )
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* count(upserts), 1)
+      const events = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(
+        events.map((event) => event._tag === "Failed" ? fieldOf(event.error) : event._tag),
+        ["title", "sourceUrl", "documentId", "Upserted", "Done"]
+      )
+    }).pipe(local(empty)))
+
   it.effect("a failure is an event, and the others go on", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
