@@ -196,23 +196,25 @@ const getTable = Operation.make({
   response: Schema.Struct({ table: Table })
 })
 
+const TableBody = Schema.Struct({
+  tableId: Schema.optional(nonBlank("a non-blank id")).pipe(Schema.fromKey("table_id")),
+  name: nonBlank("a non-blank name"),
+  title: Schema.String,
+  description: Schema.String,
+  timestamp: Schema.optional(Schema.Number),
+  tags: Schema.optional(strings),
+  sourceUrl: Schema.optional(
+    Schema.String.pipe(Schema.filter((url) => URL.canParse(url) || "a valid URL"))
+  ).pipe(Schema.fromKey("source_url"))
+})
+
 const writeTable = (replay: Operation.Replay) =>
   Operation.make({
     name: "DataSources.upsertTable",
     http: "POST",
     route: `${one}/tables`,
     replay,
-    body: Schema.Struct({
-      tableId: Schema.optional(nonBlank("a non-blank id")).pipe(Schema.fromKey("table_id")),
-      name: nonBlank("a non-blank name"),
-      title: Schema.String,
-      description: Schema.String,
-      timestamp: Schema.optional(Schema.Number),
-      tags: Schema.optional(strings),
-      sourceUrl: Schema.optional(
-        Schema.String.pipe(Schema.filter((url) => URL.canParse(url) || "a valid URL"))
-      ).pipe(Schema.fromKey("source_url"))
-    }),
+    body: TableBody,
     response: Schema.Struct({ table: Table })
   })
 
@@ -766,10 +768,10 @@ export interface Service {
    * Fills a table from rows, a Stream of rows, or a CSV, in batches, one after the other. The table is made when there is
    * none with that name or id.
    *
-   * An array and a CSV are checked as a whole before any request: 500 000 rows at most (`DustContentTooLargeError`), names
-   * of columns, cells; for a CSV, `details.line` says where it is wrong. A Stream is checked batch by batch, and its
-   * failure is the failure of this. A batch that meets `DustRateLimitError` waits, up to two minutes. After a failure the
-   * batches before it stay written; the same load can be run again.
+   * What `table` says is checked before any request, and so are an array and a CSV as a whole: 500 000 rows at most
+   * (`DustContentTooLargeError`), names of columns, cells; for a CSV, `details.line` says where it is wrong. A Stream is
+   * checked batch by batch, and its failure is the failure of this. A batch that meets `DustRateLimitError` waits, up to
+   * two minutes. After a failure the batches before it stay written; the same load can be run again.
    *
    * @example
    * ```ts
@@ -860,6 +862,16 @@ const documentBody = (input: DocumentInput) =>
       timestamp
     }
   })
+
+const tableBody = (table: TableInput, timestamp: number | undefined): typeof TableBody.Type => ({
+  tableId: table.tableId,
+  name: table.name,
+  title: table.title ?? table.name,
+  description: table.description ?? "",
+  timestamp,
+  tags: table.tags,
+  sourceUrl: table.sourceUrl
+})
 
 /** Everything that is known to be wrong with a document before a request, and so before it takes a place of the limit. */
 const checkedDocument = (input: DocumentInput): Checked<unknown> =>
@@ -1110,18 +1122,7 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
     Effect.flatMap(epochMillis(createTable, "timestamp", options.timestamp), (timestamp) => {
       const write = options.tableId === undefined ? createTable : replaceTable
       const { name, tableId } = options
-      return client.execute(write, {
-        path: at(options),
-        body: {
-          tableId,
-          name,
-          title: options.title ?? name,
-          description: options.description ?? "",
-          timestamp,
-          tags: options.tags,
-          sourceUrl: options.sourceUrl
-        }
-      }).pipe(
+      return client.execute(write, { path: at(options), body: tableBody(options, timestamp) }).pipe(
         Effect.map((answer) => answer.table),
         Effect.catchTag(
           "DustServerError",
@@ -1204,6 +1205,8 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       if (typeof table === "string") {
         tableId = table
       } else {
+        const timestamp = yield* epochMillis(loadTable, "table.timestamp", table.timestamp)
+        yield* encodeBody(loadTable, Schema.Struct({ table: TableBody }))({ table: tableBody(table, timestamp) })
         const found = (yield* tables(options)).find((one) =>
           table.tableId === undefined ? one.name === table.name : one.tableId === table.tableId
         )

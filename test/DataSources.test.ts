@@ -748,6 +748,20 @@ describe("DataSources.loadTable", () => {
       }).pipe(local(empty)))
   }
 
+  const tables: ReadonlyArray<readonly [string, DataSources.TableInput]> = [
+    ["table.name", { name: " " }],
+    ["table.timestamp", { name: "t", timestamp: 1_760_000_000 }],
+    ["table.sourceUrl", { name: "t", sourceUrl: "nowhere" }],
+    ["table.tableId", { name: "t", tableId: "" }]
+  ]
+  it.effect.each(tables)("refuses what %s says before any request", ([field, table]) =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const error = yield* Effect.flip(dataSources.loadTable({ ...at, table, csv: "a\n1\n" }))
+      assert.include(error.message, `DataSources.loadTable: ${field}: expected`)
+      yield* noRequests
+    }).pipe(local(empty)))
+
   it.effect("refuses a delimiter that cannot be one before any request", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
