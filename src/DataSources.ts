@@ -64,6 +64,7 @@ import { segment } from "./internal/url.ts"
 const maxRows = 500_000
 const maxTitle = 512
 const maxDepth = 256
+const maxIdsInUrl = 6_000
 const missingDocument = "data_source_document_not_found"
 
 const base = "/api/v1/w/{workspaceId}/spaces/{spaceId}/data_sources" as const
@@ -296,7 +297,10 @@ export interface Page {
  * @since 0.1.0
  */
 export interface ListDocumentsOptions extends Location, Page {
-  /** Only these; an empty list: none. They travel in the URL, which has room for some hundreds. */
+  /**
+   * Only these; an empty list: none. They travel in the URL, which has room for some hundreds; `streamDocuments` takes
+   * more.
+   */
   readonly documentIds?: ReadonlyArray<DocumentId> | undefined
 }
 
@@ -305,7 +309,7 @@ export interface ListDocumentsOptions extends Location, Page {
  * @since 0.1.0
  */
 export interface StreamDocumentsOptions extends Location {
-  /** Only these; an empty list: none. They travel in the URL, which has room for some hundreds. */
+  /** Only these; an empty list: none. As many as one likes: they are asked for in groups that fit into a URL. */
   readonly documentIds?: ReadonlyArray<DocumentId> | undefined
   /** Documents per request. Default 100. */
   readonly pageSize?: number | undefined
@@ -516,7 +520,8 @@ export type SyncOptions<E = never> = Location & {
   readonly since?: Moment | undefined
   /**
    * Leaves out everything up to and including this document: the `checkpoint` of an earlier sync of the same source, in the
-   * same order, that did not come to its end. After `Done`, begin without it.
+   * same order, that did not come to its end. After `Done`, begin without it. Should the source not have it any more, all of
+   * it is left out, and the sync fails with `DustBadRequestError` only when the source has ended.
    */
   readonly resumeAfter?: DocumentId | undefined
   /**
@@ -540,7 +545,10 @@ export interface SyncProgress {
   readonly deleted: number
   /** Documents of the source; undefined unless they were given as an array. */
   readonly total: number | undefined
-  /** This document and all before it are done without a failure: the `resumeAfter` of a later sync. */
+  /**
+   * This document and all before it are done without a failure: the `resumeAfter` of a later sync. One that fails holds it
+   * where it is, also when that is for good, or its id was there before: what comes after it is done again then.
+   */
   readonly checkpoint: DocumentId | undefined
 }
 
@@ -956,6 +964,24 @@ const isStream = <A, E>(source: Iterable<A> | Stream.Stream<A, E>): source is St
 const asStream = <A, E>(source: Iterable<A> | Stream.Stream<A, E>): Stream.Stream<A, E> =>
   isStream(source) ? source : Stream.fromIterable(source)
 
+/** Each id once, in groups that leave room in a URL: servers begin to refuse it at 8 kB. */
+const urlGroups = (ids: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
+  const groups: Array<Array<string>> = []
+  let room = 0
+  for (const id of new Set(ids)) {
+    const size = new URLSearchParams({ document_ids: id }).toString().length + 1
+    const group = groups.at(-1)
+    if (group === undefined || size > room) {
+      groups.push([id])
+      room = maxIdsInUrl - size
+    } else {
+      group.push(id)
+      room -= size
+    }
+  }
+  return groups
+}
+
 const wholeNumber = (value: number): boolean => Number.isSafeInteger(value) && value > 0
 
 /** cyrb53: 53 bits, quick, and the same everywhere. It tells changes apart, it does not protect from anybody. */
@@ -1026,12 +1052,16 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       })
     )
 
-  const streamDocuments: Service["streamDocuments"] = ({ pageSize = 100, ...options }) =>
+  const streamDocuments: Service["streamDocuments"] = ({ documentIds, pageSize = 100, ...options }) =>
     wholeNumber(pageSize)
-      ? byOffset({
-        pageSize,
-        fetch: (page) => documentsPage({ ...options, ...page })
-      })
+      ? Stream.flatMap(
+        documentIds === undefined ? Stream.make(undefined) : Stream.fromIterable(urlGroups(documentIds)),
+        (documentIds) =>
+          byOffset({
+            pageSize,
+            fetch: (page) => documentsPage({ ...options, documentIds, ...page })
+          })
+      )
       : Stream.fail(badInput(listDocuments, "pageSize", "a whole number, at least 1"))
 
   function upsertDocument(

@@ -292,6 +292,26 @@ describe("DataSources: documents", () => {
       }
     })))
 
+  it.effect("streams more ids than a URL has room for, each once", () => {
+    const { layer, requests } = dust(({ url: { searchParams } }) => {
+      const ids = searchParams.getAll("document_ids")
+      const offset = Number(searchParams.get("offset"))
+      const page = ids.slice(offset, offset + Number(searchParams.get("limit")))
+      return json({ documents: page.map((document_id) => ({ document_id })), total: ids.length })
+    })
+    return Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const ids = Array.from({ length: 2_000 }, (_, i) => `https://example.com/a page/${i}`)
+      const documentIds = [...ids, ...ids, "x".repeat(10_000), "last"]
+      const found = yield* Stream.runCollect(dataSources.streamDocuments({ ...at, documentIds }))
+      assert.deepStrictEqual(Chunk.toReadonlyArray(Chunk.map(found, (one) => one.documentId)), [
+        ...new Set(documentIds)
+      ])
+      const tooLong = requests.filter(({ url }) => url.href.length > 6_500)
+      assert.deepStrictEqual(tooLong.map(({ url }) => url.searchParams.getAll("document_ids").length), [1])
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("no id at all is no document, and not every one", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
