@@ -66,3 +66,20 @@ describe("code in the documentation", () => {
     assert.deepStrictEqual(problems, [])
   }, 120_000)
 })
+
+describe("the README", () => {
+  const readme = readFileSync(`${root}README.md`, "utf8")
+
+  it("has guarantees that are the names of tests", () => {
+    const [, section = ""] = /## Guarantees\n([\s\S]*?)\n## /.exec(readme) ?? []
+    const guarantees = [...section.matchAll(/^\| ([A-Z][^|]*?) \|/gm)].map(([, name = ""]) => name)
+    assert.lengthOf(guarantees, 10)
+    const tests = ts.sys.readDirectory(`${root}test`, [".test.ts"]).map((path) => readFileSync(path, "utf8")).join("")
+    assert.deepStrictEqual(guarantees.filter((name) => !tests.includes(`describe("${name}`)), [])
+  })
+
+  it("counts operations at its top as in its table of them", () => {
+    const [, ours, theirs] = /: (\d+) operations; the official client has a method for (\d+) of them/.exec(readme) ?? []
+    assert.include(readme, `| [${ours}](#coverage) | ${theirs} of them |`)
+  })
+})
