@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import { RunError } from "./Agent.ts"
 import { Stake, ToolMetadata, UserQuestion } from "./Conversation.ts"
 import { ActionId, AgentId, ConversationId, EventId, MessageId } from "./Ids.ts"
-import { decoderOrUndefined } from "./internal/compile.ts"
+import { eventDecoder, typeOf } from "./internal/eventDecoder.ts"
 import { nullable, openLiteral, record, withDefault } from "./internal/schema.ts"
 import { emptyToolMetadata } from "./internal/toolMetadata.ts"
 import { AgentAction, AgentMessage } from "./Message.ts"
@@ -373,36 +373,26 @@ export type AgentMessageEvent =
   | TerminalEvent
   | UnknownEvent
 
-const known = [
-  GenerationTokens,
-  ToolCallStarted,
-  ToolParams,
-  ToolNotification,
-  ToolApproveExecution,
-  ToolPersonalAuthRequired,
-  ToolFileAuthRequired,
-  ToolAskUserQuestion,
-  ToolError,
-  AgentActionSuccess,
-  AgentContextPruned,
-  AgentCreditAlert,
-  AgentError,
-  AgentGenerationCancelled,
-  AgentMessageGracefullyStopped,
-  AgentMessageSuccess,
-  UserMessageError
-] as const
-
-type Known = Exclude<AgentMessageEvent, UnknownEvent>
-
-const decoders: ReadonlyMap<string, (u: unknown) => Known | undefined> = new Map(
-  known.map((schema) =>
-    [
-      schema.fields.type.literals[0],
-      decoderOrUndefined(schema as unknown as Schema.Schema<Known, unknown>)
-    ] as const
-  )
-)
+const decode: (type: string | null, data: unknown) => Exclude<AgentMessageEvent, UnknownEvent> | undefined =
+  eventDecoder([
+    GenerationTokens,
+    ToolCallStarted,
+    ToolParams,
+    ToolNotification,
+    ToolApproveExecution,
+    ToolPersonalAuthRequired,
+    ToolFileAuthRequired,
+    ToolAskUserQuestion,
+    ToolError,
+    AgentActionSuccess,
+    AgentContextPruned,
+    AgentCreditAlert,
+    AgentError,
+    AgentGenerationCancelled,
+    AgentMessageGracefullyStopped,
+    AgentMessageSuccess,
+    UserMessageError
+  ])
 
 const terminal: ReadonlySet<string> = new Set<TerminalEvent["type"]>([
   "agent_message_success",
@@ -457,22 +447,14 @@ const states: ReadonlyMap<string, AgentMessage["status"]> = new Map([
  * @since 0.1.0
  */
 export const fromJson = (data: unknown, eventId?: EventId): AgentMessageEvent => {
-  const type = kindOf(data)
-  const decode = type === null ? undefined : decoders.get(type)
-  if (decode !== undefined) {
-    const event = decode(data)
-    if (event !== undefined) {
-      // Fresh from the decoder, and nobody else's: a copy for the sake of one field would cost more than decoding.
-      if (eventId !== undefined) Object.assign(event, { eventId })
-      if (event.type === "agent_message_success" || event.type === "agent_message_gracefully_stopped") {
-        const status = states.get(event.message.status)
-        return status === undefined ? event : { ...event, message: { ...event.message, status } }
-      }
-      return event
-    }
+  const kind = typeOf(data)
+  const event = decode(kind, data)
+  if (event === undefined) return { type: "unknown", eventId, kind, raw: data }
+  // Fresh from the decoder, and nobody else's: a copy for the sake of one field would cost more than decoding.
+  if (eventId !== undefined) Object.assign(event, { eventId })
+  if (event.type === "agent_message_success" || event.type === "agent_message_gracefully_stopped") {
+    const status = states.get(event.message.status)
+    return status === undefined ? event : { ...event, message: { ...event.message, status } }
   }
-  return { type: "unknown", eventId, kind: type, raw: data }
+  return event
 }
-
-const kindOf = (data: unknown): string | null =>
-  typeof data === "object" && data !== null && "type" in data && typeof data.type === "string" ? data.type : null

@@ -13,10 +13,8 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -24,6 +22,7 @@ import { DustTimeoutError, type RequestError, type StreamError } from "./DustAPI
 import { DustClient, withStreamOptions } from "./DustClient.ts"
 import { AppId, RunId, SpaceId } from "./Ids.ts"
 import { badInput, common, streamError } from "./internal/errors.ts"
+import { eventDecoder, typeOf } from "./internal/eventDecoder.ts"
 import * as Operation from "./internal/operation.ts"
 import { anything, list, nonBlank, nullable, openLiteral, withDefault } from "./internal/schema.ts"
 import { sseOnce } from "./internal/sseOnce.ts"
@@ -310,19 +309,17 @@ export const RunEvent = Schema.Union(
  */
 export type RunEvent = typeof RunEvent.Type
 
-type Decode = (input: unknown) => Either.Either<RunEvent, ParseResult.ParseIssue>
-
-const decoders: ReadonlyMap<string, Decode> = new Map<string, Decode>([
-  ["run_status", ParseResult.decodeUnknownEither(RunStatusEvent)],
-  ["block_status", ParseResult.decodeUnknownEither(BlockStatusEvent)],
-  ["block_execution", ParseResult.decodeUnknownEither(BlockExecutionEvent)],
-  ["tokens", ParseResult.decodeUnknownEither(TokensEvent)],
-  ["reasoning_tokens", ParseResult.decodeUnknownEither(ReasoningTokensEvent)],
-  ["reasoning_item", ParseResult.decodeUnknownEither(ReasoningItemEvent)],
-  ["function_call", ParseResult.decodeUnknownEither(FunctionCallEvent)],
-  ["function_call_arguments_tokens", ParseResult.decodeUnknownEither(FunctionCallArgumentsEvent)],
-  ["error", ParseResult.decodeUnknownEither(RunErrorEvent)],
-  ["final", ParseResult.decodeUnknownEither(FinalEvent)]
+const decodeKnown = eventDecoder([
+  RunStatusEvent,
+  BlockStatusEvent,
+  BlockExecutionEvent,
+  TokensEvent,
+  ReasoningTokensEvent,
+  ReasoningItemEvent,
+  FunctionCallEvent,
+  FunctionCallArgumentsEvent,
+  RunErrorEvent,
+  FinalEvent
 ])
 
 const decodeEvent = (data: string): RunEvent => {
@@ -332,14 +329,9 @@ const decodeEvent = (data: string): RunEvent => {
   } catch {
     return { type: "unknown", rawType: null, raw: data }
   }
-  const type = Predicate.hasProperty(raw, "type") && typeof raw.type === "string" ? raw.type : null
-  const decode = type === null ? undefined : decoders.get(type)
-  if (decode !== undefined) {
-    const content = Predicate.hasProperty(raw, "content") && Predicate.isRecord(raw.content) ? raw.content : {}
-    const event = decode({ ...content, type })
-    if (Either.isRight(event)) return event.right
-  }
-  return { type: "unknown", rawType: type, raw }
+  const type = typeOf(raw)
+  const content = Predicate.hasProperty(raw, "content") && Predicate.isRecord(raw.content) ? raw.content : {}
+  return decodeKnown(type, { ...content, type }) ?? { type: "unknown", rawType: type, raw }
 }
 
 /**
@@ -429,9 +421,9 @@ export interface Service {
     readonly runId: RunId
   }) => Effect.Effect<Run, RequestError>
   /**
-   * Waits until a run has left `running`: reads it every `pollInterval` (default 2
-   * seconds, at least 100 milliseconds), for `timeout` at most (default
-   * 10 minutes, `Duration.infinity` for no limit). A run that `errored` is returned, not failed with.
+   * Waits until a run has left `running`: reads it every `pollInterval` (default 2 seconds, at least 100
+   * milliseconds), for `timeout` at most (default 10 minutes, `Duration.infinity` for no limit). A run that `errored` is
+   * returned, not failed with.
    *
    * Errors as for {@link Service.getRun}, and `DustTimeoutError` of phase `total`.
    */

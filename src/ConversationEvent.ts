@@ -7,7 +7,7 @@
 import * as Schema from "effect/Schema"
 import type { UnknownEvent } from "./AgentMessageEvent.ts"
 import { AgentId, ConversationId, EventId, MessageId } from "./Ids.ts"
-import { decoderOrUndefined } from "./internal/compile.ts"
+import { eventDecoder, typeOf } from "./internal/eventDecoder.ts"
 import { list, nullable, openLiteral } from "./internal/schema.ts"
 import { AgentMessage, ContentFragment, UserMessage } from "./Message.ts"
 
@@ -130,24 +130,15 @@ export type ConversationEvent =
   | AgentMessageConsumptionUpdated
   | UnknownEvent
 
-type Known = Exclude<ConversationEvent, UnknownEvent>
-
-const decoders: ReadonlyMap<string, (u: unknown) => Known | undefined> = new Map(
-  [
+const decode: (type: string | null, data: unknown) => Exclude<ConversationEvent, UnknownEvent> | undefined =
+  eventDecoder([
     UserMessageNew,
     UserMessagePromoted,
     AgentMessageNew,
     AgentMessageDone,
     ConversationTitle,
     AgentMessageConsumptionUpdated
-  ]
-    .map((schema) =>
-      [
-        schema.fields.type.literals[0],
-        decoderOrUndefined(schema as unknown as Schema.Schema<Known, unknown>)
-      ] as const
-    )
-)
+  ])
 
 /**
  * An event from the JSON value that the server sent. Never fails.
@@ -156,13 +147,8 @@ const decoders: ReadonlyMap<string, (u: unknown) => Known | undefined> = new Map
  * @since 0.1.0
  */
 export const fromJson = (data: unknown, eventId?: EventId): ConversationEvent => {
-  const kind = typeof data === "object" && data !== null && "type" in data && typeof data.type === "string"
-    ? data.type
-    : null
-  const decode = kind === null ? undefined : decoders.get(kind)
-  if (decode !== undefined) {
-    const event = decode(data)
-    if (event !== undefined) return eventId === undefined ? event : { ...event, eventId }
-  }
-  return { type: "unknown", eventId, kind, raw: data }
+  const kind = typeOf(data)
+  const event = decode(kind, data)
+  if (event === undefined) return { type: "unknown", eventId, kind, raw: data }
+  return eventId === undefined ? event : { ...event, eventId }
 }

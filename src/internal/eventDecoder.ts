@@ -1,0 +1,24 @@
+import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
+import { decoderOrUndefined } from "./compile.ts"
+
+/** What an event says that it is, if it says so. */
+export const typeOf = (data: unknown): string | null =>
+  Predicate.hasProperty(data, "type") && typeof data.type === "string" ? data.type : null
+
+type Member = Schema.Schema.AnyNoContext & {
+  readonly fields: { readonly type: { readonly literals: readonly [string] } }
+}
+
+/** Decodes an event with the schema of its type; `undefined` when there is none for it, or the event does not fit. */
+export const eventDecoder = <M extends Member>(
+  members: ReadonlyArray<M>
+): (type: string | null, data: unknown) => Schema.Schema.Type<M> | undefined => {
+  const decoders = new Map<string | null, (data: unknown) => Schema.Schema.Type<M> | undefined>(
+    members.map((schema) => [
+      schema.fields.type.literals[0],
+      decoderOrUndefined<Schema.Schema.Type<M>>(schema)
+    ])
+  )
+  return (type, data) => decoders.get(type)?.(data)
+}
