@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { Agent, FullAgent } from "./Agent.ts"
+import { Agent, FullAgent, ModelSelection } from "./Agent.ts"
 import type { RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import type { AgentId } from "./Ids.ts"
@@ -50,7 +50,8 @@ const within = (from: number, to: number, expected: string) =>
 
 const Steps = within(1, Number.MAX_SAFE_INTEGER, "1 step or more")
 const Temperature = within(0, 1, "a number from 0 to 1")
-const Effort = openLiteral("none", "light", "medium", "high")
+const Provider = ModelSelection.fields.providerId
+const Effort = ModelSelection.fields.reasoningEffort.from
 
 const AgentBasics = {
   description: Schema.optional(Schema.String),
@@ -60,17 +61,6 @@ const AgentBasics = {
   maxStepsPerRun: Schema.optional(Steps).pipe(Schema.fromKey("max_steps_per_run")),
   visualizationEnabled: Schema.optional(Schema.Boolean).pipe(Schema.fromKey("visualization_enabled"))
 }
-
-const Provider = openLiteral(
-  "openai",
-  "anthropic",
-  "mistral",
-  "google_ai_studio",
-  "deepseek",
-  "fireworks",
-  "xai",
-  "auto"
-)
 
 /**
  * How the model of an agent is used.
