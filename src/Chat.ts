@@ -709,13 +709,10 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
         })
 
       /** A stream that a failed tool has ended has no terminal event of its own. */
-      const ended = Effect.flatMap(
-        Effect.suspend(() => {
-          const out: Array<ChatEvent> = []
-          return Effect.as(finish(undefined, out), out)
-        }),
-        (out) => Effect.succeed(Chunk.unsafeFromArray(out))
-      )
+      const ended = Effect.suspend(() => {
+        const out: Array<ChatEvent> = []
+        return Effect.map(finish(undefined, out), () => Chunk.unsafeFromArray(out))
+      })
 
       const pull: Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<DustAPIError | E>, R> = Effect.suspend(() =>
         end ?? Effect.matchEffect(next, {

@@ -175,11 +175,9 @@ const present = (field: string, value: unknown): Either.Either<string, ConfigErr
   }
   if (typeof value !== "string") return invalid(field, `expected text, got something of type ${typeof value}`)
   const trimmed = value.trim()
-  return trimmed === "" ?
-    Either.left(ConfigError.MissingData([field], "expected a value, got a blank one")) :
-    Either.right(
-      trimmed
-    )
+  return trimmed === ""
+    ? Either.left(ConfigError.MissingData([field], "expected a value, got a blank one"))
+    : Either.right(trimmed)
 }
 
 const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/
@@ -268,18 +266,15 @@ const checkDuration = (field: string, value: Duration.DurationInput) =>
  */
 export const check = (options: Options): Either.Either<Service, ConfigError.ConfigError> => fromParts(options)
 
-interface Parts extends CommonParts {
-  readonly timeouts?: TimeoutOptions | undefined
-  readonly retry?: RetryPolicy.RetryPolicy | undefined
-}
-
-interface CommonParts {
+interface Parts {
   readonly workspaceId: string
   readonly region?: string | undefined
   readonly baseUrl?: string | URL | undefined
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
   readonly apiKey?: Redacted.Redacted<string> | undefined
   readonly accessToken?: Redacted.Redacted<string> | TokenEffect | undefined
+  readonly timeouts?: TimeoutOptions | undefined
+  readonly retry?: RetryPolicy.RetryPolicy | undefined
 }
 
 const fromParts = (options: Parts): Either.Either<Service, ConfigError.ConfigError> =>

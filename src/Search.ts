@@ -358,11 +358,7 @@ const checkLimit = (identity: Operation.Identity, field: string, value: number, 
     ? Effect.void
     : Effect.fail(badInput(identity, field, `a whole number from 1 to ${max}`))
 
-const checkNodes = (identity: Operation.Identity, options: NodesOptions) => {
-  const { nodeIds, query } = options as {
-    readonly nodeIds?: ReadonlyArray<string> | undefined
-    readonly query?: string | undefined
-  }
+const checkNodes = (identity: Operation.Identity, { nodeIds, query }: NodesOptions) => {
   if ((query === undefined) === (nodeIds === undefined)) {
     return Effect.fail(badInput(identity, "query", "either a query or node ids"))
   }
