@@ -358,6 +358,8 @@ export type TerminalEvent =
   | UserMessageError
 
 /**
+ * Everything that happens while an agent answers, told apart by `type`.
+ *
  * @category models
  * @since 0.1.0
  */

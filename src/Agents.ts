@@ -176,6 +176,8 @@ export interface ImportOptions extends Schema.Schema.Type<typeof Import> {}
 export type View = Open<"all" | "list" | "published" | "workspace" | "global" | "favorites">
 
 /**
+ * Which agents a list has.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -105,6 +105,8 @@ const blockStatus = {
 }
 
 /**
+ * How far one block is, and how it went.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -210,15 +212,21 @@ const inExecution = {
   map: nullable(Schema.Struct({ name: Schema.String, iteration: Schema.Number }))
 }
 
-/** @category schemas @since 0.1.0 */
+/** The run has begun, or has ended. @category schemas @since 0.1.0 */
 export const RunStatusEvent = Schema.Struct({
   type: Schema.Literal("run_status"),
   runId: renamed(RunId, "run_id"),
   status: RunState
 })
 
-/** @category schemas @since 0.1.0 */
+/** @category models @since 0.1.0 */
+export interface RunStatusEvent extends Schema.Schema.Type<typeof RunStatusEvent> {}
+
+/** How far one block is. @category schemas @since 0.1.0 */
 export const BlockStatusEvent = Schema.Struct({ type: Schema.Literal("block_status"), ...blockStatus })
+
+/** @category models @since 0.1.0 */
+export interface BlockStatusEvent extends Schema.Schema.Type<typeof BlockStatusEvent> {}
 
 /** A block is through with the inputs that it was given. @category schemas @since 0.1.0 */
 export const BlockExecutionEvent = Schema.Struct({
@@ -228,12 +236,18 @@ export const BlockExecutionEvent = Schema.Struct({
   outputs: Schema.propertySignature(BlockOutputs).pipe(Schema.fromKey("execution"))
 })
 
+/** @category models @since 0.1.0 */
+export interface BlockExecutionEvent extends Schema.Schema.Type<typeof BlockExecutionEvent> {}
+
 /** A model wrote something. @category schemas @since 0.1.0 */
 export const TokensEvent = Schema.Struct({
   type: Schema.Literal("tokens"),
   ...inExecution,
   tokens: Schema.Struct({ text: Schema.String, tokens: anything, logprobs: anything })
 })
+
+/** @category models @since 0.1.0 */
+export interface TokensEvent extends Schema.Schema.Type<typeof TokensEvent> {}
 
 /** A model thought something. @category schemas @since 0.1.0 */
 export const ReasoningTokensEvent = Schema.Struct({
@@ -242,12 +256,18 @@ export const ReasoningTokensEvent = Schema.Struct({
   tokens: Schema.Struct({ text: Schema.String })
 })
 
+/** @category models @since 0.1.0 */
+export interface ReasoningTokensEvent extends Schema.Schema.Type<typeof ReasoningTokensEvent> {}
+
 /** A part of a model's reasoning, complete. @category schemas @since 0.1.0 */
 export const ReasoningItemEvent = Schema.Struct({
   type: Schema.Literal("reasoning_item"),
   ...inExecution,
   item: anything
 })
+
+/** @category models @since 0.1.0 */
+export interface ReasoningItemEvent extends Schema.Schema.Type<typeof ReasoningItemEvent> {}
 
 /** A model called a function. @category schemas @since 0.1.0 */
 export const FunctionCallEvent = Schema.Struct({
@@ -256,12 +276,18 @@ export const FunctionCallEvent = Schema.Struct({
   functionCall: Schema.propertySignature(Schema.Struct({ name: Schema.String })).pipe(Schema.fromKey("function_call"))
 })
 
+/** @category models @since 0.1.0 */
+export interface FunctionCallEvent extends Schema.Schema.Type<typeof FunctionCallEvent> {}
+
 /** A piece of the arguments of a function call. @category schemas @since 0.1.0 */
 export const FunctionCallArgumentsEvent = Schema.Struct({
   type: Schema.Literal("function_call_arguments_tokens"),
   ...inExecution,
   tokens: Schema.Struct({ text: Schema.String })
 })
+
+/** @category models @since 0.1.0 */
+export interface FunctionCallArgumentsEvent extends Schema.Schema.Type<typeof FunctionCallArgumentsEvent> {}
 
 /** The run failed. The stream fails too, once it is at its end. @category schemas @since 0.1.0 */
 export const RunErrorEvent = Schema.Struct({
@@ -271,8 +297,14 @@ export const RunErrorEvent = Schema.Struct({
   message: withDefault(Schema.String, () => "")
 })
 
+/** @category models @since 0.1.0 */
+export interface RunErrorEvent extends Schema.Schema.Type<typeof RunErrorEvent> {}
+
 /** The end marker. @category schemas @since 0.1.0 */
 export const FinalEvent = Schema.Struct({ type: Schema.Literal("final") })
+
+/** @category models @since 0.1.0 */
+export interface FinalEvent extends Schema.Schema.Type<typeof FinalEvent> {}
 
 /** An event of a type that this version does not know, or of another shape. @category schemas @since 0.1.0 */
 export const UnknownRunEvent = Schema.Struct({
@@ -282,6 +314,9 @@ export const UnknownRunEvent = Schema.Struct({
   /** What was sent. */
   raw: Schema.Unknown
 })
+
+/** @category models @since 0.1.0 */
+export interface UnknownRunEvent extends Schema.Schema.Type<typeof UnknownRunEvent> {}
 
 /**
  * What happens during a run. `content` of the wire is flattened into the event.
@@ -443,6 +478,23 @@ export interface Service {
    * than ten minutes (or the configured `idle` limit, if that is longer) is a `DustTimeoutError`.
    *
    * Credential, repetition and other errors as for {@link Service.run}. Each run of the stream is another run of the app.
+   *
+   * @example
+   * ```ts
+   * import { Apps } from "effect-dust/Apps"
+   * import { Console, Effect, Stream } from "effect"
+   *
+   * const program = Effect.flatMap(Apps, (apps) =>
+   *   apps.stream({
+   *     spaceId: "vlt_9gY7BmTQ",
+   *     appId: "b2eBlaGd",
+   *     specificationHash: "8f8f…",
+   *     config: { MODEL: { provider_id: "openai", model_id: "gpt-5", use_stream: true } },
+   *     inputs: [{ question: "Who wrote Dune?" }]
+   *   }).pipe(Stream.runForEach((event) =>
+   *     event.type === "tokens" ? Console.log(event.tokens.text) : Effect.void
+   *   )))
+   * ```
    *
    * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs` with `stream`.
    */

@@ -104,6 +104,7 @@ export interface FollowOptions<E = never, R = never> {
  * @since 0.1.0
  */
 export interface SendOptions<E = never, R = never> extends FollowOptions<E, R> {
+  /** Whom to ask. A name takes one more request, which lists the agents. */
   readonly agent: AgentRef
   /** What to ask. Not blank. */
   readonly message: string
@@ -115,7 +116,9 @@ export interface SendOptions<E = never, R = never> extends FollowOptions<E, R> {
   readonly spaceId?: SpaceId | undefined
   /** Given to the agent with the message: text, uploaded files (`File.contentFragment`), nodes of data sources. */
   readonly attachments?: ReadonlyArray<ContentFragmentInput> | undefined
+  /** Who asks, and from where. All of it has a default. */
   readonly context?: MessageContext | undefined
+  /** A model to use instead of the agent's. */
   readonly modelSelection?: ModelSelection | undefined
   /** Run tools without asking anybody. Default `false`. */
   readonly skipToolsValidation?: boolean | undefined
@@ -157,6 +160,8 @@ export type TurnOptions<E = never, R = never> = Omit<
 >
 
 /**
+ * What all turns of a session have in common.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -164,8 +169,11 @@ export interface SessionOptions<E = never, R = never> extends FollowOptions<E, R
   readonly agent: AgentRef
   /** Go on in this conversation. Default: a new one at the first turn. */
   readonly conversationId?: ConversationId | undefined
+  /** The title of the new conversation. Default: the server finds one. */
   readonly title?: string | undefined
+  /** The space of the new conversation. */
   readonly spaceId?: SpaceId | undefined
+  /** For turns that have none of their own. */
   readonly context?: MessageContext | undefined
 }
 
@@ -179,8 +187,9 @@ export interface Service {
    * streamed.
    *
    * Credential: any. Fails as `Conversations.createMessage` does (input, rights, limits, network); with `DustNotFoundError`
-   * for a name that no agent has, and `DustBadRequestError` (`agent_inaccessible`) for an id that is unknown or disabled; with `DustAgentError` when the run fails or is cancelled by somebody else; with
-   * `DustStreamError` when its end cannot be known. Sent exactly once, whatever the network does; interrupted, the run is
+   * for a name that no agent has, and `DustBadRequestError` (`agent_inaccessible`) for an id that is unknown or disabled;
+   * with `DustAgentError` when the run fails or is cancelled by somebody else; with `DustStreamError` when its end cannot be
+   * known; and with what the handlers fail with. Sent exactly once, whatever the network does; interrupted, the run is
    * cancelled.
    *
    * @example
@@ -199,22 +208,41 @@ export interface Service {
     options: SendOptions<E, R>
   ) => Effect.Effect<Reply, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
-   * Asks several agents at the same time, each in a conversation of its own, and waits for all of them. The first failure
-   * cancels the others.
+   * Asks several agents at the same time, each in a conversation of its own, and waits for all of them: the replies are in
+   * the order of `agents`. The first failure cancels the others. Credential and errors as for `send`.
    */
   readonly sendToAll: <E = never, R = never>(
     options: SendToAllOptions<E, R>
   ) => Effect.Effect<ReadonlyArray<Reply>, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
    * Asks an agent and tells what happens, from {@link ChatEvent.Started} to {@link ChatEvent.Done}. Each event once and in
-   * order, over as many connections as it takes. Errors as for `send`; stopped early, the run is cancelled.
+   * order, over as many connections as it takes. Credential and errors as for `send`; stopped early, the run is cancelled.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "effect-dust/Chat"
+   * import { Console, Effect, Stream } from "effect"
+   *
+   * const program = Effect.flatMap(Chat, (chat) =>
+   *   chat.stream({ agent: "dust", message: "What changed this week?" }).pipe(Stream.runForEach((event) => {
+   *     switch (event._tag) {
+   *       case "ToolStarted":
+   *         return Console.log(`uses ${event.action.toolName}`)
+   *       case "Done":
+   *         return Console.log(event.reply.text)
+   *       default:
+   *         return Effect.void
+   *     }
+   *   })))
+   * ```
    */
   readonly stream: <E = never, R = never>(
     options: SendOptions<E, R>
   ) => Stream.Stream<ChatEvent, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
    * Only the text, as it comes. Put together it ends with exactly the final text: text of a step that is run again is not
-   * repeated, what is missing at the end is added, and text before a tool is kept in front of it.
+   * repeated, what is missing at the end is added, and text before a tool is kept in front of it. Credential and errors as
+   * for `send`; stopped early, the run is cancelled.
    *
    * @example
    * ```ts
@@ -233,11 +261,41 @@ export interface Service {
   /**
    * Continues to follow an answer that was asked for elsewhere, such as in a process that is gone. Approvals and questions
    * that are still open come again.
+   *
+   * Credential: any. Nothing is sent, so nothing can be doubled. Errors as for `Conversations.messageEvents`
+   * (`DustNotFoundError` for an unknown message), and `DustAgentError` when the run has failed. Stopped early, the run is
+   * cancelled.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "effect-dust/Chat"
+   * import { Effect, Stream } from "effect"
+   *
+   * // What the first process has stored of `Started`, and of the last event that it has handled.
+   * const rest = (place: { conversationId: string; messageId: string; lastEventId?: string }) =>
+   *   Stream.unwrap(Effect.map(Chat, (chat) => chat.resume(place)))
+   * ```
    */
   readonly resume: <E = never, R = never>(
     options: ResumeOptions<E, R>
   ) => Stream.Stream<ChatEvent, DustAPIError | NoInfer<E>, NoInfer<R>>
-  /** A conversation with one agent, turn by turn. */
+  /**
+   * A conversation with one agent, turn by turn. Makes no request by itself: the conversation is created by the first turn.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "effect-dust/Chat"
+   * import { Effect } from "effect"
+   *
+   * const program = Effect.gen(function*() {
+   *   const chat = yield* Chat
+   *   const session = yield* chat.session({ agent: "dust", title: "Holidays" })
+   *   yield* session.send("How many days of leave are there in a year?")
+   *   const reply = yield* session.send("And in the first one?")
+   *   return reply.text
+   * })
+   * ```
+   */
   readonly session: <E = never, R = never>(
     options: SessionOptions<E, R>
   ) => Effect.Effect<Session<NoInfer<E>, NoInfer<R>>>

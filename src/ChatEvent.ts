@@ -220,12 +220,16 @@ export interface Done extends Base {
 }
 
 /**
+ * What a run waits for a person with.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Blocked = ApprovalNeeded | QuestionAsked | AuthenticationNeeded
 
 /**
+ * Everything that a stream of `Chat` emits, told apart by `_tag`.
+ *
  * @category models
  * @since 0.1.0
  */

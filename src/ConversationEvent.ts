@@ -118,6 +118,8 @@ export const AgentMessageConsumptionUpdated = Schema.Struct({
 export interface AgentMessageConsumptionUpdated extends Schema.Schema.Type<typeof AgentMessageConsumptionUpdated> {}
 
 /**
+ * Everything that happens in a conversation, told apart by `type`.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -555,6 +555,20 @@ export interface Service {
    * forgotten the events, the conversation tells how it ended. Every event has its `eventId`, from which another process can
    * continue. Credential: any. `DustNotFoundError`, `DustStreamError`, and what the request path could not overcome.
    *
+   * @example
+   * ```ts
+   * import { Conversations } from "effect-dust/Conversations"
+   * import { Console, Effect, Stream } from "effect"
+   *
+   * const follow = (conversationId: string, messageId: string) =>
+   *   Effect.flatMap(Conversations, (conversations) =>
+   *     conversations.messageEvents({ conversationId, messageId }).pipe(
+   *       Stream.runForEach((event) =>
+   *         event.type === "generation_tokens" ? Console.log(event.text) : Console.log(`(${event.type})`)
+   *       )
+   *     ))
+   * ```
+   *
    * Source: `GET …/messages/{messageId}/events`
    */
   readonly messageEvents: (options: FollowOptions) => Stream.Stream<AgentMessageEvent, StreamError>

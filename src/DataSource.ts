@@ -118,6 +118,8 @@ export const DocumentChunk = Schema.Struct({
 export interface DocumentChunk extends Schema.Schema.Type<typeof DocumentChunk> {}
 
 /**
+ * A document. In search results `chunks` are the passages that match; `text` is `null` unless the server sends it.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -192,6 +194,12 @@ export interface Section {
 export const ValueType = openLiteral("int", "float", "text", "bool", "datetime")
 
 /**
+ * @category models
+ * @since 0.1.0
+ */
+export type ValueType = typeof ValueType.Type
+
+/**
  * A column, as the server derives it from the rows.
  *
  * @category schemas
@@ -217,6 +225,8 @@ const columns = {
 }
 
 /**
+ * A table, without its rows.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -274,12 +284,16 @@ export const DateTimeCell = Schema.Struct({
 export interface DateTimeCell extends Schema.Schema.Type<typeof DateTimeCell> {}
 
 /**
+ * A value in a cell, as it comes back.
+ *
  * @category models
  * @since 0.1.0
  */
 export type Cell = string | number | boolean | null | DateTimeCell
 
 /**
+ * A row of a table.
+ *
  * @category schemas
  * @since 0.1.0
  */

@@ -108,7 +108,7 @@ export interface Service {
     readonly name: string
   }) => Effect.Effect<DataSourceView, RequestError>
   /**
-   * Retried.
+   * One view, by its id. Retried.
    *
    * Source: `GET …/data_source_views/{dataSourceViewId}`
    */
@@ -121,7 +121,21 @@ export interface Service {
    */
   readonly update: (options: UpdateOptions) => Effect.Effect<DataSourceView, RequestError>
   /**
-   * Semantic search in what the view shows, see `DataSources.search`. Retried.
+   * Semantic search in what the view shows: the documents, each with the chunks that match and their scores. Retried.
+   *
+   * @example
+   * ```ts
+   * import { passages } from "effect-dust/DataSource"
+   * import { DataSourceViews } from "effect-dust/DataSourceViews"
+   * import { Effect } from "effect"
+   *
+   * const program = Effect.gen(function*() {
+   *   const views = yield* DataSourceViews
+   *   const { sId } = yield* views.findByName({ spaceId: "vlt_global", name: "handbook" })
+   *   const found = yield* views.search({ spaceId: "vlt_global", dataSourceViewId: sId, query: "parental leave", topK: 5 })
+   *   return passages(found).map((passage) => passage.text)
+   * })
+   * ```
    *
    * Source: `GET …/data_source_views/{dataSourceViewId}/search`
    */

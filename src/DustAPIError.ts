@@ -8,7 +8,7 @@
  * |---|---|---|
  * | `DustBadRequestError` | the input is refused, here before any request or by the server | none, 400, 405, 415, 422 and other 4xx |
  * | `DustUnauthorizedError` | the credential is missing, wrong, expired or of another workspace | 401 |
- * | `DustUserRequiredError` | the operation needs a user's credential (or a key's, or another role of system key) | none, 401, 403 |
+ * | `DustUserRequiredError` | the credential is of the wrong kind: a user's is needed, or an API key | none, 401, 403 |
  * | `DustForbiddenError` | the credential is fine, the right is missing | 403, 401 |
  * | `DustNotFoundError` | no such thing, or it may not be seen with this credential | 404, 400 |
  * | `DustConflictError` | the conversation is busy, or the thing exists already | 409 |
@@ -21,6 +21,20 @@
  * | `DustDecodeError` | an answer with a good status that cannot be understood | 2xx |
  * | `DustStreamError` | an event stream that could not be brought to its end | none |
  * | `DustAgentError` | the agent itself failed | none |
+ *
+ * @example
+ * ```ts
+ * import { Chat } from "effect-dust/Chat"
+ * import { Console, Effect } from "effect"
+ *
+ * const program = Effect.flatMap(Chat, (chat) => chat.send({ agent: "dust", message: "Hello" })).pipe(
+ *   Effect.map((reply) => reply.text),
+ *   Effect.catchTags({
+ *     DustAgentError: (error) => Effect.succeed(`The agent could not answer (${error.code}).`),
+ *     DustUnauthorizedError: (error) => Console.error(error.message).pipe(Effect.as("Check the credential."))
+ *   })
+ * )
+ * ```
  *
  * @since 0.1.0
  */

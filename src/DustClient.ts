@@ -101,6 +101,18 @@ export const withOptions = (options: CallOptions) => <A, E, R>(self: Effect.Effe
 /**
  * Adjusts timeouts, retries and headers of every Dust call inside a Stream.
  *
+ * @example
+ * ```ts
+ * import { Chat } from "effect-dust/Chat"
+ * import * as DustClient from "effect-dust/DustClient"
+ * import * as RetryPolicy from "effect-dust/RetryPolicy"
+ * import { Effect, Stream } from "effect"
+ *
+ * const text = Stream.unwrap(
+ *   Effect.map(Chat, (chat) => chat.streamText({ agent: "dust", message: "Hello" }))
+ * ).pipe(DustClient.withStreamOptions({ retry: RetryPolicy.patient, timeouts: { idle: "30 seconds" } }))
+ * ```
+ *
  * @category combinators
  * @since 0.1.0
  */

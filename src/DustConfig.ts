@@ -81,6 +81,8 @@ export interface Timeouts {
 }
 
 /**
+ * The limits to set; {@link Timeouts} says what each of them is about.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -160,6 +162,8 @@ export interface AccessTokenOptions extends CommonOptions {
 }
 
 /**
+ * Where Dust is, and who is asking. One credential: `apiKey` or `accessToken`.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -354,8 +354,8 @@ export const credentials = {
 export const faults = faultConstructors
 
 /**
- * Text of the answer. Without `tokens` it is cut into words. `pace` is the time before each token; default: that of the
- * workspace, which is none.
+ * Text of the answer, cut into words. With `tokens` it is cut as they say: they are what is sent, and `content` is not looked
+ * at. `pace` is the time before each token; default: that of the workspace, which is none.
  *
  * @category steps
  * @since 0.1.0

@@ -127,6 +127,8 @@ export interface CreateOptions {
 export type Content<E = never> = string | Uint8Array | Blob | Stream.Stream<Uint8Array, E>
 
 /**
+ * A file to send.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -179,6 +181,8 @@ export type UploadEvent =
   | { readonly _tag: "Done"; readonly file: File }
 
 /**
+ * Which file to read.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -191,6 +195,8 @@ export interface ReadOptions {
 }
 
 /**
+ * Which file to read into memory.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -253,6 +259,17 @@ export interface Service {
    *
    * Opening is retried, a connection that breaks in the middle is a `DustNetworkError`. `DustNotFoundError`
    * (`file_not_found`) when there is no such file or its conversation cannot be read.
+   *
+   * @example
+   * ```ts
+   * import { Files } from "effect-dust/Files"
+   * import { Effect, Stream } from "effect"
+   *
+   * const size = Effect.flatMap(Files, (files) =>
+   *   files.download({ fileId: "fil_9gY7BmTQ", maxBytes: 50 * 1024 * 1024 }).pipe(
+   *     Stream.runFold(0, (total, bytes) => total + bytes.length)
+   *   ))
+   * ```
    *
    * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=download`
    */

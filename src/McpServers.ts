@@ -236,6 +236,8 @@ export interface Server {
 }
 
 /**
+ * A server, and its tools.
+ *
  * @category models
  * @since 0.1.0
  */

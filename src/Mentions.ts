@@ -64,6 +64,8 @@ const parse = Operation.make({
 })
 
 /**
+ * What is being typed, and where.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -93,6 +95,14 @@ export interface Service {
   readonly suggestions: (options: SuggestionsOptions) => Effect.Effect<ReadonlyArray<Suggestion>, RequestError>
   /**
    * The same Markdown with each `@name` of a known agent or person made a mention. It changes nothing in Dust.
+   *
+   * @example
+   * ```ts
+   * import { Mentions } from "effect-dust/Mentions"
+   * import { Effect } from "effect"
+   *
+   * const program = Effect.flatMap(Mentions, (mentions) => mentions.parse("Ask @Support about it"))
+   * ```
    *
    * Source: `POST /api/v1/w/{workspaceId}/assistant/mentions/parse`.
    */

@@ -53,6 +53,8 @@ export const UserMention = Schema.Struct({ type: Schema.Literal("user"), userId:
 export interface UserMention extends Schema.Schema.Type<typeof UserMention> {}
 
 /**
+ * Whom a message addresses: an agent, which will answer, or a person.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -93,6 +95,12 @@ export const Origin = openLiteral(
   "zapier",
   "zendesk"
 )
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Origin = typeof Origin.Type
 
 /**
  * Who wrote a message, and from where.
@@ -334,6 +342,8 @@ export const UnknownMessage: Schema.Schema<UnknownMessage, unknown> = Schema.tra
 export type Message = UserMessage | AgentMessage | ContentFragment | UnknownMessage
 
 /**
+ * A message of a conversation, told apart by `type`.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -392,12 +402,16 @@ export const text = (message: Message): string => {
 export const isFinal = (message: AgentMessage): boolean => message.status !== "created"
 
 /**
+ * Whether a message is the answer of an agent.
+ *
  * @category guards
  * @since 0.1.0
  */
 export const isAgentMessage = (message: Message): message is AgentMessage => message.type === "agent_message"
 
 /**
+ * Whether a message was sent by a person or with an API key.
+ *
  * @category guards
  * @since 0.1.0
  */

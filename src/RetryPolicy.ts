@@ -12,6 +12,8 @@ import * as Schedule from "effect/Schedule"
 import type { RequestError } from "./DustAPIError.ts"
 
 /**
+ * How often, how far apart, and for how long. {@link make} makes one.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -33,6 +35,8 @@ export interface RetryPolicy {
 }
 
 /**
+ * The parts of a policy that {@link make} makes.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -140,12 +140,16 @@ export interface UnknownResults {
 }
 
 /**
+ * What one source has found, told apart by `_tag`.
+ *
  * @category models
  * @since 0.1.0
  */
 export type UnifiedResults = KnowledgeResults | ToolResults | UnknownResults
 
 /**
+ * What every search of nodes can be limited to.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -187,12 +191,16 @@ export interface ByNodeIds extends CommonOptions {
 }
 
 /**
+ * What to look for: a text, or known ids.
+ *
  * @category models
  * @since 0.1.0
  */
 export type NodesOptions = ByQuery | ByNodeIds
 
 /**
+ * Which page of the nodes.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -204,6 +212,8 @@ export interface PageOptions {
 }
 
 /**
+ * What to look for in the workspace and its tools.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -221,6 +231,8 @@ export interface UnifiedOptions extends CommonOptions {
 }
 
 /**
+ * Which file of which tool to copy: the values are those of a {@link ToolFile}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -331,6 +343,24 @@ export interface Service {
    *
    * A search that fails on the server, which it reports inside a 200, fails with the same variants as everywhere; a stream
    * that ends without the knowledge results is a `DustStreamError` (`truncated`). Retried until it is open, not after.
+   *
+   * @example
+   * ```ts
+   * import { Search } from "effect-dust/Search"
+   * import { Console, Effect, Stream } from "effect"
+   *
+   * const program = Effect.flatMap(Search, (search) =>
+   *   search.unified({ query: "roadmap" }).pipe(Stream.runForEach((results) => {
+   *     switch (results._tag) {
+   *       case "KnowledgeResults":
+   *         return Console.log(results.nodes.map((node) => node.title))
+   *       case "ToolResults":
+   *         return Console.log(results.files.map((file) => file.title))
+   *       default:
+   *         return Effect.void
+   *     }
+   *   })))
+   * ```
    *
    * Source: `GET /api/v1/w/{workspaceId}/search`.
    */

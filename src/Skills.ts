@@ -17,6 +17,8 @@ import { list, nullable, type Open, openLiteral, withDefault } from "./internal/
 import { McpServerView } from "./Spaces.ts"
 
 /**
+ * A skill, with its instructions, files and tools.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -66,6 +68,8 @@ export interface Skill extends Schema.Schema.Type<typeof Skill> {}
 export type Availability = Open<"editors" | "workspace_users" | "users_and_agents">
 
 /**
+ * Which skills a list has.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -91,6 +95,8 @@ export interface SkillFile {
 }
 
 /**
+ * Skills to create or to update.
+ *
  * @category models
  * @since 0.1.0
  */

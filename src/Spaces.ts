@@ -19,6 +19,8 @@ import * as Operation from "./internal/operation.ts"
 import { anything, list, nonBlank, nullable, openLiteral, withDefault } from "./internal/schema.ts"
 
 /**
+ * A space.
+ *
  * @category schemas
  * @since 0.1.0
  */
@@ -187,6 +189,8 @@ const mcpServerViews = Operation.make({
 })
 
 /**
+ * Which spaces a list has.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -120,6 +120,8 @@ export const Trigger = Schema.Struct({
 export interface Trigger extends Schema.Schema.Type<typeof Trigger> {}
 
 /**
+ * Which triggers are listed.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -132,6 +134,8 @@ export interface Filter {
 }
 
 /**
+ * One page of triggers.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -157,6 +161,8 @@ export interface Signature {
 }
 
 /**
+ * A webhook to send.
+ *
  * @category models
  * @since 0.1.0
  */

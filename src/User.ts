@@ -35,6 +35,8 @@ export const User = Schema.Struct({
 export interface User extends Schema.Schema.Type<typeof User> {}
 
 /**
+ * A workspace, as one of its members sees it.
+ *
  * @category schemas
  * @since 0.1.0
  */

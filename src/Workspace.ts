@@ -148,18 +148,24 @@ export const AnalyticsRows = {
 } as const
 
 /**
+ * The names of the analytics tables.
+ *
  * @category models
  * @since 0.1.0
  */
 export type AnalyticsTable = keyof typeof AnalyticsRows
 
 /**
+ * A row of one of the tables.
+ *
  * @category models
  * @since 0.1.0
  */
 export type AnalyticsRow<Table extends AnalyticsTable> = Schema.Schema.Type<(typeof AnalyticsRows)[Table]>
 
 /**
+ * Which table, of which days.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -249,6 +255,8 @@ export interface ConsumptionFilter {
 }
 
 /**
+ * Which calls, of which period.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -363,7 +371,8 @@ const consumption = consumptionOperation("consumption")
 const consumptionCsv = consumptionOperation("consumptionCsv")
 
 /**
- * Methods fail with `RequestError` and are retried as the retry policy says: all of them only read.
+ * Methods fail with `RequestError` and are retried as the retry policy says: all of them only read. Streams are retried until
+ * they are open, not after. The credential is any, unless a method says otherwise.
  *
  * @category models
  * @since 0.1.0
@@ -421,12 +430,13 @@ export interface Service {
   ) => Effect.Effect<ReadonlyArray<AnalyticsRow<Table>>, RequestError>
   /**
    * The same table as CSV, with all the columns that the server sends; also tables that this version does not know.
+   * Credential and errors as for `analytics`.
    *
    * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`.
    */
   readonly analyticsCsv: (options: AnalyticsOptions<Open<AnalyticsTable>>) => Effect.Effect<string, RequestError>
   /**
-   * The same CSV in pieces, as they arrive.
+   * The same CSV in pieces, as they arrive. Credential and errors as for `analytics`.
    *
    * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`.
    */
