@@ -673,7 +673,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
       const narrator = new Narrator(run)
       const failure = yield* Deferred.make<never, RequestError | E>()
       const handlers = yield* FiberSet.make<void, never>()
-      /** The actions that somebody here is asked about. */
+      /** The actions whose handler is at work. */
       const asked = new Set<string>()
       // Closed before the handlers and before the run is cancelled.
       const upstream: Effect.Effect<Chunk.Chunk<AgentMessageEvent>, Option.Option<DustAPIError | E>> = yield* Stream
@@ -747,7 +747,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
           const out: Array<ChatEvent> = []
           for (const event of all) {
             if (isBlocked(event)) {
-              // Announced by a sub-agent, and by the list of what is blocked.
+              // A sub-agent's action may be announced twice: by an event, and by the list of what is blocked.
               if (asked.has(event.actionId)) continue
               out.push(event)
               yield* react(event)

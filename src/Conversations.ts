@@ -130,6 +130,8 @@ export interface MessageInput {
 }
 
 /**
+ * A conversation to start.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -145,6 +147,8 @@ export interface CreateOptions {
 }
 
 /**
+ * A conversation to start with a message.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -155,6 +159,8 @@ export interface CreateWithMessageOptions extends CreateOptions {
 }
 
 /**
+ * A message, and the conversation to send it to.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -197,6 +203,8 @@ export interface MessageRef {
 }
 
 /**
+ * An agent message to follow.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -407,8 +415,9 @@ export interface Service {
     }
   ) => Effect.Effect<ReadonlyArray<Message>, RequestError>
   /**
-   * One page, the newest first; within it the oldest message first. `limit` counts messages of people and agents; what is
-   * attached between them comes along. Credential: any. Retried.
+   * One page of messages. The first page has the newest messages, each further one those before; within a page, the oldest
+   * comes first. `limit` counts messages of people and agents; what is attached between them comes along. Credential: any.
+   * Retried.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}?limit=&lastValue=`
    */
@@ -657,7 +666,7 @@ const deletion = (gone: ReadonlyArray<string>) =>
 
 const deleteOperation = deletion(["conversation_not_found"])
 
-// Who has left, and was not the last one, is a stranger to it.
+// After somebody has left a conversation in which others remain, it is one that they may not see.
 const leaveOperation = deletion(["conversation_not_found", "conversation_access_restricted"])
 
 const messagePageOperation = { ...getOperation, method: "messagePage" }

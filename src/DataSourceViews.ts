@@ -71,6 +71,8 @@ export interface Location {
 }
 
 /**
+ * What a view shows more, or no longer.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -282,6 +282,8 @@ export interface Location {
 }
 
 /**
+ * Which part of a list.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -293,6 +295,8 @@ export interface Page {
 }
 
 /**
+ * Which documents to list, a page of them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -305,6 +309,8 @@ export interface ListDocumentsOptions extends Location, Page {
 }
 
 /**
+ * Which documents to list, all of them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -359,12 +365,16 @@ export interface DocumentFields {
 export type DocumentInput = DocumentFields & DocumentContent
 
 /**
+ * A document, and where to write it.
+ *
  * @category models
  * @since 0.1.0
  */
 export type UpsertDocumentOptions = Location & DocumentInput
 
 /**
+ * A written document, in full.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -374,6 +384,8 @@ export interface FullUpsert {
 }
 
 /**
+ * A written document, its sizes only.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -393,6 +405,8 @@ export interface AsyncUpsert {
 }
 
 /**
+ * A table to be created or replaced.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -412,6 +426,8 @@ export interface TableInput {
 }
 
 /**
+ * Rows, and the table to write them to.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -447,6 +463,8 @@ export type TableContent<E = never> =
   }
 
 /**
+ * What to load into which table.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -476,6 +494,8 @@ export interface LoadProgress {
 }
 
 /**
+ * A table that is loaded.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -485,6 +505,8 @@ export interface LoadResult extends LoadProgress {
 }
 
 /**
+ * What {@link Service.loadTableStream} emits.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -493,6 +515,8 @@ export type LoadEvent =
   | { readonly _tag: "Done" } & LoadResult
 
 /**
+ * A source, and how to bring a data source to its state.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -533,6 +557,8 @@ export type SyncOptions<E = never> = Location & {
 }
 
 /**
+ * How far a sync is.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -577,6 +603,8 @@ export type SyncEvent =
   | { readonly _tag: "Done"; readonly progress: SyncProgress }
 
 /**
+ * A token of an embedding model.
+ *
  * @category models
  * @since 0.1.0
  */

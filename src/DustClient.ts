@@ -217,6 +217,9 @@ export interface Service {
 }
 
 /**
+ * How to open an operation. `accept` is the header (default `application/json`), `redirects` says whether they are followed
+ * (default) or returned.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -715,7 +718,7 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
           })
           body = HttpBody.text(json, "application/json")
         }
-        // What an operation is known to need goes over the limits of the layer, and under those of the call.
+        // The time that an operation is known to need raises a limit of the layer, and gives way to one of the call.
         const needed = (name: "headers" | "body" | "total", atLeast: Duration.DurationInput | undefined) =>
           callOptions.timeouts?.[name] === undefined
             ? longer(settings.timeouts[name], atLeast)

@@ -172,7 +172,7 @@ export type Options = ApiKeyOptions | AccessTokenOptions
 const invalid = (field: string, message: string): Either.Either<never, ConfigError.ConfigError> =>
   Either.left(ConfigError.InvalidData([field], message))
 
-// What an unset variable leaves behind is nothing, whatever its type promises.
+// Taken from an unset variable, a value is missing at run time, whatever its type says.
 const present = (field: string, value: unknown): Either.Either<string, ConfigError.ConfigError> => {
   if (value === undefined || value === null) {
     return Either.left(ConfigError.MissingData([field], "expected a value, got none"))

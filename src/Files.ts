@@ -201,7 +201,7 @@ export interface ReadOptions {
  * @since 0.1.0
  */
 export interface CollectOptions extends ReadOptions {
-  /** As above. Default 100 MiB, since everything is held in memory. */
+  /** More bytes than this fail with `DustContentTooLargeError`. Default 100 MiB, since all of it is held in memory. */
   readonly maxBytes?: number | undefined
 }
 

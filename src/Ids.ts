@@ -19,32 +19,32 @@ export type Id<Kind extends string> = string & { readonly "~effect-dust/id"?: Ki
 const id = <const Kind extends string>(identifier: Kind): Schema.Schema<Id<Kind>, string> =>
   Schema.make<Id<Kind>, string>(Schema.String.annotations({ identifier }).ast)
 
-/** @category ids @since 0.1.0 */
+/** The part after `/w/` in the address of a workspace. @category ids @since 0.1.0 */
 export type WorkspaceId = Id<"WorkspaceId">
 /** @category schemas @since 0.1.0 */
 export const WorkspaceId: Schema.Schema<WorkspaceId, string> = id("WorkspaceId")
 
-/** @category ids @since 0.1.0 */
+/** `Conversations.create` and `Reply.conversationId` give it. @category ids @since 0.1.0 */
 export type ConversationId = Id<"ConversationId">
 /** @category schemas @since 0.1.0 */
 export const ConversationId: Schema.Schema<ConversationId, string> = id("ConversationId")
 
-/** @category ids @since 0.1.0 */
+/** Of a message of a user or an agent. Each version of a message has its own. @category ids @since 0.1.0 */
 export type MessageId = Id<"MessageId">
 /** @category schemas @since 0.1.0 */
 export const MessageId: Schema.Schema<MessageId, string> = id("MessageId")
 
-/** @category ids @since 0.1.0 */
+/** Agents of Dust have fixed ones such as `dust`; others are found with `Agents.findByName`. @category ids @since 0.1.0 */
 export type AgentId = Id<"AgentId">
 /** @category schemas @since 0.1.0 */
 export const AgentId: Schema.Schema<AgentId, string> = id("AgentId")
 
-/** @category ids @since 0.1.0 */
+/** Of a member; `Workspace.members` has them. @category ids @since 0.1.0 */
 export type UserId = Id<"UserId">
 /** @category schemas @since 0.1.0 */
 export const UserId: Schema.Schema<UserId, string> = id("UserId")
 
-/** @category ids @since 0.1.0 */
+/** Of one use of a tool by an agent. @category ids @since 0.1.0 */
 export type ActionId = Id<"ActionId">
 /** @category schemas @since 0.1.0 */
 export const ActionId: Schema.Schema<ActionId, string> = id("ActionId")
@@ -54,22 +54,22 @@ export type EventId = Id<"EventId">
 /** @category schemas @since 0.1.0 */
 export const EventId: Schema.Schema<EventId, string> = id("EventId")
 
-/** @category ids @since 0.1.0 */
+/** `Files.upload` gives it. @category ids @since 0.1.0 */
 export type FileId = Id<"FileId">
 /** @category schemas @since 0.1.0 */
 export const FileId: Schema.Schema<FileId, string> = id("FileId")
 
-/** @category ids @since 0.1.0 */
+/** `Spaces.list` and `Spaces.findByName` give it. @category ids @since 0.1.0 */
 export type SpaceId = Id<"SpaceId">
 /** @category schemas @since 0.1.0 */
 export const SpaceId: Schema.Schema<SpaceId, string> = id("SpaceId")
 
-/** @category ids @since 0.1.0 */
+/** `DataSources.list` and `DataSources.findByName` give it. @category ids @since 0.1.0 */
 export type DataSourceId = Id<"DataSourceId">
 /** @category schemas @since 0.1.0 */
 export const DataSourceId: Schema.Schema<DataSourceId, string> = id("DataSourceId")
 
-/** @category ids @since 0.1.0 */
+/** `DataSourceViews.list` and `DataSourceViews.findByName` give it. @category ids @since 0.1.0 */
 export type DataSourceViewId = Id<"DataSourceViewId">
 /** @category schemas @since 0.1.0 */
 export const DataSourceViewId: Schema.Schema<DataSourceViewId, string> = id("DataSourceViewId")
@@ -89,32 +89,32 @@ export type RowId = Id<"RowId">
 /** @category schemas @since 0.1.0 */
 export const RowId: Schema.Schema<RowId, string> = id("RowId")
 
-/** @category ids @since 0.1.0 */
+/** `Apps.list` gives it. @category ids @since 0.1.0 */
 export type AppId = Id<"AppId">
 /** @category schemas @since 0.1.0 */
 export const AppId: Schema.Schema<AppId, string> = id("AppId")
 
-/** @category ids @since 0.1.0 */
+/** Of a run of an app. @category ids @since 0.1.0 */
 export type RunId = Id<"RunId">
 /** @category schemas @since 0.1.0 */
 export const RunId: Schema.Schema<RunId, string> = id("RunId")
 
-/** @category ids @since 0.1.0 */
+/** Of a client-side MCP server while it is registered: `Server.serverId` gives it. @category ids @since 0.1.0 */
 export type McpServerId = Id<"McpServerId">
 /** @category schemas @since 0.1.0 */
 export const McpServerId: Schema.Schema<McpServerId, string> = id("McpServerId")
 
-/** @category ids @since 0.1.0 */
+/** Of a tool server in one space; `Spaces.mcpServerViews` has them. @category ids @since 0.1.0 */
 export type McpServerViewId = Id<"McpServerViewId">
 /** @category schemas @since 0.1.0 */
 export const McpServerViewId: Schema.Schema<McpServerViewId, string> = id("McpServerViewId")
 
-/** @category ids @since 0.1.0 */
+/** `Triggers.list` gives it. @category ids @since 0.1.0 */
 export type TriggerId = Id<"TriggerId">
 /** @category schemas @since 0.1.0 */
 export const TriggerId: Schema.Schema<TriggerId, string> = id("TriggerId")
 
-/** @category ids @since 0.1.0 */
+/** `Skills.list` gives it. @category ids @since 0.1.0 */
 export type SkillId = Id<"SkillId">
 /** @category schemas @since 0.1.0 */
 export const SkillId: Schema.Schema<SkillId, string> = id("SkillId")

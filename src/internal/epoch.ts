@@ -4,7 +4,12 @@ import type { DustBadRequestError } from "../DustAPIError.ts"
 import { badInput } from "./errors.ts"
 import type { Identity } from "./operation.ts"
 
-/** A moment: a `Date`, a `DateTime`, or epoch milliseconds. */
+/**
+ * A moment: a `Date`, a `DateTime`, or epoch milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Moment = number | Date | DateTime.DateTime
 
 // The server takes anything below for seconds.

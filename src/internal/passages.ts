@@ -5,7 +5,12 @@ import { epochMillis, type Moment } from "./epoch.ts"
 import { badInput } from "./errors.ts"
 import type { Identity, Query } from "./operation.ts"
 
-/** What a semantic search asks for. */
+/**
+ * What a semantic search asks for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface SearchOptions {
   /** What the passages shall be about. */
   readonly query: string

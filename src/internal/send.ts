@@ -111,7 +111,7 @@ export const makeSender = (
             const offset = yield* client.serverOffset
             const since = start + Option.getOrElse(offset, () => 0) -
               (Option.isSome(offset) ? toleranceKnown : toleranceUnknown)
-            // Unread, it cannot be told whether the message is there: then the failure stands.
+            // If the conversation cannot be read, nobody knows whether the message is there, and the first failure stands.
             const found = yield* Effect.mapError(reconcile(sending, since, gaveUp(error) ? longLooks : looks), () =>
               error)
             if (Option.isSome(found)) {
