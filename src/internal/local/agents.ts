@@ -15,7 +15,7 @@ import { body, type Context, param, requireUser, type Route, route } from "./rou
 import { slice, type World } from "./state.ts"
 import { type AgentBehavior, type AgentInput, Step, tokenize } from "./steps.ts"
 
-/** A scripted agent and how the API describes it. */
+/** A scripted agent and how the API describes it. @category models @since 0.1.0 */
 export interface AgentOptions {
   /** What it does. Default: it echoes the message. */
   readonly script?: AgentBehavior | undefined

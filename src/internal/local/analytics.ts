@@ -8,7 +8,7 @@ import { badRequest, encodeText, json, refuse, type Refusal, stream, text } from
 import { body, type Context, type Route, route } from "./route.ts"
 import { slice, type World } from "./state.ts"
 
-/** Rows of the exports: each is what the table's JSON has. */
+/** Rows of the exports: each is what the table's JSON has. @category models @since 0.1.0 */
 export interface AnalyticsSeed {
   /** Rows by the name of the table. A row with a `date` is given only for the days that are asked for. */
   readonly tables?: Readonly<Record<string, ReadonlyArray<Readonly<Record<string, unknown>>>>> | undefined

@@ -10,7 +10,7 @@ import { type LocalSpace, renderSpace, spaceOf } from "./spaces.ts"
 import { slice, type World } from "./state.ts"
 import { tokenize } from "./steps.ts"
 
-/** An app that exists from the start. */
+/** An app that exists from the start. @category models @since 0.1.0 */
 export interface AppSeed {
   readonly sId: string
   /** Default: the sId. */

@@ -7,7 +7,7 @@ import { body, type Context, hasRole, jsonBody, param, query, type Requirement, 
 import { maySee, spaceOf, spaces } from "./spaces.ts"
 import { slice, type World } from "./state.ts"
 
-/** A document that is there from the start. */
+/** A document that is there from the start. @category models @since 0.1.0 */
 export interface DocumentSeed {
   readonly documentId: string
   readonly text: string
@@ -21,7 +21,7 @@ export interface DocumentSeed {
   readonly parents?: ReadonlyArray<string> | undefined
 }
 
-/** A table that is there from the start. */
+/** A table that is there from the start. @category models @since 0.1.0 */
 export interface TableSeed {
   readonly tableId?: string | undefined
   readonly name: string
@@ -31,7 +31,7 @@ export interface TableSeed {
   readonly rows?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined
 }
 
-/** A data source that is there from the start. */
+/** A data source that is there from the start. @category models @since 0.1.0 */
 export interface DataSourceSeed {
   readonly sId?: string | undefined
   readonly name: string
@@ -46,7 +46,7 @@ export interface DataSourceSeed {
   readonly views?: ReadonlyArray<DataSourceViewSeed> | undefined
 }
 
-/** A view that is there from the start. */
+/** A view that is there from the start. @category models @since 0.1.0 */
 export interface DataSourceViewSeed {
   readonly sId?: string | undefined
   readonly spaceId: string

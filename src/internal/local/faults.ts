@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { bytes, decodeText, encodeText, errorResponse, type LocalResponse, redirect, Reset, text } from "./http.ts"
 import type { World } from "./state.ts"
 
-/** What goes wrong. */
+/** What goes wrong. @category models @since 0.1.0 */
 export type Fault = Data.TaggedEnum<{
   /** The server answers this instead; the handler does not run. */
   Respond: { readonly response: LocalResponse }
@@ -114,7 +114,7 @@ export interface FaultTarget {
   readonly body: unknown
 }
 
-/** When something goes wrong. Without conditions: at every request. */
+/** When something goes wrong. Without conditions: at every request. @category models @since 0.1.0 */
 export interface FaultRule {
   /** `GET`, `POST`, … */
   readonly method?: string | undefined

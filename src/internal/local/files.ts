@@ -18,7 +18,7 @@ import {
 import { body, type Context, hasRole, param, type Route, route } from "./route.ts"
 import { slice, type World } from "./state.ts"
 
-/** A file that is there from the start. */
+/** A file that is there from the start. @category models @since 0.1.0 */
 export interface FileSeed {
   /** Its id; generated when absent. */
   readonly sId?: string | undefined

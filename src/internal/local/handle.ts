@@ -22,7 +22,7 @@ import type { Route } from "./route.ts"
 import { routes } from "./routes.ts"
 import type { World } from "./state.ts"
 
-/** A request that Local Dust saw. */
+/** A request that Local Dust saw. @category models @since 0.1.0 */
 export interface SeenRequest {
   /** 1, 2, 3, … in order of arrival. */
   readonly index: number

@@ -10,7 +10,7 @@ import { body, type Context, type Route, route } from "./route.ts"
 import { visibleSpaces } from "./spaces.ts"
 import { slice, type World } from "./state.ts"
 
-/** A node that search finds from the start. */
+/** A node that search finds from the start. @category models @since 0.1.0 */
 export interface NodeSeed {
   readonly internalId: string
   readonly title: string
@@ -25,7 +25,7 @@ export interface NodeSeed {
   readonly parentInternalId?: string | undefined
 }
 
-/** A file that a connected tool finds. */
+/** A file that a connected tool finds. @category models @since 0.1.0 */
 export interface ToolFileSeed {
   readonly externalId: string
   readonly title: string
@@ -38,6 +38,7 @@ export interface ToolFileSeed {
   readonly serverViewId?: string | undefined
 }
 
+/** What the search of the workspace finds. @category models @since 0.1.0 */
 export interface SearchSeed {
   /** Beside the documents, tables and folders of the data sources. */
   readonly nodes?: ReadonlyArray<NodeSeed> | undefined

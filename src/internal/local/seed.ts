@@ -9,7 +9,7 @@ import type { SkillSeed } from "./skills.ts"
 import type { SpaceSeed } from "./spaces.ts"
 import type { TriggersSeed } from "./triggers.ts"
 
-/** Seed data of a Local Dust workspace. */
+/** Seed data of a Local Dust workspace. @category models @since 0.1.0 */
 export interface Seed {
   /** Rows of the exports of usage. Default: a few of some tables. */
   readonly analytics?: AnalyticsSeed | undefined
@@ -29,7 +29,7 @@ export interface Seed {
   readonly triggers?: TriggersSeed | undefined
 }
 
-/** A conversation that exists from the start. */
+/** A conversation that exists from the start. @category models @since 0.1.0 */
 export interface ConversationSeed {
   /** Its id; generated when absent. */
   readonly sId?: string | undefined
@@ -39,7 +39,12 @@ export interface ConversationSeed {
   readonly messages?: ReadonlyArray<MessageSeed> | undefined
 }
 
-/** A message that exists from the start. `user` messages have no mention; `agent` messages are finished. */
+/**
+ * A message that exists from the start. `user` messages have no mention; `agent` messages are finished.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type MessageSeed =
   | {
     readonly role: "user"

@@ -4,7 +4,7 @@ import { badRequest, json, refuse, type Refusal } from "./http.ts"
 import { type Context, hasRole, param, type Route, route } from "./route.ts"
 import { slice, type World } from "./state.ts"
 
-/** A skill that exists from the start. */
+/** A skill that exists from the start. @category models @since 0.1.0 */
 export interface SkillSeed {
   readonly sId?: string | undefined
   readonly name: string

@@ -5,7 +5,7 @@ import { badRequest, empty, json, refuse, type Refusal } from "./http.ts"
 import { body, type Context, hasRole, param, type Route, route } from "./route.ts"
 import { slice, type World } from "./state.ts"
 
-/** A tool server that exists in a space from the start. */
+/** A tool server that exists in a space from the start. @category models @since 0.1.0 */
 export interface ServerViewSeed {
   readonly sId?: string | undefined
   readonly name: string
@@ -17,7 +17,12 @@ export interface ServerViewSeed {
   readonly tools?: ReadonlyArray<{ readonly name: string; readonly description: string }> | undefined
 }
 
-/** A space that exists from the start, beside the ones that every workspace has (system, global, conversations). */
+/**
+ * A space that exists from the start, beside the ones that every workspace has (system, global, conversations).
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface SpaceSeed {
   readonly sId?: string | undefined
   readonly name: string

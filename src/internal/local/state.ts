@@ -15,6 +15,7 @@ import type * as Duration from "effect/Duration"
 import type * as Scope from "effect/Scope"
 import type { Seed } from "./seed.ts"
 
+/** What a member, or an API key, may do. @category models @since 0.1.0 */
 export type Role = "admin" | "manager" | "builder" | "user" | "none"
 
 /** A member as the API shows it (`User` in responses). */
@@ -60,7 +61,12 @@ export interface Auth {
   readonly key: LocalApiKey | undefined
 }
 
-/** The peculiarities of the real server, each with a switch. The defaults are the server's, unless it says otherwise. */
+/**
+ * The peculiarities of the real server, each with a switch. The defaults are the server's, unless it says otherwise.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Quirks {
   /** Event streams under `/api/v1` answer 307 with a relative `Location` under `/api/sse/v1`. Default true. */
   readonly sseRedirect: boolean

@@ -3,7 +3,7 @@ import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import type * as Stream from "effect/Stream"
 
-/** What a scripted agent is given. */
+/** What a scripted agent is given. @category models @since 0.1.0 */
 export interface AgentInput {
   /** The text of the user message that is being answered. */
   readonly message: string
@@ -26,7 +26,7 @@ export interface AgentInput {
   readonly version: number
 }
 
-/** One earlier message. */
+/** One earlier message. @category models @since 0.1.0 */
 export interface HistoryItem {
   readonly role: "user" | "agent"
   readonly content: string
@@ -34,26 +34,31 @@ export interface HistoryItem {
   readonly author: string
 }
 
-/** What an agent does: its steps in order, a stream of steps, or simply the text of its answer. */
+/**
+ * What an agent does: its steps in order, a stream of steps, or simply the text of its answer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Script = ReadonlyArray<Step> | Stream.Stream<Step> | string
 
-/** A scripted agent: always the same, or decided from the message and the history. */
+/** A scripted agent: always the same, or decided from the message and the history. @category models @since 0.1.0 */
 export type AgentBehavior = Script | ((input: AgentInput) => Script)
 
-/** The answer of a human to a question: indices of the options, or words of their own. */
+/** The answer of a human to a question: indices of the options, or words of their own. @category models @since 0.1.0 */
 export interface UserAnswer {
   readonly selectedOptions: ReadonlyArray<number>
   readonly customResponse?: string | undefined
 }
 
-/** How a tool call went. `output` is the text of its result. */
+/** How a tool call went. `output` is the text of its result. @category models @since 0.1.0 */
 export interface ToolResult {
   readonly approved: boolean
   readonly isError: boolean
   readonly output: string
 }
 
-/** One progress notification of a tool. */
+/** One progress notification of a tool. @category models @since 0.1.0 */
 export interface ToolProgress {
   readonly label: string
   readonly progress?: number | undefined
@@ -72,7 +77,7 @@ export interface ToolFile {
   readonly snippet?: string | undefined
 }
 
-/** A tool call. */
+/** A tool call. @category models @since 0.1.0 */
 export interface ToolOptions {
   readonly name: string
   readonly inputs?: Readonly<Record<string, unknown>> | undefined
@@ -91,14 +96,14 @@ export interface ToolOptions {
   readonly onResult?: ((result: ToolResult) => Script) | undefined
 }
 
-/** A tool call that a human must approve. */
+/** A tool call that a human must approve. @category models @since 0.1.0 */
 export interface ApprovalOptions extends ToolOptions {
   /** Default `high`. `low` and `medium` can be approved for good with `always_approved`. */
   readonly stake?: string | undefined
   readonly argumentsRequiringApproval?: ReadonlyArray<string> | undefined
 }
 
-/** A question to the human. */
+/** A question to the human. @category models @since 0.1.0 */
 export interface QuestionOptions {
   readonly question: string
   readonly options?: ReadonlyArray<string | { readonly label: string; readonly description: string | null }> | undefined
@@ -107,14 +112,24 @@ export interface QuestionOptions {
   readonly onAnswer?: ((answer: UserAnswer) => Script) | undefined
 }
 
-/** A tool that needs the human to connect an account. It waits until the test resolves it. */
+/**
+ * A tool that needs the human to connect an account. It waits until the test resolves it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface AuthenticationOptions extends ToolOptions {
   /** Default `github`. */
   readonly provider?: string | undefined
   readonly scope?: string | undefined
 }
 
-/** A tool that needs the human to grant access to a file. It waits until the test resolves it. */
+/**
+ * A tool that needs the human to grant access to a file. It waits until the test resolves it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface FileAuthenticationOptions extends ToolOptions {
   readonly fileId: string
   readonly fileName: string
@@ -122,7 +137,7 @@ export interface FileAuthenticationOptions extends ToolOptions {
   readonly mimeType?: string | undefined
 }
 
-/** A tool of a client-side MCP server that the user message lists. */
+/** A tool of a client-side MCP server that the user message lists. @category models @since 0.1.0 */
 export interface ClientToolOptions {
   readonly name: string
   readonly inputs?: Readonly<Record<string, unknown>> | undefined
@@ -135,20 +150,21 @@ export interface ClientToolOptions {
   readonly onResult?: ((result: ToolResult) => Script) | undefined
 }
 
-/** A call of another agent of the workspace, in a conversation of its own. */
+/** A call of another agent of the workspace, in a conversation of its own. @category models @since 0.1.0 */
 export interface SubAgentOptions {
   readonly agent: string
   readonly query: string
   readonly onResult?: ((result: ToolResult) => Script) | undefined
 }
 
-/** The failure of an agent. `category` is `error.metadata.category`. */
+/** The failure of an agent. `category` is `error.metadata.category`. @category models @since 0.1.0 */
 export interface FailOptions {
   readonly code?: string | undefined
   readonly message?: string | undefined
   readonly category?: string | undefined
 }
 
+/** One thing that a scripted agent does; `DustTest` has a function for each. @category models @since 0.1.0 */
 export type Step = Data.TaggedEnum<{
   Tokens: {
     readonly tokens: ReadonlyArray<string> | Iterable<string>

@@ -4,7 +4,7 @@ import { badRequest, decodeText, json, refuse, type Refusal } from "./http.ts"
 import { type Context, param, type Route, route } from "./route.ts"
 import { slice } from "./state.ts"
 
-/** A trigger that exists from the start. */
+/** A trigger that exists from the start. @category models @since 0.1.0 */
 export interface TriggerSeed {
   readonly sId?: string | undefined
   readonly name: string
@@ -29,7 +29,7 @@ export interface TriggerSeed {
     }
 }
 
-/** Where webhooks arrive. */
+/** Where webhooks arrive. @category models @since 0.1.0 */
 export interface WebhookSourceSeed {
   readonly sId: string
   /** The last part of its URL. */
@@ -43,6 +43,7 @@ export interface WebhookSourceSeed {
   } | undefined
 }
 
+/** Triggers, and the sources of webhooks. @category models @since 0.1.0 */
 export interface TriggersSeed {
   readonly triggers?: ReadonlyArray<TriggerSeed> | undefined
   readonly webhookSources?: ReadonlyArray<WebhookSourceSeed> | undefined

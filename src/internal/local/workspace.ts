@@ -36,7 +36,7 @@ import { defaults, makeWorld, type Place, type WorldOptions } from "./world.ts"
  */
 export class DustTestNotFoundError extends Data.TaggedError("DustTestNotFoundError")<{ readonly message: string }> {}
 
-/** Which requests are meant. Everything that is given must hold. */
+/** Which requests are meant. Everything that is given must hold. @category models @since 0.1.0 */
 export interface RequestFilter {
   readonly method?: string | undefined
   /**
@@ -49,7 +49,7 @@ export interface RequestFilter {
   readonly where?: ((request: SeenRequest) => boolean) | undefined
 }
 
-/** A message as a test sees it. */
+/** A message as a test sees it. @category models @since 0.1.0 */
 export interface MessageState {
   readonly sId: string
   readonly role: "user" | "agent" | "content_fragment"
@@ -68,7 +68,7 @@ export interface MessageState {
   readonly json: Readonly<Record<string, unknown>>
 }
 
-/** A conversation as a test sees it. */
+/** A conversation as a test sees it. @category models @since 0.1.0 */
 export interface ConversationState {
   readonly sId: string
   readonly title: string | null
@@ -81,7 +81,7 @@ export interface ConversationState {
   readonly json: Readonly<Record<string, unknown>>
 }
 
-/** A client-side MCP server as a test sees it. */
+/** A client-side MCP server as a test sees it. @category models @since 0.1.0 */
 export interface McpServerState {
   readonly serverId: string
   readonly name: string

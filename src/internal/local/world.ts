@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { Seed } from "./seed.ts"
 import type { Auth, LocalApiKey, LocalUser, LocalUserToken, Quirks, Role, World } from "./state.ts"
 
-/** An API key of the workspace. */
+/** An API key of the workspace. @category models @since 0.1.0 */
 export interface ApiKeyOptions {
   /** `sk-…` */
   readonly value: string | Redacted.Redacted
@@ -23,7 +23,7 @@ export interface ApiKeyOptions {
   readonly workspaceId?: string | undefined
 }
 
-/** A person. */
+/** A person. @category models @since 0.1.0 */
 export interface UserOptions {
   readonly sId?: string | undefined
   readonly email?: string | undefined
@@ -32,7 +32,7 @@ export interface UserOptions {
   readonly username?: string | undefined
 }
 
-/** An access token of a user. */
+/** An access token of a user. @category models @since 0.1.0 */
 export interface UserTokenOptions {
   readonly value: string | Redacted.Redacted
   /** Tokens with the same `email` belong to one person. `null`: a valid token of nobody (401 `user_not_found`). */
@@ -45,7 +45,7 @@ export interface UserTokenOptions {
   readonly member?: boolean | undefined
 }
 
-/** Who may call. The defaults stay valid beside the ones given here. */
+/** Who may call. The defaults stay valid beside the ones given here. @category models @since 0.1.0 */
 export interface CredentialOptions {
   readonly apiKeys?: ReadonlyArray<ApiKeyOptions> | undefined
   readonly userTokens?: ReadonlyArray<UserTokenOptions> | undefined
