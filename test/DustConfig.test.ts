@@ -1,5 +1,9 @@
+import { FetchHttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigError, ConfigProvider, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
+import { Chat } from "effect-dust/Chat"
+import * as Dust from "effect-dust/Dust"
+import { DustClient } from "effect-dust/DustClient"
 import * as DustConfig from "effect-dust/DustConfig"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
 import { inspect } from "node:util"
@@ -219,6 +223,20 @@ describe("DustConfig.layerConfig", () => {
       assert.strictEqual((yield* problem(layer([["W", "ws1"], ["K", key], ["B", "nowhere"]]))).path, "baseUrl")
       assert.strictEqual((yield* problem(layer([["W", ""], ["K", key]]))).path, "workspaceId")
     }))
+})
+
+describe("Dust.layerConfig", () => {
+  it.effect("gives every service, with the configuration that was read", () =>
+    Effect.gen(function*() {
+      const { config } = yield* DustClient
+      assert.deepStrictEqual([config.workspaceId, config.baseUrl], ["ws2", "https://dust.tt"])
+      assert.isFunction((yield* Chat).send)
+    }).pipe(Effect.provide(
+      Dust.layerConfig({ workspaceId: Config.string("W"), apiKey: Config.redacted("K") }).pipe(
+        Layer.provide(FetchHttpClient.layer),
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["W", "ws2"], ["K", key]]))))
+      )
+    )))
 })
 
 describe("DustConfig.layerEnv", () => {

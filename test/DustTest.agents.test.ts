@@ -109,6 +109,16 @@ describe("scripted agents", () => {
       assert.strictEqual((yield* finished(ids)).content, "one two")
     }).pipe(local({ pace: "5 seconds" })))
 
+  it.effect("say tokens that are made while they are sent", () =>
+    Effect.gen(function*() {
+      function* numbers() {
+        for (let i = 0; i < 100; i++) yield `${i} `
+      }
+      const { frames, json } = yield* run([DustTest.tokens(numbers())])
+      const all = [...numbers()].join("")
+      assert.deepStrictEqual([textOf(frames), json.content], [all, all])
+    }))
+
   it.effect("think apart from what they say", () =>
     Effect.gen(function*() {
       const { frames, json } = yield* run([
