@@ -3,7 +3,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Redacted, Schema, Stream } from "effect"
+import { Effect, Fiber, Layer, Redacted, Schema, Stream, TestClock, TestServices } from "effect"
 import { Conversations } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import * as DustClientModule from "effect-dust/DustClient"
@@ -44,13 +44,10 @@ const arrived = (server: Server, count = 1) =>
     while (server.seen.length < count) yield* Effect.sleep(2)
   })
 
-const closedWithin = (server: Server, since: number, limit: number) =>
+/** No server here hangs up by itself, and no limit that is left to its default comes before the end of the test. */
+const closed = (server: Server) =>
   Effect.gen(function*() {
-    while (server.closed.length === 0) {
-      if (performance.now() - since > 2_000) return assert.fail("the connection stayed open")
-      yield* Effect.sleep(1)
-    }
-    assert.isBelow((server.closed[0] ?? 0) - since, limit)
+    while (server.closed === 0) yield* Effect.sleep(2)
   })
 
 for (const [name, http] of clients) {
@@ -87,18 +84,21 @@ for (const [name, http] of clients) {
         assert.strictEqual(dust.seen[1]?.headers.authorization, `Bearer ${secretKey}`)
       }).pipe(Effect.scoped))
 
-    it.live("Stopping stops: the connection is closed at once, before the headers and within the body", () =>
+    it.live("Stopping stops: the connection is closed, before the headers and within the body", () =>
       Effect.gen(function*() {
         for (const body of [undefined, "{\"ok\""]) {
           const dust = yield* serve((_, response) => {
             if (body !== undefined) response.writeHead(200, { "content-type": "application/json" }).write(body)
           })
-          const fiber = yield* Effect.fork(doRead.pipe(Effect.provide(over(http, dust.url))))
+          const fiber = yield* Effect.fork(doRead.pipe(
+            DustClientModule.withOptions({ timeouts: { headers: "1 hour", body: "1 hour" } }),
+            Effect.provide(over(http, dust.url))
+          ))
           yield* arrived(dust)
           yield* Effect.sleep(30)
-          const since = performance.now()
+          assert.strictEqual(dust.closed, 0)
           yield* Fiber.interrupt(fiber)
-          yield* closedWithin(dust, since, 50)
+          yield* closed(dust)
         }
       }).pipe(Effect.scoped))
 
@@ -110,21 +110,20 @@ for (const [name, http] of clients) {
           Effect.provide(over(http, dust.url))
         )
         assert.strictEqual(error._tag, "DustTimeoutError")
-        yield* closedWithin(dust, performance.now(), 50)
+        yield* closed(dust)
       }).pipe(Effect.scoped))
 
-    it.live("Stopping stops: a pause between attempts ends at once, and nothing comes after it", () =>
+    it.effect("Stopping stops: a pause between attempts ends at once, and nothing comes after it", () =>
       Effect.gen(function*() {
         const dust = yield* serve((_, response) => response.writeHead(503).end("{}"))
         const fiber = yield* Effect.fork(
-          doRead.pipe(Effect.provide(over(http, dust.url, { retry: RetryPolicy.make({ base: "200 millis" }) })))
+          doRead.pipe(Effect.provide(over(http, dust.url, { retry: RetryPolicy.make({ base: "10 seconds" }) })))
         )
-        yield* arrived(dust)
-        yield* Effect.sleep(40)
-        const since = performance.now()
+        yield* TestServices.provideLive(Effect.zipRight(arrived(dust), Effect.sleep(40)))
+        // No time passes here: whoever waited for the end of the pause would wait for ever.
         yield* Fiber.interrupt(fiber)
-        assert.isBelow(performance.now() - since, 1_000)
-        yield* Effect.sleep(400)
+        yield* TestClock.adjust("1 hour")
+        yield* TestServices.provideLive(Effect.sleep(100))
         assert.lengthOf(dust.seen, 1)
       }).pipe(Effect.scoped))
 

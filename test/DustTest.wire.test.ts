@@ -124,17 +124,31 @@ describe("on the wire", () => {
 
   it.scopedLive("events are written as they happen", () =>
     Effect.gen(function*() {
-      const server = yield* DustTest.serve({ agents: { slow: [DustTest.text("a b c", { pace: "80 millis" })] } })
+      const approval = () => DustTest.approval({ name: "deploy" })
+      const server = yield* DustTest.serve({
+        agents: { slow: [DustTest.text("one"), approval(), DustTest.text("two"), approval(), DustTest.text("three")] }
+      })
       const ids = yield* ask(server, "slow")
       const response = yield* Effect.promise(() => request(server, ids.events))
-      const arrivals: Array<number> = []
-      yield* Effect.promise(async () => {
-        for await (const piece of response.body!) {
-          if (new TextDecoder().decode(piece).includes("generation_tokens")) arrivals.push(performance.now())
-        }
-      })
-      assert.lengthOf(arrivals, 3)
-      assert.isAbove(arrivals[2]! - arrivals[0]!, 100)
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+      let received = ""
+      const arrival = (text: string) =>
+        Effect.promise(async () => {
+          for (let end = false; !end && !received.includes(text);) {
+            const { done, value } = await reader.read()
+            end = done
+            received += value ?? ""
+          }
+          assert.include(received, text)
+        })
+      // Each is there while the agent waits: nothing but what was read lets it go on.
+      for (const word of ["one", "two"]) {
+        yield* arrival(`"text":"${word}"`)
+        yield* arrival("tool_approve_execution")
+        received = ""
+        yield* server.resolveAction((yield* server.conversation(ids.conversationId)).blockedActionIds[0]!)
+      }
+      yield* arrival("agent_message_success")
     }))
 
   it.scopedLive("a client that goes away closes its stream; the agent goes on", () =>

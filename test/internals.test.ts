@@ -24,10 +24,9 @@ describe("the budget of requests", () => {
 
 describe("CSV", () => {
   it("takes time in proportion to its length, also in one long line of quoted values", () => {
-    const values = 200_000
-    const start = performance.now()
+    // The square of this much would take minutes, at the least.
+    const values = 1_000_000
     const parsed = parseCsv(`${Array.from({ length: values }, () => "\"a\"\"b\"").join(",")}\n"x\ny"z`, ",")
-    assert.isBelow(performance.now() - start, 1_000)
     assert.deepStrictEqual(Either.isLeft(parsed) && parsed.left.line, 3)
   })
 })

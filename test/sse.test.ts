@@ -171,19 +171,13 @@ describe("server-sent events, as the HTML standard says", () => {
     assert.instanceOf(comment.push(encode(`:${"x".repeat(200)}`)), TooLarge)
   })
 
-  it("Nothing hangs: an event of 8 MB in pieces of 1 KiB is work of 8 MB, not of its square", () => {
+  it("Nothing hangs: an event of 32 MB in pieces of 1 KiB is work of 32 MB, not of its square", () => {
     const piece = encode("x".repeat(1024))
-    const run = (megabytes: number) => {
-      const parser = new Parser(64 * 1024 * 1024)
-      const start = performance.now()
-      parser.push(encode("data: "))
-      for (let i = 0; i < megabytes * 1024; i++) parser.push(piece)
-      const frames = parser.push(encode("\n\n"))
-      assert.isTrue(Array.isArray(frames) && frames[0]!.data.length === megabytes * 1024 * 1024)
-      return performance.now() - start
-    }
-    run(1)
-    // The square of it would be some 20 seconds.
-    assert.isBelow(run(8), 2_000)
+    const parser = new Parser(64 * 1024 * 1024)
+    parser.push(encode("data: "))
+    // The square of this much would take minutes.
+    for (let i = 0; i < 32 * 1024; i++) parser.push(piece)
+    const frames = parser.push(encode("\n\n"))
+    assert.isTrue(Array.isArray(frames) && frames[0]!.data.length === 32 * 1024 * 1024)
   })
 })

@@ -863,10 +863,9 @@ describe("Stopping stops", () => {
   }
 
   for (const [name, client] of [["undici", NodeHttpClient.layerUndici], ["fetch", FetchHttpClient.layer]] as const) {
-    it.live(`on a real socket (${name}): closed within 50 ms`, () =>
+    it.live(`on a real socket (${name}): closed when whoever listens goes away`, () =>
       Effect.gen(function*() {
         const dust = yield* DustTest.DustTest
-        const times: Array<number> = []
         for (let i = 0; i < 10; i++) {
           const ids = yield* ask("helper")
           const first = yield* Deferred.make<void>()
@@ -875,17 +874,10 @@ describe("Stopping stops", () => {
           )
           yield* Deferred.await(first)
           assert.strictEqual(yield* dust.openStreams, 1)
-          const start = performance.now()
           yield* Fiber.interrupt(fiber)
+          // At once, and not at the next limit or end of a page; how many milliseconds that is, is a figure of the bench.
           yield* dust.allClosed
-          times.push(performance.now() - start)
         }
-        yield* Effect.logDebug(
-          `${name}: from interruption to the closed socket ${times.map((t) => t.toFixed(1)).join(", ")} ms`
-        )
-        if (process.env["FIGURES"] !== undefined) console.log(name, "interrupt to closed, ms", times)
-        // At once, and not at the next timeout; how many milliseconds that is, is a figure of the bench.
-        assert.isBelow(times.toSorted((a, b) => a - b)[5]!, 1_000)
       }).pipe(
         Effect.provide(Layer.provideMerge(
           DustTest.layerServe({ agents: { helper: [DustTest.text("a"), DustTest.silence()] } }),
@@ -898,12 +890,8 @@ describe("Stopping stops", () => {
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* finished("helper")
-      const start = performance.now()
       const events = yield* all(ids)
-      const time = performance.now() - start
-      if (process.env["FIGURES"] !== undefined) console.log("1,000 events in pages of 50, ms", time)
       assert.strictEqual(textOf(events), words(998).join(""))
-      assert.isBelow(time, 5_000)
       yield* dust.allClosed
     }).pipe(
       Effect.provide(Layer.provideMerge(

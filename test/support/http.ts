@@ -120,8 +120,8 @@ export const dustUser = (
 export interface Server {
   readonly url: string
   readonly port: number
-  /** Requests whose client went away before the answer was complete: when, by the clock of the machine. */
-  readonly closed: ReadonlyArray<number>
+  /** How many requests there were whose client went away before the answer was complete. */
+  readonly closed: number
   readonly seen: ReadonlyArray<{ readonly url: string; readonly headers: Http.IncomingHttpHeaders }>
 }
 
@@ -129,13 +129,13 @@ export interface Server {
 export const serve = (handler: (request: Http.IncomingMessage, response: Http.ServerResponse) => void) =>
   Effect.acquireRelease(
     Effect.async<Server & { readonly server: Http.Server; readonly sockets: Set<Socket> }>((resume) => {
-      const closed: Array<number> = []
+      let closed = 0
       const seen: Array<{ readonly url: string; readonly headers: Http.IncomingHttpHeaders }> = []
       const sockets = new Set<Socket>()
       const server = Http.createServer((request, response) => {
         seen.push({ url: request.url ?? "", headers: request.headers })
         response.on("close", () => {
-          if (!response.writableFinished) closed.push(performance.now())
+          if (!response.writableFinished) closed++
         })
         handler(request, response)
       })
@@ -145,7 +145,16 @@ export const serve = (handler: (request: Http.IncomingMessage, response: Http.Se
       })
       server.listen(0, "127.0.0.1", () => {
         const { port } = server.address() as AddressInfo
-        resume(Effect.succeed({ url: `http://127.0.0.1:${port}`, port, closed, seen, server, sockets }))
+        resume(Effect.succeed({
+          url: `http://127.0.0.1:${port}`,
+          port,
+          get closed() {
+            return closed
+          },
+          seen,
+          server,
+          sockets
+        }))
       })
     }),
     ({ server, sockets }) =>
