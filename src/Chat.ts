@@ -26,7 +26,7 @@ import { type AgentMessageEvent, isTerminal, type TerminalEvent } from "./AgentM
 import { Agents } from "./Agents.ts"
 import type { ApprovalNeeded, Blocked, ChatEvent, QuestionAsked, Reply } from "./ChatEvent.ts"
 import type { UserAnswer } from "./Conversation.ts"
-import { type ContentFragmentInput, Conversations, type MessageContext, type MessageCreated } from "./Conversations.ts"
+import { type ContentFragmentInput, Conversations, type MessageContext } from "./Conversations.ts"
 import { DustAgentError, type DustAPIError, DustNotFoundError, type RequestError } from "./DustAPIError.ts"
 import type { AgentId, ConversationId, EventId, MessageId, SpaceId } from "./Ids.ts"
 import { answering, finalMessage } from "./internal/answer.ts"
@@ -36,7 +36,7 @@ import { messageBody } from "./internal/messageBody.ts"
 import { citationsOf, Narrator } from "./internal/narrator.ts"
 import type { Identity } from "./internal/operation.ts"
 import { Recent } from "./internal/recent.ts"
-import { type AgentMessage, isAgentMessage, isFinal, type UserMessage } from "./Message.ts"
+import { type AgentMessage, isAgentMessage, isFinal, type Message, type UserMessage } from "./Message.ts"
 import * as Telemetry from "./Telemetry.ts"
 
 /**
@@ -484,10 +484,11 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
   /** Cancels what answers the messages that `mine` recognises. */
   const cancelAnswers = (
     conversationId: ConversationId,
+    read: Effect.Effect<ReadonlyArray<Message>, RequestError>,
     mine: (message: UserMessage) => boolean
   ): Effect.Effect<void> =>
-    conversations.messagePage({ conversationId, limit: 20 }).pipe(
-      Effect.flatMap(({ messages }) => {
+    read.pipe(
+      Effect.flatMap((messages) => {
         const asked = new Set(
           messages.flatMap((message) => message.type === "user_message" && mine(message) ? [message.sId] : [])
         )
@@ -508,6 +509,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
   const cancelUnknown = (conversationId: ConversationId, content: string, since: number): Effect.Effect<void> => {
     const look = cancelAnswers(
       conversationId,
+      Effect.map(conversations.messagePage({ conversationId, limit: 20 }), ({ messages }) => messages),
       (message) =>
         message.content === content && message.created >= since && !sent.has(message.sId) &&
         !sending.has(sendingKey(conversationId, content))
@@ -535,15 +537,24 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
     )
 
   /** Stops what a message has started; one that still waits for its turn is taken back. */
-  const abandon = (conversationId: ConversationId, posted: MessageCreated): Effect.Effect<void> =>
-    posted.agentMessages.length > 0
-      ? cancel(conversationId, posted.agentMessages.map((message) => message.sId))
-      : posted.message.visibility === "pending"
+  const abandon = (
+    conversationId: ConversationId,
+    message: UserMessage,
+    answers: ReadonlyArray<AgentMessage>
+  ): Effect.Effect<void> =>
+    answers.length > 0
+      ? cancel(conversationId, answers.map((answer) => answer.sId))
+      : message.visibility === "pending"
       ? Effect.zipRight(
         briefly("An abandoned message could not be taken back")(
-          conversations.deleteMessage({ conversationId, messageId: posted.message.sId })
+          conversations.deleteMessage({ conversationId, messageId: message.sId })
         ),
-        cancelAnswers(conversationId, (message) => message.sId === posted.message.sId)
+        // Its turn may have come in between: then the newest versions are deleted ones, and what runs is behind them.
+        cancelAnswers(
+          conversationId,
+          conversations.listMessages(conversationId, { allVersions: true }),
+          ({ sId }) => sId === message.sId
+        )
       )
       : Effect.void
 
@@ -576,7 +587,8 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
       const id = conversationId
       const leave = options.onInterrupt === "leave"
       const since = (yield* Clock.currentTimeMillis) - 3_000
-      const { agentMessages, message } = yield* Effect.uninterruptibleMask((restore) =>
+      let answers: ReadonlyArray<AgentMessage> = []
+      const { message } = yield* Effect.uninterruptibleMask((restore) =>
         counted(
           sendingKey(id, options.message),
           Effect.tap(
@@ -588,24 +600,28 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
               modelSelection: options.modelSelection,
               skipToolsValidation: options.skipToolsValidation
             })),
-            ({ message }) => Effect.sync(() => sent.add(message.sId))
+            ({ agentMessages, message }) =>
+              Effect.sync(() => {
+                sent.add(message.sId)
+                answers = agentMessages
+              })
           )
         ).pipe(
           Effect.onInterrupt(() => leave ? Effect.void : cancelUnknown(id, options.message, since)),
-          Effect.tap((posted) =>
-            leave ? Effect.void : Effect.addFinalizer(() => ending.over ? Effect.void : abandon(id, posted))
+          Effect.tap(({ message }) =>
+            leave ? Effect.void : Effect.addFinalizer(() => ending.over ? Effect.void : abandon(id, message, answers))
           )
         )
       )
-      const answers = agentMessages.length > 0 || message.visibility !== "pending"
-        ? agentMessages
-        : yield* answering({
+      if (answers.length === 0 && message.visibility === "pending") {
+        answers = yield* answering({
           conversationId: id,
           messageId: message.sId,
           readConversation: conversations.get(id),
           events: conversations.events,
           notFound: noAnswer(method, agentId)
         })
+      }
       const first = answers[0]
       if (first === undefined) return yield* Effect.fail(noAnswer(method, agentId))
       return { conversationId: id, message, messageId: first.sId, lastEventId: undefined }

@@ -264,6 +264,39 @@ describe("Chat", () => {
       assert.strictEqual((yield* theRun).run, "cancelled")
     }).pipe(agents({ helper: [text("a"), silence()] })))
 
+  it.effect("or left running, where the caller says so", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const [started] = yield* collect(
+        Stream.take(chat.stream({ agent: "helper", message: "Hello", onInterrupt: "leave" }), 1)
+      )
+      if (started?._tag !== "Started") return assert.fail(started?._tag)
+      yield* Stream.runDrain(Stream.take(chat.resume({ ...started, onInterrupt: "leave" }), 2))
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* theRun).run, "success")
+      assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
+    }).pipe(agents({ helper: [text("a"), silence("1 minute")] })))
+
+  it.effect("what is wrong with a message is told before a conversation is made for it", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      for (
+        const [field, more] of [
+          ["message", { message: " " }],
+          ["agent", { agent: " ", message: "Go" }],
+          ["context.timezone", { message: "Go", context: { timezone: "Mars/Base" } }],
+          ["context.username", { message: "Go", context: { username: "x".repeat(256) } }]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(chat.send({ agent: "helper", ...more }))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.include(error.message, field)
+        assert.strictEqual(yield* dust.countRequests(), 0)
+      }
+    }).pipe(agents({ helper: "x" })))
+
   it.effect("retries and edits are new versions, with answers of their own", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
@@ -348,6 +381,30 @@ describe("The server's final text wins", () => {
         rerun: [text("five six seven ", { pace: "3 millis" }), rerun, text("eight nine", { pace: "3 millis" })]
       }))
     ))
+
+  it.effect("who continues is not told of a text that begins again out of the part that was seen here", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const step = (text: string, step: number) =>
+        DustTest.unknownEvent({ type: "generation_tokens", text, classification: "tokens", step })
+      const dust = yield* DustTest.DustTest
+      yield* dust.setAgent("helper", [
+        step("One ", 0),
+        silence("1 minute"),
+        step("two ", 1),
+        step("TWO ", 0),
+        silence("1 minute"),
+        text("Three")
+      ])
+      const [started, delta] = yield* collect(
+        Stream.take(chat.stream({ agent: "helper", message: "Hello", onInterrupt: "leave" }), 2)
+      )
+      if (started?._tag !== "Started" || delta?._tag !== "TextDelta") return assert.fail(delta?._tag)
+      const rest = yield* collect(chat.resume({ ...started, lastEventId: delta.eventId })).pipe(passing("5 minutes"))
+      const done = rest.at(-1)
+      if (done?._tag !== "Done") return assert.fail(done?._tag)
+      assert.deepStrictEqual(rest.flatMap((event) => event._tag === "Reset" ? [event.text] : []), [done.reply.text])
+    }).pipe(agents({ helper: "" })))
 
   const rerunSame = [text("Hello wonderful world, how are you today?"), rerun]
 
@@ -888,6 +945,19 @@ describe("Nothing hangs", () => {
       agents({ early: [DustTest.fail({ code: "no_start" })], broken: [DustTest.toolError({ code: "tool_broke" })] })
     ))
 
+  it.effect("a tool that fails is not the end of a run that goes on behind it", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const reply = yield* chat.send({ agent: "helper", message: "Go" }).pipe(passing("5 minutes"))
+      assert.strictEqual(reply.text, "Done without it")
+    }).pipe(agents({
+      helper: [
+        DustTest.unknownEvent({ type: "tool_error", error: { code: "x", message: "y", metadata: null } }),
+        silence("1 minute"),
+        text("Done without it")
+      ]
+    })))
+
   it.effect("cancelled by somebody else; stopped by somebody else with what there is", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
@@ -1019,6 +1089,20 @@ describe("Stopping stops", () => {
       assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
     }).pipe(endless))
 
+  it.effect("also when it was interrupted while the message was being sent", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const fiber = yield* Effect.fork(chat.send({ agent: "helper", message: "Go", onInterrupt: "leave" }))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust("2 hours")
+      assert.strictEqual((yield* theRun).run, "success")
+      assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
+    }).pipe(agents({ helper: [text("a"), silence("1 hour"), text("b")] }, {
+      faults: [{ ...post, fault: faults.neverAnswer({ handlerRuns: true }) }]
+    })))
+
   it.effect("interruption while the message is being sent: what it started is found and cancelled", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
@@ -1076,6 +1160,45 @@ describe("Stopping stops", () => {
       assert.deepStrictEqual((yield* dust.agentMessages()).map(({ run }) => run), ["cancelled", "cancelled"])
     }).pipe(agents({ helper: [text("a"), silence()] })))
 
+  it.effect("nor whoever said the same earlier and elsewhere", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { sId: conversationId } = yield* conversations.create()
+      yield* conversations.createMessage({ conversationId, content: "Go", mentions: [{ configurationId: "helper" }] })
+      yield* TestClock.adjust("1 minute")
+      yield* dust.fault({ ...post, fault: faults.neverAnswer() })
+      const given = yield* Effect.fork(chat.send({ agent: "helper", message: "Go", conversationId }))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(given)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual((yield* dust.agentMessages()).map(({ run }) => run), ["running"])
+    }).pipe(agents({ helper: [text("a"), silence()] })))
+
+  it.effect("nor whoever has just said it again, and does not know yet that it arrived", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const { sId: conversationId } = yield* Effect.flatMap(Conversations, (conversations) => conversations.create())
+      const again = { agent: "helper", message: "Go", conversationId }
+      yield* dust.fault({ ...post, fault: faults.neverAnswer(), nth: 1 })
+      const given = yield* Effect.fork(chat.send(again))
+      yield* TestClock.adjust("1 second")
+      yield* dust.fault({ ...post, fault: faults.delayBody("20 seconds") })
+      const after = yield* Effect.fork(chat.send(again))
+      yield* Fiber.interrupt(given)
+      // It has arrived when the last look is taken, and its answer comes after that.
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual((yield* dust.agentMessages()).map(({ run }) => run), ["running"])
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* theRun).run, "running")
+      // And who does know is still the one that stops it.
+      yield* Fiber.interrupt(after)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* theRun).run, "cancelled")
+    }).pipe(agents({ helper: [text("a"), silence()] })))
+
   it.effect("a message that waits for its turn is taken back", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
@@ -1092,6 +1215,49 @@ describe("Stopping stops", () => {
       yield* TestClock.adjust("20 minutes")
       assert.lengthOf(yield* dust.agentMessages(), 1)
     }).pipe(agents({ helper: [text("a"), silence("10 minutes"), text("b")] }, { credential: "userToken" })))
+
+  it.effect("and when its turn has come, its answer is cancelled", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { sId: conversationId } = yield* conversations.create()
+      const first = yield* Effect.fork(chat.send({ agent: "helper", message: "one", conversationId }))
+      yield* TestClock.adjust("5 seconds")
+      const second = yield* Effect.fork(chat.send({ agent: "helper", message: "two", conversationId }))
+      yield* TestClock.adjust("2 minutes")
+      yield* Fiber.await(first)
+      const runs = Effect.map(dust.agentMessages(), (all) => all.map(({ run }) => run).slice(1))
+      assert.deepStrictEqual(yield* runs, ["running"])
+      yield* Fiber.interrupt(second)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* runs, ["cancelled"])
+    }).pipe(agents({
+      helper: ({ message }) => message === "one" ? [text("a"), silence("1 minute"), text("b")] : [text("c"), silence()]
+    }, { credential: "userToken" })))
+
+  it.effect("also when its turn comes while it is being taken back", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { sId: conversationId } = yield* conversations.create()
+      yield* Effect.fork(chat.send({ agent: "helper", message: "one", conversationId }))
+      yield* TestClock.adjust("5 seconds")
+      const second = yield* Effect.fork(chat.send({ agent: "helper", message: "two", conversationId }))
+      yield* TestClock.adjust("50 seconds")
+      yield* dust.fault({ method: "DELETE", fault: faults.delayHeaders("8 seconds") })
+      yield* Effect.fork(Fiber.interrupt(second))
+      yield* TestClock.adjust("1 minute")
+      const [, ...later] = yield* dust.agentMessages()
+      // The second one is a version of it that says that it was deleted.
+      assert.deepStrictEqual(later.map(({ run, visibility }) => [run, visibility]), [["cancelled", "visible"], [
+        "cancelled",
+        "deleted"
+      ]])
+    }).pipe(agents({
+      helper: ({ message }) => message === "one" ? [text("a"), silence("1 minute"), text("b")] : [text("c"), silence()]
+    }, { credential: "userToken" })))
 
   it.effect("a server that does not answer the cancellation does not hold anybody up for long", () =>
     Effect.gen(function*() {
