@@ -600,6 +600,93 @@ describe("The server's final text wins", () => {
     }).pipe(local({
       agents: { helper: [DustTest.approval({ name: "deploy", inputs: { to: "production" } }), DustTest.text("Done")] }
     })))
+
+  /** A run of which only the list of what is blocked tells something: `lists` are what it says, one after the other. */
+  const blocking = (lists: ReadonlyArray<ReadonlyArray<object>>, page = "") => {
+    let asked = 0
+    return dust(({ url }) => {
+      if (url.pathname.endsWith("/actions/blocked")) {
+        return json({ blockedActions: lists[Math.min(asked++, lists.length - 1)] })
+      }
+      return url.pathname.endsWith("/events")
+        ? new Response(`event: dust-handshake\ndata: {}\n\n${page}data: done\n\n`, {
+          headers: { "content-type": "text/event-stream" }
+        })
+        : json({ conversation: { sId: "c", content: [[{ type: "agent_message", sId: "m", status: "created" }]] } })
+    }).layer
+  }
+  const action = (actionId: string, more: object = {}) => ({
+    actionId,
+    conversationId: "c",
+    messageId: "m",
+    status: "blocked_validation_required",
+    ...more
+  })
+  const told = (count: number) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(
+        Stream.runCollect(Stream.take(follow({ conversationId: "c", messageId: "m" }), count))
+      )
+      yield* TestClock.adjust("10 minutes")
+      return Array.from(
+        yield* Fiber.join(fiber),
+        (event) => [event.type, "actionId" in event ? event.actionId : undefined]
+      )
+    })
+
+  it.effect("whatever is blocked is told as what it is: of this message and of sub-agents, not of another message", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* told(7), [
+        ["tool_approve_execution", "approval"],
+        ["tool_approve_execution", "child"],
+        ["tool_ask_user_question", "question"],
+        ["tool_personal_auth_required", "account"],
+        ["tool_file_auth_required", "file"],
+        ["tool_approve_execution", "sub-agent"],
+        ["tool_approve_execution", "unheard of"]
+      ])
+    }).pipe(Effect.provide(blocking([[
+      action("other message", { messageId: "other" }),
+      action("approval"),
+      action("child", { status: "blocked_child_action_input_required" }),
+      action("question", {
+        status: "blocked_user_answer_required",
+        question: { question: "Which?", options: [], multiSelect: false }
+      }),
+      action("account", {
+        status: "blocked_authentication_required",
+        authError: { provider: "github", toolName: "t", message: "m" }
+      }),
+      action("file", {
+        status: "blocked_file_authorization_required",
+        fileAuthError: { fileId: "f", fileName: "n", connectionId: "k", mimeType: "x", toolName: "t", message: "m" }
+      }),
+      action("sub-agent", { messageId: "other", conversationId: "child" }),
+      action("unheard of", { status: "blocked_by_the_moon" })
+    ]]))))
+
+  it.effect("what the stream has told is not told again", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* told(2), [["tool_approve_execution", "a"], ["tool_approve_execution", "b"]])
+    }).pipe(Effect.provide(blocking(
+      [[action("a")], [action("a"), action("b")]],
+      `data: ${JSON.stringify({ eventId: "1-0", data: { ...action("a"), type: "tool_approve_execution" } })}\n\n`
+    ))))
+
+  it.effect("it is told once as long as it stays blocked, and again when it comes back", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* told(3), [
+        ["tool_approve_execution", "a"],
+        ["tool_approve_execution", "b"],
+        ["tool_approve_execution", "a"]
+      ])
+    }).pipe(Effect.provide(blocking([
+      [action("a")],
+      [action("a")],
+      [action("a"), action("b")],
+      [action("b")],
+      [action("b"), action("a")]
+    ]))))
 })
 
 describe("Nothing hangs", () => {
