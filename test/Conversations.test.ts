@@ -132,6 +132,7 @@ describe("bad input is told before any request", () => {
     ["an id of one dot", "conversationId", (_) => _.get(".")],
     ["an id of two dots", "conversationId", (_) => _.listMessages("..")],
     ["an id that is no Unicode", "conversationId", (_) => _.get("\ud800")],
+    ["an id of half a character", "conversationId", (_) => _.get("a\udc00")],
     ["a blank message id", "messageId", (_) => _.getMessage({ conversationId: "c", messageId: "" })],
     ["a dotted message id", "messageId", (_) => _.editMessage({ conversationId: "c", messageId: "..", content: "x" })],
     ["a blank id to follow", "conversationId", (_) => _.answers({ conversationId: "", messageId: "m" })],
@@ -159,7 +160,8 @@ describe("bad input is told before any request", () => {
     ["tools of spaces with a key", "selectedMCPServerViewIds", send({ context: { selectedMCPServerViewIds: ["s"] } })],
     ["blank content of an edit", "content", (_) => _.editMessage({ ...ref, content: "" })],
     ["a limit of zero", "limit", (_) => _.messagePage({ conversationId: "c", limit: 0 })],
-    ["half a message", "limit", (_) => _.messagePage({ conversationId: "c", limit: 0.5 })],
+    ["half a message", "limit", (_) => _.messagePage({ conversationId: "c", limit: 1.5 })],
+    ["no number of messages", "limit", (_) => _.messagePage({ conversationId: "c", limit: Number.NaN })],
     ["half a position", "lastValue", (_) => _.messagePage({ conversationId: "c", lastValue: 1.5 })],
     ["a page size of zero", "limit", (_) => Stream.runDrain(_.streamMessages({ conversationId: "c", pageSize: 0 }))],
     ["nothing to cancel", "messageIds", (_) => _.cancel({ conversationId: "c", messageIds: [] })],
@@ -584,6 +586,8 @@ describe("changing messages", () => {
       assert.deepStrictEqual([final.status, final.content], ["succeeded", "Hello"])
       yield* conversations.retryMessage({ conversationId, messageId: again.sId, blockedOnly: true })
       assert.deepStrictEqual((yield* dust.lastRequest({ method: "POST" })).query, { blocked_only: "true" })
+      yield* conversations.retryMessage({ conversationId, messageId: agentMessageId, blockedOnly: false })
+      assert.deepStrictEqual((yield* dust.lastRequest({ method: "POST" })).query, {})
       const error = yield* Effect.flip(conversations.retryMessage({ conversationId, messageId }))
       assert.strictEqual(error._tag, "DustBadRequestError")
     }).pipe(local()))
@@ -608,6 +612,13 @@ describe("changing messages", () => {
       }
       assert.strictEqual(yield* dust.countRequests({ method: "POST" }), 3)
     }).pipe(local()))
+
+  it.effect("delete without force leaves the conversation, also where that is said", () =>
+    Effect.gen(function*() {
+      const { conversationId, conversations, dust } = yield* answered()
+      yield* conversations.delete({ conversationId, force: false })
+      assert.deepStrictEqual((yield* dust.lastRequest({ method: "DELETE" })).query, {})
+    }).pipe(local({ credential: "userToken" })))
 
   it.effect("deleteMessage and delete, as a user; a second attempt that finds it done is a success", () =>
     Effect.gen(function*() {

@@ -575,6 +575,37 @@ describe("DataSources: tables", () => {
       faults: [{ method: "POST", path: /\/tables$/, fault: DustTest.faults.status(500) }]
     })))
 
+  it.effect("a table is no conflict for itself", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const dust = yield* DustTest.DustTest
+      const { tableId } = yield* dataSources.upsertTable({ ...at, name: "prices" })
+      yield* dust.fault({ method: "POST", path: /\/tables$/, fault: DustTest.faults.status(500) })
+      const error = yield* Effect.flip(dataSources.upsertTable({ ...at, name: "prices", tableId }))
+      assert.strictEqual(error._tag, "DustServerError")
+    }).pipe(local({ ...empty, retry: RetryPolicy.none })))
+
+  it.effect("a 500 is that of a missing table only when that is what the look at the table says", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const dust = yield* DustTest.DustTest
+      for (const status of [401, 403, 409, 429, 500, 503]) {
+        yield* dust.clearFaults
+        yield* dust.fault({ path: /\/rows$/, fault: DustTest.faults.status(500) })
+        yield* dust.fault({ path: /\/tables\/nothing$/, fault: DustTest.faults.status(status) })
+        const error = yield* Effect.flip(dataSources.listRows({ ...at, tableId: "nothing" }))
+        assert.deepStrictEqual([error._tag, error.method], ["DustServerError", "listRows"])
+        yield* dust.lastRequest({ path: /\/tables\/nothing$/ })
+      }
+      // Any other failure of the server says nothing of the table.
+      yield* dust.clearFaults
+      yield* dust.fault({ path: /\/rows$/, fault: DustTest.faults.status(503) })
+      const before = yield* count()
+      const error = yield* Effect.flip(dataSources.listRows({ ...at, tableId: "nothing" }))
+      assert.strictEqual(error._tag, "DustServerError")
+      assert.strictEqual(yield* count(), before + 1)
+    }).pipe(local({ ...empty, retry: RetryPolicy.none })))
+
   it.effect("a missing table is not found, whatever the status", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
@@ -662,6 +693,30 @@ describe("DataSources: tables", () => {
         yield* noRequests
       }).pipe(local(empty)))
   }
+
+  it.effect("writes 500,000 rows of a Stream, and refuses one more before it is sent", () => {
+    let written = 0
+    const { layer } = dust(({ body }) => {
+      written += body === undefined ? 0 : body.split("\"row_id\"").length - 1
+      return json({ table: { table_id: "t", name: "t" } })
+    })
+    return Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const load = (count: number) =>
+        dataSources.loadTable({
+          ...at,
+          table: "t",
+          batchSize: 100_000,
+          rows: Stream.fromIterable(Array.from({ length: count }, (_, i) => ({ rowId: String(i), value: {} })))
+        })
+      assert.strictEqual((yield* load(500_000)).rows, 500_000)
+      assert.strictEqual(written, 500_000)
+      written = 0
+      const error = yield* Effect.flip(load(500_001))
+      assert.deepStrictEqual([error._tag, error.type], ["DustContentTooLargeError", "too_many_rows"])
+      assert.strictEqual(written, 500_000)
+    }).pipe(Effect.provide(layer))
+  })
 
   it.effect("refuses 500,001 rows before any request", () =>
     Effect.gen(function*() {

@@ -67,6 +67,38 @@ describe("the variant of an answer", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  const nested: ReadonlyArray<readonly [string, object]> = [
+    ["data_source_error", { code: "document_not_found" }],
+    ["run_error", { code: "run_not_found" }],
+    ["app_error", { code: "app_not_found" }],
+    ["connectors_error", { code: "connector_not_found" }],
+    ["app_error", { type: "app_not_found", message: "x" }],
+    ["data_source_error", { code: 7, type: "document_not_found" }]
+  ]
+
+  it.effect.each(nested)("a 400 whose %s says %o is not found", ([key, within]) =>
+    Effect.gen(function*() {
+      const error = yield* errorOf(() => failure(400, key, "No", {}, { [key]: within }))
+      assert.deepStrictEqual([error._tag, error.type], ["DustNotFoundError", key])
+      const other = yield* errorOf(() => failure(400, key, "No", {}, { [key]: { code: "not_found_out" } }))
+      assert.strictEqual(other._tag, "DustBadRequestError")
+      const elsewhere = yield* errorOf(() => failure(400, key, "No", {}, { another_error: within }))
+      assert.strictEqual(elsewhere._tag, "DustBadRequestError")
+    }))
+
+  it.effect("the id of a request is the first that says something", () =>
+    Effect.gen(function*() {
+      const of = (headers: Record<string, string>) =>
+        Effect.map(errorOf(() => failure(400, "x", "No", headers)), ({ message, requestId }) => {
+          assert.strictEqual(message.includes("["), requestId !== undefined)
+          return requestId
+        })
+      assert.strictEqual(yield* of({ "x-request-id": "", "cf-ray": "ray" }), "ray")
+      assert.strictEqual(yield* of({ "x-request-id": "a", "request-id": "b" }), "a")
+      assert.strictEqual(yield* of({ "request-id": "" }), undefined)
+      assert.strictEqual(yield* of({ "x-cloud-trace-context": "t".repeat(200) }), "t".repeat(128))
+    }))
+
   it.effect("status before schema: a 500 whose body fits is an error", () =>
     Effect.map(errorOf(() => json({ ok: true }, { status: 500 })), (error) => {
       assert.strictEqual(error._tag, "DustServerError")

@@ -188,6 +188,9 @@ describe("Files.upload", () => {
       Effect.gen(function*() {
         const files = yield* Files.Files
         const fiber = yield* Effect.fork(files.upload({ fileName: "a.txt", content: "hello" }))
+        // Not before the pause of the policy has passed: some half a second.
+        yield* TestClock.adjust("300 millis")
+        assert.lengthOf(yield* routes, 2)
         yield* TestClock.adjust("2 seconds")
         const file = yield* Fiber.join(fiber)
         assert.strictEqual(text(yield* files.downloadBytes({ fileId: file.sId })), "hello")

@@ -54,9 +54,8 @@ const terminalOf = (message: AgentMessage): TerminalEvent => {
   }
 }
 
+/** Whatever else blocks an action waits for approval. */
 const blockedTypes: ReadonlyMap<string, BlockingEvent["type"]> = new Map<string, BlockingEvent["type"]>([
-  ["blocked_validation_required", "tool_approve_execution"],
-  ["blocked_child_action_input_required", "tool_approve_execution"],
   ["blocked_user_answer_required", "tool_ask_user_question"],
   ["blocked_authentication_required", "tool_personal_auth_required"],
   ["blocked_file_authorization_required", "tool_file_auth_required"]
