@@ -427,10 +427,42 @@ describe("Retries are polite", () => {
         yield* inTime(failing(doRead)).pipe(Effect.provide(layer))
         counts.push(requests.length)
       }
-      assert.deepStrictEqual(counts.slice(0, 2), [1, 5])
-      assert.isAbove(counts[2] ?? 0, 10)
-      assert.isAtMost(counts[2] ?? 0, 13)
+      assert.deepStrictEqual(counts, [1, 5, 13])
+      assert.deepStrictEqual(
+        [RetryPolicy.none, RetryPolicy.standard, RetryPolicy.patient].map(({ maxElapsed, maxRetryAfter }) => [
+          Duration.toSeconds(maxElapsed),
+          Duration.toSeconds(maxRetryAfter)
+        ]),
+        [[0, 60], [120, 60], [900, 300]]
+      )
     }))
+
+  const pauses: ReadonlyArray<readonly [string, RetryPolicy.RetryPolicy, ReadonlyArray<number>]> = [
+    ["a policy", RetryPolicy.make({ base: "20 seconds" }), [20, 30, 30]],
+    ["a longest pause", RetryPolicy.make({ base: "1 second", maxDelay: "3 seconds" }), [1, 2, 3, 3]],
+    ["no further attempt", RetryPolicy.make({ retries: 0 }), []],
+    ["patient", RetryPolicy.patient, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120, 120, 120]]
+  ]
+
+  it.effect.each(pauses)("Retries are polite: the pauses of %s", ([, retry, expected]) => {
+    const { layer, requests } = dust(() => failure(500, "internal_server_error"), { retry })
+    return Effect.gen(function*() {
+      yield* inTime(failing(doRead))
+      for (const [index, base] of expected.entries()) {
+        const pause = requests[index + 1]!.at - requests[index]!.at
+        assert.isAtLeast(pause, base * 800, `${index}`)
+        assert.isAtMost(pause, base * 1200, `${index}`)
+      }
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("Retries are polite: an attempt that starts exactly at the end of maxElapsed is made", () => {
+    const { layer, requests } = dust(() => failure(503, "service_unavailable", "Soon", { "retry-after": "40" }))
+    return Effect.gen(function*() {
+      yield* inTime(failing(doRead))
+      assert.deepStrictEqual(requests.map(({ at }) => at), [0, 40_000, 80_000, 120_000])
+    }).pipe(Effect.provide(layer))
+  })
 })
 
 describe("Nothing hangs: every wait before an answer", () => {
@@ -1046,9 +1078,20 @@ describe("redirects", () => {
     const { layer, requests } = dust(() => moved("/round"))
     return Effect.gen(function*() {
       const error = yield* Effect.flip(doRead)
-      assert.strictEqual(error._tag, "DustBadRequestError")
+      assert.deepStrictEqual([error._tag, error.type], ["DustBadRequestError", "redirect_refused"])
       assert.include(error.message, "it was redirected 5 times before")
-      assert.isAtMost(requests.length, 7)
+      assert.lengthOf(requests, 6)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("five of them in a row are followed", () => {
+    const { layer, requests } = dust(({ nth }) => nth > 5 ? ok() : moved(`/round/${nth}`))
+    return Effect.gen(function*() {
+      yield* doRead
+      assert.deepStrictEqual(
+        requests.slice(1).map(({ url }) => url.pathname),
+        [1, 2, 3, 4, 5].map((nth) => `/round/${nth}`)
+      )
     }).pipe(Effect.provide(layer))
   })
 })

@@ -396,4 +396,21 @@ describe("Typed, or it did not happen", () => {
       )
     }).pipe(Effect.scoped)
   })
+
+  it.effect("Secrets stay: the values of headers that come back in an error, unless they are too short to be secrets", () => {
+    const long = "abc/def ghi"
+    const { layer } = dust(
+      ({ headers }) =>
+        failure(
+          400,
+          "invalid_request_error",
+          `Got ${headers["x-short"]}, ${headers["x-six"]}, ${long} and ${encodeURIComponent(long)}`
+        ),
+      { headers: { "x-short": "abcde", "x-six": "uvwxyz", "x-long": long } }
+    )
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(readThing("t"))
+      assert.include(error.message, "Got abcde, <redacted>, <redacted> and <redacted>")
+    }).pipe(Effect.provide(layer))
+  })
 })

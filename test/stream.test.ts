@@ -245,6 +245,20 @@ describe("Every event once, in order", () => {
       assert.strictEqual(yield* dust.countRequests(connections), 20)
     }).pipe(local({ agents: { helper: [DustTest.text("", { tokens: words(998) })] } })))
 
+  it.effect("where streams have moved to is asked once", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const ids = yield* finished("helper")
+      for (let i = 0; i < 2; i++) assert.strictEqual(textOf(yield* all(ids)), words(98).join(""))
+      assert.deepStrictEqual(
+        (yield* dust.requests({ path: eventsPath })).map(({ path, status }) => [
+          path.startsWith("/api/sse/"),
+          status
+        ]),
+        [[false, 307], ...Array.from({ length: 4 }, () => [true, 200])]
+      )
+    }).pipe(local({ agents: { helper: [DustTest.text("", { tokens: words(98) })] } })))
+
   it.effect("1,000 events of one millisecond, out of order in every page", () =>
     Effect.gen(function*() {
       const ids = yield* finished("helper")
