@@ -105,6 +105,13 @@ describe("done already: what is gone, is gone", () => {
     ["a verdict", 400, "invalid_request_error", (_) => _.deleteFeedback(ref), true],
     ["a conversation that was left", 403, "conversation_access_restricted", (_) => _.delete(ref), true],
     [
+      "a conversation that was left, in so many words",
+      403,
+      "conversation_access_restricted",
+      (_) => _.delete({ ...ref, force: false }),
+      true
+    ],
+    [
       "a conversation of somebody else",
       403,
       "conversation_access_restricted",

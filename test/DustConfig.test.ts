@@ -135,6 +135,18 @@ describe("DustConfig.layer", () => {
       assert.match(found.message, /^expected /)
     }))
 
+  it.effect("takes headers in any case, with whatever Latin-1 they carry", () =>
+    Effect.gen(function*() {
+      const { headers } = yield* read(DustConfig.layer({ ...base, headers: { "X-Name": "Caf\u00e9\tau lait \u00ff" } }))
+      assert.deepStrictEqual(Object.entries(headers).map(([name, value]) => [name, Redacted.value(value)]), [
+        ["x-name", "Caf\u00e9\tau lait \u00ff"]
+      ])
+      for (const control of ["\u0000", "\u001b", "\u007f"]) {
+        const found = yield* problem(DustConfig.layer({ ...base, headers: { "x-a": `a${control}b` } }))
+        assert.strictEqual(found.path, "headers.x-a")
+      }
+    }))
+
   it.effect("takes a token that is an Effect without running it", () =>
     Effect.gen(function*() {
       let ran = 0
