@@ -1181,6 +1181,7 @@ describe("the raw client", () => {
 
   it.effect("Secrets stay: nor when the token is renewed on the way, nor what was added for this call", () => {
     let made = 0
+    let probes = 0
     const { layer, requests } = dustUser(
       ({ url }) =>
         url.pathname === "/start"
@@ -1190,7 +1191,7 @@ describe("the raw client", () => {
           )
           : url.host === "evil.example"
           ? new Response("stolen")
-          : made === 1
+          : url.pathname.includes("/probe") && probes++ % 2 === 0
           ? failure(401, "expired_oauth_token_error")
           : ok(),
       { accessToken: Effect.sync(() => Redacted.make(`token.${++made}`)) }
@@ -1203,7 +1204,11 @@ describe("the raw client", () => {
         )
       )
       yield* TestClock.adjust("1 second")
-      yield* doRead
+      for (let i = 0; i < 10; i++) {
+        yield* doRead
+        yield* http.get("/other")
+      }
+      assert.strictEqual(made, 11)
       yield* TestClock.adjust("4 seconds")
       yield* Fiber.join(leaving)
       const { headers, url } = requests.at(-1)!

@@ -257,6 +257,9 @@ describe("Every event once, in order", () => {
         ]),
         [[false, 307], ...Array.from({ length: 4 }, () => [true, 200])]
       )
+      // Nothing but streams has moved.
+      yield* Effect.flatMap(Conversations, (conversations) => conversations.getMessage(ids))
+      assert.isTrue((yield* dust.lastRequest()).path.startsWith("/api/v1/"))
     }).pipe(local({ agents: { helper: [DustTest.text("", { tokens: words(98) })] } })))
 
   it.effect("1,000 events of one millisecond, out of order in every page", () =>
