@@ -591,6 +591,19 @@ describe("options of one call", () => {
     })
   })
 
+  it.effect("and its last attempt has all the time of an attempt", () => {
+    const { layer } = dust(({ nth }) =>
+      nth === 1
+        ? failure(503, "service_unavailable", "Soon", { "retry-after": "10" })
+        : Effect.as(Effect.sleep("59 seconds"), new Response(new ReadableStream()))
+    )
+    return Effect.gen(function*() {
+      const retry = RetryPolicy.make({ retries: 1, maxElapsed: "10 seconds" })
+      const error = yield* inTime(failing(doRead).pipe(DustClientModule.withOptions({ retry })))
+      assert.isTrue(error._tag === "DustTimeoutError" && error.phase === "body" && error.attempts === 2)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("limits hold for operations, too, that are given more time by themselves", () => {
     const slow = operation({
       name: "Probe.slow",
