@@ -552,7 +552,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
         // Its turn may have come in between: then the newest versions are deleted ones, and what runs is behind them.
         cancelAnswers(
           conversationId,
-          conversations.listMessages(conversationId, { allVersions: true }),
+          conversations.listMessages(conversationId, { allVersions: true, deleted: true }),
           ({ sId }) => sId === message.sId
         )
       )
