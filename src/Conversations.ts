@@ -53,7 +53,7 @@ import { byCursor } from "./internal/paging.ts"
 import { list, nullable } from "./internal/schema.ts"
 import { makeSender, type Posted } from "./internal/send.ts"
 import { segment, segments } from "./internal/url.ts"
-import { AgentMessage, ContentFragment, Mention, type Message, UserMessage } from "./Message.ts"
+import { AgentMessage, ContentFragment, Mention, type Message, type Origin, UserMessage } from "./Message.ts"
 
 const root = "/api/v1/w/{workspaceId}/assistant/conversations" as const
 const one = `${root}/{conversationId}` as const
@@ -85,7 +85,7 @@ export interface MessageContext {
   readonly email?: string | null | undefined
   readonly profilePictureUrl?: string | null | undefined
   /** Default `api`. Others are bound to certain credentials. */
-  readonly origin?: (typeof import("./Message.ts").Origin)["Type"] | undefined
+  readonly origin?: Origin | undefined
   /** Client-side MCP servers whose tools the agent may use for this message. Needs a user's credential. */
   readonly clientSideMCPServerIds?: ReadonlyArray<string> | undefined
   /** Tools of spaces that the agent may use for this message. Needs a user's credential. */

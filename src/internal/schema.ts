@@ -64,9 +64,6 @@ export const record = withDefault(
 /** Any JSON, kept as it is. */
 export const anything = Schema.optional(Schema.Unknown)
 
-/** Epoch milliseconds. */
-export const timestamp = Schema.Number
-
 /** Text that is not blank. */
 export const nonBlank = (expected: string) =>
   Schema.String.pipe(

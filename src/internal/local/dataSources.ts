@@ -232,9 +232,6 @@ export const localDataSources: (world: World) => DataSources = slice("dataSource
   return all
 })
 
-export const addDataSource = (world: World, seed: DataSourceSeed): LocalDataSource =>
-  add(world, localDataSources(world), seed)
-
 /** What other domains may ask about the nodes of a view. */
 export const installDataSources = (world: World): void => {
   world.lookups.contentNode = (viewId, nodeId) => {

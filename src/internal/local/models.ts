@@ -230,8 +230,6 @@ export const nextRank = (conversation: Conversation): number => conversation.ran
 
 export const latest = (versions: ReadonlyArray<Message>): Message | undefined => versions[versions.length - 1]
 
-export const isTerminal = (message: AgentMessage): boolean => message.status !== "created"
-
 export const runningMessages = (conversation: Conversation): ReadonlyArray<AgentMessage> => {
   const running: Array<AgentMessage> = []
   for (const versions of conversation.ranks) {

@@ -133,12 +133,6 @@ export const spaces = slice("spaces", (world) => {
   return { byId }
 })
 
-export const addSpace = (world: World, seed: SpaceSeed): LocalSpace => {
-  const space = makeSpace(world, seed)
-  spaces(world).byId.set(space.sId, space)
-  return space
-}
-
 /** Whether the caller sees the space. */
 export const maySee = (context: Context, space: LocalSpace): boolean =>
   space.kind !== "conversations" &&
