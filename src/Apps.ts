@@ -318,33 +318,7 @@ export const UnknownRunEvent = Schema.Struct({
 /** @category models @since 0.1.0 */
 export interface UnknownRunEvent extends Schema.Schema.Type<typeof UnknownRunEvent> {}
 
-/**
- * What happens during a run. `content` of the wire is flattened into the event.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const RunEvent = Schema.Union(
-  RunStatusEvent,
-  BlockStatusEvent,
-  BlockExecutionEvent,
-  TokensEvent,
-  ReasoningTokensEvent,
-  ReasoningItemEvent,
-  FunctionCallEvent,
-  FunctionCallArgumentsEvent,
-  RunErrorEvent,
-  FinalEvent,
-  UnknownRunEvent
-)
-
-/**
- * @category models
- * @since 0.1.0
- */
-export type RunEvent = typeof RunEvent.Type
-
-const decodeKnown = eventDecoder([
+const known = [
   RunStatusEvent,
   BlockStatusEvent,
   BlockExecutionEvent,
@@ -355,7 +329,23 @@ const decodeKnown = eventDecoder([
   FunctionCallArgumentsEvent,
   RunErrorEvent,
   FinalEvent
-])
+] as const
+
+/**
+ * What happens during a run. `content` of the wire is flattened into the event.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RunEvent = Schema.Union(...known, UnknownRunEvent)
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type RunEvent = typeof RunEvent.Type
+
+const decodeKnown = eventDecoder(known)
 
 const decodeEvent = (data: string): RunEvent => {
   let raw: unknown
