@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { AgentId } from "./Ids.ts"
-import { list, nullable, openLiteral, record } from "./internal/schema.ts"
+import { list, nullable, openLiteral, record } from "./internal/decode/schema.ts"
 import { User } from "./User.ts"
 
 /**

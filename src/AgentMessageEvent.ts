@@ -11,9 +11,9 @@ import * as Schema from "effect/Schema"
 import { RunError } from "./Agent.ts"
 import { Stake, ToolMetadata, UserQuestion } from "./Conversation.ts"
 import { ActionId, AgentId, ConversationId, EventId, MessageId } from "./Ids.ts"
-import { eventDecoder, typeOf } from "./internal/eventDecoder.ts"
-import { nullable, openLiteral, record, withDefault } from "./internal/schema.ts"
-import { emptyToolMetadata } from "./internal/toolMetadata.ts"
+import { eventDecoder, typeOf } from "./internal/decode/event.ts"
+import { nullable, openLiteral, record, withDefault } from "./internal/decode/schema.ts"
+import { emptyToolMetadata } from "./internal/decode/toolMetadata.ts"
 import { AgentAction, AgentMessage } from "./Message.ts"
 
 // Tokens come by the thousand: these fields stay plain (no defaults), and a malformed one costs only itself.

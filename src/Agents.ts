@@ -11,10 +11,10 @@ import { Agent, FullAgent, ModelSelection } from "./Agent.ts"
 import type { RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import type { AgentId } from "./Ids.ts"
-import { wrongCredential } from "./internal/errors.ts"
-import { pickByName } from "./internal/names.ts"
-import * as Operation from "./internal/operation.ts"
-import { list, nonBlank, type Open, openLiteral, withDefault } from "./internal/schema.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { list, nonBlank, type Open, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { pickByName } from "./internal/input/findByName.ts"
+import { wrongCredential } from "./internal/request/errors.ts"
 
 /**
  * A part of an update or an import that was not carried out.

@@ -21,11 +21,11 @@ import * as Stream from "effect/Stream"
 import { DustTimeoutError, type RequestError, type StreamError } from "./DustAPIError.ts"
 import { DustClient, withStreamOptions } from "./DustClient.ts"
 import { AppId, RunId, SpaceId } from "./Ids.ts"
-import { badInput, common, streamError } from "./internal/errors.ts"
-import { eventDecoder, typeOf } from "./internal/eventDecoder.ts"
-import * as Operation from "./internal/operation.ts"
-import { anything, list, nonBlank, nullable, openLiteral, withDefault } from "./internal/schema.ts"
-import { sseOnce } from "./internal/sseOnce.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { eventDecoder, typeOf } from "./internal/decode/event.ts"
+import { anything, list, nonBlank, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { badInput, common, streamError } from "./internal/request/errors.ts"
+import { sseOnce } from "./internal/stream/once.ts"
 
 const renamed = <A, I, const Key extends string>(schema: Schema.Schema<A, I>, key: Key) =>
   Schema.propertySignature(schema).pipe(Schema.fromKey(key))

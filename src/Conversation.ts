@@ -5,8 +5,8 @@
  */
 import * as Schema from "effect/Schema"
 import { ActionId, ConversationId, MessageId, SpaceId } from "./Ids.ts"
-import { list, nullable, openLiteral, record, withDefault } from "./internal/schema.ts"
-import { emptyToolMetadata } from "./internal/toolMetadata.ts"
+import { list, nullable, openLiteral, record, withDefault } from "./internal/decode/schema.ts"
+import { emptyToolMetadata } from "./internal/decode/toolMetadata.ts"
 import { type AgentMessage, type ContentFragment, Message, type UserMessage } from "./Message.ts"
 import { Workspace } from "./User.ts"
 

@@ -7,8 +7,8 @@
 import * as Schema from "effect/Schema"
 import type { UnknownEvent } from "./AgentMessageEvent.ts"
 import { AgentId, ConversationId, EventId, MessageId } from "./Ids.ts"
-import { eventDecoder, typeOf } from "./internal/eventDecoder.ts"
-import { list, nullable, openLiteral } from "./internal/schema.ts"
+import { eventDecoder, typeOf } from "./internal/decode/event.ts"
+import { list, nullable, openLiteral } from "./internal/decode/schema.ts"
 import { AgentMessage, ContentFragment, UserMessage } from "./Message.ts"
 
 const base = {

@@ -35,10 +35,8 @@ import * as ConversationEventModule from "./ConversationEvent.ts"
 import { DustNotFoundError, type RequestError, type StreamError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import type { ActionId, ConversationId, EventId, FileId, MessageId, SpaceId } from "./Ids.ts"
-import { answerOf, answersTo, messageEventsOf } from "./internal/answer.ts"
-import * as Checks from "./internal/checks.ts"
-import { badInput, common } from "./internal/errors.ts"
-import * as EventStream from "./internal/eventStream.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { answerOf, answersTo, messageEventsOf } from "./internal/chat/followRun.ts"
 import {
   Content,
   FragmentBody,
@@ -47,12 +45,14 @@ import {
   messageBody,
   Title,
   userRequired
-} from "./internal/messageBody.ts"
-import * as Operation from "./internal/operation.ts"
-import { byCursor } from "./internal/paging.ts"
-import { list, nullable } from "./internal/schema.ts"
-import { makeSender, type Posted } from "./internal/send.ts"
-import { segment, segments } from "./internal/url.ts"
+} from "./internal/chat/messageBody.ts"
+import { makeSender, type Posted } from "./internal/chat/sendOnce.ts"
+import { list, nullable } from "./internal/decode/schema.ts"
+import * as Checks from "./internal/input/validate.ts"
+import { badInput, common } from "./internal/request/errors.ts"
+import { segment, segments } from "./internal/request/url.ts"
+import * as EventStream from "./internal/stream/resumable.ts"
+import { byCursor } from "./internal/util/paging.ts"
 import { AgentMessage, ContentFragment, Mention, type Message, type Origin, UserMessage } from "./Message.ts"
 
 const root = "/api/v1/w/{workspaceId}/assistant/conversations" as const

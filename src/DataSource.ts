@@ -8,7 +8,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { DataSourceId, DataSourceViewId, DocumentId, RowId, SpaceId, TableId } from "./Ids.ts"
-import { list, nullable, openLiteral, withDefault } from "./internal/schema.ts"
+import { list, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
 
 /**
  * Who changed something last.

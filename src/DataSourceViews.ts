@@ -11,11 +11,11 @@ import { DataSourceView, Document } from "./DataSource.ts"
 import type { RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import type { DataSourceViewId, SpaceId } from "./Ids.ts"
-import { badInput } from "./internal/errors.ts"
-import { pickByName } from "./internal/names.ts"
-import * as Operation from "./internal/operation.ts"
-import { searchQuery, type SearchOptions } from "./internal/passages.ts"
-import { list } from "./internal/schema.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { list } from "./internal/decode/schema.ts"
+import { pickByName } from "./internal/input/findByName.ts"
+import { searchQuery, type SearchOptions } from "./internal/input/searchQuery.ts"
+import { badInput } from "./internal/request/errors.ts"
 
 const base = "/api/v1/w/{workspaceId}/spaces/{spaceId}/data_source_views" as const
 const one = `${base}/{dataSourceViewId}` as const

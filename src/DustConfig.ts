@@ -13,8 +13,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { WorkspaceId } from "./Ids.ts"
-import * as Checks from "./internal/checks.ts"
-import { totalOf } from "./internal/retry.ts"
+import * as Checks from "./internal/input/validate.ts"
+import { totalOf } from "./internal/request/retry.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 
 /**

@@ -36,20 +36,6 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Dust from "./Dust.ts"
 import type * as DustConfig from "./DustConfig.ts"
-import type { AgentOptions } from "./internal/local/agents.ts"
-import type { AnalyticsSeed } from "./internal/local/analytics.ts"
-import type { AppSeed } from "./internal/local/apps.ts"
-import { makeClient } from "./internal/local/client.ts"
-import type { DataSourceSeed, DataSourceViewSeed, DocumentSeed, TableSeed } from "./internal/local/dataSources.ts"
-import { type Fault, faults as faultConstructors, type FaultRule } from "./internal/local/faults.ts"
-import type { FileSeed } from "./internal/local/files.ts"
-import type { SeenRequest } from "./internal/local/handle.ts"
-import type { NodeSeed, SearchSeed, ToolFileSeed } from "./internal/local/search.ts"
-import type { ConversationSeed, MessageSeed, Seed } from "./internal/local/seed.ts"
-import { DustTestServeError, listen } from "./internal/local/server.ts"
-import type { SkillSeed } from "./internal/local/skills.ts"
-import type { ServerViewSeed, SpaceSeed } from "./internal/local/spaces.ts"
-import type { Quirks, Role } from "./internal/local/state.ts"
 import {
   type AgentBehavior,
   type AgentInput,
@@ -68,8 +54,25 @@ import {
   type ToolProgress,
   type ToolResult,
   type UserAnswer
-} from "./internal/local/steps.ts"
-import type { TriggerSeed, TriggersSeed, WebhookSourceSeed } from "./internal/local/triggers.ts"
+} from "./internal/local/agent/steps.ts"
+import type { AgentOptions } from "./internal/local/domains/agents.ts"
+import type { AnalyticsSeed } from "./internal/local/domains/analytics.ts"
+import type { AppSeed } from "./internal/local/domains/apps.ts"
+import type {
+  DataSourceSeed,
+  DataSourceViewSeed,
+  DocumentSeed,
+  TableSeed
+} from "./internal/local/domains/dataSources.ts"
+import type { FileSeed } from "./internal/local/domains/files.ts"
+import type { NodeSeed, SearchSeed, ToolFileSeed } from "./internal/local/domains/search.ts"
+import type { SkillSeed } from "./internal/local/domains/skills.ts"
+import type { ServerViewSeed, SpaceSeed } from "./internal/local/domains/spaces.ts"
+import type { TriggerSeed, TriggersSeed, WebhookSourceSeed } from "./internal/local/domains/triggers.ts"
+import { type Fault, faults as faultConstructors, type FaultRule } from "./internal/local/server/faults.ts"
+import { makeClient } from "./internal/local/server/inProcess.ts"
+import { DustTestServeError, listen } from "./internal/local/server/node.ts"
+import type { SeenRequest } from "./internal/local/server/pipeline.ts"
 import {
   type Control,
   type ConversationState,
@@ -81,14 +84,16 @@ import {
   type RequestFilter,
   type Workspace,
   type WorkspaceOptions
-} from "./internal/local/workspace.ts"
+} from "./internal/local/state/control.ts"
 import {
   type ApiKeyOptions,
   type CredentialOptions,
   defaults,
   type UserOptions,
   type UserTokenOptions
-} from "./internal/local/world.ts"
+} from "./internal/local/state/create.ts"
+import type { ConversationSeed, MessageSeed, Seed } from "./internal/local/state/seed.ts"
+import type { Quirks, Role } from "./internal/local/state/state.ts"
 
 export { DustTestNotFoundError, DustTestServeError }
 export type {

@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { FileId } from "./Ids.ts"
-import { nullable, openLiteral, withDefault } from "./internal/schema.ts"
+import { nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
 
 /**
  * What a file is for. Ordinary credentials create files for `conversation` only.

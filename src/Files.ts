@@ -32,11 +32,11 @@ import {
 import { DustClient, type Service as ClientService } from "./DustClient.ts"
 import { AnnouncedFile, contentTypeOf, File, isSupported } from "./File.ts"
 import { type ConversationId, ConversationId as ConversationIdSchema, type FileId } from "./Ids.ts"
-import * as errors from "./internal/errors.ts"
-import * as Multipart from "./internal/multipart.ts"
-import * as Operation from "./internal/operation.ts"
-import { delays, owned, retrying } from "./internal/retry.ts"
-import { nonBlank } from "./internal/schema.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { nonBlank } from "./internal/decode/schema.ts"
+import * as errors from "./internal/request/errors.ts"
+import { delays, owned, retrying } from "./internal/request/retry.ts"
+import * as Multipart from "./internal/util/multipart.ts"
 
 const maxFileName = 4096
 const pieceSize = 64 * 1024

@@ -45,10 +45,10 @@ import type * as Stream from "effect/Stream"
 import type { RequestError, StreamError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import { type EventId, McpServerId } from "./Ids.ts"
-import * as EventStream from "./internal/eventStream.ts"
-import * as internal from "./internal/mcpServe.ts"
-import * as Operation from "./internal/operation.ts"
-import { nonBlank, nullable } from "./internal/schema.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { nonBlank, nullable } from "./internal/decode/schema.ts"
+import * as internal from "./internal/mcp/serve.ts"
+import * as EventStream from "./internal/stream/resumable.ts"
 
 /**
  * A server that Dust knows.

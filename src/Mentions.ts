@@ -10,8 +10,8 @@ import * as Schema from "effect/Schema"
 import type { RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import type { ConversationId } from "./Ids.ts"
-import * as Operation from "./internal/operation.ts"
-import { list, nullable, openLiteral, withDefault } from "./internal/schema.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { list, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
 
 /**
  * An agent or a person that can be mentioned.

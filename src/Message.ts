@@ -9,7 +9,7 @@
 import * as Schema from "effect/Schema"
 import { Agent, ModelSelection, RunError } from "./Agent.ts"
 import { ActionId, AgentId, FileId, MessageId, UserId } from "./Ids.ts"
-import { list, nullable, openLiteral, record, withDefault } from "./internal/schema.ts"
+import { list, nullable, openLiteral, record, withDefault } from "./internal/decode/schema.ts"
 import { User } from "./User.ts"
 
 const shared = {

@@ -21,11 +21,11 @@ import type { RequestError, StreamError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import { File } from "./File.ts"
 import { type ConversationId, McpServerViewId, SpaceId } from "./Ids.ts"
-import { badInput, fromResponse, streamError } from "./internal/errors.ts"
-import * as Operation from "./internal/operation.ts"
-import { byCursor } from "./internal/paging.ts"
-import { list, nonBlank, nullable, openLiteral, withDefault } from "./internal/schema.ts"
-import { sseOnce } from "./internal/sseOnce.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { list, nonBlank, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { badInput, fromResponse, streamError } from "./internal/request/errors.ts"
+import { sseOnce } from "./internal/stream/once.ts"
+import { byCursor } from "./internal/util/paging.ts"
 
 /**
  * A document, a table or a folder. `internalId` together with the `sId` of one of its `dataSourceViews` is what a content

@@ -13,10 +13,10 @@ import * as Schema from "effect/Schema"
 import type { RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import { McpServerViewId, SpaceId, UserId } from "./Ids.ts"
-import { badInput } from "./internal/errors.ts"
-import { pickByName } from "./internal/names.ts"
-import * as Operation from "./internal/operation.ts"
-import { anything, list, nonBlank, nullable, openLiteral, withDefault } from "./internal/schema.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { anything, list, nonBlank, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { pickByName } from "./internal/input/findByName.ts"
+import { badInput } from "./internal/request/errors.ts"
 
 /**
  * A space.

@@ -17,10 +17,10 @@ import * as Stream from "effect/Stream"
 import { DustContentTooLargeError, type RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import { AgentId, TriggerId } from "./Ids.ts"
-import { badInput, common } from "./internal/errors.ts"
-import * as Operation from "./internal/operation.ts"
-import { byOffset } from "./internal/paging.ts"
-import { nullable, type Open, openLiteral, withDefault } from "./internal/schema.ts"
+import * as Operation from "./internal/api/operation.ts"
+import { nullable, type Open, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { badInput, common } from "./internal/request/errors.ts"
+import { byOffset } from "./internal/util/paging.ts"
 
 /**
  * Runs at the times of a cron expression.

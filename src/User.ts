@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { UserId, WorkspaceId } from "./Ids.ts"
-import { list, nullable, openLiteral } from "./internal/schema.ts"
+import { list, nullable, openLiteral } from "./internal/decode/schema.ts"
 
 /**
  * A member of a workspace.

@@ -1,0 +1,271 @@
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import {
+  type AgentMessageEvent,
+  type BlockingEvent,
+  fromJson,
+  isBlocking,
+  isTerminal,
+  isTerminalType,
+  type TerminalEvent
+} from "../../AgentMessageEvent.ts"
+import { type BlockedAction, type Conversation, findMessage, messages } from "../../Conversation.ts"
+import type { ConversationEvent } from "../../ConversationEvent.ts"
+import type { DustNotFoundError, RequestError, StreamError } from "../../DustAPIError.ts"
+import type { Operation, Service as Client } from "../../DustClient.ts"
+import type { ConversationId, EventId, MessageId } from "../../Ids.ts"
+import { type AgentMessage, isAgentMessage, isFinal, type Message } from "../../Message.ts"
+import * as Checks from "../input/validate.ts"
+import { badInput, streamError } from "../request/errors.ts"
+import * as EventStream from "../stream/resumable.ts"
+
+interface Ref {
+  readonly conversationId: ConversationId
+  readonly messageId: MessageId
+}
+
+interface Follow extends Ref {
+  readonly lastEventId?: EventId | undefined
+  readonly silence?: Duration.DurationInput | undefined
+}
+
+/** The event that a finished message would have ended with. */
+const terminalOf = (message: AgentMessage): TerminalEvent => {
+  const base = {
+    messageId: message.sId,
+    configurationId: message.configuration?.sId ?? null,
+    created: message.completedTs ?? message.created
+  }
+  switch (message.status) {
+    case "failed":
+      return {
+        type: "agent_error",
+        ...base,
+        error: message.error ??
+          { code: "unknown_error", message: "the server did not say what happened", metadata: {} }
+      }
+    case "cancelled":
+      return { type: "agent_generation_cancelled", ...base, status: "cancelled" }
+    default:
+      return { type: "agent_message_success", ...base, message }
+  }
+}
+
+/** Whatever else blocks an action waits for approval. */
+const blockedTypes: ReadonlyMap<string, BlockingEvent["type"]> = new Map<string, BlockingEvent["type"]>([
+  ["blocked_user_answer_required", "tool_ask_user_question"],
+  ["blocked_authentication_required", "tool_personal_auth_required"],
+  ["blocked_file_authorization_required", "tool_file_auth_required"]
+])
+
+/** The event that announced a blocked action, or would have. */
+const blockingOf = (action: BlockedAction): BlockingEvent => {
+  const base = {
+    messageId: action.messageId,
+    conversationId: action.conversationId,
+    actionId: action.actionId,
+    inputs: action.inputs,
+    stake: action.stake,
+    metadata: action.metadata,
+    isLastBlockingEventForStep: null,
+    argumentsRequiringApproval: null
+  }
+  const event = fromJson({
+    ...base,
+    type: blockedTypes.get(action.status) ?? "tool_approve_execution",
+    question: action.question ?? undefined,
+    authError: action.authError,
+    fileAuthError: action.fileAuthError
+  })
+  return isBlocking(event) ? event : { type: "tool_approve_execution", ...base }
+}
+
+export const messageEventsOf = (
+  options: Follow & {
+    readonly client: Client
+    readonly operation: Operation<
+      "/api/v1/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}/events",
+      undefined,
+      void
+    >
+    readonly getMessage: (ref: Ref) => Effect.Effect<Message, RequestError>
+    readonly blockedActions: (id: ConversationId) => Effect.Effect<ReadonlyArray<BlockedAction>, RequestError>
+  }
+): Stream.Stream<AgentMessageEvent, StreamError> =>
+  Stream.suspend(() => {
+    const { conversationId, messageId } = options
+    const silence = Checks.duration("silence", options.silence ?? "30 minutes")
+    if (Either.isLeft(silence)) return Stream.fail(badInput(options.operation, "silence", silence.left.expected))
+    const announced = new Set<string>()
+    let last: AgentMessageEvent["type"] | undefined
+    return EventStream.make<AgentMessageEvent, typeof options.operation.route>(options.client, {
+      operation: options.operation,
+      input: { path: { conversationId, messageId } },
+      lastEventId: options.lastEventId,
+      decode: (data, eventId) => {
+        const event = fromJson(data, eventId)
+        if (isBlocking(event)) announced.add(event.actionId)
+        last = event.type
+        return event
+      },
+      isUnknown: (event) => event.type === "unknown",
+      verdict: (event) => {
+        // A failed tool ends the run, or does not: only the message knows.
+        if (event.type === "tool_error") return "ask"
+        if (isTerminal(event)) return "end"
+        return event.type === "unknown" && event.kind !== null && isTerminalType(event.kind) ? "ask" : "go"
+      },
+      truth: Effect.gen(function*() {
+        const message = yield* options.getMessage({ conversationId, messageId })
+        if (!isAgentMessage(message)) return { _tag: "Alive", waiting: false, events: [] } as const
+        if (isFinal(message)) {
+          // The failed tool was the end, unless the run went on behind it.
+          const told = last === "tool_error" && message.status === "failed"
+          return { _tag: "Ended", events: told ? [] : [terminalOf(message)] } as const
+        }
+        // A sub-agent's action belongs to a message of its own conversation.
+        const blocked = (yield* options.blockedActions(conversationId)).filter((action) =>
+          action.messageId === messageId || action.conversationId !== conversationId
+        )
+        const missed = blocked.filter((action) => !announced.has(action.actionId))
+        announced.clear()
+        for (const action of blocked) announced.add(action.actionId)
+        return { _tag: "Alive", waiting: blocked.length > 0, events: missed.map(blockingOf) } as const
+      }),
+      silence: silence.right
+    })
+  })
+
+/** The state of a message follows its last event by a moment. */
+const settling = [0, 200, 1_000, 2_000, 4_000]
+
+const settled = (
+  getMessage: (ref: Ref) => Effect.Effect<Message, RequestError>,
+  ref: Ref,
+  event: TerminalEvent | undefined
+): Effect.Effect<AgentMessage, StreamError> => {
+  const look = (index: number): Effect.Effect<AgentMessage, StreamError> =>
+    Effect.sleep(settling[index] ?? 0).pipe(
+      Effect.zipRight(getMessage(ref)),
+      Effect.flatMap((message) => {
+        if (!isAgentMessage(message)) {
+          return Effect.fail(streamError(
+            { module: "Conversations", method: "answer", http: "GET", route: "", credential: "any", errors: {} },
+            "ended",
+            "the message is not one of an agent"
+          ))
+        }
+        if (isFinal(message)) return Effect.succeed(message)
+        if (index + 1 < settling.length) return look(index + 1)
+        return Effect.succeed<AgentMessage>(
+          event?.type === "agent_generation_cancelled"
+            ? { ...message, status: "cancelled" }
+            : {
+              ...message,
+              status: "failed",
+              error: message.error ?? (event !== undefined && "error" in event ? event.error : null)
+            }
+        )
+      })
+    )
+  return look(0)
+}
+
+/** Follows one agent message to its final state. */
+export const answerOf = (
+  options: Follow & {
+    readonly messageEvents: (options: Follow) => Stream.Stream<AgentMessageEvent, StreamError>
+    readonly getMessage: (ref: Ref) => Effect.Effect<Message, RequestError>
+  }
+): Effect.Effect<AgentMessage, StreamError> =>
+  Effect.flatMap(Stream.runLast(options.messageEvents(options)), (last) => {
+    const event = Option.getOrUndefined(Option.filter(last, isTerminal))
+    return finalMessage({ event, ref: options, getMessage: options.getMessage })
+  })
+
+/** The final message behind a terminal event. */
+export const finalMessage = (options: {
+  readonly event: TerminalEvent | undefined
+  readonly ref: Ref
+  readonly getMessage: (ref: Ref) => Effect.Effect<Message, RequestError>
+}): Effect.Effect<AgentMessage, StreamError> => {
+  const { event } = options
+  if (event?.type === "agent_message_success" || event?.type === "agent_message_gracefully_stopped") {
+    const { message } = event
+    return Effect.succeed(isFinal(message) ? message : { ...message, status: "succeeded" })
+  }
+  return settled(options.getMessage, options.ref, event)
+}
+
+const answersIn = (conversation: Conversation, messageId: MessageId): ReadonlyArray<AgentMessage> =>
+  messages(conversation).filter(isAgentMessage).filter((message) => message.parentMessageId === messageId)
+
+/** The agent messages that answer a user message, as soon as there are any: a pending message waits for its turn. */
+export const answering = (
+  options: Ref & {
+    readonly readConversation: Effect.Effect<Conversation, RequestError>
+    readonly notFound: DustNotFoundError
+    readonly events: (options: {
+      readonly conversationId: ConversationId
+    }) => Stream.Stream<ConversationEvent, StreamError>
+  }
+): Effect.Effect<ReadonlyArray<AgentMessage>, StreamError> => {
+  const { messageId } = options
+  const lookOf = (idle: { ticks: number }) => (tick: boolean) =>
+    Effect.flatMap(options.readConversation, (conversation): Effect.Effect<
+      Option.Option<ReadonlyArray<AgentMessage>>,
+      StreamError
+    > => {
+      const message = findMessage(conversation, messageId)
+      if (message === undefined) return Effect.fail(options.notFound)
+      const answers = answersIn(conversation, messageId)
+      if (answers.length > 0) return Effect.succeedSome(answers)
+      if (message.visibility === "pending") return Effect.succeedNone
+      // Made visible, and still without an answer a while later: the run it waited for was cancelled.
+      if (tick) idle.ticks++
+      return idle.ticks > 1 ? Effect.succeedSome([]) : Effect.succeedNone
+    })
+  return Effect.flatMap(options.readConversation, (conversation) => {
+    const message = findMessage(conversation, messageId)
+    if (message === undefined) return Effect.fail(options.notFound)
+    const answers = answersIn(conversation, messageId)
+    if (answers.length > 0 || message.visibility !== "pending") return Effect.succeed(answers)
+    const signals = Stream.merge(
+      Stream.map(
+        Stream.filter(
+          options.events(options),
+          (event) =>
+            (event.type === "agent_message_new" && event.message.parentMessageId === messageId) ||
+            (event.type === "user_message_promoted" && event.messageId === messageId)
+        ),
+        () => false
+      ),
+      Stream.map(Stream.tick("15 seconds"), () => true)
+    )
+    return signals.pipe(
+      Stream.mapEffect(lookOf({ ticks: 0 })),
+      Stream.filterMap((found) => found),
+      Stream.runHead,
+      Effect.map(Option.getOrElse(() => []))
+    )
+  })
+}
+
+/** The final answers to a user message. */
+export const answersTo = (
+  options: Parameters<typeof answering>[0] & {
+    readonly answer: (options: Follow) => Effect.Effect<AgentMessage, StreamError>
+  }
+): Effect.Effect<ReadonlyArray<AgentMessage>, StreamError> =>
+  Effect.flatMap(answering(options), (answers) =>
+    Effect.forEach(
+      answers,
+      (message) =>
+        isFinal(message)
+          ? Effect.succeed(message)
+          : options.answer({ conversationId: options.conversationId, messageId: message.sId }),
+      { concurrency: "unbounded" }
+    ))

@@ -1,0 +1,131 @@
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { ModelSelection } from "../../Agent.ts"
+import type { MessageContext, MessageInput } from "../../Conversations.ts"
+import { DustUserRequiredError, type RequestError } from "../../DustAPIError.ts"
+import { Mention } from "../../Message.ts"
+import type { Identity } from "../api/operation.ts"
+import { nonBlank } from "../decode/schema.ts"
+import { encodeBody } from "../input/encode.ts"
+import * as Timezone from "../input/timezones.ts"
+import { badInput, common } from "../request/errors.ts"
+
+const inlineLimit = 524_288
+
+export const Title = Schema.String.pipe(
+  Schema.maxLength(512, { message: () => "a title of at most 512 characters" })
+)
+
+export const Content = Schema.String.pipe(
+  Schema.filter((text) => text.trim() !== "", { message: () => "text that is not blank" })
+)
+
+const ContextBody = Schema.Struct({
+  username: Schema.String.pipe(
+    Schema.filter((name) => name.trim() !== "", { message: () => "a name that is not blank" }),
+    Schema.maxLength(255, { message: () => "at most 255 characters" })
+  ),
+  timezone: Schema.String,
+  fullName: Schema.optional(Schema.NullOr(Schema.String.pipe(Schema.maxLength(255)))),
+  email: Schema.optional(Schema.NullOr(Schema.String.pipe(Schema.maxLength(255)))),
+  profilePictureUrl: Schema.optional(Schema.NullOr(Schema.String.pipe(Schema.maxLength(2048)))),
+  origin: Schema.String,
+  clientSideMCPServerIds: Schema.optional(Schema.Array(Schema.String)),
+  selectedMCPServerViewIds: Schema.optional(Schema.Array(Schema.String))
+})
+
+export const MentionsBody = Schema.Array(Mention).pipe(
+  Schema.filter((mentions) => mentions.filter((mention) => "configurationId" in mention).length <= 1, {
+    message: () => "at most one agent mention in a message"
+  }),
+  Schema.filter(
+    (mentions) =>
+      mentions.every((mention) =>
+        ("configurationId" in mention ? mention.configurationId : mention.userId).trim() !== ""
+      ),
+    { message: () => "mentions whose ids are not blank" }
+  )
+)
+
+type FragmentField = "content" | "contentType" | "fileId" | "nodeId" | "nodeDataSourceViewId"
+
+/** What has to be there together. */
+const shapes: ReadonlyArray<readonly [FragmentField, ...ReadonlyArray<FragmentField>]> = [
+  ["content", "contentType"],
+  ["fileId"],
+  ["nodeId", "nodeDataSourceViewId"]
+]
+
+export const FragmentBody = Schema.Struct({
+  title: Content,
+  content: Schema.optional(Schema.String.pipe(
+    Schema.minLength(1, { message: () => "text that is not empty" }),
+    Schema.maxLength(inlineLimit, { message: () => `at most ${inlineLimit} characters; upload it as a file` })
+  )),
+  contentType: Schema.optional(nonBlank("a text type, such as text/plain")),
+  fileId: Schema.optional(nonBlank("a non-blank id")),
+  nodeId: Schema.optional(nonBlank("a non-blank id")),
+  nodeDataSourceViewId: Schema.optional(nonBlank("a non-blank id")),
+  url: Schema.optional(Schema.NullOr(Schema.String))
+}).pipe(Schema.filter((fragment) => {
+  const shape = shapes.find(([first]) => fragment[first] !== undefined)
+  if (shape === undefined) return { path: ["content"], message: "one of content, fileId and nodeId" }
+  const missing = shape.find((field) => fragment[field] === undefined)
+  if (missing !== undefined) return { path: [missing], message: `a ${missing}, since there is a ${shape[0]}` }
+  const other = shapes.flat().find((field) => fragment[field] !== undefined && !shape.includes(field))
+  return other === undefined || { path: [other], message: `no ${other}, since there is a ${shape[0]}` }
+}))
+
+export const MessageBody = Schema.Struct({
+  content: Content,
+  mentions: MentionsBody,
+  context: ContextBody,
+  modelSelection: Schema.optional(ModelSelection),
+  skipToolsValidation: Schema.optional(Schema.Boolean)
+})
+
+export const userRequired = (identity: Identity, what: string): DustUserRequiredError =>
+  new DustUserRequiredError({
+    ...common(identity, 0),
+    message:
+      `${identity.module}.${identity.method}: ${what} needs a user's access token; the configured credential is an API key`,
+    type: "user_required",
+    details: { required: "user", field: what }
+  }, { disableValidation: true })
+
+const contextBody = (
+  identity: Identity,
+  hasUser: boolean,
+  context: MessageContext
+): Either.Either<typeof ContextBody.Type, RequestError> =>
+  Either.gen(function*() {
+    if (!hasUser) {
+      for (const field of ["clientSideMCPServerIds", "selectedMCPServerViewIds"] as const) {
+        if ((context[field]?.length ?? 0) > 0) return yield* Either.left(userRequired(identity, `context.${field}`))
+      }
+    }
+    const timezone = context.timezone === undefined
+      ? Timezone.system()
+      : yield* Either.mapLeft(
+        Timezone.accepted(context.timezone),
+        (expected) => badInput(identity, "context.timezone", expected, JSON.stringify(context.timezone))
+      )
+    return { ...context, username: context.username ?? "effect-dust", timezone, origin: context.origin ?? "api" }
+  })
+
+/** A message as it is sent, with every default filled in, or what is wrong with it. */
+export const messageBody = (
+  identity: Identity,
+  hasUser: boolean,
+  input: MessageInput
+): Either.Either<typeof MessageBody.Type, RequestError> =>
+  Either.flatMap(contextBody(identity, hasUser, input.context ?? {}), (context) => {
+    const body: typeof MessageBody.Type = {
+      content: input.content,
+      mentions: input.mentions ?? [],
+      context,
+      modelSelection: input.modelSelection,
+      skipToolsValidation: input.skipToolsValidation
+    }
+    return Either.map(encodeBody(identity, MessageBody)(body), () => body)
+  })

@@ -1,0 +1,47 @@
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import type * as Schema from "effect/Schema"
+import type { DecodeIssue, DustBadRequestError } from "../../DustAPIError.ts"
+import type { Identity } from "../api/operation.ts"
+import { badInput } from "../request/errors.ts"
+
+const issueLimit = 10
+
+/** Paths and expectations of a parse error: never the values. */
+export const issuesOf = (issue: ParseResult.ParseIssue): ReadonlyArray<DecodeIssue> => {
+  const seen = new Set<string>()
+  const issues: Array<DecodeIssue> = []
+  for (const { message, path } of ParseResult.ArrayFormatter.formatIssueSync(issue)) {
+    const at = path.map(String).join(".")
+    // Of the members of a union, those that only say "not this literal" explain nothing once another one goes deeper.
+    const text = message.replace(/, actual [\s\S]*$/, "").replace(/^Expected /, "").slice(0, 200)
+    const key = `${at}\n${text}`
+    if (seen.has(key)) continue
+    seen.add(key)
+    issues.push({ path: at, message: text })
+    if (issues.length === issueLimit) break
+  }
+  return issues
+}
+
+/** That a field may be left out does not help somebody who has filled it in. */
+const isNothing = (expected: string): boolean => expected === "null" || expected === "undefined"
+
+/** Validates and encodes a body; what is wrong with it is named by its field, and nothing is sent. */
+export const encodeBody = <A, I>(
+  identity: Identity,
+  schema: Schema.Schema<A, I>
+): (value: A) => Either.Either<unknown, DustBadRequestError> => {
+  const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "ignore" })
+  return (value) =>
+    Either.mapLeft(encode(value), (issue) => {
+      const [first, ...rest] = issuesOf(issue)
+      const same = rest.filter((other) => other.path === first?.path && !isNothing(other.message))
+        .map((other) => other.message)
+      return badInput(
+        identity,
+        first === undefined || first.path === "" ? "body" : first.path,
+        [first?.message ?? "a valid value", ...same].join(", or ")
+      )
+    })
+}

@@ -1,0 +1,56 @@
+/** Event streams of conversations and messages. */
+import * as Effect from "effect/Effect"
+import { badRequest, type LocalResponse, pulled } from "../../server/http.ts"
+import { connection, type Subscription } from "../../server/pubsub.ts"
+import { type Context, param, type Route, route } from "../../server/route.ts"
+import { findConversation, findMessage } from "./access.ts"
+
+const ONE = "/api/v1/w/:workspaceId/assistant/conversations/:conversationId"
+
+/** The headers of an event stream, the odd `Content-Encoding: none` included. */
+export const eventStream = (context: Context, subscription: Omit<Subscription, "signal">): LocalResponse =>
+  pulled(connection(context.world, { ...subscription, signal: context.request.signal }), {
+    "content-type": "text/event-stream",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+    "content-encoding": "none"
+  })
+
+const cursor = (context: Context): string | undefined => {
+  const lastEventId = context.query.get("lastEventId")
+  return lastEventId === null || lastEventId === "" ? undefined : lastEventId
+}
+
+export const eventRoutes: ReadonlyArray<Route> = [
+  route("GET", `${ONE}/events`, {
+    auth: "any",
+    sse: true,
+    handler: (context) =>
+      Effect.map(findConversation(context), (conversation) =>
+        eventStream(context, {
+          channel: conversation.channel,
+          lastEventId: cursor(context),
+          lifetime: undefined,
+          silence: context.world.quirks.conversationStreamSilence,
+          open: () => conversation.visibility !== "deleted"
+        }))
+  }),
+  route("GET", `${ONE}/messages/:messageId/events`, {
+    auth: "any",
+    sse: true,
+    handler: (context) =>
+      Effect.gen(function*() {
+        const conversation = yield* findConversation(context)
+        const message = yield* findMessage(conversation, param(context, "messageId"))
+        if (message.type !== "agent_message") {
+          return yield* badRequest("Events are only available for agent messages.")
+        }
+        return eventStream(context, {
+          channel: message.run.channel,
+          lastEventId: cursor(context),
+          lifetime: context.world.quirks.messageStreamLifetime,
+          silence: undefined
+        })
+      })
+  })
+]

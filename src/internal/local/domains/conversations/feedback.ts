@@ -1,0 +1,84 @@
+/** Thumbs. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { findMember } from "../../server/auth.ts"
+import { badRequest, json, type Refusal, refuse } from "../../server/http.ts"
+import { body, type Context, param, requireUser, route, type Route } from "../../server/route.ts"
+import type { LocalUser } from "../../state/state.ts"
+import { findAgentMessage, findConversation, findMessage, type Handler, MESSAGE, ONE, success } from "./access.ts"
+import { nullish, optional } from "./bodies.ts"
+import type { Conversation } from "./models.ts"
+
+const feedbackUser = (context: Context): Effect.Effect<LocalUser, Refusal> => {
+  const user = context.auth.user ?? findMember(context.world, context.request.headers["x-api-user-email"])
+  return user === undefined
+    ? refuse(401, "not_authenticated", "The user does not have an active session or is not authenticated.")
+    : Effect.succeed(user)
+}
+
+const postFeedback: Handler = (context) =>
+  Effect.gen(function*() {
+    const { world } = context
+    const input = yield* body(
+      context,
+      Schema.Struct({
+        thumbDirection: Schema.Literal("up", "down"),
+        feedbackContent: nullish(Schema.String),
+        isConversationShared: optional(Schema.Boolean)
+      })
+    )
+    const user = yield* feedbackUser(context)
+    const conversation = yield* findConversation(context)
+    const message = yield* findAgentMessage(conversation, param(context, "messageId"), "Feedback")
+    removeFeedback(conversation, message.sId, user)
+    conversation.feedbacks.push({
+      messageId: message.sId,
+      agentMessageId: message.agentMessageId,
+      user,
+      thumbDirection: input.thumbDirection,
+      content: input.feedbackContent ?? null,
+      createdAt: world.now(),
+      agentConfigurationId: message.agent.sId,
+      agentConfigurationVersion: message.agent.version,
+      isConversationShared: input.isConversationShared ?? false
+    })
+    return success
+  })
+
+const removeFeedback = (conversation: Conversation, messageId: string, user: LocalUser): boolean => {
+  const index = conversation.feedbacks.findIndex((one) => one.messageId === messageId && one.user.sId === user.sId)
+  if (index >= 0) conversation.feedbacks.splice(index, 1)
+  return index >= 0
+}
+
+const deleteFeedback: Handler = (context) =>
+  Effect.gen(function*() {
+    const user = yield* feedbackUser(context)
+    const conversation = yield* findConversation(context)
+    yield* findMessage(conversation, param(context, "messageId"))
+    return removeFeedback(conversation, param(context, "messageId"), user)
+      ? success
+      : yield* badRequest("Failed to delete feedback: there is none.")
+  })
+
+const listFeedbacks: Handler = (context) =>
+  Effect.gen(function*() {
+    const user = yield* requireUser(context, {
+      status: 401,
+      type: "user_authentication_required",
+      message: "A user is required."
+    })
+    const conversation = yield* findConversation(context)
+    return json({
+      feedbacks: conversation.feedbacks.filter((one) => one.user.sId === user.sId).map(({ user, ...one }) => ({
+        ...one,
+        userId: user.id
+      }))
+    })
+  })
+
+export const feedbackRoutes: ReadonlyArray<Route> = [
+  route("GET", `${ONE}/feedbacks`, { auth: "any", handler: listFeedbacks }),
+  route("POST", `${MESSAGE}/feedbacks`, { auth: "any", handler: postFeedback }),
+  route("DELETE", `${MESSAGE}/feedbacks`, { auth: "any", handler: deleteFeedback })
+]

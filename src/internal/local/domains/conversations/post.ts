@@ -1,0 +1,279 @@
+/** How a user message gets into a conversation: the checks in their order, the limits, steering, blocking. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { isAcceptedTimezone } from "../../../input/timezoneNames.ts"
+import { announceUserMessage, makeAgentMessage, makeUserMessage, startRun } from "../../agent/run.ts"
+import { findMember } from "../../server/auth.ts"
+import { badRequest, type Refusal, refuse } from "../../server/http.ts"
+import type { Context } from "../../server/route.ts"
+import type { LocalUser } from "../../state/state.ts"
+import { type Agent, agents } from "../agents.ts"
+import { liveServer, touch } from "../mcp/servers.ts"
+import type { MessageInput } from "./bodies.ts"
+import {
+  type AgentMessage,
+  type Conversation,
+  conversations,
+  nextRank,
+  renderAgentMessage,
+  runningMessages,
+  type UserMessage
+} from "./models.ts"
+
+const KEY_ORIGINS = new Set(["excel", "gsheet", "make", "n8n", "powerpoint", "zapier"])
+
+const ORIGINS = new Set(
+  ("api cli cli_programmatic email excel extension gsheet make n8n powerpoint raycast slack "
+    + "slack_workflow teams transcript triggered_programmatic triggered wakeup web zapier zendesk "
+    + "onboarding_conversation agent_sidekick project_kickoff reinforced_skill_notification reinforcement "
+    + "branch_anchor document_comment analytics_panel system_activation").split(" ")
+)
+
+const originOf = (input: MessageInput): string =>
+  typeof input.context.origin === "string" && ORIGINS.has(input.context.origin) ? input.context.origin : "api"
+
+const originAllowed = (context: Context, origin: string): boolean => {
+  const { auth, request } = context
+  const agent = request.headers["user-agent"] ?? ""
+  if (origin === "api" || auth.kind === "system") return true
+  if (KEY_ORIGINS.has(origin)) return auth.kind === "key"
+  switch (origin) {
+    case "zendesk":
+      return request.headers["x-zendesk-user-id"] !== undefined
+    case "cli":
+    case "cli_programmatic":
+      return auth.kind === "user" && agent === "Dust CLI"
+    case "extension":
+      return auth.kind === "user" && request.headers["x-dust-extension-version"] !== undefined
+    case "raycast":
+      return auth.kind === "user" && agent === "undici"
+    default:
+      return false
+  }
+}
+
+const tooLong = (value: string | null | undefined, limit: number): boolean =>
+  typeof value === "string" && value.length > limit
+
+export const checkTimezone = (context: Context, input: MessageInput, path: string): Effect.Effect<void, Refusal> =>
+  !context.world.quirks.fixedTimezones || isAcceptedTimezone(input.context.timezone)
+    ? Effect.void
+    : badRequest(`Invalid request body: Validation error: Invalid timezone at "${path}"`)
+
+export const checkContext = (context: Context, input: MessageInput, creating: boolean): Effect.Effect<void, Refusal> =>
+  Effect.gen(function*() {
+    const { auth, world } = context
+    const { clientSideMCPServerIds, email, fullName, profilePictureUrl, selectedMCPServerViewIds, username } =
+      input.context
+    if (tooLong(username, 255) || tooLong(fullName, 255) || tooLong(email, 255) || tooLong(profilePictureUrl, 2048)) {
+      return yield* badRequest("The message context is too long.")
+    }
+    if (username.trim() === "") return yield* badRequest("The message context username must be non-empty.")
+    if (clientSideMCPServerIds !== undefined && clientSideMCPServerIds !== null && clientSideMCPServerIds.length > 0) {
+      if (auth.user === undefined) {
+        return yield* creating
+          ? refuse(401, "invalid_request_error", "Client-side MCP servers are only available with user authentication.")
+          : refuse(500, "internal_server_error", "Unexpected unauthenticated call to `getNonNullableUser`")
+      }
+      for (const serverId of clientSideMCPServerIds) {
+        const server = liveServer(world, serverId, auth.user.sId)
+        if (server === undefined) {
+          return yield* refuse(
+            403,
+            "invalid_request_error",
+            "User does not have access to the client-side MCP servers."
+          )
+        }
+        touch(world, server)
+      }
+    }
+    if (input.agenticMessageData !== undefined && input.agenticMessageData !== null && auth.kind !== "system") {
+      return yield* refuse(
+        401,
+        "invalid_request_error",
+        "Messages from run_agent or agent_handover must come from a system key."
+      )
+    }
+    if (
+      selectedMCPServerViewIds !== undefined && selectedMCPServerViewIds !== null && selectedMCPServerViewIds.length > 0
+      && auth.user === undefined
+    ) {
+      return yield* refuse(
+        401,
+        "invalid_request_error",
+        "MCP server views are only available with user authentication."
+      )
+    }
+    if (!originAllowed(context, originOf(input))) {
+      return yield* badRequest("This origin is not allowed for this authentication method.")
+    }
+  })
+
+const checkModel = (input: MessageInput): Effect.Effect<void, Refusal> =>
+  input.modelSelection !== undefined
+    && (input.modelSelection.providerId.trim() === "" || input.modelSelection.modelId.trim() === ""
+      || input.modelSelection.modelId.startsWith("unknown"))
+    ? refuse(400, "invalid_request_error", "Unsupported model.", { model: input.modelSelection })
+    : Effect.void
+
+export const checkLimits = (context: Context): Effect.Effect<void, Refusal> =>
+  Effect.suspend((): Effect.Effect<void, Refusal> => {
+    const { auth, world } = context
+    if (auth.kind === "system") return Effect.void
+    const actor = auth.user?.sId ?? `key-${auth.key?.id}`
+    const { posts } = conversations(world)
+    const now = world.now()
+    const recent = (posts.get(actor) ?? []).filter((at) => now - at < 3_600_000)
+    const lastMinute = recent.reduce((count, at) => now - at < 60_000 ? count + 1 : count, 0)
+    if (lastMinute >= world.quirks.messagesPerMinute || recent.length >= world.quirks.messagesPerHour) {
+      posts.set(actor, recent)
+      return refuse(
+        world.quirks.rateLimitStatus,
+        "rate_limit_error",
+        "The rate limit for this workspace has been exceeded."
+      )
+    }
+    recent.push(now)
+    posts.set(actor, recent)
+    return Effect.void
+  })
+
+const INACCESSIBLE = new Set([
+  "archived",
+  "draft",
+  "pending",
+  "disabled_by_admin",
+  "disabled_missing_datasource",
+  "disabled_free_workspace"
+])
+
+const isEditor = (user: LocalUser | undefined, agent: Agent): boolean =>
+  user !== undefined && agent.editors.includes(user.email)
+
+/** The agent that the message asks; at most one, and it must be there. */
+export const checkAgents = (
+  context: Context,
+  conversation: Conversation,
+  mentions: UserMessage["mentions"]
+): Effect.Effect<ReadonlyArray<string>, Refusal> =>
+  Effect.gen(function*() {
+    const { auth, world } = context
+    const asked = mentions.flatMap((mention) => "configurationId" in mention ? [mention.configurationId] : [])
+    if (asked.length > 1) return yield* badRequest("A message can mention at most one agent.")
+    for (const sId of asked) {
+      const agent = agents(world).byId.get(sId)
+      if (agent === undefined || INACCESSIBLE.has(agent.status)) {
+        return yield* refuse(400, "agent_inaccessible", "This agent is either disabled or you don't have access to it.")
+      }
+      if (agent.scope === "hidden" && auth.role !== "admin" && auth.kind !== "system" && !isEditor(auth.user, agent)) {
+        return yield* refuse(400, "agent_inaccessible", "This agent is either disabled or you don't have access to it.")
+      }
+      const running = runningMessages(conversation)
+      if (
+        world.quirks.steering && auth.user !== undefined && running.length > 0
+        && !running.some((message) => message.agent.sId === sId)
+      ) {
+        return yield* badRequest("Another agent is running in this conversation.")
+      }
+    }
+    return asked
+  })
+
+export interface Posted {
+  readonly message: UserMessage
+  readonly agentMessages: ReadonlyArray<AgentMessage>
+}
+
+const storedContext = (context: Context, input: MessageInput): UserMessage["context"] => ({
+  username: input.context.username,
+  timezone: input.context.timezone,
+  fullName: input.context.fullName ?? null,
+  email: input.context.email?.toLowerCase() ?? null,
+  profilePictureUrl: input.context.profilePictureUrl ?? null,
+  origin: originOf(input),
+  clientSideMCPServerIds: input.context.clientSideMCPServerIds ?? [],
+  selectedMCPServerViewIds: input.context.selectedMCPServerViewIds ?? [],
+  lastTriggerRunAt: null,
+  selectedSpaceIds: [],
+  apiKeyId: context.auth.key?.id ?? null,
+  authMethod: context.auth.kind === "user" ? "oauth" : context.auth.kind === "system" ? "system_api_key" : "api_key"
+})
+
+export const postMessage = (
+  context: Context,
+  conversation: Conversation,
+  input: MessageInput,
+  skipToolsValidation: boolean
+): Effect.Effect<Posted, Refusal> =>
+  Effect.gen(function*() {
+    const { auth, world } = context
+    yield* checkModel(input)
+    const asked = yield* checkAgents(context, conversation, input.mentions)
+    yield* checkLimits(context)
+    // An API key may name a member by email: the message is that member's, the credential stays the key's.
+    const author = auth.user ?? findMember(world, input.context.email ?? undefined)
+    const running = runningMessages(conversation)
+    const steered = world.quirks.steering && auth.user !== undefined
+      ? running.filter((message) => asked.includes(message.agent.sId))
+      : []
+    const message = makeUserMessage(world, conversation, {
+      content: input.content,
+      mentions: input.mentions,
+      context: storedContext(context, input),
+      user: author ?? null,
+      skipToolsValidation,
+      visibility: steered.length > 0 ? "pending" : "visible",
+      requestedModel: input.modelSelection,
+      clientSideMCPServerIds: input.context.clientSideMCPServerIds ?? []
+    })
+    if (author !== undefined) {
+      conversation.participants.add(author.sId)
+      conversation.readAt.set(author.sId, world.now())
+    }
+    announceUserMessage(world, conversation, message)
+    if (steered.length > 0) {
+      for (const one of steered) one.run.stopRequested = true
+      return { message, agentMessages: [] }
+    }
+    const agentMessages: Array<AgentMessage> = []
+    for (const agent of asked) {
+      agentMessages.push(
+        yield* makeAgentMessage(world, conversation, { agent, parent: message, rank: nextRank(conversation) })
+      )
+    }
+    return { message, agentMessages }
+  })
+
+export const start = (context: Context, conversation: Conversation, posted: Posted): Effect.Effect<void> =>
+  Effect.forEach(
+    posted.agentMessages,
+    (message) => startRun(context.world, conversation, message, posted.message),
+    { discard: true }
+  )
+
+/** Holds the response until every agent is done, or the limit. */
+export const waitFor = (context: Context, messages: ReadonlyArray<AgentMessage>): Effect.Effect<void> =>
+  Effect.forEach(messages, (message) => Deferred.await(message.run.done), { discard: true, concurrency: "unbounded" })
+    .pipe(
+      Effect.timeoutOption(context.world.quirks.blockingLimit),
+      Effect.asVoid
+    )
+
+export const blockingResult = (
+  context: Context,
+  messages: ReadonlyArray<AgentMessage>,
+  initial: ReadonlyArray<Record<string, unknown>>
+): ReadonlyArray<Record<string, unknown>> => {
+  if (!context.world.quirks.blockingStale) return messages.map((message) => renderAgentMessage(message))
+  return messages.flatMap((message, index) => {
+    switch (message.run.outcome) {
+      case "success":
+        return [renderAgentMessage(message)]
+      case "running":
+      case "error":
+        return []
+      default:
+        return [initial[index]!]
+    }
+  })
+}

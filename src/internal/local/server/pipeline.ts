@@ -1,0 +1,364 @@
+/** The way of a request: log, faults, route, gate, handler. */
+import type * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { World } from "../state/state.ts"
+import { authenticate, describeCredential } from "./auth.ts"
+import { type ActiveRule, distort, type Fault, pickFault } from "./faults.ts"
+import {
+  decodeText,
+  errorResponse,
+  type LocalRequest,
+  type LocalResponse,
+  type Pull,
+  redirect,
+  Reset,
+  text
+} from "./http.ts"
+import type { Route } from "./route.ts"
+import { routes } from "./router.ts"
+
+/** A request that Local Dust saw. @category models @since 0.1.0 */
+export interface SeenRequest {
+  /** 1, 2, 3, … in order of arrival. */
+  readonly index: number
+  readonly method: string
+  /** The path as it was sent, still encoded. */
+  readonly path: string
+  /** The origin it was sent to. */
+  readonly origin: string
+  /** The route's template, undefined when there is no such route. */
+  readonly route: string | undefined
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Readonly<Record<string, string | ReadonlyArray<string>>>
+  /** Header names are lower-case; credentials read `<redacted>`. */
+  readonly headers: Readonly<Record<string, string>>
+  /** `key:<name>`, `user:<email>`, `none`, `malformed` or `unknown`. */
+  readonly credential: string
+  /** The JSON that was sent; the text when it is not JSON; undefined when there was none. */
+  readonly body: unknown
+  /** Epoch milliseconds of its arrival, by the workspace's clock. */
+  readonly at: number
+  /** The fault that hit it: the tag of the fault, undefined when none did. */
+  readonly fault: string | undefined
+  /** Undefined until there is an answer. */
+  readonly status: number | undefined
+  /**
+   * `open`: the answer is not complete. `complete`: it was sent. `aborted`: the client went away. `reset`: the server cut
+   * the connection.
+   */
+  readonly outcome: "open" | "complete" | "aborted" | "reset"
+  /** When the connection was done with, undefined while it is open. */
+  readonly closedAt: number | undefined
+  /** Bytes of the body sent so far. */
+  readonly bytesSent: number
+}
+
+type Entry = { -readonly [K in keyof SeenRequest]: SeenRequest[K] }
+
+interface Node {
+  readonly literals: Map<string, Node>
+  parameter: Node | undefined
+  readonly byMethod: Map<
+    string,
+    { readonly route: Route; readonly names: ReadonlyArray<string>; readonly rest: boolean }
+  >
+  readonly restByMethod: Map<
+    string,
+    { readonly route: Route; readonly names: ReadonlyArray<string>; readonly rest: boolean }
+  >
+}
+
+const emptyNode = (): Node => ({
+  literals: new Map(),
+  parameter: undefined,
+  byMethod: new Map(),
+  restByMethod: new Map()
+})
+
+const buildTree = (all: ReadonlyArray<Route>): Node => {
+  const root = emptyNode()
+  for (const route of all) {
+    let node = root
+    const names: Array<string> = []
+    let rest = false
+    for (const segment of route.path.split("/").slice(1)) {
+      if (segment.startsWith("*")) {
+        names.push(segment.slice(1))
+        rest = true
+      } else if (segment.startsWith(":")) {
+        names.push(segment.slice(1))
+        node = node.parameter ??= emptyNode()
+      } else {
+        const known = node.literals.get(segment) ?? emptyNode()
+        node.literals.set(segment, known)
+        node = known
+      }
+    }
+    ;(rest ? node.restByMethod : node.byMethod).set(route.method, { route, names, rest })
+  }
+  return root
+}
+
+interface Match {
+  readonly route: Route
+  readonly params: Readonly<Record<string, string>>
+}
+
+const decodeSegment = (segment: string): string =>
+  Option.getOrElse(Option.liftThrowable(() => decodeURIComponent(segment))(), () => segment)
+
+const find = (root: Node, method: string, pathname: string): Match | undefined => {
+  const segments = pathname.split("/").slice(1)
+  const walk = (node: Node, at: number, values: ReadonlyArray<string>): Match | undefined => {
+    if (at === segments.length) {
+      const hit = node.byMethod.get(method)
+      return hit === undefined
+        ? undefined
+        : {
+          route: hit.route,
+          params: Object.fromEntries(hit.names.map((name, i) => [name, decodeSegment(values[i] ?? "")]))
+        }
+    }
+    const segment = segments[at]!
+    const literal = node.literals.get(segment)
+    const found = literal === undefined ? undefined : walk(literal, at + 1, values)
+    if (found !== undefined) return found
+    if (node.parameter !== undefined && segment !== "") {
+      const viaParameter = walk(node.parameter, at + 1, [...values, segment])
+      if (viaParameter !== undefined) return viaParameter
+    }
+    const hit = node.restByMethod.get(method)
+    if (hit === undefined) return undefined
+    const all = [...values, segments.slice(at).join("/")]
+    return {
+      route: hit.route,
+      params: Object.fromEntries(hit.names.map((name, i) => [name, decodeSegment(all[i] ?? "")]))
+    }
+  }
+  return walk(root, 0, [])
+}
+
+const SECRET_HEADERS = new Set(["authorization", "cookie", "proxy-authorization", "x-api-key"])
+
+const isMultipart = (request: LocalRequest): boolean =>
+  request.headers["content-type"]?.startsWith("multipart/") === true
+
+const parseBody = (request: LocalRequest): unknown => {
+  if (request.body.length === 0) return undefined
+  const contentType = request.headers["content-type"] ?? ""
+  if (isMultipart(request)) return `<multipart, ${request.body.length} bytes>`
+  const body = decodeText(request.body)
+  return contentType.includes("json")
+    ? Option.getOrElse(Option.liftThrowable(() => JSON.parse(body) as unknown)(), () => body)
+    : body
+}
+
+const groupQuery = (query: URLSearchParams): Record<string, string | ReadonlyArray<string>> => {
+  const record: Record<string, string | ReadonlyArray<string>> = {}
+  for (const name of new Set(query.keys())) {
+    const all = query.getAll(name)
+    record[name] = all.length === 1 ? all[0]! : all
+  }
+  return record
+}
+
+export interface Handler {
+  readonly handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>
+  readonly log: () => ReadonlyArray<SeenRequest>
+  readonly clearLog: () => void
+  readonly rules: Array<ActiveRule>
+  /** Called whenever a request arrives, is answered or is closed. */
+  readonly listeners: Set<() => void>
+}
+
+const LOG_LIMIT = 20_000
+
+/** Of the bodies in the log: a workspace that is served for days must not grow with what it was sent. */
+const BODIES_LIMIT = 128 * 1024 * 1024
+
+const tree = buildTree(routes)
+
+export const makeHandler = (world: World): Handler => {
+  const entries: Array<Entry> = []
+  const weights: Array<number> = []
+  let weight = 0
+  const rules: Array<ActiveRule> = []
+  const listeners = new Set<() => void>()
+  let arrived = 0
+  const changed = () => {
+    for (const listener of listeners) listener()
+  }
+  /** Keeps the newest. */
+  const remember = (entry: Entry, bodyBytes: number) => {
+    entries.push(entry)
+    weights.push(bodyBytes)
+    weight += bodyBytes
+    const surplus = entries.length > LOG_LIMIT ? LOG_LIMIT / 10 : 0
+    let dropped = 0
+    while (dropped < surplus || (weight > BODIES_LIMIT && dropped < entries.length - 1)) weight -= weights[dropped++]!
+    if (dropped === 0) return
+    entries.splice(0, dropped)
+    weights.splice(0, dropped)
+  }
+
+  const handle = (request: LocalRequest): Effect.Effect<LocalResponse, Reset> =>
+    Effect.suspend(() => {
+      const pathname = request.url.pathname
+      const direct = pathname.startsWith("/api/sse/")
+      const canonical = direct ? `/api/${pathname.slice("/api/sse/".length)}` : pathname
+      const found = find(tree, request.method, canonical)
+      // Any other origin is reached too, so that a test sees what was sent there; it has no routes.
+      const elsewhere = request.url.origin !== world.origin() && request.url.origin !== world.storageOrigin()
+      const match = found === undefined || elsewhere || (direct && found.route.sse !== true) ? undefined : found
+      const redirected = match?.route.sse === true && !direct && world.quirks.sseRedirect
+      const entry: Entry = {
+        index: ++arrived,
+        method: request.method,
+        path: pathname,
+        origin: request.url.origin,
+        route: match?.route.path,
+        params: match?.params ?? {},
+        query: groupQuery(request.url.searchParams),
+        headers: Object.fromEntries(
+          Object.entries(request.headers).map(([name, value]) => [
+            name,
+            SECRET_HEADERS.has(name) ? "<redacted>" : value
+          ])
+        ),
+        credential: describeCredential(world, request),
+        body: parseBody(request),
+        at: world.now(),
+        fault: undefined,
+        status: undefined,
+        outcome: "open",
+        closedAt: undefined,
+        bytesSent: 0
+      }
+      remember(entry, isMultipart(request) ? 0 : request.body.length)
+
+      const close = (outcome: "complete" | "aborted" | "reset") => {
+        if (entry.outcome !== "open") return
+        entry.outcome = outcome
+        entry.closedAt = world.now()
+        request.signal?.removeEventListener("abort", aborted)
+        changed()
+      }
+      const aborted = () => close("aborted")
+      request.signal?.addEventListener("abort", aborted, { once: true })
+
+      const fault: Fault | undefined = pickFault(world, rules, {
+        method: request.method,
+        pathname,
+        route: redirected ? undefined : match?.route.path,
+        query: request.url.searchParams,
+        body: entry.body
+      })
+      entry.fault = fault?._tag
+      changed()
+
+      const run: Effect.Effect<LocalResponse, Reset> = Effect.suspend((): Effect.Effect<LocalResponse, Reset> => {
+        if (match === undefined) {
+          return Effect.succeed(
+            world.quirks.plainNotFound
+              ? text("404 Not Found", { status: 404 })
+              : errorResponse(404, "invalid_request_error", "No such route.")
+          )
+        }
+        if (redirected) {
+          return Effect.succeed(redirect(`/api/sse/${pathname.slice("/api/".length)}${request.url.search}`))
+        }
+        return authenticate(world, match.route, match.params["workspaceId"], request).pipe(
+          Effect.flatMap((auth) =>
+            match.route.handler({ world, request, params: match.params, query: request.url.searchParams, auth })
+          ),
+          Effect.catchTag("Refusal", (refusal) => Effect.succeed(refusal.response))
+        )
+      })
+
+      const withFault: Effect.Effect<LocalResponse, Reset> = Effect.suspend((): Effect.Effect<LocalResponse, Reset> => {
+        if (fault === undefined) return run
+        switch (fault._tag) {
+          case "Respond":
+            return Effect.succeed(fault.response)
+          case "Refuse":
+            return Effect.fail(new Reset({ kind: "refused" }))
+          case "Reset":
+            return Effect.zipRight(
+              fault.handlerRuns ? run : Effect.void,
+              Effect.fail(new Reset({ kind: "reset" }))
+            )
+          case "NeverAnswer":
+            return Effect.zipRight(fault.handlerRuns ? run : Effect.void, Effect.never)
+          case "Delay":
+            return fault.before === "headers"
+              ? Effect.zipRight(world.clock.sleep(Duration.decode(fault.duration)), run)
+              : Effect.map(run, (response) => distort(world, fault, response))
+          default:
+            return Effect.map(run, (response) => distort(world, fault, response))
+        }
+      })
+
+      return withFault.pipe(
+        Effect.withClock(world.clock),
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            if (Exit.isSuccess(exit)) return
+            close(Exit.isInterrupted(exit) ? "aborted" : "reset")
+          })
+        ),
+        Effect.map((answer) => {
+          const response: LocalResponse = {
+            ...answer,
+            headers: { date: new Date(world.now()).toUTCString(), ...answer.headers }
+          }
+          entry.status = response.status
+          if (response.body._tag !== "Stream") {
+            entry.bytesSent = response.body._tag === "Bytes" ? response.body.bytes.length : 0
+            close("complete")
+            return response
+          }
+          changed()
+          const pull = watch(response.body.pull ?? Stream.toPull(response.body.stream), entry, close)
+          return { ...response, body: { _tag: "Stream" as const, stream: Stream.fromPull(pull), pull } }
+        })
+      )
+    })
+
+  return {
+    handle,
+    log: () => entries,
+    clearLog: () => {
+      entries.length = 0
+      weights.length = 0
+      weight = 0
+    },
+    rules,
+    listeners
+  }
+}
+
+const watch = (
+  self: Pull,
+  entry: Entry,
+  close: (outcome: "complete" | "aborted" | "reset") => void
+): Pull =>
+  Effect.gen(function*() {
+    yield* Effect.addFinalizer(() => Effect.sync(() => close("aborted")))
+    const pull = yield* self
+    return Effect.flatMap(
+      Effect.either(pull),
+      (result): Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>> => {
+        if (Either.isRight(result)) {
+          for (const piece of result.right) entry.bytesSent += piece.length
+          return Effect.succeed(result.right)
+        }
+        close(Option.isNone(result.left) ? "complete" : "reset")
+        return Effect.fail(result.left)
+      }
+    )
+  })

@@ -1,0 +1,332 @@
+/** Event channels: what is retained, who listens, and the frames that a connection gets. */
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { slice, type World } from "../state/state.ts"
+import { encodeText, type Pull, Reset } from "./http.ts"
+
+export interface ChannelEvent {
+  readonly ms: number
+  readonly counter: number
+  readonly id: string
+  readonly type: string
+  /** The whole frame, or the bare data of a malformed one. */
+  readonly frame: string
+  /** The frame encoded, once it was sent alone: everybody who listens gets the same bytes. */
+  bytes: Uint8Array | undefined
+  /** Gone from the history (an answered approval); who listens got it. */
+  removed: boolean
+}
+
+export interface Channel {
+  events: Array<ChannelEvent>
+  /** The number of events dropped from the front. */
+  base: number
+  lastPublishedAt: number
+  readonly waiters: Set<() => void>
+  /** Agents that are too far ahead; told when a connection took something, or went away. */
+  readonly ahead: Set<() => void>
+  readonly readers: Set<{ at: number }>
+}
+
+export const END_OF_STREAM = "end-of-stream"
+
+const allChannels = slice("channels", (world) => ({ all: new Set<Channel>(), ms: world.now(), counter: -1, made: 0 }))
+
+/** Ids grow within one workspace. A thousand events in one millisecond spill over into the next. */
+const nextId = (world: World): { readonly ms: number; readonly counter: number; readonly id: string } => {
+  const ids = allChannels(world)
+  const now = world.now()
+  if (now > ids.ms) {
+    ids.ms = now
+    ids.counter = 0
+  } else if (ids.counter >= 999) {
+    ids.ms = ids.ms + 1
+    ids.counter = 0
+  } else {
+    ids.counter = ids.counter + 1
+  }
+  return { ms: ids.ms, counter: ids.counter, id: `${ids.ms}-${ids.counter}` }
+}
+
+const expire = (world: World, channel: Channel): void => {
+  if (channel.events.length > 0 && world.now() - channel.lastPublishedAt > Duration.toMillis(world.quirks.historyTtl)) {
+    channel.base += channel.events.length
+    channel.events = []
+  }
+}
+
+export const makeChannel = (world: World): Channel => {
+  const channels = allChannels(world)
+  const channel: Channel = {
+    events: [],
+    base: 0,
+    lastPublishedAt: 0,
+    waiters: new Set(),
+    ahead: new Set(),
+    readers: new Set()
+  }
+  channels.all.add(channel)
+  channels.made++
+  if (channels.made % 256 === 0) {
+    for (const other of channels.all) expire(world, other)
+  }
+  return channel
+}
+
+/** Forgets a channel that nobody will publish on again. Connections that listen keep it. */
+export const dropChannel = (world: World, channel: Channel): void => {
+  allChannels(world).all.delete(channel)
+}
+
+const wake = (channel: Channel): void => {
+  if (channel.waiters.size === 0) return
+  const waiters = [...channel.waiters]
+  channel.waiters.clear()
+  for (const waiter of waiters) waiter()
+}
+
+const caughtUp = (channel: Channel): void => {
+  for (const tell of channel.ahead) tell()
+}
+
+/** Waits while some connection is further behind than the channel retains: what it has not read cannot be dropped. */
+export const whileAhead = (world: World, channel: Channel): Effect.Effect<void> => {
+  const isAhead = () => {
+    const end = channel.base + channel.events.length
+    for (const reader of channel.readers) {
+      if (reader.at !== Infinity && end - reader.at > world.quirks.retainedEvents) return true
+    }
+    return false
+  }
+  return Effect.suspend(() =>
+    isAhead()
+      ? Effect.async<void>((resume) => {
+        const tell = () => {
+          if (isAhead()) return
+          channel.ahead.delete(tell)
+          resume(Effect.void)
+        }
+        channel.ahead.add(tell)
+        return Effect.sync(() => channel.ahead.delete(tell))
+      })
+      : Effect.void
+  )
+}
+
+const trim = (world: World, channel: Channel): void => {
+  const limit = world.quirks.retainedEvents
+  if (channel.events.length < limit * 1.25) return
+  let floor = channel.base + channel.events.length - limit
+  for (const reader of channel.readers) floor = Math.min(floor, reader.at)
+  const surplus = floor - channel.base
+  if (surplus < limit / 4) return
+  channel.events = channel.events.slice(surplus)
+  channel.base = floor
+}
+
+const push = (world: World, channel: Channel, type: string, makeFrame: (id: string) => string): ChannelEvent => {
+  expire(world, channel)
+  const { counter, id, ms } = nextId(world)
+  const event: ChannelEvent = { ms, counter, id, type, frame: makeFrame(id), bytes: undefined, removed: false }
+  channel.events.push(event)
+  channel.lastPublishedAt = world.now()
+  trim(world, channel)
+  wake(channel)
+  return event
+}
+
+/** Publishes an event whose JSON is already written. */
+export const publishJson = (world: World, channel: Channel, type: string, data: string): ChannelEvent =>
+  push(world, channel, type, (id) => `data: {"eventId":"${id}","data":${data}}\n\n`)
+
+export const publish = (
+  world: World,
+  channel: Channel,
+  data: { readonly type: string } & Readonly<Record<string, unknown>>
+): ChannelEvent => publishJson(world, channel, data.type, JSON.stringify(data))
+
+/** Publishes the text after `data: ` as it is. */
+export const publishRaw = (world: World, channel: Channel, text: string): ChannelEvent =>
+  push(world, channel, "raw", () => `data: ${text}\n\n`)
+
+export const removeFromHistory = (channel: Channel, matches: (event: ChannelEvent) => boolean): void => {
+  for (const event of channel.events) {
+    if (matches(event)) event.removed = true
+  }
+}
+
+/** How many events of this channel a new connection could still see. */
+export const retained = (world: World, channel: Channel): number => {
+  expire(world, channel)
+  return channel.events.reduce((count, event) => event.removed ? count : count + 1, 0)
+}
+
+const parseId = (id: string): readonly [ms: number, counter: number] => {
+  const [ms, counter] = id.split("-")
+  return [Number(ms), Number(counter ?? 0)]
+}
+
+const comparesAfter = (event: ChannelEvent, cursor: readonly [number, number]): boolean =>
+  event.ms > cursor[0] || (event.ms === cursor[0] && event.counter > cursor[1])
+
+const HANDSHAKE = "event: dust-handshake\ndata: {}\n\n"
+const DONE = "data: done\n\n"
+const BATCH = 512
+
+export interface Subscription {
+  readonly channel: Channel
+  /** Undefined: everything that is retained. */
+  readonly lastEventId: string | undefined
+  /** The connection closes at the first event after this time. */
+  readonly lifetime: Duration.DurationInput | undefined
+  /** The connection closes after this time without an event. */
+  readonly silence: Duration.DurationInput | undefined
+  readonly signal: AbortSignal | undefined
+  /** Keeps the channel in use: false closes it (the conversation was deleted, the server deregistered). */
+  readonly open?: (() => boolean) | undefined
+}
+
+/** One connection: handshake, a page of history, then what is published, then `done`. */
+export const connection = (world: World, options: Subscription): Pull => {
+  const { channel, signal } = options
+  const quirks = world.quirks
+  const silence = options.silence === undefined ? Infinity : Duration.toMillis(options.silence)
+  const lifetime = options.lifetime === undefined ? Infinity : Duration.toMillis(options.lifetime)
+  const heartbeat = quirks.heartbeat === undefined ? Infinity : Duration.toMillis(quirks.heartbeat)
+  return Effect.gen(function*() {
+    const reader = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const reader = { at: Infinity }
+        channel.readers.add(reader)
+        return reader
+      }),
+      (reader) =>
+        Effect.sync(() => {
+          channel.readers.delete(reader)
+          caughtUp(channel)
+        })
+    )
+    const openedAt = world.now()
+    let lastActivity = openedAt
+    let lastWrite = openedAt
+    let phase: "handshake" | "history" | "live" | "closing" | "closed" = "handshake"
+
+    const changed = Effect.async<void, Option.Option<Reset>>((resume) => {
+      const done = () => {
+        signal?.removeEventListener("abort", aborted)
+        resume(Effect.void)
+      }
+      const aborted = () => {
+        channel.waiters.delete(done)
+        resume(Effect.fail(Option.some(new Reset({ kind: "reset" }))))
+      }
+      channel.waiters.add(done)
+      signal?.addEventListener("abort", aborted, { once: true })
+      return Effect.sync(() => {
+        channel.waiters.delete(done)
+        signal?.removeEventListener("abort", aborted)
+      })
+    })
+
+    const history = (): string => {
+      expire(world, channel)
+      const cursor = options.lastEventId === undefined ? undefined : parseId(options.lastEventId)
+      const page: Array<ChannelEvent> = []
+      let index = 0
+      for (; index < channel.events.length && page.length < quirks.historyPageSize; index++) {
+        const event = channel.events[index]!
+        if (!event.removed && (cursor === undefined || comparesAfter(event, cursor))) page.push(event)
+      }
+      reader.at = channel.base + index
+      phase = page.length >= quirks.historyPageSize ? "closing" : "live"
+      if (quirks.sameMillisecondReorder) page.sort((a, b) => a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+      let frames = ""
+      for (const event of page) {
+        if (event.type === END_OF_STREAM) {
+          phase = "closing"
+          if (!quirks.endOfStreamOnReplay) continue
+        }
+        frames += event.frame
+      }
+      return frames
+    }
+
+    const live = (): string => {
+      let frames = ""
+      let taken = 0
+      // Events that were dropped meanwhile are lost to this reader only if it did not hold them: it does.
+      let index = Math.max(0, reader.at - channel.base)
+      while (index < channel.events.length && taken < BATCH) {
+        const event = channel.events[index]!
+        index++
+        taken++
+        if (event.type === END_OF_STREAM) {
+          phase = "closing"
+          break
+        }
+        frames += event.frame
+        if (world.now() - openedAt >= lifetime) {
+          phase = "closing"
+          break
+        }
+      }
+      if (taken > 0) lastActivity = world.now()
+      reader.at = channel.base + index
+      caughtUp(channel)
+      return frames
+    }
+
+    const emit = (frames: string): Chunk.Chunk<Uint8Array> => {
+      lastWrite = world.now()
+      const last = channel.events[reader.at - channel.base - 1]
+      return Chunk.of(last?.frame === frames ? last.bytes ??= encodeText(frames) : encodeText(frames))
+    }
+
+    const pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>> = Effect.suspend(() => {
+      if (signal?.aborted === true) return Effect.fail(Option.some(new Reset({ kind: "reset" })))
+      if (phase === "handshake") {
+        phase = "history"
+        if (quirks.handshake) return Effect.succeed(emit(HANDSHAKE))
+      }
+      if (phase === "history") {
+        const frames = history()
+        if (frames !== "") return Effect.succeed(emit(frames))
+      }
+      if (phase === "live") {
+        if (options.open?.() === false) phase = "closing"
+        else {
+          const frames = live()
+          if (frames !== "") return Effect.succeed(emit(frames))
+        }
+      }
+      if (phase === "closing") {
+        phase = "closed"
+        if (quirks.doneFrame) return Effect.succeed(emit(DONE))
+      }
+      if (phase === "closed") return Effect.fail(Option.none())
+      const untilSilence = lastActivity + silence - world.now()
+      const untilHeartbeat = lastWrite + heartbeat - world.now()
+      const patience = Math.min(untilSilence, untilHeartbeat)
+      if (patience === Infinity) return Effect.zipRight(changed, pull)
+      return Effect.raceFirst(
+        Effect.as(changed, false),
+        Effect.as(world.clock.sleep(Duration.millis(Math.max(0, patience))), true)
+      ).pipe(
+        Effect.flatMap((timedOut): Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>> => {
+          if (!timedOut) return pull
+          if (untilSilence <= untilHeartbeat) {
+            phase = "closing"
+            return pull
+          }
+          return Effect.succeed(emit(": heartbeat\n\n"))
+        })
+      )
+    })
+    return pull
+  })
+}
+
+/** Wakes everybody who listens, so that they notice that the channel was closed. */
+export const closeChannel = wake

@@ -1,0 +1,45 @@
+/** Every route of Local Dust. A domain adds its array here. */
+import { agentRoutes } from "../domains/agents.ts"
+import { analyticsRoutes } from "../domains/analytics.ts"
+import { appRoutes } from "../domains/apps.ts"
+import { actionRoutes } from "../domains/conversations/blocked.ts"
+import { messageRoutes } from "../domains/conversations/edit.ts"
+import { eventRoutes } from "../domains/conversations/events.ts"
+import { feedbackRoutes } from "../domains/conversations/feedback.ts"
+import { fragmentRoutes } from "../domains/conversations/fragments.ts"
+import { mentionRoutes } from "../domains/conversations/mentions.ts"
+import { privateRoutes } from "../domains/conversations/private.ts"
+import { conversationRoutes } from "../domains/conversations/read.ts"
+import { dataSourceRoutes } from "../domains/dataSources.ts"
+import { fileRoutes } from "../domains/files.ts"
+import { identityRoutes } from "../domains/identity.ts"
+import { mcpRoutes } from "../domains/mcp/routes.ts"
+import { searchRoutes } from "../domains/search.ts"
+import { skillRoutes } from "../domains/skills.ts"
+import { spaceRoutes } from "../domains/spaces.ts"
+import { internalRoutes } from "../domains/systemKey.ts"
+import { triggerRoutes } from "../domains/triggers.ts"
+import type { Route } from "./route.ts"
+
+export const routes: ReadonlyArray<Route> = [
+  ...identityRoutes,
+  ...conversationRoutes,
+  ...messageRoutes,
+  ...fragmentRoutes,
+  ...actionRoutes,
+  ...feedbackRoutes,
+  ...eventRoutes,
+  ...agentRoutes,
+  ...appRoutes,
+  ...dataSourceRoutes,
+  ...fileRoutes,
+  ...mentionRoutes,
+  ...mcpRoutes,
+  ...internalRoutes,
+  ...privateRoutes,
+  ...analyticsRoutes,
+  ...searchRoutes,
+  ...skillRoutes,
+  ...triggerRoutes,
+  ...spaceRoutes
+]

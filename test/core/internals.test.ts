@@ -1,0 +1,32 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Either, Fiber, TestClock } from "effect"
+import { parseCsv } from "../../src/internal/data/csv.ts"
+import { makeBudget } from "../../src/internal/util/slidingWindow.ts"
+
+describe("the budget of requests", () => {
+  it.effect("whoever gives up waiting leaves no place behind that was not free yet", () =>
+    Effect.gen(function*() {
+      const slot = yield* makeBudget(2, 60_000)
+      yield* slot
+      yield* slot
+      const waiting = yield* Effect.fork(slot)
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.interrupt(waiting)
+      let started = 0
+      const more = yield* Effect.fork(Effect.forEach([1, 2], () => Effect.tap(slot, () => started++)))
+      yield* TestClock.adjust("49 seconds")
+      assert.strictEqual(started, 0)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(more)
+      assert.strictEqual(started, 2)
+    }))
+})
+
+describe("CSV", () => {
+  it("takes time in proportion to its length, also in one long line of quoted values", () => {
+    // The square of this much would take minutes, at the least.
+    const values = 1_000_000
+    const parsed = parseCsv(`${Array.from({ length: values }, () => "\"a\"\"b\"").join(",")}\n"x\ny"z`, ",")
+    assert.deepStrictEqual(Either.isLeft(parsed) && parsed.left.line, 3)
+  })
+})

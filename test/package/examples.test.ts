@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const examples = readdirSync(`${root}examples`).filter((name) => /^\d\d-[^.]*\.ts$/.test(name)).toSorted()
+
+/** What each example has to print, beside ending well. */
+const expected: Record<string, ReadonlyArray<string | RegExp>> = {
+  "01-quick-start.ts": [
+    /✓ created \w+/,
+    "Hello! What can you do for me?",
+    "✓ 2 messages",
+    "✓ deleted, with its answer",
+    "conversation_not_found"
+  ],
+  "02-chat.ts": ["You asked: \"Which three things should I read first?\""],
+  "03-stream-to-the-terminal.ts": [
+    "[search {\"query\":\"roadmap\"}] Searching Notion ✓",
+    "Final answer: Three things are on the roadmap for this quarter: streaming, approvals and files."
+  ],
+  "04-create-a-conversation.ts": [/Conversation created: \w+/],
+  "05-send-and-wait.ts": [/assistant +I read: "Hello from Effect!"/],
+  "06-list-messages.ts": [/The newest two\n.*I read: "Two"\n.*Two\n/],
+  "07-fetch-a-message.ts": [/dust +I read: "Hello"/],
+  "08-delete-a-message.ts": ["Message deleted."],
+  "09-handle-errors.ts": [
+    "conversation_not_found",
+    "requests made: 0",
+    "category: retryable_model_error, worth a retry: true"
+  ],
+  "10-approve-a-tool.ts": ["send_email (high stake)", "The mail is on its way.", "used send_email: succeeded"],
+  "11-continue-after-a-restart.ts": [/One word after\s+…the first process is gone\nthe other, slowly\./],
+  "12-race-two-agents.ts": ["I was first."],
+  "13-session.ts": ["First, who are you?", "Second, what do you know?", "Third, can you stream?"],
+  "20-upload-a-file.ts": [
+    "100 %",
+    "340000 bytes, ready",
+    "What is in this file?",
+    "000003,item,3.50",
+    "Files.upload: contentType"
+  ],
+  "21-sync-documents.ts": [
+    "4 written, 0 left out, 0 deleted, 1 failed",
+    "✓ deleted guides/old.md",
+    "1 written, 2 left out, 1 deleted, 1 failed"
+  ],
+  "22-load-a-table.ts": ["3 of 3 rows", "float      unit_price", "✓ 1200 rows", "pen-1199   11.99", "csv: line 3"],
+  "23-search-documents.ts": ["Trains are booked in second class.", "score 0.29", "You asked: \"Which class"],
+  "30-find-an-agent.ts": ["✓ dust, with 0 tools", ":mention[dust]", "no agent is named \"dustt\"; close to it: dust"],
+  "31-spaces-and-tools.ts": ["Company Data (global)", "create_ticket", "Company Data is vlt_global"],
+  "32-search-the-workspace.ts": ["Roadmap 2026", "✓ 2 files in tools", /Roadmap slides is fil_\w+/],
+  "33-export-analytics.ts": [/2026-01-01 +#{12}\n/, "✓ 3 credits", "requests made: 0"],
+  "34-webhook-trigger.ts": ["at 0 9 * * 1", "✓ accepted", "webhook_source_auth_error"],
+  "35-skills.ts": [/✓ incident-report is new: skl_\w+/, "already exists", "✓ incident-report is archived"],
+  "40-run-an-app.ts": ["Gives every input back", "has succeeded", "{\"question\":\"And when?\"}", "succeeded, 2 times"],
+  "41-client-side-tools.ts": [
+    "✓ registered as mcp-client-side:kitchen-clock",
+    /asked for Europe\/Paris: (\d+:\d\d\W[AP]M)\n.*It is \1 in Paris\./,
+    "The scope is closed"
+  ]
+}
+
+const run = (name: string): Promise<{ readonly code: number; readonly output: string }> =>
+  new Promise((resolve) => {
+    const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("DUST_")))
+    execFile(
+      process.execPath,
+      ["--import", "tsx", `examples/${name}`],
+      { cwd: root, env, timeout: 60_000 },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : 1, output: stdout + stderr })
+    )
+  })
+
+describe("examples", () => {
+  for (const name of examples) {
+    it(`${name} runs and prints what it should`, async () => {
+      const { code, output } = await run(name)
+      assert.strictEqual(code, 0, output)
+      const wanted = expected[name]
+      assert.isDefined(wanted, `say in this test what ${name} has to print`)
+      for (const text of wanted ?? []) {
+        if (typeof text === "string") assert.include(output, text)
+        else assert.match(output, text)
+      }
+    }, 60_000)
+
+    it(`${name} is short`, () => {
+      assert.isAtMost(readFileSync(`${root}examples/${name}`, "utf8").split("\n").length, 70)
+    })
+  }
+})

@@ -1,0 +1,62 @@
+import { assert, describe, it } from "@effect/vitest"
+import { readFileSync } from "node:fs"
+import { apiIndex } from "../tools/api-index.ts"
+import { importsOf, publicModules, root, sources } from "../tools/modules.ts"
+
+const all = sources.flatMap((file) => importsOf(file).map((one) => ({ file: file.name, ...one })))
+
+const offenders = (wrong: (one: (typeof all)[number]) => boolean) =>
+  all.filter(wrong).map(({ file, specifier }) => `${file}: ${specifier}`)
+
+const forTests = (file: string) =>
+  file === "DustTest.ts" || file === "internal/bin.ts" || file.startsWith("internal/local/")
+
+describe("imports of src", () => {
+  it("are found", () => {
+    assert.isAbove(all.length, 300)
+    assert.isAbove(publicModules.length, 25)
+    assert.isTrue(all.some(({ dynamic, specifier }) => dynamic && specifier === "node:http"))
+  })
+
+  it("name modules, not barrels", () => {
+    assert.deepStrictEqual(
+      offenders(({ specifier }) =>
+        ["effect", "@effect/platform", "@effect/platform/index", "./index.ts"].includes(specifier)
+      ),
+      []
+    )
+  })
+
+  it("come from the peers, from here, and from nowhere else", () => {
+    assert.deepStrictEqual(
+      offenders(({ file, specifier }) =>
+        !(specifier.startsWith("effect/") || specifier.startsWith("@effect/platform/") || specifier.startsWith(".") ||
+          (forTests(file) && specifier.startsWith("node:")))
+      ),
+      []
+    )
+    assert.deepStrictEqual(offenders(({ specifier }) => specifier.startsWith(".") && !specifier.endsWith(".ts")), [])
+  })
+
+  it("reach Local Dust through DustTest only", () => {
+    assert.deepStrictEqual(
+      offenders(({ file, specifier }) => !forTests(file) && /(\/local\/|DustTest)/.test(specifier)),
+      []
+    )
+  })
+
+  it("need Node only where a port is asked for", () => {
+    assert.deepStrictEqual(
+      offenders(({ dynamic, file, specifier, typeOnly }) =>
+        specifier.startsWith("node:") && !typeOnly && !dynamic && file !== "internal/bin.ts"
+      ),
+      []
+    )
+  })
+})
+
+describe("src/index.ts", () => {
+  it("has every public module but DustTest, in order (npx tsx test/tools/api-index.ts writes it)", () => {
+    assert.strictEqual(readFileSync(`${root}src/index.ts`, "utf8"), apiIndex)
+  })
+})

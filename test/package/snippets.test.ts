@@ -1,0 +1,85 @@
+import { assert, describe, it } from "@effect/vitest"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import ts from "typescript"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+interface Snippet {
+  readonly file: string
+  readonly where: string
+  readonly code: string
+}
+
+/** The ```ts blocks of a Markdown text. */
+const blocks = (source: string, name: string, strip: RegExp | undefined): ReadonlyArray<Snippet> => {
+  const found: Array<Snippet> = []
+  const lines = source.split("\n")
+  let start = -1
+  lines.forEach((line, index) => {
+    const text = strip === undefined ? line : line.replace(strip, "")
+    if (start === -1 && text.trimEnd() === "```ts") start = index + 1
+    else if (start !== -1 && text.trimEnd() === "```") {
+      const code = lines.slice(start, index).map((one) => strip === undefined ? one : one.replace(strip, "")).join("\n")
+      found.push({
+        file: `${root}test/snippet-${name.replace(/\W+/g, "-")}-${start}.ts`,
+        where: `${name}:${start + 1}`,
+        code: `${code}\nexport {}\n`
+      })
+      start = -1
+    }
+  })
+  return found
+}
+
+const docs = ts.sys.readDirectory(`${root}src`, [".ts"], undefined, undefined, 1)
+const snippets = [
+  ...blocks(readFileSync(`${root}README.md`, "utf8"), "README.md", undefined),
+  ...docs.flatMap((path) => blocks(readFileSync(path, "utf8"), path.slice(root.length), /^\s*\*(?: |$)/))
+]
+
+describe("code in the documentation", () => {
+  it("there is some of it", () => {
+    assert.isAbove(snippets.length, 30)
+    assert.isAbove(snippets.filter((snippet) => snippet.where.startsWith("README")).length, 15)
+  })
+
+  it("type-checks, each block by itself", () => {
+    const { config } = ts.readConfigFile(`${root}tsconfig.json`, (path) => ts.sys.readFile(path))
+    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+    const virtual = new Map(snippets.map((snippet) => [snippet.file, snippet.code]))
+    const host = ts.createCompilerHost({ ...options, noUnusedLocals: false })
+    const { fileExists, getSourceFile, readFile } = host
+    host.fileExists = (path) => virtual.has(path) || fileExists(path)
+    host.readFile = (path) => virtual.get(path) ?? readFile(path)
+    host.getSourceFile = (path, ...rest) => {
+      const code = virtual.get(path)
+      return code === undefined ? getSourceFile(path, ...rest) : ts.createSourceFile(path, code, rest[0])
+    }
+    const program = ts.createProgram([...virtual.keys()], { ...options, noUnusedLocals: false, noEmit: true }, host)
+    const problems = snippets.flatMap((snippet) => {
+      const file = program.getSourceFile(snippet.file)
+      return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map((diagnostic) =>
+        `${snippet.where}: ${ts.flattenDiagnosticMessageText(diagnostic.messageText, "\n")}`
+      )
+    })
+    assert.deepStrictEqual(problems, [])
+  }, 120_000)
+})
+
+describe("the README", () => {
+  const readme = readFileSync(`${root}README.md`, "utf8")
+
+  it("has guarantees that are the names of tests", () => {
+    const [, section = ""] = /## Guarantees\n([\s\S]*?)\n## /.exec(readme) ?? []
+    const guarantees = [...section.matchAll(/^\| ([A-Z][^|]*?) \|/gm)].map(([, name = ""]) => name)
+    assert.lengthOf(guarantees, 10)
+    const tests = ts.sys.readDirectory(`${root}test`, [".test.ts"]).map((path) => readFileSync(path, "utf8")).join("")
+    assert.deepStrictEqual(guarantees.filter((name) => !tests.includes(`describe("${name}`)), [])
+  })
+
+  it("counts operations at its top as in its table of them", () => {
+    const [, ours, theirs] = /: (\d+) operations; the official client has a method for (\d+) of them/.exec(readme) ?? []
+    assert.include(readme, `| [${ours}](#coverage) | ${theirs} of them |`)
+  })
+})

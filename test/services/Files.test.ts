@@ -1,0 +1,756 @@
+import { HttpClient, HttpClientResponse } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import {
+  Chunk,
+  Data,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Redacted,
+  Schedule,
+  Stream,
+  TestClock
+} from "effect"
+import * as Dust from "effect-dust/Dust"
+import * as DustClient from "effect-dust/DustClient"
+import * as DustTest from "effect-dust/DustTest"
+import * as File from "effect-dust/File"
+import * as Files from "effect-dust/Files"
+import * as RetryPolicy from "effect-dust/RetryPolicy"
+import { dust } from "../support/http.ts"
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
+const bytesOf = (content: string) => new TextEncoder().encode(content)
+
+const local = (options?: DustTest.Options & DustTest.ClientOptions) => Effect.provide(DustTest.layer(options))
+
+const requests = Effect.flatMap(DustTest.DustTest, (dust) => dust.requests())
+const routes = Effect.map(
+  requests,
+  (all) => all.map(({ method, route }) => `${method} ${(route ?? "?").replace("/api/v1/w/:workspaceId", "")}`)
+)
+const noRequests = Effect.map(requests, (all) => assert.strictEqual(all.length, 0))
+
+class SourceError extends Data.TaggedError("SourceError")<{ readonly at: number }> {}
+
+const uploaded = (options: Files.UploadOptions) => Effect.flatMap(Files.Files, (files) => files.upload(options))
+
+describe("Files.upload", () => {
+  it.effect("sends text in two steps, to be attached and read again", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const file = yield* files.upload({ fileName: "Überblick \"Q4\".md", content: "# Größe" })
+      assert.strictEqual(file.status, "ready")
+      assert.strictEqual(file.contentType, "text/markdown")
+      assert.strictEqual(file.fileName, "Überblick \"Q4\".md")
+      assert.strictEqual(file.fileSize, bytesOf("# Größe").length)
+      assert.deepStrictEqual(yield* routes, ["POST /files", "POST /files/:fileId"])
+      const [first, second] = yield* requests
+      assert.deepStrictEqual(first?.body, {
+        contentType: "text/markdown",
+        fileName: "Überblick \"Q4\".md",
+        fileSize: 9,
+        useCase: "conversation"
+      })
+      assert.match(second?.headers["content-type"] ?? "", /^multipart\/form-data; boundary=effect-dust-[0-9a-f]{32}$/)
+      assert.deepStrictEqual(File.contentFragment(file), { title: "Überblick \"Q4\".md", fileId: file.sId })
+      assert.strictEqual(text(yield* files.downloadBytes({ fileId: file.sId })), "# Größe")
+    }).pipe(local()))
+
+  for (
+    const [name, content, size] of [
+      ["bytes", bytesOf("a,b\n1,2\n"), undefined],
+      ["a Blob", new Blob(["a,b\n", "1,2\n"], { type: "text/csv;charset=utf-8" }), undefined],
+      ["a Stream", Stream.make(bytesOf("a,b\n"), bytesOf("1,2\n")), 8]
+    ] as const
+  ) {
+    it.effect(`sends ${name}`, () =>
+      Effect.gen(function*() {
+        const files = yield* Files.Files
+        const file = yield* files.upload({ fileName: "t.csv", content, size })
+        assert.strictEqual(text(yield* files.downloadBytes({ fileId: file.sId })), "a,b\n1,2\n")
+      }).pipe(local()))
+  }
+
+  it.effect("takes name and type from a web File, also when only the Blob knows the type", () =>
+    Effect.gen(function*() {
+      const file = yield* uploaded({ content: new globalThis.File(["x"], "picture", { type: "image/png; q=1" }) })
+      assert.strictEqual(file.fileName, "picture")
+      assert.strictEqual(file.contentType, "image/png")
+    }).pipe(local()))
+
+  it.effect("ties the file to a conversation", () =>
+    Effect.gen(function*() {
+      yield* uploaded({ fileName: "a.txt", content: "a", conversationId: "con1", sourceProvider: "github" })
+      const [first] = yield* requests
+      assert.deepPropertyVal(first?.body, "useCaseMetadata", { conversationId: "con1", sourceProvider: "github" })
+    }).pipe(local()))
+
+  const refused: ReadonlyArray<readonly [string, Files.UploadOptions, string]> = [
+    ["a missing name", { content: "a" }, "fileName"],
+    ["a blank name", { fileName: " ", content: "a" }, "fileName"],
+    ["a very long name", { fileName: `${"a".repeat(4096)}.txt`, content: "a" }, "fileName"],
+    ["an unknown extension", { fileName: "movie.mov", content: "a" }, "contentType"],
+    ["an unsupported type", { fileName: "a.txt", contentType: "video/quicktime", content: "a" }, "contentType"],
+    [
+      "a type with parameters",
+      { fileName: "a.txt", contentType: "text/plain; charset=utf-8", content: "a" },
+      "contentType"
+    ],
+    ["a type of several lines", {
+      fileName: "a.txt",
+      contentType: "text/plain\r\nx: y",
+      checkType: false,
+      content: "a"
+    }, "contentType"],
+    ["an empty text", { fileName: "a.txt", content: "" }, "content"],
+    ["empty bytes", { fileName: "a.txt", content: new Uint8Array() }, "content"],
+    ["an empty Blob", { fileName: "a.txt", content: new Blob([]) }, "content"],
+    ["an empty Stream", { fileName: "a.txt", content: Stream.empty, size: 0 }, "content"],
+    ["a Stream without a size", { fileName: "a.txt", content: Stream.make(bytesOf("a")) }, "size"],
+    ["a size that is none", { fileName: "a.txt", content: Stream.make(bytesOf("a")), size: 1.5 }, "size"],
+    ["another size than the content has", { fileName: "a.txt", content: "abc", size: 4 }, "size"]
+  ]
+  for (const [name, options, field] of refused) {
+    it.effect(`refuses ${name} before any request`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(uploaded(options))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.propertyVal(error.details, "field", field)
+        assert.strictEqual(error.attempts, 0)
+        yield* noRequests
+      }).pipe(local()))
+  }
+
+  it.effect("refuses what is over the caller's limit before any request", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content: "abcdef", maxBytes: 5 }))
+      assert.strictEqual(error._tag, "DustContentTooLargeError")
+      assert.strictEqual(error.type, "max_bytes")
+      yield* noRequests
+      yield* uploaded({ fileName: "a.txt", content: "abcdef", maxBytes: 6 })
+    }).pipe(local()))
+
+  it.effect("leaves unknown types to the server when asked to", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(
+        uploaded({ fileName: "a.mov", contentType: "video/quicktime", checkType: false, content: "a" })
+      )
+      assert.strictEqual(error._tag, "DustBadRequestError")
+      assert.strictEqual(error.type, "file_type_not_supported")
+    }).pipe(local()))
+
+  it.effect("names the server's own limit for the type", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(uploaded({ fileName: "a.png", content: new Uint8Array(5 * 1024 * 1024 + 1) }))
+      assert.strictEqual(error._tag, "DustContentTooLargeError")
+      assert.strictEqual(error.type, "file_too_large")
+      assert.strictEqual(error.status, 400)
+    }).pipe(local()))
+
+  it.effect("fails with the error of its source, and does not start again", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const content = Stream.concat(Stream.make(bytesOf("ab")), Stream.fail(new SourceError({ at: 2 })))
+      const error = yield* Effect.flip(files.upload({ fileName: "a.txt", content, size: 4 }))
+      assert.deepStrictEqual(error, new SourceError({ at: 2 }))
+      assert.deepStrictEqual((yield* routes).filter((route) => route === "POST /files"), ["POST /files"])
+    }).pipe(local()))
+
+  it.effect("notices a Stream that is longer than announced", () =>
+    Effect.gen(function*() {
+      const content = Stream.make(bytesOf("ab"), bytesOf("cd"))
+      const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content, size: 3 }))
+      assert.strictEqual(error._tag, "DustContentTooLargeError")
+      assert.strictEqual(error.type, "size_mismatch")
+    }).pipe(local()))
+
+  it.effect("notices a Stream that is shorter than announced", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content: Stream.make(bytesOf("ab")), size: 3 }))
+      assert.strictEqual(error._tag, "DustBadRequestError")
+      assert.propertyVal(error.details, "field", "size")
+    }).pipe(local()))
+
+  for (
+    const [name, fault] of [
+      ["the connection breaks before Dust has it", DustTest.faults.resetBefore()],
+      ["the connection breaks after Dust has it", DustTest.faults.resetAfter()],
+      ["the server fails", DustTest.faults.status(500)],
+      ["a gateway fails", DustTest.faults.html(502)],
+      ["the minute is over", DustTest.faults.status(400, { type: "invalid_request_error", message: "expired" })]
+    ] as const
+  ) {
+    it.effect(`starts again once when ${name}`, () =>
+      Effect.gen(function*() {
+        const files = yield* Files.Files
+        const fiber = yield* Effect.fork(files.upload({ fileName: "a.txt", content: "hello" }))
+        // Not before the pause of the policy has passed: some half a second.
+        yield* TestClock.adjust("300 millis")
+        assert.lengthOf(yield* routes, 2)
+        yield* TestClock.adjust("2 seconds")
+        const file = yield* Fiber.join(fiber)
+        assert.strictEqual(text(yield* files.downloadBytes({ fileId: file.sId })), "hello")
+        assert.deepStrictEqual((yield* routes).slice(0, 4), [
+          "POST /files",
+          "POST /files/:fileId",
+          "POST /files",
+          "POST /files/:fileId"
+        ])
+      }).pipe(local({ faults: [{ method: "POST", path: "/files/:fileId", nth: 1, fault }] })))
+  }
+
+  it.effect("starts again once, not twice", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.flip(uploaded({ fileName: "a.txt", content: "hello" })))
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.strictEqual((yield* requests).length, 4)
+    }).pipe(local({ faults: [{ method: "POST", path: "/files/:fileId", fault: DustTest.faults.resetAfter() }] })))
+
+  it.effect("does not start again when the policy allows no further attempt", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content: "hello" }))
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.strictEqual((yield* requests).length, 2)
+    }).pipe(local({
+      retry: RetryPolicy.none,
+      faults: [{ method: "POST", path: "/files/:fileId", fault: DustTest.faults.resetAfter() }]
+    })))
+
+  it.effect("does not start again for what would be refused again", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content: "hello" }))
+      assert.strictEqual(error.type, "file_type_not_supported")
+      assert.strictEqual((yield* requests).length, 2)
+    }).pipe(local({
+      faults: [{
+        method: "POST",
+        path: "/files/:fileId",
+        fault: DustTest.faults.status(400, { type: "file_type_not_supported" })
+      }]
+    })))
+
+  it.effect("starts again when the minute between the steps is really over, and for a Stream runs it again", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      let runs = 0
+      const content = Stream.unwrap(Effect.sync(() => {
+        runs++
+        return runs === 1
+          ? Stream.fromEffect(Effect.delay(Effect.succeed(bytesOf("hello")), "61 seconds"))
+          : Stream.make(bytesOf("hello"))
+      }))
+      const fiber = yield* Effect.fork(files.upload({ fileName: "a.txt", content, size: 5 }))
+      yield* TestClock.adjust("70 seconds")
+      const file = yield* Fiber.join(fiber)
+      assert.strictEqual(runs, 2)
+      assert.strictEqual(file.status, "ready")
+    }).pipe(local()))
+
+  it.effect("fails with a type of its own when Dust cannot process the file", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content: "hello" }))
+      assert.strictEqual(error._tag, "DustServerError")
+      assert.strictEqual(error.type, "file_failed")
+    }).pipe(local({
+      retry: RetryPolicy.none,
+      faults: [{
+        method: "POST",
+        path: "/files/:fileId",
+        fault: DustTest.faults.transformText((body) => body.replace(`"ready"`, `"failed"`))
+      }]
+    })))
+
+  it.effect("waits five minutes for the answer, and no longer", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.exit(uploaded({ fileName: "a.mp3", content: "hello" })))
+      yield* TestClock.adjust("299 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(fiber)))
+      yield* TestClock.adjust("2 seconds")
+      const exit = yield* Fiber.join(fiber)
+      assert.isTrue(Exit.isFailure(exit))
+    }).pipe(local({
+      retry: RetryPolicy.none,
+      faults: [{ method: "POST", path: "/files/:fileId", fault: DustTest.faults.neverAnswer() }]
+    })))
+
+  it.effect("sends nothing to an upload address on another origin", () =>
+    Effect.gen(function*() {
+      for (
+        const address of [
+          "https://evil.test/api/v1/w/LocalDust1/files/x",
+          "http://local-dust.test:8080/x",
+          "https://local-dust.test@evil.test/x",
+          "ftp://local-dust.test/x",
+          "https://sub.local-dust.test/x"
+        ]
+      ) {
+        const dust = yield* DustTest.DustTest
+        yield* dust.clearRequests
+        yield* dust.clearFaults
+        yield* dust.fault({
+          method: "POST",
+          path: "/files",
+          fault: DustTest.faults.transformText((body) =>
+            body.replace(/"uploadUrl":"[^"]*"/, `"uploadUrl":${JSON.stringify(address)}`)
+          )
+        })
+        const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content: "secret" }))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.strictEqual(error.type, "address_refused")
+        assert.deepStrictEqual(yield* routes, ["POST /files"])
+      }
+    }).pipe(local()))
+
+  it.effect("uses the path of the upload address", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      yield* dust.fault({
+        method: "POST",
+        path: "/files",
+        fault: DustTest.faults.transformText((body) => body.replace(/("uploadUrl":"[^"]*)"/, `$1?upload=1"`))
+      })
+      yield* uploaded({ fileName: "a.txt", content: "hello" })
+      const { query } = yield* dust.lastRequest({ method: "POST" })
+      assert.deepStrictEqual(query, { upload: "1" })
+    }).pipe(local()))
+
+  it.effect("tells the progress in bytes", () =>
+    Effect.gen(function*() {
+      const told: Array<Files.UploadProgress> = []
+      const content = new Uint8Array(200_000).fill(7)
+      const file = yield* uploaded({
+        fileName: "a.bin",
+        contentType: "application/octet-stream",
+        content,
+        onProgress: (progress) => Effect.sync(() => told.push(progress))
+      })
+      assert.deepStrictEqual(told.map(({ sent }) => sent), [65_536, 131_072, 196_608, 200_000])
+      assert.deepStrictEqual(told[0], { sent: 65_536, total: 200_000, attempt: 1 })
+      const back = yield* Effect.flatMap(Files.Files, (files) => files.downloadBytes({ fileId: file.sId }))
+      assert.deepStrictEqual(back, content)
+    }).pipe(local()))
+
+  it.effect("as a Stream: progress, then the file", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const events = Chunk.toReadonlyArray(
+        yield* Stream.runCollect(files.uploadStream({ fileName: "a.txt", content: "x".repeat(100_000) }))
+      )
+      assert.deepStrictEqual(events.slice(0, -1), [
+        { _tag: "Progress", sent: 65_536, total: 100_000, attempt: 1 },
+        { _tag: "Progress", sent: 100_000, total: 100_000, attempt: 1 }
+      ])
+      const last = events.at(-1)
+      assert.strictEqual(last?._tag, "Done")
+      assert.strictEqual(last?._tag === "Done" ? last.file.status : "", "ready")
+    }).pipe(local()))
+
+  it.effect("as a Stream: fails as the upload does, and stops when nobody listens any more", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const error = yield* Effect.flip(Stream.runDrain(files.uploadStream({ fileName: "a.txt", content: "" })))
+      assert.strictEqual(error._tag, "DustBadRequestError")
+      const one = yield* files.uploadStream({
+        fileName: "a.txt",
+        content: Stream.concat(Stream.make(bytesOf("a")), Stream.never),
+        size: 2
+      }).pipe(Stream.take(1), Stream.runCollect)
+      assert.strictEqual(one.length, 1)
+      const dust = yield* DustTest.DustTest
+      yield* dust.allClosed
+    }).pipe(local()))
+
+  it.effect("waits out the limit of announcements", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const announced = { fileName: "a.txt", contentType: "text/plain", fileSize: 1 }
+      yield* Effect.replicateEffect(files.create(announced), 40)
+      const error = yield* Effect.flip(
+        files.create(announced).pipe(DustClient.withOptions({ retry: RetryPolicy.none }))
+      )
+      assert.strictEqual(error._tag, "DustRateLimitError")
+      yield* TestClock.adjust("1 minute")
+      yield* files.create(announced)
+    }).pipe(local()))
+})
+
+describe("Files.create", () => {
+  it.effect("checks what is announced before any request", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      for (
+        const [field, options] of [
+          ["fileName", { fileName: "", contentType: "text/plain", fileSize: 1 }],
+          ["fileName", { fileName: "a".repeat(4097), contentType: "text/plain", fileSize: 1 }],
+          ["contentType", { fileName: "a", contentType: " ", fileSize: 1 }],
+          ["fileSize", { fileName: "a", contentType: "text/plain", fileSize: 0 }],
+          ["fileSize", { fileName: "a", contentType: "text/plain", fileSize: Number.NaN }]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(files.create(options))
+        assert.propertyVal(error.details, "field", field)
+      }
+      yield* noRequests
+    }).pipe(local()))
+
+  it.effect("is repeated when the first attempt may have arrived", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const fiber = yield* Effect.fork(files.create({ fileName: "a.txt", contentType: "text/plain", fileSize: 3 }))
+      yield* TestClock.adjust("5 seconds")
+      const file = yield* Fiber.join(fiber)
+      assert.strictEqual(file.status, "created")
+      assert.match(file.uploadUrl, /^https:\/\/local-dust\.test\/api\/v1\/w\/LocalDust1\/files\/fil_/)
+    }).pipe(local({ faults: [{ method: "POST", path: "/files", nth: 1, fault: DustTest.faults.resetAfter() }] })))
+})
+
+const seeded = {
+  seed: {
+    files: [
+      { sId: "fil_text", fileName: "notes.txt", content: "hello storage" },
+      { sId: "fil_html", fileName: "page.html", content: "<b>hello</b>" },
+      { sId: "fil_pdf", fileName: "report.pdf", content: "%PDF" },
+      { sId: "fil_avatar", fileName: "me.png", content: "png", useCase: "avatar" }
+    ]
+  }
+} satisfies DustTest.Options
+
+describe("Files.download", () => {
+  it.effect("follows to the storage without the credential and without our headers", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const bytes = yield* files.downloadBytes({ fileId: "fil_text" })
+      assert.strictEqual(text(bytes), "hello storage")
+      const [first, second] = yield* requests
+      assert.strictEqual(first?.status, 302)
+      assert.strictEqual(first?.credential, "key:Local Dust")
+      assert.strictEqual(first?.headers["x-mine"], "yes")
+      assert.deepStrictEqual(first?.query, { action: "download" })
+      assert.strictEqual(second?.origin, "https://storage.local-dust.test")
+      assert.strictEqual(second?.credential, "none")
+      assert.notProperty(second?.headers, "authorization")
+      assert.notProperty(second?.headers, "x-mine")
+    }).pipe(local({ ...seeded, headers: { "x-mine": "yes" } })))
+
+  for (
+    const location of [
+      "http://storage.local-dust.test/x",
+      "http://127.0.0.1/x",
+      "file:///etc/passwd",
+      "https://user:secret@storage.test/x",
+      "https://["
+    ]
+  ) {
+    it.effect(`does not follow to ${location}`, () =>
+      Effect.gen(function*() {
+        const files = yield* Files.Files
+        const error = yield* Effect.flip(files.downloadBytes({ fileId: "fil_text" }))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.strictEqual(error.type, "redirect_refused")
+        assert.notInclude(JSON.stringify(error), "secret")
+        assert.strictEqual((yield* requests).length, 1)
+      }).pipe(
+        local({ ...seeded, faults: [{ path: "/files/:fileId", fault: DustTest.faults.redirect(location, 302) }] })
+      ))
+  }
+
+  for (
+    const [baseUrl, location] of [
+      ["http://127.0.0.1:9", "http://storage.test/x"],
+      ["http://dust.test", "http://127.0.0.1/x"]
+    ] as const
+  ) {
+    it.effect(`does not follow from ${baseUrl} to ${location}`, () => {
+      const asked = dust(() => new Response(null, { status: 302, headers: { location } }), { baseUrl })
+      return Effect.gen(function*() {
+        const files = yield* Files.Files
+        assert.strictEqual((yield* Effect.flip(files.downloadBytes({ fileId: "f" }))).type, "redirect_refused")
+        assert.lengthOf(asked.requests, 1)
+      }).pipe(Effect.provide(asked.layer))
+    })
+  }
+
+  it.effect("checks every further redirect of the storage, and follows three", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const dust = yield* DustTest.DustTest
+      yield* dust.fault({
+        path: "/local-dust-files/:fileId",
+        times: 1,
+        fault: DustTest.faults.redirect("http://elsewhere.test/x", 302)
+      })
+      assert.strictEqual((yield* Effect.flip(files.downloadBytes({ fileId: "fil_text" }))).type, "redirect_refused")
+      yield* dust.clearFaults
+      yield* dust.fault({
+        path: "/local-dust-files/:fileId",
+        fault: DustTest.faults.redirect("https://storage.local-dust.test/local-dust-files/fil_text", 302)
+      })
+      yield* dust.clearRequests
+      assert.strictEqual((yield* Effect.flip(files.downloadBytes({ fileId: "fil_text" }))).type, "redirect_refused")
+      assert.strictEqual((yield* requests).length, 5)
+    }).pipe(local(seeded)))
+
+  it.effect("stops at the caller's limit, before the body when its length is known", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const got: Array<Uint8Array> = []
+      const error = yield* files.download({ fileId: "fil_text", maxBytes: 12 }).pipe(
+        Stream.runForEach((piece) => Effect.sync(() => got.push(piece))),
+        Effect.flip
+      )
+      assert.strictEqual(error._tag, "DustContentTooLargeError")
+      assert.strictEqual(error.type, "max_bytes")
+      assert.strictEqual(got.length, 0)
+      assert.strictEqual((yield* files.downloadBytes({ fileId: "fil_text", maxBytes: 13 })).length, 13)
+    }).pipe(local(seeded)))
+
+  const storage = (answer: () => Response, seen: Array<string> = []) =>
+    Effect.provide(
+      Dust.layer({ workspaceId: "w", apiKey: Redacted.make("sk-1") }).pipe(
+        Layer.provide(Layer.succeed(
+          HttpClient.HttpClient,
+          HttpClient.make((request, url) =>
+            Effect.sync(() => {
+              seen.push(url.origin)
+              return HttpClientResponse.fromWeb(
+                request,
+                url.origin === "https://dust.tt"
+                  ? new Response(null, { status: 302, headers: { location: "https://storage.googleapis.com/x?sig=1" } })
+                  : answer()
+              )
+            })
+          )
+        ))
+      )
+    )
+
+  it.effect("a body of unknown length is cut off at the limit", () => {
+    const pieces = [bytesOf("hell"), bytesOf("o st"), bytesOf("orage")]
+    const seen: Array<string> = []
+    const body = new ReadableStream({
+      pull(controller) {
+        const piece = pieces.shift()
+        if (piece === undefined) controller.close()
+        else controller.enqueue(piece)
+      }
+    })
+    return Effect.gen(function*() {
+      const files = yield* Files.Files
+      const got: Array<string> = []
+      const error = yield* files.download({ fileId: "f", maxBytes: 9 }).pipe(
+        Stream.runForEach((piece) => Effect.sync(() => got.push(text(piece)))),
+        Effect.flip
+      )
+      assert.strictEqual(error._tag, "DustContentTooLargeError")
+      assert.deepStrictEqual(got, ["hell", "o st"])
+      assert.deepStrictEqual(seen, ["https://dust.tt", "https://storage.googleapis.com"])
+    }).pipe(storage(() => new Response(body), seen))
+  })
+
+  it.effect("a file that is declared larger than the limit is not read at all, by default 100 MiB", () => {
+    const declared = (bytes: number) => storage(() => new Response("x", { headers: { "content-length": `${bytes}` } }))
+    return Effect.gen(function*() {
+      const got: Array<Uint8Array> = []
+      const error = yield* Files.Files.pipe(
+        Effect.flatMap((files) =>
+          Stream.runForEach(
+            files.download({ fileId: "f", maxBytes: 9 }),
+            (piece) => Effect.sync(() => got.push(piece))
+          )
+        ),
+        Effect.flip,
+        declared(10)
+      )
+      assert.strictEqual(error._tag, "DustContentTooLargeError")
+      assert.lengthOf(got, 0)
+      const collected = yield* Files.Files.pipe(
+        Effect.flatMap((files) => files.downloadBytes({ fileId: "f" })),
+        Effect.flip,
+        declared(100 * 1024 * 1024 + 1)
+      )
+      assert.strictEqual(collected._tag, "DustContentTooLargeError")
+    })
+  })
+
+  it.effect("what is sent compressed is longer than it was declared", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      assert.strictEqual(text(yield* files.downloadBytes({ fileId: "f", maxBytes: 20 })), "hello storage")
+    }).pipe(
+      storage(() => new Response("hello storage", { headers: { "content-encoding": "gzip", "content-length": "30" } }))
+    ))
+
+  it.effect("fewer bytes than the storage declared are no complete file", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const error = yield* Effect.flip(files.downloadBytes({ fileId: "f" }))
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.strictEqual(error.type, "truncated")
+    }).pipe(storage(() => new Response("hello", { headers: { "content-length": "13" } }))))
+
+  it.effect("a body that breaks off is no complete file", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const dust = yield* DustTest.DustTest
+      yield* dust.fault({ path: "/local-dust-files/:fileId", fault: DustTest.faults.cut(5) })
+      const error = yield* Effect.flip(files.downloadBytes({ fileId: "fil_text" }))
+      assert.strictEqual(error._tag, "DustNetworkError")
+    }).pipe(local(seeded)))
+
+  it.effect("opens the storage again when it fails for a moment", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const dust = yield* DustTest.DustTest
+      for (const fault of [DustTest.faults.status(503, { body: "" }), DustTest.faults.resetBefore()]) {
+        yield* dust.clearFaults
+        yield* dust.fault({ path: "/local-dust-files/:fileId", nth: 1, fault })
+        const fiber = yield* Effect.fork(files.downloadBytes({ fileId: "fil_text" }))
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(text(yield* Fiber.join(fiber)), "hello storage")
+      }
+    }).pipe(local(seeded)))
+
+  it.effect("Retries are polite: the bounds of the policy hold for the storage, too", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const dust = yield* DustTest.DustTest
+      const attempts = { path: "/local-dust-files/:fileId" }
+      yield* dust.fault({ ...attempts, fault: DustTest.faults.status(503, { body: "" }) })
+      const fiber = yield* Effect.fork(Effect.flip(files.downloadBytes({ fileId: "fil_text" })))
+      yield* TestClock.adjust("1 hour")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "DustServerError")
+      assert.strictEqual(yield* dust.countRequests(attempts), 11)
+      yield* dust.clearFaults
+      yield* dust.fault({
+        ...attempts,
+        fault: DustTest.faults.status(503, { body: "", headers: { "retry-after": "600" } })
+      })
+      const asked = yield* Effect.flip(files.downloadBytes({ fileId: "fil_text" }))
+      assert.deepStrictEqual(asked.retryAfter, Duration.seconds(600))
+      assert.strictEqual(yield* dust.countRequests(attempts), 12)
+    }).pipe(local({
+      ...seeded,
+      retry: RetryPolicy.make({ schedule: Schedule.spaced("1 second"), maxElapsed: "10 seconds" })
+    })))
+
+  it.effect("what the storage refuses is a missing right or a missing file", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const dust = yield* DustTest.DustTest
+      for (
+        const [status, tag] of [[401, "DustForbiddenError"], [403, "DustForbiddenError"], [
+          404,
+          "DustNotFoundError"
+        ]] as const
+      ) {
+        yield* dust.clearFaults
+        yield* dust.fault({
+          path: "/local-dust-files/:fileId",
+          fault: DustTest.faults.status(status, { body: "<Error/>" })
+        })
+        const error = yield* Effect.flip(files.downloadBytes({ fileId: "fil_text" }))
+        assert.strictEqual(error._tag, tag)
+      }
+    }).pipe(local(seeded)))
+
+  it.effect("a storage that never answers is a timeout", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const fiber = yield* Effect.fork(Effect.flip(files.downloadBytes({ fileId: "fil_text" })))
+      yield* TestClock.adjust("5 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "DustTimeoutError")
+      assert.propertyVal(error, "phase", "headers")
+    }).pipe(local({
+      ...seeded,
+      retry: RetryPolicy.none,
+      timeouts: { headers: "3 seconds" },
+      faults: [{ path: "/local-dust-files/:fileId", fault: DustTest.faults.neverAnswer() }]
+    })))
+
+  it.effect("a missing file is not found, and odd ids never leave their segment", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const error = yield* Effect.flip(files.downloadBytes({ fileId: "../data_sources" }))
+      assert.strictEqual(error._tag, "DustNotFoundError")
+      assert.strictEqual(error.type, "file_not_found")
+      const blank = yield* Effect.flip(files.downloadBytes({ fileId: " " }))
+      assert.strictEqual(blank._tag, "DustBadRequestError")
+      const all = yield* requests
+      assert.deepStrictEqual(all.map(({ path }) => path), ["/api/v1/w/LocalDust1/files/..%2Fdata_sources"])
+    }).pipe(local(seeded)))
+})
+
+describe("Files.view", () => {
+  it.effect("reads from Dust itself, or from the storage what is not safe to display", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      assert.strictEqual(yield* files.viewText({ fileId: "fil_text" }), "hello storage")
+      assert.deepStrictEqual(yield* routes, ["GET /files/:fileId"])
+      assert.strictEqual(yield* files.viewText({ fileId: "fil_html" }), "<b>hello</b>")
+      assert.deepStrictEqual((yield* requests).map(({ credential }) => credential), [
+        "key:Local Dust",
+        "key:Local Dust",
+        "none"
+      ])
+    }).pipe(local(seeded)))
+
+  it.effect("reads the text of a document", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      assert.strictEqual(yield* files.viewText({ fileId: "fil_pdf" }), "%PDF")
+      assert.strictEqual(
+        yield* files.viewText({ fileId: "fil_pdf", version: "processed" }),
+        "Text of report.pdf (4 bytes)"
+      )
+      const error = yield* Effect.flip(files.viewText({ fileId: "fil_avatar" }))
+      assert.strictEqual(error._tag, "DustBadRequestError")
+      assert.strictEqual(error.status, 400)
+    }).pipe(local(seeded)))
+})
+
+describe("Files.delete", () => {
+  it.effect("deletes once", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      yield* files.delete("fil_text")
+      const error = yield* Effect.flip(files.delete("fil_text"))
+      assert.strictEqual(error._tag, "DustNotFoundError")
+      assert.strictEqual((yield* requests)[0]?.status, 204)
+    }).pipe(local(seeded)))
+
+  it.effect("is done when the answer to it was lost", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const fiber = yield* Effect.fork(files.delete("fil_text"))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(fiber)
+      assert.strictEqual((yield* requests).length, 2)
+    }).pipe(local({
+      ...seeded,
+      faults: [{ method: "DELETE", nth: 1, fault: DustTest.faults.resetAfter() }]
+    })))
+})
+
+describe("File", () => {
+  it("guesses content types from names", () => {
+    assert.strictEqual(File.contentTypeOf("Report Q3.PDF"), "application/pdf")
+    assert.strictEqual(File.contentTypeOf("a.b.csv"), "text/csv")
+    assert.strictEqual(
+      File.contentTypeOf("a.docx"),
+      "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+    )
+    assert.strictEqual(File.contentTypeOf("a.doc"), "application/msword")
+    assert.strictEqual(File.contentTypeOf("movie.mov"), undefined)
+    assert.strictEqual(File.contentTypeOf("README"), undefined)
+    assert.strictEqual(File.contentTypeOf("constructor"), undefined)
+    assert.isFalse(File.isSupported("toString"))
+  })
+})
