@@ -1,7 +1,9 @@
 /**
  * The whole SDK as one layer.
  *
- * Nothing is global: two workspaces in one process are two layers.
+ * Nothing is global: two workspaces in one process are two layers. Those of this module share nothing with each other. The
+ * layers of single services are ordinary constants: where several of them are put together by hand for two workspaces in
+ * one graph, each workspace needs `Layer.fresh`.
  *
  * @since 0.1.0
  */
@@ -23,6 +25,7 @@ import * as Search from "./Search.ts"
 import * as Skills from "./Skills.ts"
 import * as Spaces from "./Spaces.ts"
 import * as Triggers from "./Triggers.ts"
+import { graphPerConfig, ownGraph } from "./internal/util/ownGraph.ts"
 import * as Workspace from "./Workspace.ts"
 
 /**
@@ -78,16 +81,17 @@ export const layerServices: Layer.Layer<
   )
 )
 
-const withConfig = (
-  config: Layer.Layer<DustConfig.DustConfig, ConfigError.ConfigError>
-): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> =>
-  layerServices.pipe(
-    Layer.provideMerge(DustClient.layer),
-    Layer.provideMerge(config)
-  )
+const services: Layer.Layer<
+  Exclude<Services, DustConfig.DustConfig>,
+  never,
+  DustConfig.DustConfig | HttpClient.HttpClient
+> = Layer.provideMerge(layerServices, DustClient.layer)
 
 /**
  * Every service, from values. The HttpClient is the application's choice: `NodeHttpClient.layerUndici`, `FetchHttpClient.layer`.
+ *
+ * Each call returns a graph of its own: two of them share nothing, also when they are merged, nested, looked up in a
+ * `LayerMap` or built with one `MemoMap`. One layer that is used twice is built once.
  *
  * @example
  * ```ts
@@ -105,24 +109,33 @@ const withConfig = (
  */
 export const layer = (
   options: DustConfig.Options
-): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> => withConfig(DustConfig.layer(options))
+): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> =>
+  ownGraph(Layer.provideMerge(services, DustConfig.layer(options)))
 
 /**
- * Every service, from `Config`s.
+ * Every service, from `Config`s. Each call returns a graph of its own, as {@link layer} does.
+ *
+ * The `Config`s are read at each use of the layer, through the `ConfigProvider` of that use. Uses over the same HttpClient
+ * that read equal settings share one graph; uses that read different ones share nothing.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerConfig = (
   configs: DustConfig.Configs
-): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> => withConfig(DustConfig.layerConfig(configs))
+): Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> =>
+  graphPerConfig(DustConfig.fromConfigs(configs), services)
 
 /**
  * Every service, from the environment: see {@link DustConfig.layerEnv} for the variables.
  *
+ * The variables are read at each use of the layer, through the `ConfigProvider` of that use. Uses over the same HttpClient
+ * that read equal settings share one graph; uses that read different ones share nothing.
+ *
  * @category layers
  * @since 0.1.0
  */
-export const layerEnv: Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> = withConfig(
-  DustConfig.layerEnv
+export const layerEnv: Layer.Layer<Services, ConfigError.ConfigError, HttpClient.HttpClient> = graphPerConfig(
+  DustConfig.fromEnv,
+  services
 )

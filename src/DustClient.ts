@@ -355,7 +355,8 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
     const base = new URL(baseUrl)
     const hasUser = config.credential._tag === "AccessToken"
     const tokens = makeTokens(config.credential)
-    let streamsMoved = false
+    /** Event streams that the server has moved, by route: not every one is. */
+    const moved = new Set<string>()
     let serverOffset: Option.Option<number> = Option.none()
 
     // The span of the platform would carry the filled-in URL with its query, and every header.
@@ -558,7 +559,9 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
             : `after a ${status} a ${call.identity.http} would not be sent again as one`
           return Effect.fail(refusedRedirect(call, status, response.headers["location"], reason))
         }
-        if (target.pathname === new URL(url).pathname.replace("/api/v1/", "/api/sse/v1/")) streamsMoved = true
+        if (target.pathname === new URL(url).pathname.replace("/api/v1/", "/api/sse/v1/")) {
+          moved.add(call.identity.route)
+        }
         const next = target.href
         return Effect.flatMap(
           limited(call, send(call, next, token)),
@@ -697,7 +700,7 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
         const settings = yield* Either.mapLeft(adjusted(callOptions), unusable)
         yield* Either.mapLeft(Checks.headers(input.headers ?? {}), unusable)
         const path = yield* fillRoute(operation, workspaceId, input.path ?? {})
-        const streamPath = streamsMoved && options.accept === "text/event-stream"
+        const streamPath = moved.has(operation.route) && options.accept === "text/event-stream"
           ? path.replace("/api/v1/", "/api/sse/v1/")
           : path
         const target = input.url === undefined ? undefined : redirectTarget(baseUrl, input.url)
@@ -718,9 +721,9 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
           })
           body = HttpBody.text(json, "application/json")
         }
-        // The time that an operation is known to need raises a limit of the layer, and gives way to one of the call.
+        // The time that an operation is known to need raises a default. What the caller has chosen is a ceiling.
         const needed = (name: "headers" | "body" | "total", atLeast: Duration.DurationInput | undefined) =>
-          callOptions.timeouts?.[name] === undefined
+          callOptions.timeouts?.[name] === undefined && config.chosenLimits?.includes(name) !== true
             ? longer(settings.timeouts[name], atLeast)
             : settings.timeouts[name]
         const call: Call = {

@@ -75,7 +75,7 @@ export interface Timeouts {
   /**
    * One call, with all its attempts and the waits between them; not for streams. Default: what the retry policy may take,
    * and one more attempt (4 minutes with the standard policy). Operations that are known to take longer (uploads, blocking
-   * runs) have the time they need, unless `DustClient.withOptions` gives the call another limit.
+   * runs) raise the defaults; a limit that is set, here or by `DustClient.withOptions`, is a ceiling for them too.
    */
   readonly total: Duration.Duration
 }
@@ -109,6 +109,11 @@ export interface Service {
   readonly baseUrl: string
   readonly credential: Credential
   readonly timeouts: Timeouts
+  /**
+   * The limits that the application has set itself. They are ceilings: an operation that is known to be slow raises the
+   * other ones only. Without this, none of them is.
+   */
+  readonly chosenLimits?: ReadonlyArray<keyof Timeouts> | undefined
   readonly retry: RetryPolicy.RetryPolicy
   /** Sent with every request to Dust, and nowhere else. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
@@ -184,6 +189,11 @@ const present = (field: string, value: unknown): Either.Either<string, ConfigErr
     : Either.right(trimmed)
 }
 
+/** How a field is called where its value comes from: `region`, or `DUST_REGION`. */
+type NameOf = (field: string) => string
+
+const keyPrefix = "sk-"
+
 const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/
 
 const secret = (
@@ -204,26 +214,35 @@ const secret = (
 const checkCredential = (options: {
   readonly apiKey?: Redacted.Redacted<string> | undefined
   readonly accessToken?: Redacted.Redacted<string> | TokenEffect | undefined
-}): Either.Either<Credential, ConfigError.ConfigError> => {
+}, nameOf: NameOf): Either.Either<Credential, ConfigError.ConfigError> => {
   const { accessToken, apiKey } = options
+  const keyName = nameOf("apiKey")
+  const tokenName = nameOf("accessToken")
   if (apiKey !== undefined && accessToken !== undefined) {
-    return invalid("apiKey", "expected either apiKey or accessToken, got both")
+    return invalid("apiKey", `expected either ${keyName} or ${tokenName}, got both`)
   }
   if (apiKey !== undefined) {
     return Either.flatMap(
       secret("apiKey", apiKey),
-      (apiKey): Either.Either<Credential, ConfigError.ConfigError> => Either.right({ _tag: "ApiKey", apiKey })
+      // The server tells the two kinds apart by this prefix, and by nothing else.
+      (apiKey): Either.Either<Credential, ConfigError.ConfigError> =>
+        Redacted.value(apiKey).startsWith(keyPrefix)
+          ? Either.right({ _tag: "ApiKey", apiKey })
+          : invalid(
+            "apiKey",
+            `expected an API key (${keyPrefix}…), got something else; pass a user's access token as ${tokenName}`
+          )
     )
   }
   if (accessToken === undefined) {
-    return Either.left(ConfigError.MissingData(["apiKey"], "expected apiKey, or accessToken"))
+    return Either.left(ConfigError.MissingData(["apiKey"], `expected ${keyName}, or ${tokenName}`))
   }
   if (Effect.isEffect(accessToken)) return Either.right({ _tag: "AccessToken", accessToken })
   return Either.flatMap(
     secret("accessToken", accessToken),
     (token): Either.Either<Credential, ConfigError.ConfigError> =>
-      Redacted.value(token).startsWith("sk-")
-        ? invalid("accessToken", "expected a user's access token, got an API key (sk-…); pass it as apiKey")
+      Redacted.value(token).startsWith(keyPrefix)
+        ? invalid("accessToken", `expected a user's access token, got an API key (${keyPrefix}…); pass it as ${keyName}`)
         : Either.right({ _tag: "AccessToken", accessToken: token })
   )
 }
@@ -231,9 +250,9 @@ const checkCredential = (options: {
 const checkBaseUrl = (options: {
   readonly region?: string | undefined
   readonly baseUrl?: string | URL | undefined
-}): Either.Either<string, ConfigError.ConfigError> => {
+}, nameOf: NameOf): Either.Either<string, ConfigError.ConfigError> => {
   if (options.baseUrl !== undefined && options.region !== undefined) {
-    return invalid("baseUrl", "expected either region or baseUrl, got both")
+    return invalid("baseUrl", `expected either ${nameOf("region")} or ${nameOf("baseUrl")}, got both`)
   }
   if (options.baseUrl === undefined) {
     const region = options.region ?? "us"
@@ -268,7 +287,8 @@ const checkDuration = (field: string, value: Duration.DurationInput) =>
  * @category constructors
  * @since 0.1.0
  */
-export const check = (options: Options): Either.Either<Service, ConfigError.ConfigError> => fromParts(options)
+export const check = (options: Options): Either.Either<Service, ConfigError.ConfigError> =>
+  fromParts(options, (field) => field)
 
 interface Parts {
   readonly workspaceId: string
@@ -281,35 +301,59 @@ interface Parts {
   readonly retry?: RetryPolicy.RetryPolicy | undefined
 }
 
-const fromParts = (options: Parts): Either.Either<Service, ConfigError.ConfigError> =>
+const limitNames = ["headers", "body", "idle", "total"] as const
+
+const checkTimeouts = (
+  given: TimeoutOptions,
+  retry: RetryPolicy.RetryPolicy
+): Either.Either<Timeouts, ConfigError.ConfigError> =>
+  Either.gen(function*() {
+    const headers = yield* checkDuration("timeouts.headers", given.headers ?? "60 seconds")
+    const body = yield* checkDuration("timeouts.body", given.body ?? "60 seconds")
+    return {
+      headers,
+      body,
+      idle: yield* checkDuration("timeouts.idle", given.idle ?? "90 seconds"),
+      total: yield* checkDuration("timeouts.total", given.total ?? totalOf(retry, headers, body))
+    }
+  })
+
+const checkParts = (options: Parts, nameOf: NameOf): Either.Either<Service, ConfigError.ConfigError> =>
   Either.gen(function*() {
     const workspaceId = yield* present("workspaceId", options.workspaceId)
     if (!/^[A-Za-z0-9_-]+$/.test(workspaceId)) {
       return yield* invalid("workspaceId", "expected the id of a workspace: letters, digits, - and _ only")
     }
     // It would be in every URL and span.
-    if (workspaceId.startsWith("sk-")) {
-      return yield* invalid("workspaceId", "expected the id of a workspace, got an API key (sk-…); pass it as apiKey")
+    if (workspaceId.startsWith(keyPrefix)) {
+      return yield* invalid(
+        "workspaceId",
+        `expected the id of a workspace, got an API key (${keyPrefix}…); pass it as ${nameOf("apiKey")}`
+      )
     }
-    const credential = yield* checkCredential(options)
-    const baseUrl = yield* checkBaseUrl(options)
-    const headers = yield* checkHeaders(options.headers ?? {})
     const retry = options.retry ?? RetryPolicy.standard
-    const timeouts = options.timeouts ?? {}
-    const headersTimeout = yield* checkDuration("timeouts.headers", timeouts.headers ?? "60 seconds")
-    const bodyTimeout = yield* checkDuration("timeouts.body", timeouts.body ?? "60 seconds")
-    const idle = yield* checkDuration("timeouts.idle", timeouts.idle ?? "90 seconds")
-    const total = yield* checkDuration(
-      "timeouts.total",
-      timeouts.total ?? totalOf(retry, headersTimeout, bodyTimeout)
-    )
+    const given = options.timeouts ?? {}
     return {
       workspaceId,
-      baseUrl,
-      credential,
-      headers,
+      credential: yield* checkCredential(options, nameOf),
+      baseUrl: yield* checkBaseUrl(options, nameOf),
+      headers: yield* checkHeaders(options.headers ?? {}),
       retry,
-      timeouts: { headers: headersTimeout, body: bodyTimeout, idle, total }
+      timeouts: yield* checkTimeouts(given, retry),
+      chosenLimits: limitNames.filter((name) => given[name] !== undefined)
+    }
+  })
+
+/** The same, with errors at the names that the caller knows. */
+const fromParts = (options: Parts, nameOf: NameOf): Either.Either<Service, ConfigError.ConfigError> =>
+  Either.mapLeft(checkParts(options, nameOf), (error) => {
+    switch (error._op) {
+      case "InvalidData":
+        return ConfigError.InvalidData(error.path.map(nameOf), error.message)
+      case "MissingData":
+        return ConfigError.MissingData(error.path.map(nameOf), error.message)
+      default:
+        return error
     }
   })
 
@@ -333,7 +377,7 @@ const fromParts = (options: Parts): Either.Either<Service, ConfigError.ConfigErr
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<DustConfig, ConfigError.ConfigError> =>
-  Layer.effect(DustConfig, fromParts(options))
+  Layer.effect(DustConfig, check(options))
 
 /**
  * The same options, each as a `Config`.
@@ -352,7 +396,19 @@ export interface Configs {
   readonly retry?: RetryPolicy.RetryPolicy | undefined
 }
 
-const fromConfigs = (configs: Configs): Effect.Effect<Service, ConfigError.ConfigError> =>
+/**
+ * Reads and checks the configuration from `Config`s.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const fromConfigs = (configs: Configs): Effect.Effect<Service, ConfigError.ConfigError> =>
+  fromConfigsNamed(configs, (field) => field)
+
+const fromConfigsNamed = (
+  configs: Configs,
+  nameOf: NameOf
+): Effect.Effect<Service, ConfigError.ConfigError> =>
   Effect.gen(function*() {
     const nothing = Config.succeed(undefined)
     return yield* fromParts({
@@ -364,7 +420,7 @@ const fromConfigs = (configs: Configs): Effect.Effect<Service, ConfigError.Confi
       headers: yield* configs.headers ?? nothing,
       timeouts: yield* configs.timeouts ?? nothing,
       retry: configs.retry
-    })
+    }, nameOf)
   })
 
 /**
@@ -385,7 +441,8 @@ const fromConfigs = (configs: Configs): Effect.Effect<Service, ConfigError.Confi
  * @since 0.1.0
  */
 export const layerConfig = (configs: Configs): Layer.Layer<DustConfig, ConfigError.ConfigError> =>
-  Layer.effect(DustConfig, fromConfigs(configs))
+  // Read at each use, and not once for all of them: another use may have another ConfigProvider.
+  Layer.fresh(Layer.effect(DustConfig, fromConfigs(configs)))
 
 /** A blank variable counts as a missing one. */
 const optional = (name: string): Config.Config<string | undefined> =>
@@ -396,13 +453,22 @@ const optional = (name: string): Config.Config<string | undefined> =>
     )
   )
 
+/** Blank, it would silently mean another place or another limit than the one that was meant. */
+const optionalNotBlank = (name: string): Config.Config<string | undefined> =>
+  Config.mapOrFail(Config.option(Config.string(name)), (value) =>
+    Option.isNone(value)
+      ? Either.right(undefined)
+      : value.value.trim() === ""
+      ? Either.left(ConfigError.MissingData([name], "expected a value, got a blank one; remove it to use the default"))
+      : Either.right(value.value.trim()))
+
 const required = (name: string, what: string): Config.Config<string> =>
   Config.mapOrFail(optional(name), (value) =>
     value === undefined
       ? Either.left(ConfigError.MissingData([name], `expected ${what}`))
       : Either.right(value))
 
-/** The names a user knows are those of the variables: an error about a field is told with them. */
+/** An error about a field names its variable. */
 const variables: Readonly<Record<string, string>> = {
   workspaceId: "DUST_WORKSPACE_ID",
   apiKey: "DUST_API_KEY",
@@ -412,22 +478,10 @@ const variables: Readonly<Record<string, string>> = {
   "timeouts.total": "DUST_TIMEOUT"
 }
 
-const named = (error: ConfigError.ConfigError): ConfigError.ConfigError => {
-  const known = (name: string) => (Object.hasOwn(variables, name) ? variables[name] : undefined) ?? name
-  const rename = (path: ReadonlyArray<string>) => path.map(known)
-  const told = (message: string) => message.replace(/[a-zA-Z]+/g, known)
-  switch (error._op) {
-    case "InvalidData":
-      return ConfigError.InvalidData(rename(error.path), told(error.message))
-    case "MissingData":
-      return ConfigError.MissingData(rename(error.path), told(error.message))
-    default:
-      return error
-  }
-}
+const variableOf: NameOf = (field) => (Object.hasOwn(variables, field) ? variables[field] : undefined) ?? field
 
 const timeoutVariable: Config.Config<TimeoutOptions> = Config.mapOrFail(
-  optional("DUST_TIMEOUT"),
+  optionalNotBlank("DUST_TIMEOUT"),
   (value): Either.Either<TimeoutOptions, ConfigError.ConfigError> => {
     if (value === undefined) return Either.right({})
     const duration = /^\d+$/.test(value)
@@ -447,7 +501,22 @@ const secretVariable = (name: string) =>
   Config.map(optional(name), (value) => value === undefined ? undefined : Redacted.make(value))
 
 /**
- * The configuration from the environment (or whatever `ConfigProvider` the application uses).
+ * Reads and checks the configuration from the variables of {@link layerEnv}.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const fromEnv: Effect.Effect<Service, ConfigError.ConfigError> = fromConfigsNamed({
+  workspaceId: required("DUST_WORKSPACE_ID", "the id of the workspace: the part after /w/ in its address"),
+  apiKey: secretVariable("DUST_API_KEY"),
+  accessToken: secretVariable("DUST_ACCESS_TOKEN"),
+  region: optionalNotBlank("DUST_REGION"),
+  baseUrl: optionalNotBlank("DUST_BASE_URL"),
+  timeouts: timeoutVariable
+}, variableOf)
+
+/**
+ * The configuration from the environment, or from whichever `ConfigProvider` is in force where the layer is used.
  *
  * | variable | meaning |
  * |---|---|
@@ -455,21 +524,13 @@ const secretVariable = (name: string) =>
  * | `DUST_API_KEY` or `DUST_ACCESS_TOKEN` | one of them is required |
  * | `DUST_REGION` | `us` (default) or `eu` |
  * | `DUST_BASE_URL` | another address, instead of `DUST_REGION` |
- * | `DUST_TIMEOUT` | the limit of one call with all its attempts: milliseconds, or `30 seconds` |
+ * | `DUST_TIMEOUT` | the limit of one call with all its attempts, also of slow ones: milliseconds, or `30 seconds` |
  *
- * A blank variable counts as a missing one. A missing or malformed one is a `ConfigError` that names it.
+ * A missing, blank or malformed variable is a `ConfigError` that names it; of the two credentials one may be blank.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerEnv: Layer.Layer<DustConfig, ConfigError.ConfigError> = Layer.effect(
-  DustConfig,
-  fromConfigs({
-    workspaceId: required("DUST_WORKSPACE_ID", "the id of the workspace: the part after /w/ in its address"),
-    apiKey: secretVariable("DUST_API_KEY"),
-    accessToken: secretVariable("DUST_ACCESS_TOKEN"),
-    region: optional("DUST_REGION"),
-    baseUrl: optional("DUST_BASE_URL"),
-    timeouts: timeoutVariable
-  }).pipe(Effect.mapError(named))
+export const layerEnv: Layer.Layer<DustConfig, ConfigError.ConfigError> = Layer.fresh(
+  Layer.effect(DustConfig, fromEnv)
 )

@@ -101,6 +101,7 @@ describe("DustConfig.layer", () => {
       ["both credentials", { accessToken: Redacted.make("a.b.c") }, "apiKey", "InvalidData"],
       ["a blank token", { apiKey: undefined, accessToken: Redacted.make("") }, "accessToken", "MissingData"],
       ["a token with a space", { apiKey: undefined, accessToken: Redacted.make("a b") }, "accessToken", "InvalidData"],
+      ["a user's token as key", { apiKey: Redacted.make("eyJh.b.c") }, "apiKey", "InvalidData"],
       ["an API key as access token", { apiKey: undefined, accessToken: apiKey }, "accessToken", "InvalidData"],
       ["an unknown region", { region: "mars" }, "region", "InvalidData"],
       ["region and base URL", { region: "us", baseUrl: "https://x.example" }, "baseUrl", "InvalidData"],
@@ -271,12 +272,9 @@ describe("DustConfig.layerEnv", () => {
       assert.strictEqual(Duration.toMillis(other.timeouts.total), 1500)
     }))
 
-  it.effect("counts blank optional variables as missing ones", () =>
+  it.effect("DustConfig.layerEnv: accepts one credential beside a blank one", () =>
     Effect.gen(function*() {
-      const config = yield* read(
-        env({ ...full, DUST_ACCESS_TOKEN: " ", DUST_REGION: "", DUST_BASE_URL: "  ", DUST_TIMEOUT: "" })
-      )
-      assert.strictEqual(config.baseUrl, "https://dust.tt")
+      const config = yield* read(env({ ...full, DUST_ACCESS_TOKEN: " " }))
       assert.strictEqual(config.credential._tag, "ApiKey")
     }))
 
@@ -295,6 +293,11 @@ describe("DustConfig.layerEnv", () => {
       /pass it as DUST_API_KEY/
     ],
     ["an unknown region", { ...full, DUST_REGION: "mars" }, "DUST_REGION", /us or eu/],
+    ["a blank region", { ...full, DUST_REGION: " " }, "DUST_REGION", /blank/],
+    ["a blank base URL", { ...full, DUST_BASE_URL: "" }, "DUST_BASE_URL", /blank/],
+    ["a blank limit", { ...full, DUST_TIMEOUT: "" }, "DUST_TIMEOUT", /blank/],
+    ["a user's token as key", { ...full, DUST_API_KEY: "eyJh.b.c" }, "DUST_API_KEY", /pass .* as DUST_ACCESS_TOKEN/],
+    ["a region named like a field", { ...full, DUST_REGION: "apiKey" }, "DUST_REGION", /got "apiKey"/],
     ["a region named like nothing", { ...full, DUST_REGION: "constructor" }, "DUST_REGION", /"constructor"/],
     ["region and base URL", { ...full, DUST_REGION: "us", DUST_BASE_URL: "http://x" }, "DUST_BASE_URL", /DUST_REGION/],
     ["a malformed base URL", { ...full, DUST_BASE_URL: "dust.tt" }, "DUST_BASE_URL", /http/],
