@@ -242,7 +242,10 @@ const checkCredential = (options: {
     secret("accessToken", accessToken),
     (token): Either.Either<Credential, ConfigError.ConfigError> =>
       Redacted.value(token).startsWith(keyPrefix)
-        ? invalid("accessToken", `expected a user's access token, got an API key (${keyPrefix}…); pass it as ${keyName}`)
+        ? invalid(
+          "accessToken",
+          `expected a user's access token, got an API key (${keyPrefix}…); pass it as ${keyName}`
+        )
         : Either.right({ _tag: "AccessToken", accessToken: token })
   )
 }

@@ -37,11 +37,14 @@ export const graphPerConfig = <A>(
   const lock = Effect.unsafeMakeSemaphore(1)
 
   const build = (config: Config) =>
-    Effect.flatMap(Scope.make(), (scope) =>
-      Layer.buildWithScope(Layer.provideMerge(services, Layer.succeed(DustConfig, config)), scope).pipe(
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-        Effect.map((context): Graph<A | DustConfig> => ({ config, scope, context, users: 0 }))
-      ))
+    Effect.flatMap(
+      Scope.make(),
+      (scope) =>
+        Layer.buildWithScope(Layer.provideMerge(services, Layer.succeed(DustConfig, config)), scope).pipe(
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+          Effect.map((context): Graph<A | DustConfig> => ({ config, scope, context, users: 0 }))
+        )
+    )
 
   const acquire = (known: Set<Graph<A | DustConfig>>, config: Config) =>
     lock.withPermits(1)(Effect.gen(function*() {
@@ -58,12 +61,15 @@ export const graphPerConfig = <A>(
     const http = yield* HttpClient.HttpClient
     const known = graphs.get(http) ?? new Set()
     graphs.set(http, known)
-    const graph = yield* Effect.acquireRelease(acquire(known, config), (graph, exit) =>
-      lock.withPermits(1)(Effect.suspend(() => {
-        if (--graph.users > 0) return Effect.void
-        known.delete(graph)
-        return Scope.close(graph.scope, exit)
-      })))
+    const graph = yield* Effect.acquireRelease(
+      acquire(known, config),
+      (graph, exit) =>
+        lock.withPermits(1)(Effect.suspend(() => {
+          if (--graph.users > 0) return Effect.void
+          known.delete(graph)
+          return Scope.close(graph.scope, exit)
+        }))
+    )
     return graph.context
   })))
 }
