@@ -92,6 +92,7 @@ import {
   type UserOptions,
   type UserTokenOptions
 } from "./internal/local/state/create.ts"
+import type { Limits } from "./internal/local/state/limits.ts"
 import type { ConversationSeed, MessageSeed, Seed } from "./internal/local/state/seed.ts"
 import type { Quirks, Role } from "./internal/local/state/state.ts"
 
@@ -118,6 +119,7 @@ export type {
   FileAuthenticationOptions,
   FileSeed,
   HistoryItem,
+  Limits,
   McpServerState,
   MessageSeed,
   MessageState,
@@ -177,6 +179,12 @@ export interface Options {
   readonly seed?: Seed | undefined
   /** Peculiarities of the real server, to be changed one by one. */
   readonly quirks?: Partial<Quirks> | undefined
+  /**
+   * The limits of the workspace. `true`: those of Dust's server; an object: those, with these changes; `false`: sizes only,
+   * no limit per minute or hour. Defaults to `false` in {@link layer} and {@link layerHttpClient}, where a test that shares
+   * a clock with others would wait for ever, and to `true` in {@link serve} and {@link layerServe}.
+   */
+  readonly limits?: boolean | Partial<Limits> | undefined
   /** Further credentials; the four of {@link Service} are always valid. */
   readonly credentials?: CredentialOptions | undefined
   /** What goes wrong from the start. */
@@ -316,7 +324,7 @@ export interface ServeOptions extends Options {
 export const serve = (options?: ServeOptions): Effect.Effect<Service, DustTestServeError, Scope.Scope> =>
   Effect.gen(function*() {
     const place = defaultPlace()
-    const workspace = yield* makeWorkspace(workspaceOptions(options ?? {}), place)
+    const workspace = yield* makeWorkspace({ limits: true, ...workspaceOptions(options ?? {}) }, place)
     yield* listen(workspace.handler.handle, place, { port: options?.port ?? 0, host: options?.host ?? "127.0.0.1" })
     return workspace.control
   })

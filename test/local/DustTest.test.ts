@@ -396,7 +396,31 @@ describe("requests", () => {
       assert.strictEqual((yield* send({ token: token.adminKey })).status, 200)
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* send()).status, 200)
+    }).pipe(local({ limits: true })))
+
+  it.effect("limits: a layer has none per minute unless it asks for them", () =>
+    Effect.gen(function*() {
+      const { json } = yield* post("/assistant/conversations", {})
+      const send = post(`/assistant/conversations/${json.conversation.sId}/messages`, message("x", null))
+      for (let i = 0; i < 130; i++) assert.strictEqual((yield* send).status, 200)
+      const file = { contentType: "text/plain", fileName: "a.txt", fileSize: 1, useCase: "conversation" }
+      for (let i = 0; i < 50; i++) assert.strictEqual((yield* post("/files", file)).status, 200)
     }).pipe(local()))
+
+  it.effect("limits: each of them can be set", () =>
+    Effect.gen(function*() {
+      const file = { contentType: "text/plain", fileName: "a.txt", fileSize: 1, useCase: "conversation" }
+      assert.strictEqual((yield* post("/files", file)).status, 200)
+      const announced = yield* post("/files", file)
+      assert.deepStrictEqual([announced.status, announced.type], [429, "rate_limit_error"])
+      const upsert = (text: string) => post("/data_sources/dts_handbook/documents/a", { text })
+      const long = yield* upsert("x".repeat(11))
+      assert.deepStrictEqual([long.status, long.type], [403, "data_source_quota_error"])
+      const second = yield* upsert("x")
+      assert.deepStrictEqual([second.status, second.type], [429, "rate_limit_error"])
+      const large = yield* post("/assistant/conversations", { title: "x".repeat(2000) })
+      assert.deepStrictEqual([large.status, large.type], [413, "content_too_large"])
+    }).pipe(local({ limits: { uploadsPerMinute: 1, upsertsPerMinute: 1, documentSize: 10, requestSize: 1000 } })))
 
   it.effect("switches messagesPerMinute, messagesPerHour and rateLimitStatus", () =>
     Effect.gen(function*() {
@@ -408,7 +432,7 @@ describe("requests", () => {
       assert.strictEqual((yield* send).status, 200)
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* send).status, 429)
-    }).pipe(local({ quirks: { messagesPerMinute: 1, messagesPerHour: 2, rateLimitStatus: 429 } })))
+    }).pipe(local({ limits: { messagesPerMinute: 1, messagesPerHour: 2 }, quirks: { rateLimitStatus: 429 } })))
 })
 
 describe("credentials", () => {

@@ -250,4 +250,26 @@ describe("on the wire", () => {
       const error = yield* Effect.flip(DustTest.serve({ port: Number(new URL(server.url).port) }))
       assert.deepStrictEqual([error._tag, error.code], ["DustTestServeError", "EADDRINUSE"])
     }))
+
+  it.scoped("request bodies: one above the limit is refused with 413, with and without its length", () =>
+    Effect.gen(function*() {
+      const server = yield* DustTest.serve({ limits: { requestSize: 1000 } })
+      const send = (body: BodyInit, extra: object) =>
+        Effect.promise(async () => {
+          const response = await fetch(`${server.url}/api/v1/w/${server.workspaceId}/assistant/conversations`, {
+            method: "POST",
+            headers: { authorization: `Bearer ${Redacted.value(server.apiKey)}`, "content-type": "application/json" },
+            body,
+            ...extra
+          })
+          const json: Json = await response.json()
+          return [response.status, json.error?.type]
+        })
+      const large = JSON.stringify({ title: "x".repeat(500_000) })
+      assert.deepStrictEqual(yield* send(large, {}), [413, "content_too_large"])
+      const streamed = new Blob([large]).stream()
+      assert.deepStrictEqual(yield* send(streamed, { duplex: "half" }), [413, "content_too_large"])
+      assert.deepStrictEqual(yield* send(JSON.stringify({ title: "x" }), {}), [200, undefined])
+      assert.deepStrictEqual((yield* server.requests()).map(({ status }) => status), [413, 413, 200])
+    }))
 })

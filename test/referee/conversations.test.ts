@@ -44,7 +44,7 @@ const agents: NonNullable<DustTest.Options["agents"]> = {
   ]
 }
 
-const serve = DustTest.serve({ agents, quirks: { messagesPerMinute: Infinity, historyPageSize: 10_000 } })
+const serve = DustTest.serve({ agents, limits: false, quirks: { historyPageSize: 10_000 } })
 
 const context = { username: "ada", timezone: "Europe/Paris", origin: "api" as const }
 const to = (agent: string | null, content = "hello world") => ({

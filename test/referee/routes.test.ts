@@ -250,7 +250,7 @@ const options: DustTest.Options = {
       webhookSources: [{ sId: "whs_1", urlSecret: "secret" }]
     }
   },
-  quirks: { messagesPerMinute: Infinity }
+  limits: false
 }
 
 /** Calls of what the fixture, which knows no ids but its own, cannot reach. */

@@ -235,7 +235,7 @@ describe("DataSources: documents", () => {
       const error = yield* Effect.flip(one.pipe(DustClient.withOptions({ retry: RetryPolicy.none })))
       assert.strictEqual(error._tag, "DustRateLimitError")
       assert.strictEqual(error.retryAfter, undefined)
-    }).pipe(local(empty)))
+    }).pipe(local({ ...empty, limits: true })))
 
   it.effect("an upsert whose answer is lost is made again", () =>
     Effect.gen(function*() {

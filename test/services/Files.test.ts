@@ -377,7 +377,7 @@ describe("Files.upload", () => {
       assert.strictEqual(error._tag, "DustRateLimitError")
       yield* TestClock.adjust("1 minute")
       yield* files.create(announced)
-    }).pipe(local()))
+    }).pipe(local({ limits: true })))
 })
 
 describe("Files.create", () => {

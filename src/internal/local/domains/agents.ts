@@ -7,12 +7,11 @@ import {
   bytes,
   encodeText,
   json,
-  type LocalFailure,
   type LocalResponse,
   refuse,
   type Refusal
 } from "../server/http.ts"
-import { body, type Context, param, requireUser, type Route, route } from "../server/route.ts"
+import { body, type Handler, type Context, param, requireUser, type Route, route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
 
 /** A scripted agent and how the API describes it. @category models @since 0.1.0 */
@@ -131,8 +130,6 @@ export const renderAgent = (
 
 const BASE = "/api/v1/w/:workspaceId/assistant/agent_configurations"
 const ONE = `${BASE}/:agentId`
-
-type Handler = (context: Context) => Effect.Effect<LocalResponse, LocalFailure>
 
 const mayManage = ({ auth }: Context): boolean => auth.kind === "system" || auth.role === "admin"
 

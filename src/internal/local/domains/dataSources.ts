@@ -8,6 +8,7 @@ import {
   type Context,
   hasRole,
   jsonBody,
+  nullish,
   param,
   query,
   type Requirement,
@@ -126,9 +127,7 @@ interface DataSources {
 }
 
 const MINUTE = 60_000
-const UPSERTS_PER_MINUTE = 120
 const QUEUE_DELAY = Duration.seconds(2)
-const MAX_DOCUMENT = 2 * 1024 * 1024
 const CHUNK = 512
 
 /** The data sources of a workspace when nothing else is asked for. */
@@ -477,8 +476,6 @@ const flatten = (section: SectionInput): string =>
     .filter((part) => part !== null && part !== "")
     .join("\n")
 
-const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
-
 const UpsertBody = Schema.Struct({
   text: nullish(Schema.String),
   section: nullish(SectionInput),
@@ -513,11 +510,11 @@ const upsertDocument = (context: Context) =>
     if (auth.kind !== "system") {
       const now = world.now()
       while (all.upserts.length > 0 && all.upserts[0]! <= now - MINUTE) all.upserts.shift()
-      if (all.upserts.length >= UPSERTS_PER_MINUTE) {
+      if (all.upserts.length >= world.limits.upsertsPerMinute) {
         return yield* refuse(
           429,
           "rate_limit_error",
-          `You have reached the maximum number of ${UPSERTS_PER_MINUTE} upserts per minute.`
+          `You have reached the maximum number of ${world.limits.upsertsPerMinute} upserts per minute.`
         )
       }
       all.upserts.push(now)
@@ -539,7 +536,7 @@ const upsertDocument = (context: Context) =>
       if (!URL.canParse(input.source_url)) return yield* badRequest("Invalid request body, `source_url` is not a URL.")
       sourceUrl = new URL(input.source_url).href
     }
-    if (text.length > MAX_DOCUMENT) {
+    if (text.length > world.limits.documentSize) {
       return yield* refuse(
         403,
         "data_source_quota_error",

@@ -50,7 +50,6 @@ interface Files {
 
 const MINUTE = 60_000
 const UPLOAD_WINDOW = MINUTE
-const ANNOUNCEMENTS_PER_MINUTE = 40
 const SIGNED_FOR = 5 * MINUTE
 const MEGABYTE = 1024 * 1024
 
@@ -165,7 +164,7 @@ const announce = (context: Context) =>
     if (context.auth.kind !== "system") {
       const now = world.now()
       while (files.announced.length > 0 && files.announced[0]! <= now - MINUTE) files.announced.shift()
-      if (files.announced.length >= ANNOUNCEMENTS_PER_MINUTE) {
+      if (files.announced.length >= world.limits.uploadsPerMinute) {
         return yield* refuse(429, "rate_limit_error", "You have reached the rate limit for this workspace.")
       }
       files.announced.push(now)

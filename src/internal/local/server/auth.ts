@@ -1,6 +1,6 @@
 /** Who calls: the checks every route makes before its handler, in the server's order. */
 import * as Effect from "effect/Effect"
-import type { Auth, LocalUser, World } from "../state/state.ts"
+import { atLeast, type Auth, type LocalUser, type World } from "../state/state.ts"
 import { type LocalRequest, refuse, type Refusal } from "./http.ts"
 import type { Route } from "./route.ts"
 
@@ -77,8 +77,6 @@ const privateGate = (world: World, request: LocalRequest): Effect.Effect<Auth, R
   return Effect.succeed({ kind: "user", role: user.role, user: user.user, key: undefined })
 }
 
-const ranks = { none: 0, user: 1, builder: 2, manager: 2, admin: 3 } as const
-
 const meets = (route: Route, auth: Auth): boolean => {
   if (auth.kind === "system") return route.auth !== "user"
   switch (route.auth) {
@@ -88,7 +86,7 @@ const meets = (route: Route, auth: Auth): boolean => {
       return auth.kind === "key"
     case "admin":
     case "builder":
-      return ranks[auth.role] >= ranks[route.auth]
+      return atLeast(auth.role, route.auth)
     case "system":
       return false
     default:

@@ -12,6 +12,8 @@ export interface LocalRequest {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
+  /** The body is larger than the workspace reads; `body` is what was read of it. */
+  readonly tooLarge?: boolean | undefined
   /** Aborts when the client is gone. */
   readonly signal?: AbortSignal | undefined
 }

@@ -30,11 +30,27 @@ const serveError = (cause: unknown): DustTestServeError =>
     cause
   })
 
-const readBody = (request: IncomingMessage): Promise<Uint8Array> =>
+/** What arrived of the body: all of it, or nothing of one that is larger than `limit`. */
+const readBody = (
+  request: IncomingMessage,
+  limit: number
+): Promise<{ readonly body: Uint8Array; readonly tooLarge: boolean }> =>
   new Promise((resolve, reject) => {
-    const pieces: Array<Buffer> = []
-    request.on("data", (piece: Buffer) => pieces.push(piece))
-    request.on("end", () => resolve(new Uint8Array(Buffer.concat(pieces))))
+    let pieces: Array<Buffer> = []
+    let read = 0
+    const refuse = () => {
+      pieces = []
+      // The rest is read and dropped, so that the client can finish and see the answer.
+      request.resume()
+      resolve({ body: new Uint8Array(), tooLarge: true })
+    }
+    if (Number(request.headers["content-length"] ?? 0) > limit) return refuse()
+    request.on("data", (piece: Buffer) => {
+      read += piece.length
+      if (read > limit) refuse()
+      else pieces.push(piece)
+    })
+    request.on("end", () => resolve({ body: new Uint8Array(Buffer.concat(pieces)), tooLarge: false }))
     request.on("error", reject)
     request.on("aborted", () => reject(new Error("aborted")))
   })
@@ -81,12 +97,12 @@ const respond = (
   signal: AbortSignal
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const body = yield* Effect.promise(() => readBody(request).catch(() => undefined))
-    if (body === undefined) return
+    const read = yield* Effect.promise(() => readBody(request, place.requestSize).catch(() => undefined))
+    if (read === undefined) return
     const host = request.headers.host ?? ""
     const origin = place.storageOrigin.endsWith(`//${host}`) ? place.storageOrigin : place.origin
     const url = URL.canParse(request.url ?? "/", origin) ? new URL(request.url ?? "/", origin) : new URL(origin)
-    const answer = yield* handle({ method: request.method ?? "GET", url, headers: headersOf(request), body, signal })
+    const answer = yield* handle({ method: request.method ?? "GET", url, headers: headersOf(request), ...read, signal })
     response.writeHead(answer.status, sendable(answer.headers))
     switch (answer.body._tag) {
       case "Empty":

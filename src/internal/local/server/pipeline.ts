@@ -19,7 +19,7 @@ import {
   Reset,
   text
 } from "./http.ts"
-import type { Route } from "./route.ts"
+import { groupQuery, type Route } from "./route.ts"
 import { routes } from "./router.ts"
 
 /** A request that Local Dust saw. @category models @since 0.1.0 */
@@ -158,15 +158,6 @@ const parseBody = (request: LocalRequest): unknown => {
     : body
 }
 
-const groupQuery = (query: URLSearchParams): Record<string, string | ReadonlyArray<string>> => {
-  const record: Record<string, string | ReadonlyArray<string>> = {}
-  for (const name of new Set(query.keys())) {
-    const all = query.getAll(name)
-    record[name] = all.length === 1 ? all[0]! : all
-  }
-  return record
-}
-
 export interface Handler {
   readonly handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>
   readonly log: () => ReadonlyArray<SeenRequest>
@@ -268,6 +259,9 @@ export const makeHandler = (world: World): Handler => {
               ? text("404 Not Found", { status: 404 })
               : errorResponse(404, "invalid_request_error", "No such route.")
           )
+        }
+        if (request.tooLarge === true || request.body.length > world.limits.requestSize) {
+          return Effect.succeed(errorResponse(413, "content_too_large", "The request body is too large."))
         }
         if (redirected) {
           return Effect.succeed(redirect(`/api/sse/${pathname.slice("/api/".length)}${request.url.search}`))

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type { Auth, World } from "../state/state.ts"
+import { atLeast, type Auth, type Role, type World } from "../state/state.ts"
 import {
   badRequest,
   decodeText,
@@ -27,6 +27,19 @@ import {
  */
 export type Requirement = "any" | "none" | "workspace" | "user" | "key" | "admin" | "builder" | "system" | "private"
 
+/** A field that may be absent or null. */
+export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
+
+/** The query as a record: a string for each name, or all of them where a name is repeated. */
+export const groupQuery = (query: URLSearchParams): Record<string, string | ReadonlyArray<string>> => {
+  const record: Record<string, string | ReadonlyArray<string>> = {}
+  for (const name of new Set(query.keys())) {
+    const all = query.getAll(name)
+    record[name] = all.length === 1 ? all[0]! : all
+  }
+  return record
+}
+
 /** What a handler is given. */
 export interface Context {
   readonly world: World
@@ -37,6 +50,8 @@ export interface Context {
   readonly auth: Auth
 }
 
+export type Handler = (context: Context) => Effect.Effect<LocalResponse, LocalFailure>
+
 export interface Route {
   readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE"
   /** `/api/v1/w/:workspaceId/…`; a last segment `*name` takes the rest of the path, slashes included. */
@@ -46,7 +61,7 @@ export interface Route {
   readonly denied?: { readonly status: number; readonly type: string; readonly message: string } | undefined
   /** An event stream: `/api/v1/…` answers 307 to `/api/sse/v1/…`, where the handler is. */
   readonly sse?: boolean | undefined
-  readonly handler: (context: Context) => Effect.Effect<LocalResponse, LocalFailure>
+  readonly handler: Handler
 }
 
 export const route = (
@@ -99,12 +114,7 @@ export const body = <A, I>(context: Context, schema: Schema.Schema<A, I>): Effec
  */
 export const query = <A, I>(context: Context, schema: Schema.Schema<A, I>): Effect.Effect<A, Refusal> =>
   Effect.suspend(() => {
-    const record: Record<string, string | ReadonlyArray<string>> = {}
-    for (const name of new Set(context.query.keys())) {
-      const all = context.query.getAll(name)
-      record[name] = all.length === 1 ? all[0]! : all
-    }
-    return decode(schema, record, "query parameters")
+    return decode(schema, groupQuery(context.query), "query parameters")
   })
 
 /** Fails unless a user is behind the credential. */
@@ -116,8 +126,6 @@ export const requireUser = (
     ? refuse(denied.status, denied.type, denied.message)
     : Effect.succeed(context.auth.user)
 
-const ranks = { none: 0, user: 1, builder: 2, manager: 2, admin: 3 } as const
-
 /** Whether the caller's role is at least this one. */
-export const hasRole = (context: Context, role: keyof typeof ranks): boolean =>
-  context.auth.kind === "system" || ranks[context.auth.role] >= ranks[role]
+export const hasRole = (context: Context, role: Role): boolean =>
+  context.auth.kind === "system" || atLeast(context.auth.role, role)

@@ -218,7 +218,11 @@ export interface WorkspaceOptions extends WorldOptions {
   readonly faults?: ReadonlyArray<FaultRule> | undefined
 }
 
-export const defaultPlace = (): Place => ({ origin: defaults.origin, storageOrigin: defaults.storageOrigin })
+export const defaultPlace = (): Place => ({
+  origin: defaults.origin,
+  storageOrigin: defaults.storageOrigin,
+  requestSize: Infinity
+})
 
 export const makeWorkspace = (
   options: WorkspaceOptions,

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { type Limits, limitsFrom } from "./limits.ts"
 import type { Seed } from "./seed.ts"
 import type { Auth, LocalApiKey, LocalUser, LocalUserToken, Quirks, Role, World } from "./state.ts"
 
@@ -55,6 +56,7 @@ export interface WorldOptions {
   readonly workspaceId?: string | undefined
   readonly workspaceName?: string | undefined
   readonly quirks?: Partial<Quirks> | undefined
+  readonly limits?: boolean | Partial<Limits> | undefined
   readonly credentials?: CredentialOptions | undefined
   readonly seed?: Seed | undefined
   readonly randomSeed?: number | undefined
@@ -85,8 +87,6 @@ export const defaultQuirks: Quirks = {
   removeAnsweredApprovals: true,
   sameMillisecondReorder: false,
   retainedEvents: 50_000,
-  messagesPerMinute: 100,
-  messagesPerHour: 3000,
   rateLimitStatus: 403,
   fixedTimezones: true,
   plainNotFound: true,
@@ -123,6 +123,8 @@ const reveal = (value: string | Redacted.Redacted): string => typeof value === "
 export interface Place {
   origin: string
   storageOrigin: string
+  /** The largest body that is read, in bytes. */
+  requestSize: number
 }
 
 export const makeWorld = (
@@ -143,6 +145,8 @@ export const makeWorld = (
       for (let i = 0; i < 10; i++) id += ALPHABET[Math.floor(idRandom() * ALPHABET.length)]
       return id
     }
+    const limits = limitsFrom(options.limits)
+    place.requestSize = limits.requestSize
     const workspaceNumericId = numericId()
     const apiKeys = new Map<string, LocalApiKey>()
     const userTokens = new Map<string, LocalUserToken>()
@@ -217,6 +221,7 @@ export const makeWorld = (
       origin: () => place.origin,
       storageOrigin: () => place.storageOrigin,
       quirks: { ...defaultQuirks, ...options.quirks },
+      limits,
       seed: options.seed ?? {},
       pace: Duration.decode(options.pace ?? 0),
       clock,

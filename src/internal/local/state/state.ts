@@ -13,10 +13,16 @@
 import type * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import type * as Scope from "effect/Scope"
+import type { Limits } from "./limits.ts"
 import type { Seed } from "./seed.ts"
 
 /** What a member, or an API key, may do. @category models @since 0.1.0 */
 export type Role = "admin" | "manager" | "builder" | "user" | "none"
+
+const ranks: Readonly<Record<Role, number>> = { none: 0, user: 1, builder: 2, manager: 2, admin: 3 }
+
+/** Whether a role may do what another one may. */
+export const atLeast = (role: Role, wanted: Role): boolean => ranks[role] >= ranks[wanted]
 
 /** A member as the API shows it (`User` in responses). */
 export interface LocalUser {
@@ -100,10 +106,6 @@ export interface Quirks {
    * for it. Default 50 000.
    */
   readonly retainedEvents: number
-  /** Messages per minute that one key or user may post. Default 100. */
-  readonly messagesPerMinute: number
-  /** Messages per hour that one key or user may post. Default 3000. */
-  readonly messagesPerHour: number
   /** The status of `rate_limit_error` for too many messages. Default 403. */
   readonly rateLimitStatus: 403 | 429
   /** Only the server's 592 timezone names are accepted in a message context. Default true. */
@@ -163,6 +165,7 @@ export interface World {
   /** Another origin that reaches the same server, for signed upload and download addresses. */
   readonly storageOrigin: () => string
   readonly quirks: Quirks
+  readonly limits: Limits
   readonly seed: Seed
   /** The time before each token of agents that have no pace of their own. */
   readonly pace: Duration.Duration

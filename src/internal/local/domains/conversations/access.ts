@@ -1,6 +1,6 @@
 /** What the routes of conversations share: paths, and who may read what. */
 import * as Effect from "effect/Effect"
-import { badRequest, json, type LocalFailure, type LocalResponse, type Refusal, refuse } from "../../server/http.ts"
+import { badRequest, json, type Refusal, refuse } from "../../server/http.ts"
 import { type Context, param } from "../../server/route.ts"
 import { type Conversation, conversations, type Message } from "./models.ts"
 
@@ -11,8 +11,6 @@ export const ONE = `${BASE}/:conversationId`
 export const MESSAGE = `${ONE}/messages/:messageId`
 
 export const success = json({ success: true })
-
-export type Handler = (context: Context) => Effect.Effect<LocalResponse, LocalFailure>
 
 /** The conversation, for a caller that may read it. */
 export const findConversation = (

@@ -3,8 +3,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { json, type Refusal, refuse } from "../../server/http.ts"
-import { body, type Context, param, route, type Route } from "../../server/route.ts"
-import { findConversation, type Handler, MESSAGE, ONE, success } from "./access.ts"
+import { body, type Handler, type Context, param, route, type Route } from "../../server/route.ts"
+import { findConversation, MESSAGE, ONE, success } from "./access.ts"
 import { optional } from "./bodies.ts"
 import {
   type AgentMessage,

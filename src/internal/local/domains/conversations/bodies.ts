@@ -1,9 +1,8 @@
 /** Request bodies about conversations and messages. */
 import * as Schema from "effect/Schema"
+import { nullish } from "../../server/route.ts"
 
 export const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(schema)
-
-export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
 
 export const MentionInput = Schema.Union(
   Schema.Struct({ configurationId: Schema.String }),

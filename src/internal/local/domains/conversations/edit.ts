@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { announceUserMessage, makeAgentMessage, makeUserMessage, requestCancel, startRun } from "../../agent/run.ts"
 import { badRequest, json } from "../../server/http.ts"
-import { body, jsonBody, param, route, type Route } from "../../server/route.ts"
-import { findAgentMessage, findConversation, findMessage, type Handler, MESSAGE, ONE, success } from "./access.ts"
+import { body, type Handler, jsonBody, param, route, type Route } from "../../server/route.ts"
+import { findAgentMessage, findConversation, findMessage, MESSAGE, ONE, success } from "./access.ts"
 import { MentionInput, MessageInput, optional } from "./bodies.ts"
 import {
   type AgentMessage,

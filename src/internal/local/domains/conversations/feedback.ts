@@ -3,10 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { findMember } from "../../server/auth.ts"
 import { badRequest, json, type Refusal, refuse } from "../../server/http.ts"
-import { body, type Context, param, requireUser, route, type Route } from "../../server/route.ts"
+import { body, nullish, type Handler, type Context, param, requireUser, route, type Route } from "../../server/route.ts"
 import type { LocalUser } from "../../state/state.ts"
-import { findAgentMessage, findConversation, findMessage, type Handler, MESSAGE, ONE, success } from "./access.ts"
-import { nullish, optional } from "./bodies.ts"
+import { findAgentMessage, findConversation, findMessage, MESSAGE, ONE, success } from "./access.ts"
+import { optional } from "./bodies.ts"
 import type { Conversation } from "./models.ts"
 
 const feedbackUser = (context: Context): Effect.Effect<LocalUser, Refusal> => {

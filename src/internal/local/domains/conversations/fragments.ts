@@ -1,8 +1,8 @@
 /** Content fragments: what is attached to a conversation. */
 import * as Effect from "effect/Effect"
 import { badRequest, json, type Refusal } from "../../server/http.ts"
-import { body, type Context, route, type Route } from "../../server/route.ts"
-import { findConversation, type Handler, ONE } from "./access.ts"
+import { body, type Handler, type Context, route, type Route } from "../../server/route.ts"
+import { findConversation, ONE } from "./access.ts"
 import { FragmentInput } from "./bodies.ts"
 import {
   addMessage,

@@ -125,7 +125,7 @@ export const checkLimits = (context: Context): Effect.Effect<void, Refusal> =>
     const now = world.now()
     const recent = (posts.get(actor) ?? []).filter((at) => now - at < 3_600_000)
     const lastMinute = recent.reduce((count, at) => now - at < 60_000 ? count + 1 : count, 0)
-    if (lastMinute >= world.quirks.messagesPerMinute || recent.length >= world.quirks.messagesPerHour) {
+    if (lastMinute >= world.limits.messagesPerMinute || recent.length >= world.limits.messagesPerHour) {
       posts.set(actor, recent)
       return refuse(
         world.quirks.rateLimitStatus,

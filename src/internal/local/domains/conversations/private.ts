@@ -1,9 +1,9 @@
 /** Routes of the web application (`/api/w/…`) that a user's token may call. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { badRequest, empty, json, type LocalFailure, type LocalResponse, refuse } from "../../server/http.ts"
+import { badRequest, empty, json, refuse } from "../../server/http.ts"
 import { closeChannel } from "../../server/pubsub.ts"
-import { type Context, decode, jsonBody, param, type Route, route } from "../../server/route.ts"
+import { type Handler, decode, jsonBody, param, type Route, route } from "../../server/route.ts"
 import type { World } from "../../state/state.ts"
 import { findConversation, findMessage } from "./access.ts"
 import {
@@ -21,8 +21,6 @@ import { pageOf } from "./read.ts"
 
 const BASE = "/api/w/:workspaceId/assistant/conversations"
 const ONE = `${BASE}/:conversationId`
-
-type Handler = (context: Context) => Effect.Effect<LocalResponse, LocalFailure>
 
 /** The light form: citations and generated files instead of actions. */
 const renderLight = (

@@ -1,8 +1,8 @@
 /** Client-side MCP: registration, heartbeats, the stream of requests, results. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { badRequest, json, type LocalFailure, type LocalResponse, refuse, type Refusal } from "../../server/http.ts"
-import { body, type Context, query, type Route, route } from "../../server/route.ts"
+import { badRequest, json, refuse, type Refusal } from "../../server/http.ts"
+import { body, type Handler, type Context, query, type Route, route } from "../../server/route.ts"
 import type { LocalUser } from "../../state/state.ts"
 import { eventStream } from "../conversations/events.ts"
 import { forget, liveServer, type McpServer, receive, register, touch } from "./servers.ts"
@@ -19,8 +19,6 @@ const userOf = (context: Context, registering: boolean): Effect.Effect<LocalUser
     : refuse(500, "internal_server_error", "Unexpected unauthenticated call to `getNonNullableUser`")
 
 const expiresAt = (server: McpServer): string => new Date(server.expiresAt).toISOString()
-
-type Handler = (context: Context) => Effect.Effect<LocalResponse, LocalFailure>
 
 const notOwned = refuse(403, "mcp_auth_error", "You don't have access to this MCP server or it has expired.")
 
