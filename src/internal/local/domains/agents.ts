@@ -2,15 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type AgentBehavior, type AgentInput, Step, tokenize } from "../agent/steps.ts"
-import {
-  badRequest,
-  bytes,
-  encodeText,
-  json,
-  type LocalResponse,
-  refuse,
-  type Refusal
-} from "../server/http.ts"
+import { badRequest, bytes, encodeText, json, type LocalResponse, refuse, type Refusal } from "../server/http.ts"
 import { body, type Handler, type Context, param, requireUser, type Route, route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
 
