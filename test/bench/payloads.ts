@@ -100,7 +100,7 @@ const user = {
   image: null
 }
 
-const userMessage = (index: number, contentSize: number) => ({
+export const userMessage = (index: number, contentSize: number) => ({
   id: 30_000 + index,
   created: epoch + index,
   type: "user_message",

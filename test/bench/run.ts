@@ -2,7 +2,8 @@
  * The speed of this SDK, as ratios to bare `fetch` with `JSON.parse` and to the official client, measured in one run.
  *
  * `npm run bench`: a table. `--json`: one line per figure. `--quick`: small sizes, for CI. Any other argument: only the
- * figures of that group.
+ * figures of that group: `paced`, `small`, `send`, `open` (what agents and applications really send), `streaming`, `large`,
+ * `history`, `stop`, `read`, `flat`, `concurrent`, `import`.
  */
 import { build } from "esbuild"
 import { fork, spawn } from "node:child_process"
@@ -39,7 +40,7 @@ const compile = async () => {
   await build({
     ...shared,
     packages: "external",
-    entryPoints: [join(here, "figures.ts"), join(here, "server.ts")],
+    entryPoints: [join(here, "figures.ts"), join(here, "traffic.ts"), join(here, "server.ts")],
     outdir: out,
     outExtension: { ".js": ".mjs" }
   })
@@ -70,10 +71,19 @@ const add = (figure: Reported) => {
   show(figure)
 }
 
+/** The groups of `traffic.ts`: what agents and applications really send. */
+const traffic = ["paced", "small", "send", "open"]
+
 const runGroup = async (group: string, baseUrl: string) => {
   const child = spawn(
     process.execPath,
-    ["--expose-gc", join(out, "figures.mjs"), group, baseUrl, ...(quick ? ["--quick"] : [])],
+    [
+      "--expose-gc",
+      join(out, traffic.includes(group) ? "traffic.mjs" : "figures.mjs"),
+      group,
+      baseUrl,
+      ...(quick ? ["--quick"] : [])
+    ],
     { stdio: ["ignore", "pipe", "inherit"] }
   )
   const exit = once(child, "exit")
@@ -162,7 +172,7 @@ if (!json) {
   process.stdout.write(`${"".padEnd(116)}${"official".padStart(8)}\n`)
 }
 try {
-  for (const group of ["streaming", "large", "history", "stop", "read", "flat", "concurrent"]) {
+  for (const group of [...traffic, "streaming", "large", "history", "stop", "read", "flat", "concurrent"]) {
     if (wanted.length === 0 || wanted.includes(group)) await runGroup(group, baseUrl)
   }
   if (wanted.length === 0 || wanted.includes("import")) await importing()

@@ -4,7 +4,18 @@
  */
 import { createServer, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-import { conversation, done, event, handshake, indexOf, large, type Mix, success } from "./payloads.ts"
+import {
+  agentMessage,
+  conversation,
+  done,
+  event,
+  handshake,
+  indexOf,
+  large,
+  type Mix,
+  success,
+  userMessage
+} from "./payloads.ts"
 
 const prepared = new Map<string, ReadonlyArray<Buffer>>()
 
@@ -67,6 +78,28 @@ const stream = (scenario: ReadonlyArray<string>, lastEventId: string | null, res
       void write(response, all, chunking === "live")
       return
     }
+    // paced.<mix>.<events>.<milliseconds>: a timer per event, one event per TCP segment
+    case "paced": {
+      const [mix, count, every] = args as [Mix, string, string]
+      const n = Number(count)
+      const all = prepare(
+        scenario.join(),
+        () => [
+          ...Array.from({ length: n - 1 }, (_, i) => Buffer.from(event(mix, i))),
+          Buffer.from(success(n) + done)
+        ]
+      )
+      response.write(handshake)
+      let next = 0
+      const timer = setInterval(() => {
+        response.write(all[next++]!)
+        if (next < all.length) return
+        clearInterval(timer)
+        response.end()
+      }, Number(every))
+      response.on("close", () => clearInterval(timer))
+      return
+    }
     // large.<bytes>
     case "large": {
       const all = prepare(
@@ -111,7 +144,25 @@ const stream = (scenario: ReadonlyArray<string>, lastEventId: string | null, res
   }
 }
 
-const server = createServer((request, response) => {
+/** Conversations are created, messages accepted and runs cancelled without anything being kept. */
+const post = ([, route]: ReadonlyArray<string>, response: ServerResponse) => {
+  const [body] = prepare(`post ${route}`, () => {
+    const message = userMessage(1, 100)
+    const answer = { ...agentMessage(0, 0, 0), status: "created", content: null, completedTs: null }
+    const created = JSON.parse(conversation(1)).conversation
+    return [Buffer.from(JSON.stringify(
+      route === "cancel"
+        ? { success: true }
+        : route === "messages"
+        ? { message, agentMessages: [answer] }
+        : { conversation: { ...created, sId: "stream.tokens.20.bulk", content: [[message], [answer]] }, message }
+    ))]
+  })
+  response.writeHead(200, { "content-type": "application/json", "content-length": body!.length })
+  response.end(body)
+}
+
+const server = createServer({ noDelay: true }, (request, response) => {
   const url = new URL(request.url!, "http://localhost")
   const path = url.pathname.split("/")
   if (path[1] === "closed") {
@@ -123,8 +174,16 @@ const server = createServer((request, response) => {
     return
   }
   const at = path.indexOf("conversations")
+  if (request.method === "POST") {
+    post(path.slice(at + 1), response)
+    return
+  }
   const scenario = (path[at + 1] ?? "").split(".")
   if (path.at(-1) === "events") {
+    if (scenario[0] === "paced" && path[2] !== "sse") {
+      response.writeHead(307, { location: request.url!.replace("/api/v1/", "/api/sse/v1/") }).end()
+      return
+    }
     stream(scenario, url.searchParams.get("lastEventId"), response)
     return
   }
