@@ -31,7 +31,7 @@ const program = Effect.gen(function*() {
       DustAgentError: (error) =>
         Effect.zipRight(
           failed(error.message),
-          note(`category: ${error.category}, worth a retry: ${error.isRetryable}`)
+          note(`category: ${error.category}, worth a retry: ${error.isTransient}`)
         ),
       DustRateLimitError: (error) => failed(`slow down: ${error.message}`)
     })

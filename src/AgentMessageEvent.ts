@@ -315,21 +315,20 @@ export interface UserMessageError extends Schema.Schema.Type<typeof UserMessageE
 /**
  * An event of a type, or of a shape, that this version does not know.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface UnknownEvent {
-  readonly type: "unknown"
-  readonly eventId?: EventId | undefined
+export const UnknownEvent = Schema.Struct({
+  type: Schema.Literal("unknown"),
+  ...base,
   /** The server's own `type`, if there is one. */
-  readonly kind: string | null
+  kind: Schema.NullOr(Schema.String),
   /** What the server sent; a string when it was not JSON. */
-  readonly raw: unknown
-  readonly messageId?: MessageId | null | undefined
-  readonly configurationId?: AgentId | null | undefined
-  readonly created?: number | null | undefined
-  readonly step?: number | null | undefined
-}
+  raw: Schema.Unknown
+})
+
+/** @category models @since 0.1.0 */
+export interface UnknownEvent extends Schema.Schema.Type<typeof UnknownEvent> {}
 
 /**
  * A tool, a question or a missing authorization that waits for a person.
@@ -375,26 +374,38 @@ export type AgentMessageEvent =
   | TerminalEvent
   | UnknownEvent
 
+const known = [
+  GenerationTokens,
+  ToolCallStarted,
+  ToolParams,
+  ToolNotification,
+  ToolApproveExecution,
+  ToolPersonalAuthRequired,
+  ToolFileAuthRequired,
+  ToolAskUserQuestion,
+  ToolError,
+  AgentActionSuccess,
+  AgentContextPruned,
+  AgentCreditAlert,
+  AgentError,
+  AgentGenerationCancelled,
+  AgentMessageGracefullyStopped,
+  AgentMessageSuccess,
+  UserMessageError
+] as const
+
 const decode: (type: string | null, data: unknown) => Exclude<AgentMessageEvent, UnknownEvent> | undefined =
-  eventDecoder([
-    GenerationTokens,
-    ToolCallStarted,
-    ToolParams,
-    ToolNotification,
-    ToolApproveExecution,
-    ToolPersonalAuthRequired,
-    ToolFileAuthRequired,
-    ToolAskUserQuestion,
-    ToolError,
-    AgentActionSuccess,
-    AgentContextPruned,
-    AgentCreditAlert,
-    AgentError,
-    AgentGenerationCancelled,
-    AgentMessageGracefullyStopped,
-    AgentMessageSuccess,
-    UserMessageError
-  ])
+  eventDecoder(known)
+
+/**
+ * Every event as one schema, for sending it on. What the server sends is decoded with {@link fromJson}.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const AgentMessageEvent: Schema.Schema<AgentMessageEvent, unknown> = Schema.make<AgentMessageEvent, unknown>(
+  Schema.Union(...known, UnknownEvent).ast
+)
 
 const terminal: ReadonlySet<string> = new Set<TerminalEvent["type"]>([
   "agent_message_success",

@@ -829,7 +829,8 @@ export const make: Effect.Effect<Service, never, Conversations | Agents> = Effec
         actions: message.actions,
         chainOfThought: message.chainOfThought,
         citations: citationsOf(message.actions),
-        generatedFiles: message.actions.flatMap((action) => action.generatedFiles)
+        generatedFiles: message.actions.flatMap((action) => action.generatedFiles),
+        handedOverTo: null
       }
     }
     // Who continues from an event has text that was never seen here.

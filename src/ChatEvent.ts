@@ -4,220 +4,281 @@
  * The text is kept with two rules: append every {@link TextDelta}, and replace everything by the text of a {@link Reset}.
  * Whatever happened on the way, it is then exactly the final text when {@link Done} comes.
  *
+ * Each kind of event is a schema and a type, so that events can be sent to a browser, through a queue or over RPC:
+ * `Schema.encode(ChatEvent)` gives plain JSON, and events that this version does not know come back as they were.
+ *
  * @since 0.1.0
  */
-import type { AgentMessageEvent, ToolFileAuthRequired, ToolPersonalAuthRequired } from "./AgentMessageEvent.ts"
-import type { Stake, ToolMetadata, UserQuestion } from "./Conversation.ts"
-import type { ActionId, ConversationId, EventId, MessageId } from "./Ids.ts"
-import type { AgentAction, AgentMessage, GeneratedFile, UserMessage } from "./Message.ts"
+import * as Schema from "effect/Schema"
+import { AgentMessageEvent, ToolFileAuthRequired, ToolPersonalAuthRequired } from "./AgentMessageEvent.ts"
+import { Stake, ToolMetadata, UserQuestion } from "./Conversation.ts"
+import { ActionId, ConversationId, EventId, MessageId } from "./Ids.ts"
+import { AgentAction, AgentMessage, GeneratedFile, UserMessage } from "./Message.ts"
 
-interface Base {
+const base = {
   /** The cursor to continue from after this event, if it stands for an event of the server. */
-  readonly eventId: EventId | undefined
+  eventId: Schema.optional(EventId)
+}
+
+const blocked = {
+  ...base,
+  /** Of a sub-agent, where the tool belongs to one. */
+  conversationId: ConversationId,
+  messageId: MessageId,
+  actionId: ActionId
 }
 
 /**
  * The message was sent, and the agent has begun. Keep the ids to continue in another process.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface Started extends Base {
-  readonly _tag: "Started"
-  readonly conversationId: ConversationId
+export const Started = Schema.TaggedStruct("Started", {
+  ...base,
+  conversationId: ConversationId,
   /** `undefined` when an answer is continued. */
-  readonly message: UserMessage | undefined
+  message: Schema.optional(UserMessage),
   /** The agent message. */
-  readonly messageId: MessageId
-}
+  messageId: MessageId
+})
+
+/** @category models @since 0.1.0 */
+export interface Started extends Schema.Schema.Type<typeof Started> {}
 
 /**
  * More text.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface TextDelta extends Base {
-  readonly _tag: "TextDelta"
-  readonly text: string
-}
+export const TextDelta = Schema.TaggedStruct("TextDelta", {
+  ...base,
+  text: Schema.String
+})
+
+/** @category models @since 0.1.0 */
+export interface TextDelta extends Schema.Schema.Type<typeof TextDelta> {}
 
 /**
  * The text so far is replaced by this one: a step is run again, or the final text is another one. An answer that is
  * continued from an event has one at its end, since what came before is not known here.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface Reset extends Base {
-  readonly _tag: "Reset"
-  readonly text: string
-}
+export const Reset = Schema.TaggedStruct("Reset", {
+  ...base,
+  text: Schema.String
+})
+
+/** @category models @since 0.1.0 */
+export interface Reset extends Schema.Schema.Type<typeof Reset> {}
 
 /**
  * The agent thinks aloud.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface Thinking extends Base {
-  readonly _tag: "Thinking"
-  readonly text: string
-}
+export const Thinking = Schema.TaggedStruct("Thinking", {
+  ...base,
+  text: Schema.String
+})
+
+/** @category models @since 0.1.0 */
+export interface Thinking extends Schema.Schema.Type<typeof Thinking> {}
 
 /**
  * The agent is about to use a tool; its input is still being written.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface ToolAnnounced extends Base {
-  readonly _tag: "ToolAnnounced"
-  readonly toolName: string
-}
+export const ToolAnnounced = Schema.TaggedStruct("ToolAnnounced", {
+  ...base,
+  toolName: Schema.String
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolAnnounced extends Schema.Schema.Type<typeof ToolAnnounced> {}
 
 /**
  * A tool is used. `action.params` is its input.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface ToolStarted extends Base {
-  readonly _tag: "ToolStarted"
-  readonly action: AgentAction
-}
+export const ToolStarted = Schema.TaggedStruct("ToolStarted", {
+  ...base,
+  action: AgentAction
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolStarted extends Schema.Schema.Type<typeof ToolStarted> {}
 
 /**
  * A tool reports progress.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface ToolProgress extends Base {
-  readonly _tag: "ToolProgress"
-  readonly action: AgentAction
-  readonly progress: number | null
-  readonly total: number | null
+export const ToolProgress = Schema.TaggedStruct("ToolProgress", {
+  ...base,
+  action: AgentAction,
+  progress: Schema.NullOr(Schema.Number),
+  total: Schema.NullOr(Schema.Number),
   /** What it is doing, for people. */
-  readonly label: string | null
-}
+  label: Schema.NullOr(Schema.String)
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolProgress extends Schema.Schema.Type<typeof ToolProgress> {}
 
 /**
  * A tool has finished. `action.output` is what it returned.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface ToolFinished extends Base {
-  readonly _tag: "ToolFinished"
-  readonly action: AgentAction
-}
+export const ToolFinished = Schema.TaggedStruct("ToolFinished", {
+  ...base,
+  action: AgentAction
+})
+
+/** @category models @since 0.1.0 */
+export interface ToolFinished extends Schema.Schema.Type<typeof ToolFinished> {}
 
 /**
  * A tool waits for somebody's approval.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface ApprovalNeeded extends Base {
-  readonly _tag: "ApprovalNeeded"
-  /** Of a sub-agent, where the tool belongs to one. */
-  readonly conversationId: ConversationId
-  readonly messageId: MessageId
-  readonly actionId: ActionId
-  readonly tool: ToolMetadata
-  readonly inputs: { readonly [name: string]: unknown }
-  readonly stake: Stake | null
-}
+export const ApprovalNeeded = Schema.TaggedStruct("ApprovalNeeded", {
+  ...blocked,
+  tool: ToolMetadata,
+  /** The input of the tool. */
+  inputs: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  stake: Schema.NullOr(Stake)
+})
+
+/** @category models @since 0.1.0 */
+export interface ApprovalNeeded extends Schema.Schema.Type<typeof ApprovalNeeded> {}
 
 /**
  * The agent asks somebody a question.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface QuestionAsked extends Base {
-  readonly _tag: "QuestionAsked"
-  readonly conversationId: ConversationId
-  readonly messageId: MessageId
-  readonly actionId: ActionId
-  readonly question: UserQuestion
-}
+export const QuestionAsked = Schema.TaggedStruct("QuestionAsked", {
+  ...blocked,
+  question: UserQuestion
+})
+
+/** @category models @since 0.1.0 */
+export interface QuestionAsked extends Schema.Schema.Type<typeof QuestionAsked> {}
 
 /**
  * A tool waits until somebody has connected an account, or given access to a file, in Dust.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface AuthenticationNeeded extends Base {
-  readonly _tag: "AuthenticationNeeded"
-  readonly conversationId: ConversationId
-  readonly messageId: MessageId
-  readonly actionId: ActionId
-  readonly tool: ToolMetadata
-  readonly account: ToolPersonalAuthRequired["authError"]
-  readonly file: ToolFileAuthRequired["fileAuthError"]
-}
+export const AuthenticationNeeded = Schema.TaggedStruct("AuthenticationNeeded", {
+  ...blocked,
+  tool: ToolMetadata,
+  account: ToolPersonalAuthRequired.fields.authError,
+  file: ToolFileAuthRequired.fields.fileAuthError
+})
+
+/** @category models @since 0.1.0 */
+export interface AuthenticationNeeded extends Schema.Schema.Type<typeof AuthenticationNeeded> {}
 
 /**
  * Anything else that the server reports: context pruned, credit alerts, events that this version does not know.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface Other extends Base {
-  readonly _tag: "Other"
-  readonly event: AgentMessageEvent
-}
+export const Other = Schema.TaggedStruct("Other", {
+  ...base,
+  event: AgentMessageEvent
+})
+
+/** @category models @since 0.1.0 */
+export interface Other extends Schema.Schema.Type<typeof Other> {}
 
 /**
  * Something that the answer refers to.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface Citation {
+export const Citation = Schema.Struct({
   /** The short key by which the text refers to it. */
-  readonly ref: string
-  readonly title: string | null
-  readonly url: string | null
+  ref: Schema.String,
+  title: Schema.NullOr(Schema.String),
+  url: Schema.NullOr(Schema.String),
   /** Where it was found: `notion`, `slack`, `web`, … */
-  readonly provider: string | null
-}
+  provider: Schema.NullOr(Schema.String)
+})
+
+/** @category models @since 0.1.0 */
+export interface Citation extends Schema.Schema.Type<typeof Citation> {}
 
 /**
  * The whole answer.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface Reply {
+export const Reply = Schema.Struct({
   /** The final text of the agent's message, as Markdown. */
-  readonly text: string
-  readonly conversationId: ConversationId
+  text: Schema.String,
+  conversationId: ConversationId,
   /** What was asked; `undefined` when an answer was continued. */
-  readonly message: UserMessage | undefined
+  message: Schema.optional(UserMessage),
   /** The answer as Dust keeps it. */
-  readonly agentMessage: AgentMessage
+  agentMessage: AgentMessage,
   /** The tools that were used, with inputs and outputs. */
-  readonly actions: ReadonlyArray<AgentAction>
-  readonly chainOfThought: string | null
+  actions: Schema.Array(AgentAction),
+  chainOfThought: Schema.NullOr(Schema.String),
   /** What the tools found that can be referred to. */
-  readonly citations: ReadonlyArray<Citation>
-  readonly generatedFiles: ReadonlyArray<GeneratedFile>
-}
+  citations: Schema.Array(Citation),
+  generatedFiles: Schema.Array(GeneratedFile),
+  /**
+   * The agent message that answers instead: `text` is empty because the agent has handed over to another one. Follow it with
+   * `chat.resume({ conversationId, messageId: reply.handedOverTo })`. Otherwise `null`.
+   */
+  handedOverTo: Schema.optionalWith(Schema.NullOr(MessageId), { default: () => null })
+})
+
+/** @category models @since 0.1.0 */
+export interface Reply extends Schema.Schema.Type<typeof Reply> {}
 
 /**
  * The last event.
  *
- * @category models
- * @since 0.1.0
+ * @category schemas
+ * @since 0.2.0
  */
-export interface Done extends Base {
-  readonly _tag: "Done"
-  readonly reply: Reply
-}
+export const Done = Schema.TaggedStruct("Done", {
+  ...base,
+  reply: Reply
+})
+
+/** @category models @since 0.1.0 */
+export interface Done extends Schema.Schema.Type<typeof Done> {}
+
+/**
+ * What a run waits for a person with.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const Blocked = Schema.Union(ApprovalNeeded, QuestionAsked, AuthenticationNeeded)
 
 /**
  * What a run waits for a person with.
@@ -245,3 +306,38 @@ export type ChatEvent =
   | Blocked
   | Other
   | Done
+
+/**
+ * Every event as one schema, for browsers, queues and RPC.
+ *
+ * @example
+ * ```ts
+ * import { ChatEvent } from "effect-dust/ChatEvent"
+ * import { Schema } from "effect"
+ *
+ * // Both ways through JSON text.
+ * const wire = Schema.parseJson(ChatEvent)
+ * const toBrowser = Schema.encode(wire)
+ * const fromServer = Schema.decodeUnknown(wire)
+ * ```
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const ChatEvent: Schema.Schema<ChatEvent, unknown> = Schema.make<ChatEvent, unknown>(
+  Schema.Union(
+    Started,
+    TextDelta,
+    Reset,
+    Thinking,
+    ToolAnnounced,
+    ToolStarted,
+    ToolProgress,
+    ToolFinished,
+    ApprovalNeeded,
+    QuestionAsked,
+    AuthenticationNeeded,
+    Other,
+    Done
+  ).ast
+)

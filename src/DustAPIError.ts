@@ -40,6 +40,8 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { Blocked } from "./ChatEvent.ts"
+import { ConversationId, EventId, MessageId, WorkspaceId } from "./Ids.ts"
 
 /**
  * Which call failed: the HTTP method and the *templated* route, never the filled-in one.
@@ -78,8 +80,24 @@ const common = {
   /** How long the server asked to wait. */
   retryAfter: Schema.optional(Schema.DurationFromMillis),
   /** How many requests were made for this call. 0: it was refused before any request. */
-  attempts: Schema.Number
+  attempts: Schema.Number,
+  /** From `Chat`: the workspace of the conversation. */
+  workspaceId: Schema.optional(WorkspaceId),
+  /** From `Chat`: the conversation of the question. */
+  conversationId: Schema.optional(ConversationId),
+  /** From `Chat`: the question, when it is stored. It must not be sent again. */
+  userMessageId: Schema.optional(MessageId),
+  /** From `Chat`: the agent message, when its run had begun. `chat.resume(error)` goes on from here. */
+  messageId: Schema.optional(MessageId),
+  /** The last event that was handed over. */
+  lastEventId: Schema.optional(EventId),
+  /** From `Chat`: the approval, question or authorization that the run waits for. */
+  waitingFor: Schema.optional(Blocked)
 }
+
+/** What was sent must not be sent again: an error that came after the question was stored is none to retry. */
+const notSent = (error: { readonly messageId?: unknown; readonly userMessageId?: unknown }): boolean =>
+  error.messageId === undefined && error.userMessageId === undefined
 
 const prefix = "effect-dust/DustAPIError/"
 
@@ -178,7 +196,7 @@ export class DustConflictError extends Schema.TaggedError<DustConflictError>(`${
 ) {
   /** A busy conversation becomes free; an existing thing stays. */
   get isRetryable(): boolean {
-    return this.request !== undefined && this.request.route.includes("/assistant/conversations")
+    return notSent(this) && this.request !== undefined && this.request.route.includes("/assistant/conversations")
   }
 }
 
@@ -209,7 +227,7 @@ export class DustRateLimitError extends Schema.TaggedError<DustRateLimitError>(`
 ) {
   /** Waiting cures it. */
   get isRetryable(): boolean {
-    return true
+    return notSent(this)
   }
 }
 
@@ -240,7 +258,7 @@ export class DustServerError extends Schema.TaggedError<DustServerError>(`${pref
 ) {
   /** Another attempt may meet a healthy server. Whether the SDK makes it itself depends on the operation. */
   get isRetryable(): boolean {
-    return true
+    return notSent(this)
   }
 }
 
@@ -271,7 +289,7 @@ export class DustTimeoutError extends Schema.TaggedError<DustTimeoutError>(`${pr
 ) {
   /** A slow answer may be quicker the next time. A POST may have been carried out. */
   get isRetryable(): boolean {
-    return true
+    return notSent(this)
   }
 }
 
@@ -288,7 +306,7 @@ export class DustNetworkError extends Schema.TaggedError<DustNetworkError>(`${pr
 ) {
   /** Another attempt may get through. */
   get isRetryable(): boolean {
-    return true
+    return notSent(this)
   }
 }
 
@@ -354,11 +372,11 @@ export type StreamReason = typeof StreamReason.Type
  */
 export class DustStreamError extends Schema.TaggedError<DustStreamError>(`${prefix}DustStreamError`)(
   "DustStreamError",
-  { ...common, reason: StreamReason, lastEventId: Schema.optional(Schema.String) }
+  { ...common, reason: StreamReason }
 ) {
-  /** Continuing from `lastEventId` may succeed. */
+  /** Continuing from `lastEventId` may succeed; a question of `Chat` must not be sent again, use `chat.resume(error)`. */
   get isRetryable(): boolean {
-    return this.reason === "ended" || this.reason === "truncated"
+    return notSent(this) && (this.reason === "ended" || this.reason === "truncated")
   }
 }
 
@@ -377,13 +395,16 @@ export class DustAgentError extends Schema.TaggedError<DustAgentError>(`${prefix
     code: Schema.String,
     /** Dust's classification of the failure, open. */
     category: Schema.NullOr(Schema.String),
-    agentId: Schema.NullOr(Schema.String),
-    conversationId: Schema.NullOr(Schema.String),
-    messageId: Schema.NullOr(Schema.String)
+    agentId: Schema.NullOr(Schema.String)
   }
 ) {
-  /** A model that was overloaded may answer the next time: use `Conversations.retryMessage`. */
+  /** Sent again, the question would be there twice: see {@link isTransient}. */
   get isRetryable(): boolean {
+    return false
+  }
+
+  /** The model failed in a way that passes: `Conversations.retryMessage` may get an answer to the same question. */
+  get isTransient(): boolean {
     return this.category === "retryable_model_error" || this.category === "provider_internal_error" ||
       this.category === "stream_error"
   }

@@ -270,19 +270,52 @@ const variants: ReadonlyArray<readonly [Errors.DustAPIError, boolean]> = [
       code: "multi_actions_error",
       category: "retryable_model_error",
       agentId: "dust",
-      conversationId: null,
+      conversationId: "c",
       messageId: "m"
     }),
-    true
+    false
   ],
   [
     new Errors.DustAgentError({
       ...common,
       code: "x",
       category: "credits_exhausted",
-      agentId: null,
-      conversationId: null,
-      messageId: null
+      agentId: null
+    }),
+    false
+  ],
+  // What came after the question was stored is none to send again.
+  [new Errors.DustServerError({ ...common, conversationId: "c", userMessageId: "u" }), false],
+  [new Errors.DustConflictError({ ...common, request: { method: "POST", route: "/assistant/conversations" }, messageId: "m" }), false],
+  [new Errors.DustRateLimitError({ ...common, conversationId: "c", messageId: "m" }), false],
+  [new Errors.DustTimeoutError({ ...common, phase: "idle", limit: Duration.seconds(90), messageId: "m" }), false],
+  [new Errors.DustNetworkError({ ...common, reachedServer: true, messageId: "m" }), false],
+  [
+    new Errors.DustStreamError({
+      ...common,
+      reason: "ended",
+      workspaceId: "w",
+      conversationId: "c",
+      userMessageId: "u",
+      messageId: "m",
+      lastEventId: "1-0",
+      waitingFor: {
+        _tag: "ApprovalNeeded",
+        eventId: "1-0",
+        conversationId: "c",
+        messageId: "m",
+        actionId: "a",
+        tool: {
+          toolName: "send_email",
+          mcpServerName: "mail",
+          mcpServerDisplayName: null,
+          mcpServerId: null,
+          agentName: null,
+          icon: null
+        },
+        inputs: { to: "ada@example.com" },
+        stake: "high"
+      }
     }),
     false
   ]
@@ -307,6 +340,7 @@ describe("every variant", () => {
         assert.strictEqual(back.message, error.message)
         assert.instanceOf(back, Error)
         assert.deepStrictEqual(yield* Schema.encode(Errors.DustAPIError)(back), encoded)
+        assert.deepStrictEqual(back.waitingFor, error.waitingFor)
         assert.isTrue(Errors.isDustAPIError(error) && Errors.isDustAPIError(back))
         assert.strictEqual(error.isRetryable, retryable)
         assert.strictEqual(Errors.isRetryable(back), retryable)
@@ -340,6 +374,15 @@ describe("every variant", () => {
       assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", "it failed")
       assert.include(inspect(new Errors.DustNotFoundError(common)), "it failed")
     }))
+
+  it("DustAgentError: says whether the same question may get an answer from a retry of the message", () => {
+    const transient = (category: string | null) =>
+      new Errors.DustAgentError({ ...common, code: "x", category, agentId: null }).isTransient
+    assert.deepStrictEqual(
+      ["retryable_model_error", "provider_internal_error", "stream_error", "credits_exhausted", null].map(transient),
+      [true, true, true, false, false]
+    )
+  })
 
   it("guards refuse anything else", () => {
     for (const other of [null, undefined, "DustServerError", { _tag: "DustServerError" }, new Error("x"), 1]) {
