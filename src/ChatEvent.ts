@@ -278,7 +278,9 @@ export interface Done extends Schema.Schema.Type<typeof Done> {}
  * @category schemas
  * @since 0.2.0
  */
-export const Blocked = Schema.Union(ApprovalNeeded, QuestionAsked, AuthenticationNeeded)
+export const Blocked: Schema.Schema<Blocked, unknown> = Schema.make<Blocked, unknown>(
+  Schema.Union(ApprovalNeeded, QuestionAsked, AuthenticationNeeded).ast
+)
 
 /**
  * What a run waits for a person with.
