@@ -286,7 +286,14 @@ const variants: ReadonlyArray<readonly [Errors.DustAPIError, boolean]> = [
   ],
   // What came after the question was stored is none to send again.
   [new Errors.DustServerError({ ...common, conversationId: "c", userMessageId: "u" }), false],
-  [new Errors.DustConflictError({ ...common, request: { method: "POST", route: "/assistant/conversations" }, messageId: "m" }), false],
+  [
+    new Errors.DustConflictError({
+      ...common,
+      request: { method: "POST", route: "/assistant/conversations" },
+      messageId: "m"
+    }),
+    false
+  ],
   [new Errors.DustRateLimitError({ ...common, conversationId: "c", messageId: "m" }), false],
   [new Errors.DustTimeoutError({ ...common, phase: "idle", limit: Duration.seconds(90), messageId: "m" }), false],
   [new Errors.DustNetworkError({ ...common, reachedServer: true, messageId: "m" }), false],
