@@ -69,10 +69,11 @@ import type { NodeSeed, SearchSeed, ToolFileSeed } from "./internal/local/domain
 import type { SkillSeed } from "./internal/local/domains/skills.ts"
 import type { ServerViewSeed, SpaceSeed } from "./internal/local/domains/spaces.ts"
 import type { TriggerSeed, TriggersSeed, WebhookSourceSeed } from "./internal/local/domains/triggers.ts"
-import { type Fault, faults as faultConstructors, type FaultRule } from "./internal/local/server/faults.ts"
+import { type Fault, faults as faultConstructors } from "./internal/local/server/faults.ts"
 import { makeClient } from "./internal/local/server/inProcess.ts"
 import { DustTestServeError, listen } from "./internal/local/server/node.ts"
 import type { SeenRequest } from "./internal/local/server/pipeline.ts"
+import { DustTestRuleError, type FaultRule, type FaultTarget } from "./internal/local/server/rules.ts"
 import {
   type Control,
   type ConversationState,
@@ -96,7 +97,7 @@ import type { Limits } from "./internal/local/state/limits.ts"
 import type { ConversationSeed, MessageSeed, Seed } from "./internal/local/state/seed.ts"
 import type { Quirks, Role } from "./internal/local/state/state.ts"
 
-export { DustTestNotFoundError, DustTestServeError }
+export { DustTestNotFoundError, DustTestRuleError, DustTestServeError }
 export type {
   AgentBehavior,
   AgentInput,
@@ -116,6 +117,7 @@ export type {
   FailOptions,
   Fault,
   FaultRule,
+  FaultTarget,
   FileAuthenticationOptions,
   FileSeed,
   HistoryItem,

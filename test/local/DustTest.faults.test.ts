@@ -289,7 +289,7 @@ describe("faults", () => {
       yield* dust.fault(faults.html(504))
       assert.deepStrictEqual(yield* statuses(2), [504, 504])
       yield* dust.clearFaults
-      yield* dust.fault({ ...failing, path: "/elsewhere" })
+      yield* dust.fault({ ...failing, path: "/skills" })
       assert.deepStrictEqual(yield* statuses(1), [200])
     }).pipe(local()))
 

@@ -6,7 +6,7 @@ import { badInput, common } from "../request/errors.ts"
 const nearLimit = 5
 
 /** How many single-character edits lead from one text to the other. */
-const distance = (a: string, b: string): number => {
+export const distance = (a: string, b: string): number => {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]

@@ -1,6 +1,5 @@
 /** The way of a request: log, faults, route, gate, handler. */
 import type * as Chunk from "effect/Chunk"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -8,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { World } from "../state/state.ts"
 import { authenticate, describeCredential } from "./auth.ts"
-import { type ActiveRule, distort, type Fault, pickFault } from "./faults.ts"
+import { type Fault, inject } from "./faults.ts"
 import {
   decodeText,
   errorResponse,
@@ -19,8 +18,10 @@ import {
   Reset,
   text
 } from "./http.ts"
-import { groupQuery, type Route } from "./route.ts"
+import { buildTree, find } from "./match.ts"
+import { groupQuery } from "./route.ts"
 import { routes } from "./router.ts"
+import { type ActiveRule, pickFault } from "./rules.ts"
 
 /** A request that Local Dust saw. @category models @since 0.1.0 */
 export interface SeenRequest {
@@ -59,89 +60,6 @@ export interface SeenRequest {
 }
 
 type Entry = { -readonly [K in keyof SeenRequest]: SeenRequest[K] }
-
-interface Node {
-  readonly literals: Map<string, Node>
-  parameter: Node | undefined
-  readonly byMethod: Map<
-    string,
-    { readonly route: Route; readonly names: ReadonlyArray<string>; readonly rest: boolean }
-  >
-  readonly restByMethod: Map<
-    string,
-    { readonly route: Route; readonly names: ReadonlyArray<string>; readonly rest: boolean }
-  >
-}
-
-const emptyNode = (): Node => ({
-  literals: new Map(),
-  parameter: undefined,
-  byMethod: new Map(),
-  restByMethod: new Map()
-})
-
-const buildTree = (all: ReadonlyArray<Route>): Node => {
-  const root = emptyNode()
-  for (const route of all) {
-    let node = root
-    const names: Array<string> = []
-    let rest = false
-    for (const segment of route.path.split("/").slice(1)) {
-      if (segment.startsWith("*")) {
-        names.push(segment.slice(1))
-        rest = true
-      } else if (segment.startsWith(":")) {
-        names.push(segment.slice(1))
-        node = node.parameter ??= emptyNode()
-      } else {
-        const known = node.literals.get(segment) ?? emptyNode()
-        node.literals.set(segment, known)
-        node = known
-      }
-    }
-    ;(rest ? node.restByMethod : node.byMethod).set(route.method, { route, names, rest })
-  }
-  return root
-}
-
-interface Match {
-  readonly route: Route
-  readonly params: Readonly<Record<string, string>>
-}
-
-const decodeSegment = (segment: string): string =>
-  Option.getOrElse(Option.liftThrowable(() => decodeURIComponent(segment))(), () => segment)
-
-const find = (root: Node, method: string, pathname: string): Match | undefined => {
-  const segments = pathname.split("/").slice(1)
-  const walk = (node: Node, at: number, values: ReadonlyArray<string>): Match | undefined => {
-    if (at === segments.length) {
-      const hit = node.byMethod.get(method)
-      return hit === undefined
-        ? undefined
-        : {
-          route: hit.route,
-          params: Object.fromEntries(hit.names.map((name, i) => [name, decodeSegment(values[i] ?? "")]))
-        }
-    }
-    const segment = segments[at]!
-    const literal = node.literals.get(segment)
-    const found = literal === undefined ? undefined : walk(literal, at + 1, values)
-    if (found !== undefined) return found
-    if (node.parameter !== undefined && segment !== "") {
-      const viaParameter = walk(node.parameter, at + 1, [...values, segment])
-      if (viaParameter !== undefined) return viaParameter
-    }
-    const hit = node.restByMethod.get(method)
-    if (hit === undefined) return undefined
-    const all = [...values, segments.slice(at).join("/")]
-    return {
-      route: hit.route,
-      params: Object.fromEntries(hit.names.map((name, i) => [name, decodeSegment(all[i] ?? "")]))
-    }
-  }
-  return walk(root, 0, [])
-}
 
 const SECRET_HEADERS = new Set(["authorization", "cookie", "proxy-authorization", "x-api-key"])
 
@@ -274,30 +192,7 @@ export const makeHandler = (world: World): Handler => {
         )
       })
 
-      const withFault: Effect.Effect<LocalResponse, Reset> = Effect.suspend((): Effect.Effect<LocalResponse, Reset> => {
-        if (fault === undefined) return run
-        switch (fault._tag) {
-          case "Respond":
-            return Effect.succeed(fault.response)
-          case "Refuse":
-            return Effect.fail(new Reset({ kind: "refused" }))
-          case "Reset":
-            return Effect.zipRight(
-              fault.handlerRuns ? run : Effect.void,
-              Effect.fail(new Reset({ kind: "reset" }))
-            )
-          case "NeverAnswer":
-            return Effect.zipRight(fault.handlerRuns ? run : Effect.void, Effect.never)
-          case "Delay":
-            return fault.before === "headers"
-              ? Effect.zipRight(world.clock.sleep(Duration.decode(fault.duration)), run)
-              : Effect.map(run, (response) => distort(world, fault, response))
-          default:
-            return Effect.map(run, (response) => distort(world, fault, response))
-        }
-      })
-
-      return withFault.pipe(
+      return (fault === undefined ? run : inject(world, fault, run)).pipe(
         Effect.withClock(world.clock),
         Effect.onExit((exit) =>
           Effect.sync(() => {

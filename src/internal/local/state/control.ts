@@ -2,6 +2,7 @@
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { AgentBehavior, UserAnswer } from "../agent/steps.ts"
@@ -19,10 +20,19 @@ import { installDataSources } from "../domains/dataSources.ts"
 import { installFiles } from "../domains/files.ts"
 import { anyServer, forget, type McpServer, mcpServers } from "../domains/mcp/servers.ts"
 import { installSpaces } from "../domains/spaces.ts"
-import type { Fault, FaultRule } from "../server/faults.ts"
+import type { Fault } from "../server/faults.ts"
 import { encodeText } from "../server/http.ts"
 import { type Handler, makeHandler, type SeenRequest } from "../server/pipeline.ts"
 import { publish, publishJson, publishRaw, retained } from "../server/pubsub.ts"
+import {
+  activate,
+  type ActiveRule,
+  compile,
+  DustTestRuleError,
+  type FaultRule,
+  type RequestPattern,
+  reportUnused
+} from "../server/rules.ts"
 import { defaults, makeWorld, type Place, type WorldOptions } from "./create.ts"
 import type { ConversationSeed, MessageSeed } from "./seed.ts"
 import { seedConversation, seedMessage } from "./seeding.ts"
@@ -37,13 +47,7 @@ import type { Auth, World } from "./state.ts"
 export class DustTestNotFoundError extends Data.TaggedError("DustTestNotFoundError")<{ readonly message: string }> {}
 
 /** Which requests are meant. Everything that is given must hold. @category models @since 0.1.0 */
-export interface RequestFilter {
-  readonly method?: string | undefined
-  /**
-   * A route template with or without its `/api/v1/w/:workspaceId` (`/assistant/conversations/:conversationId/messages`),
-   * an exact path, or a pattern tested against the path.
-   */
-  readonly path?: string | RegExp | undefined
+export interface RequestFilter extends RequestPattern {
   readonly status?: number | undefined
   readonly outcome?: SeenRequest["outcome"] | undefined
   readonly where?: ((request: SeenRequest) => boolean) | undefined
@@ -185,21 +189,20 @@ export interface Control {
   readonly expireMcpServer: (serverId: string) => Effect.Effect<void, DustTestNotFoundError>
 }
 
-const PREFIX = "/api/v1/w/:workspaceId"
-
-const matches = (request: SeenRequest, filter: RequestFilter | undefined): boolean => {
-  if (filter === undefined) return true
-  if (filter.method !== undefined && filter.method.toUpperCase() !== request.method) return false
-  if (filter.path !== undefined) {
-    if (typeof filter.path === "string") {
-      if (request.route !== filter.path && request.route !== PREFIX + filter.path && request.path !== filter.path) {
-        return false
-      }
-    } else if (!new RegExp(filter.path.source, filter.path.flags.replace(/[gy]/g, "")).test(request.path)) return false
-  }
-  if (filter.status !== undefined && filter.status !== request.status) return false
-  if (filter.outcome !== undefined && filter.outcome !== request.outcome) return false
-  return filter.where === undefined || filter.where(request)
+/** What the filter selects; one that cannot select anything is a defect. */
+const selector = (filter: RequestFilter | undefined): Effect.Effect<(request: SeenRequest) => boolean> => {
+  if (filter === undefined) return Effect.succeed(() => true)
+  return Either.match(compile(filter), {
+    onLeft: ({ message }) =>
+      Effect.die(new DustTestRuleError({ message: `A filter cannot select anything: ${message}.` })),
+    onRight: (matches) =>
+      Effect.succeed((request) =>
+        matches({ method: request.method, pathname: request.path, route: request.route })
+        && (filter.status === undefined || filter.status === request.status)
+        && (filter.outcome === undefined || filter.outcome === request.outcome)
+        && (filter.where === undefined || filter.where(request))
+      )
+  })
 }
 
 const isFault = (rule: FaultRule | Fault): rule is Fault => "_tag" in rule
@@ -238,13 +241,16 @@ export const makeWorkspace = (
     addAgent(world, "echo", { description: "Repeats the message" })
     addAgent(world, "dust", { name: "dust", description: "The global agent", scope: "global" })
     for (const [sId, agent] of Object.entries(options.agents ?? {})) addAgent(world, sId, agent)
-    for (const rule of options.faults ?? []) handler.rules.push({ rule, seen: 0 })
+    const scripted: Array<ActiveRule> = []
+    for (const rule of options.faults ?? []) scripted.push(yield* activate(rule))
+    handler.rules.push(...scripted)
+    yield* Effect.addFinalizer(() => reportUnused(scripted))
     const ada = world.userTokens.get(defaults.userToken)?.user ?? null
     for (const seed of world.seed.conversations ?? []) yield* seedConversation(world, seed, ada)
-    return { world, handler, control: makeControl(world, handler, place) }
+    return { world, handler, control: makeControl(world, handler, place, scripted) }
   })
 
-const makeControl = (world: World, handler: Handler, place: Place): Control => {
+const makeControl = (world: World, handler: Handler, place: Place, scripted: Array<ActiveRule>): Control => {
   const everything: Auth = { kind: "system", role: "admin", user: undefined, key: undefined }
   const all = () => [...conversations(world).byId.values()]
 
@@ -298,7 +304,7 @@ const makeControl = (world: World, handler: Handler, place: Place): Control => {
         .filter((message) => message.role === role)
     )
   const requests = (filter?: RequestFilter) =>
-    Effect.sync(() => handler.log().filter((request) => matches(request, filter)).map((request) => ({ ...request })))
+    Effect.map(selector(filter), (matches) => handler.log().filter(matches).map((request) => ({ ...request })))
   /** Waits until the log says so. */
   const until = <A>(look: () => A | undefined): Effect.Effect<A> =>
     Effect.suspend(() => {
@@ -336,12 +342,14 @@ const makeControl = (world: World, handler: Handler, place: Place): Control => {
           : Effect.succeed(last)
       }),
     waitForRequest: (filter) =>
-      until(() => {
-        const found = handler.log().find((request) =>
-          typeof filter === "function" ? filter(request) : matches(request, filter)
-        )
-        return found === undefined ? undefined : { ...found }
-      }),
+      Effect.flatMap(
+        typeof filter === "function" ? Effect.succeed(filter) : selector(filter),
+        (matches) =>
+          until(() => {
+            const found = handler.log().find(matches)
+            return found === undefined ? undefined : { ...found }
+          })
+      ),
     clearRequests: Effect.sync(() => handler.clearLog()),
     openConnections: Effect.sync(() => handler.log().filter(isOpen).map((request) => ({ ...request }))),
     openStreams: Effect.sync(() =>
@@ -349,8 +357,9 @@ const makeControl = (world: World, handler: Handler, place: Place): Control => {
     ),
     allClosed: Effect.asVoid(until(() => handler.log().some(isOpen) ? undefined : true)),
     fault: (rule) =>
-      Effect.sync(() => {
-        handler.rules.push({ rule: isFault(rule) ? { fault: rule } : rule, seen: 0 })
+      Effect.map(activate(isFault(rule) ? { fault: rule } : rule), (active) => {
+        handler.rules.push(active)
+        scripted.push(active)
       }),
     clearFaults: Effect.sync(() => {
       handler.rules.length = 0
