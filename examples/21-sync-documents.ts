@@ -3,7 +3,7 @@
  * the source no longer has is deleted. Run it again whenever the source has changed.
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Effect, Stream } from "effect"
+import { DateTime, Effect, Stream } from "effect"
 import { DataSources, type SyncEvent } from "effect-dust/DataSources"
 import { done, dustAs, failed, folder, note, title } from "./support.ts"
 
@@ -25,6 +25,10 @@ const report = (event: SyncEvent) => {
       return note(`${event.reason} ${event.documentId}`)
     case "Failed":
       return failed(`${event.documentId}: ${event.error.message}`)
+    case "Listing":
+      return note(`${event.listed} of ${event.existing ?? "?"} existing documents listed`)
+    case "Waiting":
+      return note(`waiting for the rate limit until ${DateTime.formatIso(event.until)}`)
     case "Done": {
       const { deleted, failed, skipped, upserted } = event.progress
       return note(`${upserted} written, ${skipped} left out, ${deleted} deleted, ${failed} failed`)

@@ -22,7 +22,7 @@ const program = Effect.gen(function*() {
     table,
     csv,
     rowId: "sku",
-    truncate: true,
+    replace: true,
     onProgress: ({ rows, total }) => note(`${rows} of ${total} rows`)
   })
   for (const column of loaded.table?.schema ?? []) yield* says(column.valueType, column.name)
@@ -32,9 +32,7 @@ const program = Effect.gen(function*() {
     Stream.map((n) => ({ rowId: `pen-${n}`, value: { sku: `pen-${n}`, unit_price: n / 100, in_stock: true } }))
   )
   yield* dataSources.loadTableStream({ ...location, table: loaded.tableId, rows: more }).pipe(
-    Stream.runForEach((event) =>
-      event._tag === "Progress" ? note(`${event.rows} rows so far`) : done(`${event.rows} rows`)
-    )
+    Stream.runForEach((event) => event._tag === "Done" ? done(`${event.rows} rows`) : note(`${event.rows} rows so far`))
   )
 
   yield* title("Read it again")

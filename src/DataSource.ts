@@ -9,6 +9,9 @@ import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { DataSourceId, DataSourceViewId, DocumentId, RowId, SpaceId, TableId } from "./Ids.ts"
 import { list, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import type { Moment } from "./internal/input/dates.ts"
+
+export type { Moment }
 
 /**
  * Who changed something last.
@@ -315,16 +318,18 @@ export const Row = Schema.Struct({
 export interface Row extends Schema.Schema.Type<typeof Row> {}
 
 /**
- * A value that can be written to a cell. Dates become moments; numbers must be finite.
+ * A value that can be written to a cell:
+ *
+ * - text (without NUL characters), finite numbers, booleans, `null`
+ * - dates, which become {@link DateTimeCell}s
+ * - `bigint`s, as numbers when a number holds them exactly and as text otherwise
+ * - `undefined`, which leaves the cell out
+ * - arrays and other objects, as JSON text; one with a `toJSON` that gives text or a number (decimals) as that
  *
  * @category models
  * @since 0.1.0
  */
-export type CellInput = string | number | boolean | null | Date | DateTime.DateTime | {
-  readonly type: "datetime"
-  /** Milliseconds. */
-  readonly epoch: number
-}
+export type CellInput = string | number | bigint | boolean | null | undefined | Date | DateTime.DateTime | object
 
 /**
  * A row to be written. The same `rowId` replaces the row.
@@ -334,8 +339,11 @@ export type CellInput = string | number | boolean | null | Date | DateTime.DateT
  */
 export interface RowInput {
   readonly rowId: RowId
-  /** The cells by column. Names of columns are made of `a`-`z`, `0`-`9` and `_`. */
-  readonly value: Readonly<Record<string, CellInput>>
+  /**
+   * The cells by column, each a {@link CellInput}. Dust takes names made of `a`-`z`, `0`-`9` and `_`; others are converted
+   * (`userId` and `User ID` become `user_id`).
+   */
+  readonly value: object
 }
 
 const isDateTimeCell = Schema.is(DateTimeCell)
@@ -361,6 +369,162 @@ export const cell = (
   return isDateTimeCell(value) && Math.abs(value.epoch) <= 8.64e15
     ? DateTime.unsafeMake(value.epoch)
     : undefined
+}
+
+/**
+ * Where a data source is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Location {
+  readonly spaceId: SpaceId
+  /** Its `sId`; `findByName` gives it. */
+  readonly dataSourceId: DataSourceId
+}
+
+/**
+ * Which part of a list.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Page {
+  /** Default 10. */
+  readonly limit?: number | undefined
+  /** Default 0. */
+  readonly offset?: number | undefined
+}
+
+/**
+ * Which documents to list, a page of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListDocumentsOptions extends Location, Page {
+  /**
+   * Only these; an empty list: none. They travel in the URL, which has room for some hundreds; `streamDocuments` takes
+   * more.
+   */
+  readonly documentIds?: ReadonlyArray<DocumentId> | undefined
+}
+
+/**
+ * Which documents to list, all of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamDocumentsOptions extends Location {
+  /** Only these; an empty list: none. As many as one likes: they are asked for in groups that fit into a URL. */
+  readonly documentIds?: ReadonlyArray<DocumentId> | undefined
+  /** Documents per request. Default 100. */
+  readonly pageSize?: number | undefined
+}
+
+/**
+ * What a document is made of: a text, or sections.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DocumentContent =
+  | { readonly text: string; readonly section?: undefined }
+  | { readonly section: Section; readonly text?: null | undefined }
+
+/**
+ * What a document has beside its content.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DocumentFields {
+  /** Chosen by you: the same id replaces the document. */
+  readonly documentId: DocumentId
+  /** At most 512 characters. Default: the document id. */
+  readonly title?: string | null | undefined
+  /** Defaults to `application/octet-stream`. */
+  readonly mimeType?: string | null | undefined
+  /** An http or https URL without `//` in its path; agents cite it. */
+  readonly sourceUrl?: string | null | undefined
+  /** When tags are given, Dust adds `title:<title>` to them; in the mode `async` always. */
+  readonly tags?: ReadonlyArray<string> | null | undefined
+  /**
+   * When the content is from: a date, or epoch milliseconds. Numbers below 1e10 are refused, since Dust would take them for
+   * seconds. Default: now.
+   */
+  readonly timestamp?: Moment | undefined
+}
+
+/**
+ * A document to be written. Parents are not part of it: Dust refuses them here from ordinary credentials, see
+ * `updateParents`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DocumentInput = DocumentFields & DocumentContent
+
+/**
+ * A document, and where to write it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type UpsertDocumentOptions = Location & DocumentInput
+
+/**
+ * A written document, in full.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FullUpsert {
+  readonly document: Document
+  readonly dataSource: DataSource | null
+}
+
+/**
+ * A written document, its sizes only.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LightUpsert {
+  readonly document: LightDocument
+  readonly dataSource: DataSource | null
+}
+
+/**
+ * The document is queued. Nothing tells when it is there but its `hash` or `timestamp` in `getDocument`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AsyncUpsert {
+  readonly documentId: DocumentId
+}
+
+/**
+ * A table to be created or replaced.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TableInput {
+  /** Unique in the data source. */
+  readonly name: string
+  /** Default: made by the server. With an id the table is replaced, its rows stay. */
+  readonly tableId?: TableId | undefined
+  /** Default: the name. */
+  readonly title?: string | undefined
+  /** What the table is about; agents read it. Default: empty. */
+  readonly description?: string | undefined
+  readonly timestamp?: Moment | undefined
+  readonly tags?: ReadonlyArray<string> | undefined
+  /** An http or https URL without `//` in its path. */
+  readonly sourceUrl?: string | undefined
 }
 
 /**

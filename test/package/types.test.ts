@@ -7,7 +7,7 @@ import type { Apps } from "effect-dust/Apps"
 import type { Chat } from "effect-dust/Chat"
 import type { Conversation, ConversationWithMessage } from "effect-dust/Conversation"
 import type { Conversations, MessageCreated, Service } from "effect-dust/Conversations"
-import type { DataSources } from "effect-dust/DataSources"
+import type { DataSources, LoadResult, SyncEvent } from "effect-dust/DataSources"
 import type { DataSourceViews } from "effect-dust/DataSourceViews"
 import * as Dust from "effect-dust/Dust"
 import type {
@@ -63,6 +63,9 @@ type HasAny<T, Depth extends ReadonlyArray<unknown> = []> = IsAny<T> extends tru
   : false
 
 type AnyMembers<S> = { [K in keyof S]-?: true extends HasAny<S[K]> ? K : never }[keyof S]
+
+/** Their requirements are those of the sources that they are given. */
+type SourceMethods = "syncDocuments" | "planSync" | "loadTable" | "loadTableStream"
 
 /** Names of the members of a service that need something beside it. */
 type Needs<S> = {
@@ -233,7 +236,7 @@ describe("Typed, or it did not happen", () => {
     expectTypeOf<Needs<Context.Tag.Service<Conversations>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Agents>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Apps>>>().toBeNever()
-    expectTypeOf<Needs<Context.Tag.Service<DataSources>>>().toBeNever()
+    expectTypeOf<Needs<Omit<Context.Tag.Service<DataSources>, SourceMethods>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<DataSourceViews>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Files>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Mentions>>>().toBeNever()
@@ -242,6 +245,23 @@ describe("Typed, or it did not happen", () => {
     expectTypeOf<Needs<Context.Tag.Service<Spaces>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Triggers>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Workspace>>>().toBeNever()
+  })
+
+  types("jobs need and fail with what their sources do, and nothing else", () => {
+    const dataSources = {} as Context.Tag.Service<DataSources>
+    const at = { spaceId: "s", dataSourceId: "d" }
+    const documents = {} as Stream.Stream<{ documentId: string; text: string }, "broken", "Database">
+    const rows = {} as Stream.Stream<{ rowId: string; value: { n: number } }, "broken", "Database">
+    const onProgress = () => ({}) as Effect.Effect<void, "full", "Disk">
+    expectTypeOf(dataSources.syncDocuments({ ...at, documents })).toEqualTypeOf<
+      Stream.Stream<SyncEvent, "broken" | RequestError, "Database">
+    >()
+    expectTypeOf(dataSources.syncDocuments({ ...at, documents: [] })).toEqualTypeOf<
+      Stream.Stream<SyncEvent, RequestError>
+    >()
+    expectTypeOf(dataSources.loadTable({ ...at, table: "t", rows, onProgress })).toEqualTypeOf<
+      Effect.Effect<LoadResult, "broken" | "full" | RequestError, "Database" | "Disk">
+    >()
   })
 
   types("no any in what is public", () => {

@@ -278,7 +278,7 @@ describe("data sources: the official client against Local Dust", () => {
         ...at,
         table: { name: "stock", tags: ["t"], sourceUrl: "https://example.com", timestamp: new Date() },
         rows: [{ rowId: "a", value: { s: "x", n: 1, b: true, z: null, d: new Date() } }],
-        truncate: true
+        replace: true
       })
       accepts(
         Official.UpsertDatabaseTableRequestSchema,

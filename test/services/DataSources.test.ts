@@ -672,9 +672,9 @@ describe("DataSources: tables", () => {
   })
 
   const cells: ReadonlyArray<readonly [string, DataSource.RowInput, string]> = [
-    ["a column with capitals", { rowId: "a", value: { Name: "x" } }, "rows.1.value"],
-    ["a column with spaces", { rowId: "a", value: { "first name": "x" } }, "rows.1.value"],
-    ["a column without a name", { rowId: "a", value: { "": "x" } }, "rows.1.value"],
+    ["bytes", { rowId: "a", value: { n: new Uint8Array(2) } }, "rows.1.value.n"],
+    ["a lone surrogate", { rowId: "a", value: { n: "\ud800" } }, "rows.1.value.n"],
+    ["a NUL character", { rowId: "a", value: { n: "a\0" } }, "rows.1.value.n"],
     ["a number that is none", { rowId: "a", value: { n: Number.NaN } }, "rows.1.value.n"],
     ["an endless number", { rowId: "a", value: { n: Infinity } }, "rows.1.value.n"],
     ["an invalid date", { rowId: "a", value: { n: new Date("never") } }, "rows.1.value.n"],
@@ -693,6 +693,45 @@ describe("DataSources: tables", () => {
         yield* noRequests
       }).pipe(local(empty)))
   }
+
+  it.effect("upsertRows: takes what database drivers return", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const { tableId } = yield* dataSources.upsertTable({ ...at, name: "t" })
+      const decimal = { toJSON: () => "12.50" }
+      yield* dataSources.upsertRows({
+        ...at,
+        tableId,
+        rows: [{
+          rowId: "a",
+          value: {
+            userId: 1,
+            "First Name": "x",
+            "名前": "y",
+            user_id: 2,
+            count: 10n,
+            big: 9007199254740993n,
+            none: undefined,
+            tags: ["x"],
+            meta: { b: 1 },
+            price: decimal,
+            HTTPStatus: 200
+          }
+        }]
+      })
+      assert.deepStrictEqual((yield* dataSources.getRow({ ...at, tableId, rowId: "a" })).value, {
+        user_id: 1,
+        first_name: "x",
+        column_3: "y",
+        user_id_2: 2,
+        count: 10,
+        big: "9007199254740993",
+        tags: "[\"x\"]",
+        meta: "{\"b\":1}",
+        price: "12.50",
+        http_status: 200
+      })
+    }).pipe(local(empty)))
 
   it.effect("writes 500,000 rows of a Stream, and refuses one more before it is sent", () => {
     let written = 0
@@ -780,17 +819,17 @@ describe("DataSources.loadTable", () => {
         ...at,
         table: { name: "stock" },
         csv: "n\n1\n2\n3\n",
-        truncate: true,
+        replace: true,
         batchSize: 1
       })
       assert.strictEqual((yield* dataSources.listTables(at)).length, 1)
       assert.deepStrictEqual(
-        (yield* dataSources.listRows({ ...at, tableId: result.tableId })).rows.map((row) => [row.rowId, row.value]),
-        [["0", { n: 1 }], ["1", { n: 2 }], ["2", { n: 3 }]]
+        (yield* dataSources.listRows({ ...at, tableId: result.tableId })).rows.map((row) => row.value),
+        [{ n: 1 }, { n: 2 }, { n: 3 }]
       )
       const writes = yield* requests(rowWrites)
       assert.deepStrictEqual(writes.slice(2).map(({ body }) => (body as { truncate?: boolean }).truncate), [
-        true,
+        undefined,
         undefined,
         undefined
       ])
@@ -867,7 +906,7 @@ describe("DataSources.loadTable", () => {
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const { tableId } = yield* dataSources.loadTable({ ...at, table: { name: "t" }, csv: `n\n${csv}\n` })
-      assert.deepStrictEqual((yield* dataSources.getRow({ ...at, tableId, rowId: "0" })).value, { n: value })
+      assert.deepStrictEqual((yield* dataSources.listRows({ ...at, tableId })).rows[0]?.value, { n: value })
     }).pipe(local(empty)))
 
   it.effect("keeps text as text when asked to, and takes other delimiters", () =>
@@ -880,8 +919,8 @@ describe("DataSources.loadTable", () => {
         delimiter: ";",
         infer: false
       })
-      const row = yield* dataSources.getRow({ ...at, tableId, rowId: "0" })
-      assert.deepStrictEqual(row.value, { a: "1", b: "true" })
+      const { rows } = yield* dataSources.listRows({ ...at, tableId })
+      assert.deepStrictEqual(rows.map((row) => row.value), [{ a: "1", b: "true" }])
     }).pipe(local(empty)))
 
   it.effect.prop("every text in quotes comes back", [
@@ -927,14 +966,17 @@ describe("DataSources.loadTable", () => {
       assert.strictEqual(yield* count(rowWrites), 1)
     }).pipe(local(empty)))
 
-  it.effect("no rows empty the table when asked to, and do nothing otherwise", () =>
+  it.effect("loadTable: an empty source empties the table only with replace and allowEmpty", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const { tableId } = yield* dataSources.loadTable({ ...at, table: { name: "t" }, csv: "n\n1\n" })
       const nothing = yield* dataSources.loadTable({ ...at, table: tableId, rows: [] })
       assert.deepStrictEqual([nothing.rows, nothing.batches, nothing.table], [0, 0, null])
       assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 1)
-      const emptied = yield* dataSources.loadTable({ ...at, table: tableId, rows: [], truncate: true })
+      const error = yield* Effect.flip(dataSources.loadTable({ ...at, table: tableId, rows: [], replace: true }))
+      assert.strictEqual(fieldOf(error), "rows")
+      assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 1)
+      const emptied = yield* dataSources.loadTable({ ...at, table: tableId, rows: [], replace: true, allowEmpty: true })
       assert.strictEqual(emptied.batches, 1)
       assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 0)
     }).pipe(local(empty)))
@@ -954,8 +996,17 @@ describe("DataSources.loadTable", () => {
 const docs = (count: number, text = "x"): ReadonlyArray<DataSources.DocumentInput> =>
   Array.from({ length: count }, (_, i) => ({ documentId: `doc-${i}`, text: `${text} ${i}` }))
 
-const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
+const everything = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
   Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
+
+type Outcome = Exclude<DataSources.SyncEvent, { readonly _tag: "Listing" | "Waiting" }>
+
+/** The events about documents, and the last one. */
+const collect = <E, R>(stream: Stream.Stream<DataSources.SyncEvent, E, R>) =>
+  Effect.map(
+    everything(stream),
+    (events) => events.filter((event): event is Outcome => event._tag !== "Listing" && event._tag !== "Waiting")
+  )
 
 describe("DataSources.syncDocuments", () => {
   it.effect("writes every document, reports each, and stays under the limit", () =>
@@ -1082,7 +1133,8 @@ describe("DataSources.syncDocuments", () => {
         failed: 4,
         deleted: 0,
         total: 7,
-        checkpoint: "a"
+        // None of the failures would be cured by writing the document again.
+        checkpoint: "e"
       })
       assert.strictEqual((yield* dataSources.getDocument({ ...at, documentId: "a" })).text, "a")
       assert.strictEqual(yield* count(upserts), 4)
@@ -1113,7 +1165,10 @@ describe("DataSources.syncDocuments", () => {
       )
       assert.deepStrictEqual(error, new SourceError({ at: 3 }))
       assert.strictEqual(yield* count({ method: "DELETE" }), 0)
-      assert.isTrue(events.every((event) => event._tag === "Upserted"))
+      assert.deepStrictEqual(
+        events.filter((event) => event._tag !== "Listing").map((event) => event._tag),
+        ["Upserted", "Upserted", "Upserted"]
+      )
     }).pipe(local()))
 
   it.effect("leaves out what has the same timestamp", () =>
@@ -1295,7 +1350,7 @@ describe("DataSources.syncDocuments", () => {
       )
     }).pipe(local()))
 
-  it.effect("a source without a single document deletes nothing, unless a function says so", () =>
+  it.effect("syncDocuments: an empty source deletes nothing without allowEmpty", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const error = yield* Effect.flip(
@@ -1303,8 +1358,12 @@ describe("DataSources.syncDocuments", () => {
       )
       assert.strictEqual(fieldOf(error), "documents")
       assert.strictEqual(yield* count({ method: "DELETE" }), 0)
+      const selective = yield* Effect.flip(
+        Stream.runDrain(dataSources.syncDocuments({ ...at, documents: Stream.empty, deleteStale: () => true }))
+      )
+      assert.strictEqual(fieldOf(selective), "documents")
       const events = yield* collect(
-        dataSources.syncDocuments({ ...at, documents: Stream.empty, deleteStale: () => true })
+        dataSources.syncDocuments({ ...at, documents: Stream.empty, deleteStale: true, allowEmpty: true })
       )
       assert.deepStrictEqual(events.map((event) => event._tag), ["Deleted", "Deleted", "Done"])
     }).pipe(local()))
@@ -1342,6 +1401,7 @@ describe("DataSources.syncDocuments", () => {
           collect(dataSources.syncDocuments({
             ...at,
             documents: [],
+            allowEmpty: true,
             deleteStale: () => true,
             concurrency: 1
           }))).pipe(
@@ -1368,8 +1428,8 @@ describe("DataSources.syncDocuments", () => {
         Effect.flip(Stream.runDrain(dataSources.syncDocuments({
           ...at,
           documents: [],
-          deleteStale: () =>
-            true
+          allowEmpty: true,
+          deleteStale: true
         })))).pipe(
           Effect.provide(
             dust(({ method }) =>

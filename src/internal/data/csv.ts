@@ -1,4 +1,6 @@
 import * as Either from "effect/Either"
+import { columnName } from "./columns.ts"
+import { hash53 } from "./document.ts"
 
 /** What is wrong with a CSV, and in which line of the text it begins. */
 export interface CsvProblem {
@@ -76,10 +78,6 @@ export const parseCsv = (
   return Either.right(records)
 }
 
-/** The name of a column, as Dust allows it: `a`-`z`, `0`-`9` and `_`. */
-const columnName = (header: string): string =>
-  header.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "")
-
 const numeric = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
 
 /** The digits that count: without zeros at either end, sign, point and exponent. */
@@ -108,7 +106,18 @@ export interface CsvRow {
   readonly value: Readonly<Record<string, string | number | boolean | null>>
 }
 
-/** Rows of a CSV with a header. Without a column for the ids they are the positions: `0`, `1`, … */
+/** Ids made of content, not of positions: a row that is inserted at the top does not shift the others. */
+const contentIds = () => {
+  const times = new Map<string, number>()
+  return (values: ReadonlyArray<string>): string => {
+    const id = hash53(JSON.stringify(values))
+    const n = (times.get(id) ?? 0) + 1
+    times.set(id, n)
+    return n === 1 ? id : `${id}-${n}`
+  }
+}
+
+/** Rows of a CSV with a header. Without a column for the ids they are made of the content of the rows. */
 export const csvRows = (text: string, options: {
   readonly delimiter: string
   readonly rowId: string | undefined
@@ -148,8 +157,9 @@ export const csvRows = (text: string, options: {
     )
     const ids = new Set<string>()
     const rows: Array<CsvRow> = []
-    for (const [position, record] of records.entries()) {
-      const rowId = idColumn === undefined ? String(position) : record.values[idColumn]!
+    const contentId = contentIds()
+    for (const record of records) {
+      const rowId = idColumn === undefined ? contentId(record.values) : record.values[idColumn]!
       if (rowId.trim() === "") {
         return yield* Either.left({ line: record.line, expected: "an id in the column of the ids" })
       }

@@ -2,16 +2,24 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
 /**
- * At most `limit` starts in any window of this length. The server counts in a window that slides, so that neither a bucket
- * which refills while it is emptied nor windows side by side stay under its limit.
+ * At most `limit` starts in any window of this length. Dust counts in sliding windows, so neither a refilling bucket nor
+ * adjacent fixed windows would stay below its limit. `onWait` gets the time (epoch milliseconds) at which the next place
+ * becomes free.
  */
-export const makeBudget = (limit: number, windowMillis: number): Effect.Effect<Effect.Effect<void>> =>
+export const makeBudget = <R = never>(
+  limit: number,
+  windowMillis: number,
+  onWait: (until: number) => Effect.Effect<void, never, R> = () => Effect.void
+): Effect.Effect<Effect.Effect<void, never, R>> =>
   Effect.sync(() => {
     const queue = Effect.unsafeMakeSemaphore(1)
     const starts: Array<number> = []
-    const start: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const start: Effect.Effect<void, never, R> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
       while (starts.length > 0 && starts[0]! + windowMillis <= now) starts.shift()
-      if (starts.length >= limit) return Effect.zipRight(Effect.sleep(starts[0]! + windowMillis - now), start)
+      if (starts.length >= limit) {
+        const until = starts[0]! + windowMillis
+        return Effect.zipRight(Effect.zipRight(onWait(until), Effect.sleep(until - now)), start)
+      }
       starts.push(now)
       return Effect.void
     })

@@ -1,0 +1,37 @@
+/**
+ * The name of a column as Dust takes it: `a`-`z`, `0`-`9` and `_`. Words of camelCase are separated, accents dropped; a
+ * name in a script without Latin letters gives an empty one.
+ */
+export const columnName = (name: string): string =>
+  name.normalize("NFKD").replace(/\p{M}/gu, "")
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1_$2")
+    .toLowerCase().replace(/[^a-z0-9_]+/g, "_").replace(/^_+|_+$/g, "")
+
+/** The columns of one load: the same name of the source is the same column in each row, and no two share one. */
+export class ColumnNames {
+  readonly #columns = new Map<string, string>()
+  readonly #taken = new Set<string>()
+
+  /** The column for a name of the source. */
+  of(name: string): string {
+    const known = this.#columns.get(name)
+    if (known !== undefined) return known
+    const column = this.add(/^[a-z0-9_]+$/.test(name) ? name : columnName(name))
+    this.#columns.set(name, column)
+    return column
+  }
+
+  /** A free name: the given one, else with a number. */
+  add(wanted: string): string {
+    const stem = wanted === "" ? `column_${this.#taken.size + 1}` : wanted
+    let column = stem
+    for (let n = 2; this.#taken.has(column); n++) column = `${stem}_${n}`
+    this.#taken.add(column)
+    return column
+  }
+
+  /** Where each name of the source went. */
+  get entries(): Readonly<Record<string, string>> {
+    return Object.fromEntries(this.#columns)
+  }
+}

@@ -1,0 +1,38 @@
+import * as Either from "effect/Either"
+import type { MaxDeletions } from "../../DataSync.ts"
+import { DustBadRequestError } from "../../DustAPIError.ts"
+import type { Identity } from "../api/operation.ts"
+import { badInput, common } from "../request/errors.ts"
+
+/** How many of this many may be deleted. */
+export const allowed = (limit: MaxDeletions, existing: number): number =>
+  typeof limit === "number" ? limit : Math.ceil(existing * Number(limit.slice(0, -1)) / 100)
+
+/** Whether a limit can be used. */
+export const checkLimit = (
+  identity: Identity,
+  limit: MaxDeletions | undefined
+): Either.Either<void, DustBadRequestError> =>
+  limit === undefined || (typeof limit === "number" ? limit >= 0 : /^\d{1,3}(?:\.\d+)?%$/.test(limit))
+    ? Either.void
+    : Either.left(badInput(identity, "maxDeletions", "a number of at least 0, or a share such as \"10%\""))
+
+export const tooMany = (
+  identity: Identity,
+  what: string,
+  counts: { readonly deletions: number; readonly existing: number; readonly allowed: number }
+): DustBadRequestError =>
+  new DustBadRequestError({
+    ...common(identity, 0),
+    message: `${identity.module}.${identity.method}: would delete ${counts.deletions} of ${counts.existing} ${what}; ` +
+      `at most ${counts.allowed} are allowed, and none was deleted. Check that the source is complete, or raise maxDeletions`,
+    type: "too_many_deletions",
+    details: { field: "maxDeletions", ...counts }
+  }, { disableValidation: true })
+
+export const emptySource = (identity: Identity, field: string, what: string): DustBadRequestError =>
+  badInput(
+    identity,
+    field,
+    `at least one: an empty source would delete every ${what}. Set allowEmpty if that is intended`
+  )

@@ -1,0 +1,90 @@
+import * as Either from "effect/Either"
+import type { DocumentInput, Section } from "../../DataSource.ts"
+import type { DustBadRequestError } from "../../DustAPIError.ts"
+import { UpsertBody, upsertFull, type WireSection } from "../api/dataSources.ts"
+import { epochMillis } from "../input/dates.ts"
+import { encodeBody } from "../input/encode.ts"
+import { badInput } from "../request/errors.ts"
+import { segment } from "../request/url.ts"
+
+type Checked<A> = Either.Either<A, DustBadRequestError>
+
+const maxDepth = 256
+
+const wireSection = (section: Section, depth = 0): Checked<WireSection> =>
+  depth > maxDepth
+    ? Either.left(badInput(upsertFull, "section", `sections that are at most ${maxDepth} deep`))
+    : Either.map(
+      Either.all((section.sections ?? []).map((inner) => wireSection(inner, depth + 1))),
+      (sections) => ({ prefix: section.prefix ?? null, content: section.content ?? null, sections })
+    )
+
+/** The body of an upsert, without what only one of the modes sends. */
+export const documentBody = (input: DocumentInput) =>
+  Either.gen(function*() {
+    const timestamp = yield* epochMillis(upsertFull, "timestamp", input.timestamp)
+    const text = input.text ?? undefined
+    if ((text === undefined) === (input.section === undefined)) {
+      return yield* Either.left(badInput(upsertFull, "text", "either a text or a section"))
+    }
+    return {
+      text,
+      section: input.section === undefined ? undefined : yield* wireSection(input.section),
+      title: input.title ?? undefined,
+      mimeType: input.mimeType ?? undefined,
+      sourceUrl: input.sourceUrl ?? undefined,
+      tags: input.tags ?? undefined,
+      timestamp
+    }
+  })
+
+/** Everything that can be checked before a request, so that a bad document uses up none of the rate limit. */
+export const checkedDocument = (input: DocumentInput): Checked<unknown> =>
+  Either.flatMap(
+    segment(upsertFull, "documentId", input.documentId),
+    () => Either.flatMap(documentBody(input), encodeBody(upsertFull, UpsertBody))
+  )
+
+/** cyrb53: a fast, portable 53-bit hash. It detects changes; it is not cryptographic. */
+export const hash53 = (text: string): string => {
+  let a = 0xdeadbeef
+  let b = 0x41c6ce57
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    a = Math.imul(a ^ code, 2654435761)
+    b = Math.imul(b ^ code, 1597334677)
+  }
+  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909)
+  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909)
+  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(16).padStart(14, "0")
+}
+
+const fingerprintPrefix = "fingerprint:"
+
+export const isFingerprint = (tag: string): boolean => tag.startsWith(fingerprintPrefix)
+
+const normalText = (text: string): string => text.replace(/\r\n?/g, "\n").normalize("NFC")
+
+const normalUrl = (url: string): string => URL.canParse(url) ? new URL(url).href : url
+
+/** Dust gives the same meaning to bodies that differ only in this: the order of tags, line ends, Unicode form, … */
+const canonical = (body: Either.Either.Right<ReturnType<typeof documentBody>>): string => {
+  const title = body.title === undefined ? undefined : normalText(body.title).trim()
+  return JSON.stringify({
+    ...body,
+    text: body.text === undefined ? undefined : normalText(body.text),
+    title: title === "" ? undefined : title,
+    sourceUrl: body.sourceUrl === undefined ? undefined : normalUrl(body.sourceUrl),
+    // Dust adds `title:` itself to the tags that it is given.
+    tags: [...new Set(body.tags?.map(normalText))].filter((tag) => tag !== `title:${title}`).sort()
+  })
+}
+
+/** Replaces the fingerprint that a document may have kept from an earlier read by the one of its present content. */
+export const withFingerprint = (input: DocumentInput): Checked<DocumentInput> => {
+  const own = input.tags?.filter((tag) => !isFingerprint(tag))
+  return Either.map(documentBody({ ...input, tags: own }), (body) => ({
+    ...input,
+    tags: [...(own ?? []), `${fingerprintPrefix}${hash53(canonical(body))}`]
+  }))
+}

@@ -1,0 +1,52 @@
+import type { RequestError } from "../../DustAPIError.ts"
+
+/**
+ * Types with which Dust itself says that no other write to this data source can succeed. A 403 or 404 of a firewall or a
+ * proxy carries none of them: it is about one document.
+ */
+const finalTypes: ReadonlySet<string> = new Set([
+  // 401 and 403: the credential
+  "not_authenticated",
+  "missing_authorization_header_error",
+  "malformed_authorization_header_error",
+  "invalid_basic_authorization_error",
+  "invalid_oauth_token_error",
+  "expired_oauth_token_error",
+  "invalid_api_key_error",
+  "invalid_sandbox_token_error",
+  "workspace_auth_error",
+  "sso_enforced",
+  "user_not_found",
+  "user_authentication_required",
+  "token_unavailable",
+  "key_required",
+  "user_required",
+  // 403: the right to write
+  "data_source_auth_error",
+  // 404: the place
+  "workspace_not_found",
+  "space_not_found",
+  "data_source_not_found",
+  "table_not_found",
+  "workspace_in_different_region"
+])
+
+/** Whether a failure ends a job, since no other document or row could be written either. */
+export const cannotGoOn = (error: RequestError): boolean => {
+  switch (error._tag) {
+    case "DustUnauthorizedError":
+    case "DustUserRequiredError":
+    case "DustForbiddenError":
+    case "DustNotFoundError":
+      return error.type !== undefined && finalTypes.has(error.type)
+    // The limit does not reopen while the job could wait for it.
+    case "DustRateLimitError":
+      return error.retryAfter !== undefined
+    default:
+      return false
+  }
+}
+
+/** Whether the same document would fail again, however often it is written. */
+export const isPermanent = (error: RequestError): boolean =>
+  !error.isRetryable && error._tag !== "DustDecodeError" && error.type !== "workspace_quota_error"

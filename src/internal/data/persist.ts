@@ -1,0 +1,60 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { RequestError } from "../../DustAPIError.ts"
+import type { Settings } from "../../DustClient.ts"
+import { delays } from "../request/retry.ts"
+
+/** What a limit that does not say when it reopens is waited for. */
+const limitPause = Duration.seconds(15)
+
+/**
+ * One step of a job, repeated beyond what the request path repeats by itself: while a rate limit holds, and when an answer
+ * was garbled on its way. What one step learns of a limit, the others of the job wait for, too.
+ *
+ * A policy without retries waits for nothing. A step ends with its last error once `total` or the policy's `maxElapsed`
+ * would be over.
+ */
+export interface Persist {
+  <A, R>(step: Effect.Effect<A, RequestError, R>): Effect.Effect<A, RequestError, R>
+}
+
+export const makePersist = (
+  settings: Settings,
+  onWait: (until: number) => Effect.Effect<void>
+): Persist => {
+  const { retry, timeouts } = settings
+  const longest = Math.min(Duration.toMillis(retry.maxElapsed), Duration.toMillis(timeouts.total))
+  const maxRetryAfter = Duration.toMillis(retry.maxRetryAfter)
+  let reopens = 0
+
+  const opened: Effect.Effect<void> = Effect.flatMap(
+    Clock.currentTimeMillis,
+    (now) => now >= reopens ? Effect.void : Effect.zipRight(Effect.sleep(reopens - now), opened)
+  )
+
+  return (step) =>
+    Effect.gen(function*() {
+      const start = yield* Clock.currentTimeMillis
+      const garbled = yield* delays(retry)
+      for (;;) {
+        yield* opened
+        const result = yield* Effect.either(step)
+        if (result._tag === "Right") return result.right
+        const error = result.left
+        const now = yield* Clock.currentTimeMillis
+        if (error._tag === "DustDecodeError") {
+          const delay = yield* garbled(error)
+          if (Option.isNone(delay)) return yield* Effect.fail(error)
+          yield* Effect.sleep(delay.value)
+          continue
+        }
+        if (error._tag !== "DustRateLimitError") return yield* Effect.fail(error)
+        const pause = Duration.toMillis(error.retryAfter ?? limitPause)
+        if (pause > maxRetryAfter || now + pause - start > longest) return yield* Effect.fail(error)
+        reopens = Math.max(reopens, now + pause)
+        yield* onWait(reopens)
+      }
+    })
+}

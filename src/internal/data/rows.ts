@@ -1,0 +1,122 @@
+import * as DateTime from "effect/DateTime"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import type { RowInput } from "../../DataSource.ts"
+import { type DustBadRequestError, DustContentTooLargeError } from "../../DustAPIError.ts"
+import { maxRows, type WireRow } from "../api/dataSources.ts"
+import type { Identity } from "../api/operation.ts"
+import { badInput, common } from "../request/errors.ts"
+import type { ColumnNames } from "./columns.ts"
+
+type Checked<A> = Either.Either<A, DustBadRequestError>
+
+type Cell = string | number | boolean | null | { readonly type: "datetime"; readonly epoch: number }
+
+const plainText = /[\0]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
+
+const unsupported = "text, a number, a boolean, a date, null, or a value that JSON can represent"
+
+const text = (value: string): Either.Either<Cell, string> =>
+  plainText.test(value)
+    ? Either.left("text without NUL characters and lone surrogates, which Dust cannot store")
+    : Either.right(value)
+
+const moment = (epoch: number): Either.Either<Cell, string> =>
+  Number.isFinite(epoch) ? Either.right({ type: "datetime", epoch }) : Either.left("a valid date")
+
+/** By what it can do: dates of other realms (vm, jsdom, workers) are no `instanceof Date` of this one. */
+const isDate = (value: object): value is Date => Object.prototype.toString.call(value) === "[object Date]"
+
+const isBinary = (value: object): boolean =>
+  ArrayBuffer.isView(value) || /^\[object (?:Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(value))
+
+const json = (value: object): Either.Either<Cell, string> => {
+  try {
+    const encoded = JSON.stringify(value)
+    if (encoded === undefined) return Either.left(unsupported)
+    // Decimal types of database drivers encode themselves as a string or a number: that is their value.
+    const own = "toJSON" in value ? JSON.parse(encoded) as unknown : undefined
+    return typeof own === "string" ? text(own) : typeof own === "number" ? Either.right(own) : text(encoded)
+  } catch {
+    return Either.left(unsupported)
+  }
+}
+
+const wireObject = (value: object): Either.Either<Cell, string> => {
+  if (isDate(value)) return moment(value.getTime())
+  if (DateTime.isDateTime(value)) return moment(value.epochMillis)
+  if (Predicate.hasProperty(value, "type") && value.type === "datetime" && Predicate.hasProperty(value, "epoch")) {
+    return typeof value.epoch === "number"
+      ? moment(value.epoch)
+      : Either.left("a datetime with an epoch in milliseconds")
+  }
+  return isBinary(value) ? Either.left(unsupported) : json(value)
+}
+
+/** A cell as it is sent; undefined: there is none. What a number cannot hold exactly stays text. */
+export const wireCell = (value: unknown): Either.Either<Cell | undefined, string> => {
+  switch (typeof value) {
+    case "undefined":
+      return Either.right(undefined)
+    case "string":
+      return text(value)
+    case "boolean":
+      return Either.right(value)
+    case "number":
+      return Number.isFinite(value) ? Either.right(value) : Either.left("a finite number")
+    case "bigint": {
+      const number = Number(value)
+      return Either.right(Number.isSafeInteger(number) ? number : String(value))
+    }
+    case "object":
+      return value === null ? Either.right(null) : wireObject(value)
+    default:
+      return Either.left(unsupported)
+  }
+}
+
+const wireRow = (
+  identity: Identity,
+  columns: ColumnNames,
+  { rowId, value }: RowInput,
+  at: number
+): Checked<WireRow> => {
+  const refused = (where: string, expected: string) => Either.left(badInput(identity, `rows.${at}.${where}`, expected))
+  if (typeof rowId !== "string" || rowId.trim() === "" || plainText.test(rowId)) {
+    return refused("rowId", "a non-blank string")
+  }
+  if (typeof value !== "object" || value === null) return refused("value", "an object with the cells by column")
+  const cells: Array<readonly [string, Cell]> = []
+  for (const [key, cell] of Object.entries(value)) {
+    const checked = wireCell(cell)
+    if (Either.isLeft(checked)) return refused(`value.${key.slice(0, 64)}`, checked.left)
+    if (checked.right !== undefined) cells.push([columns.of(key), checked.right])
+  }
+  // `fromEntries`, since a column may be named like something every object has, such as `__proto__`.
+  return Either.right({ row_id: rowId, value: Object.fromEntries(cells) })
+}
+
+/** Rows as they are sent. `first` is the position of the first one in the source, for the message of an error. */
+export const wireRows = (
+  identity: Identity,
+  columns: ColumnNames,
+  rows: Iterable<RowInput>,
+  first = 0
+): Checked<ReadonlyArray<WireRow>> => {
+  const wire: Array<WireRow> = []
+  let at = first
+  for (const row of rows) {
+    const checked = wireRow(identity, columns, row, at++)
+    if (Either.isLeft(checked)) return Either.left(checked.left)
+    wire.push(checked.right)
+  }
+  return Either.right(wire)
+}
+
+export const tooManyRows = (identity: Identity): DustContentTooLargeError =>
+  new DustContentTooLargeError({
+    ...common(identity, 0),
+    message: `${identity.module}.${identity.method}: rows: more than the ${maxRows} that a table takes`,
+    type: "too_many_rows",
+    details: { field: "rows", limit: maxRows }
+  }, { disableValidation: true })

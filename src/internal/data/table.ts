@@ -1,0 +1,327 @@
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { RowInput, Table, TableInput, TableSummary } from "../../DataSource.ts"
+import type { LoadEvent, LoadProgress, LoadTableOptions, TableContent } from "../../DataSync.ts"
+import { DustBadRequestError, type RequestError } from "../../DustAPIError.ts"
+import type { Settings } from "../../DustClient.ts"
+import type { RowId, TableId } from "../../Ids.ts"
+import { loadTable as identity, maxRows, type WireRow } from "../api/dataSources.ts"
+import { badInput, common } from "../request/errors.ts"
+import { ColumnNames } from "./columns.ts"
+import { csvRows } from "./csv.ts"
+import { allowed, checkLimit, emptySource, tooMany } from "./deletions.ts"
+import { makePersist, type Persist } from "./persist.ts"
+import { tooManyRows, wireRows } from "./rows.ts"
+import { type Pull, pulled, type Source } from "./source.ts"
+
+/** What a load does to the tables of one data source. */
+export interface TableStore {
+  readonly settings: Effect.Effect<Settings>
+  readonly check: (table: TableInput) => Effect.Effect<void, RequestError>
+  readonly tables: Effect.Effect<ReadonlyArray<Table>, RequestError>
+  readonly create: (table: TableInput) => Effect.Effect<Table, RequestError>
+  readonly write: (
+    tableId: TableId,
+    rows: ReadonlyArray<WireRow>,
+    truncate: boolean
+  ) => Effect.Effect<TableSummary, RequestError>
+  readonly rowIds: (tableId: TableId) => Stream.Stream<RowId, RequestError>
+  readonly count: (tableId: TableId) => Effect.Effect<number | null, RequestError>
+  /** Succeeds also when somebody else was faster. */
+  readonly remove: (tableId: TableId, rowId: RowId) => Effect.Effect<void, RequestError>
+}
+
+const deletionsAtOnce = 8
+
+interface Content<E, R> {
+  readonly rows: Source<RowInput, E, R>
+  /** How many there are, when all of them are at hand. */
+  readonly known: ReadonlyArray<RowInput> | undefined
+}
+
+const keyed = (rowId: string | ((record: never) => string)) => (record: object): RowInput => {
+  const id: unknown = typeof rowId === "function"
+    ? rowId(record as never)
+    : (record as Readonly<Record<string, unknown>>)[rowId]
+  // What is no id is refused with the position of the row.
+  const text = typeof id === "number" || typeof id === "bigint" ? String(id) : id
+  return { rowId: text as string, value: record }
+}
+
+function* mapped<A, B>(source: Iterable<A>, f: (a: A) => B): Generator<B> {
+  for (const one of source) yield f(one)
+}
+
+const csvContent = (
+  options: Extract<TableContent, { readonly csv: string }>
+): Either.Either<ReadonlyArray<RowInput>, DustBadRequestError> => {
+  const { delimiter = "," } = options
+  if (!/^[^"\r\n]$/.test(delimiter)) {
+    return Either.left(badInput(identity, "delimiter", "one character, no quote and no line end"))
+  }
+  return Either.mapLeft(
+    csvRows(options.csv, { delimiter, rowId: options.rowId, infer: options.infer ?? true }),
+    ({ expected, line }) =>
+      new DustBadRequestError({
+        ...common(identity, 0),
+        message: `DataSources.loadTable: csv: line ${line}: expected ${expected}`,
+        type: "invalid_input",
+        details: { field: "csv", line, expected }
+      }, { disableValidation: true })
+  )
+}
+
+const contentOf = <E, R>(options: LoadTableOptions<E, R>): Either.Either<Content<E, R>, RequestError> =>
+  Either.gen(function*() {
+    if (options.csv !== undefined) {
+      const known = yield* csvContent(options)
+      return { rows: known, known }
+    }
+    if (options.records !== undefined) {
+      const { records } = options
+      const toRow = keyed(options.rowId)
+      if (Array.isArray(records)) {
+        const known = (records as ReadonlyArray<object>).map(toRow)
+        return { rows: known, known }
+      }
+      const rows: Source<RowInput, E, R> = Symbol.iterator in records
+        ? { [Symbol.iterator]: () => mapped(records, toRow) }
+        : Stream.map(records, toRow)
+      return { rows, known: undefined }
+    }
+    const { rows } = options
+    return { rows, known: Array.isArray(rows) ? rows as ReadonlyArray<RowInput> : undefined }
+  })
+
+interface Rules {
+  readonly batchSize: number
+  readonly replace: boolean
+  readonly allowEmpty: boolean
+  readonly columns: ColumnNames
+}
+
+const checked = <E, R>(
+  options: LoadTableOptions<E, R>,
+  { known }: Content<E, R>
+): Either.Either<Rules, RequestError> =>
+  Either.gen(function*() {
+    const { batchSize = 500 } = options
+    if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
+      return yield* Either.left(badInput(identity, "batchSize", "a whole number, at least 1"))
+    }
+    yield* checkLimit(identity, options.maxDeletions)
+    const columns = new ColumnNames()
+    const rules: Rules = {
+      batchSize,
+      replace: options.replace ?? options.truncate ?? false,
+      allowEmpty: options.allowEmpty ?? false,
+      columns
+    }
+    if (known !== undefined) {
+      if (known.length > maxRows) return yield* Either.left(tooManyRows(identity))
+      if (known.length === 0) yield* notEmpty(rules)
+      yield* wireRows(identity, columns, known)
+    }
+    return rules
+  })
+
+const notEmpty = ({ allowEmpty, replace }: Rules): Either.Either<void, RequestError> =>
+  replace && !allowEmpty ? Either.left(emptySource(identity, "rows", "row")) : Either.void
+
+/** The next rows of the source, at most so many; fewer: it has ended. */
+const batch = <E, R>(pull: Pull<RowInput, E, R>, size: number): Effect.Effect<ReadonlyArray<RowInput>, E, R> =>
+  Effect.gen(function*() {
+    const rows: Array<RowInput> = []
+    while (rows.length < size) {
+      const row = yield* pull
+      if (Option.isNone(row)) break
+      rows.push(row.value)
+    }
+    return rows
+  })
+
+/** Of rows with the same id only the last one, as in separate requests. */
+const lastOfEach = (rows: ReadonlyArray<WireRow>): ReadonlyArray<WireRow> => {
+  const byId = new Map(rows.map((row) => [row.row_id, row]))
+  return byId.size === rows.length ? rows : [...byId.values()]
+}
+
+class Load {
+  readonly seen = new Set<string>()
+  table: TableSummary | null = null
+  rows = 0
+  batches = 0
+  deleted = 0
+
+  constructor(
+    readonly tableId: TableId,
+    /** The table was there before this load. */
+    readonly existed: boolean,
+    readonly total: number | undefined,
+    readonly rules: Rules,
+    readonly store: TableStore,
+    readonly persist: Persist
+  ) {}
+
+  get progress(): LoadProgress {
+    const { batches, deleted, rows, tableId, total } = this
+    return { tableId, rows, total, batches, deleted }
+  }
+}
+
+const writeBatch = (
+  load: Load,
+  rows: ReadonlyArray<RowInput>,
+  truncate: boolean
+): Effect.Effect<LoadEvent, RequestError> =>
+  Effect.gen(function*() {
+    if (load.rows + rows.length > maxRows) return yield* Effect.fail(tooManyRows(identity))
+    const wire = yield* wireRows(identity, load.rules.columns, rows, load.rows)
+    load.table = yield* load.persist(load.store.write(load.tableId, lastOfEach(wire), truncate))
+    for (const row of wire) load.seen.add(row.row_id)
+    load.rows += rows.length
+    load.batches++
+    return { _tag: "Progress", ...load.progress } as const
+  })
+
+interface Found {
+  readonly tableId: TableId
+  readonly existed: boolean
+}
+
+const findTable = (store: TableStore, table: TableId | TableInput): Effect.Effect<Found, RequestError> =>
+  typeof table === "string"
+    ? Effect.succeed({ tableId: table, existed: true })
+    : Effect.flatMap(store.tables, (all): Effect.Effect<Found, RequestError> => {
+      const found = all.find((one) =>
+        table.tableId === undefined ? one.name === table.name : one.tableId === table.tableId
+      )
+      return found === undefined
+        ? Effect.map(store.create(table), ({ tableId }) => ({ tableId, existed: false }))
+        : Effect.succeed({ tableId: found.tableId, existed: true })
+    })
+
+const distinct = (rows: ReadonlyArray<RowInput>): number => new Set(rows.map((row) => row.rowId)).size
+
+/** Without a number of the caller's, a table keeps at least half as many rows as it had. */
+const notShrunk = (rows: number, existing: number): Either.Either<void, RequestError> => {
+  const limit = allowed("50%", existing)
+  return existing - rows <= limit
+    ? Either.void
+    : Either.left(tooMany(identity, "rows", { deletions: existing - rows, existing, allowed: limit }))
+}
+
+/**
+ * A source that fits into one request replaces the table in that request. It is not used where the caller limits the
+ * deletions: which rows would go is known only from their ids.
+ */
+const replaceAtOnce = (
+  load: Load,
+  rows: ReadonlyArray<RowInput>,
+  existing: number
+): Effect.Effect<LoadEvent, RequestError> =>
+  Effect.gen(function*() {
+    if (rows.length > 0) yield* notShrunk(distinct(rows), existing)
+    return yield* writeBatch(load, rows, true)
+  })
+
+/** Deletes the rows that are not in the source, once all of its rows are written. */
+const deleteGone = <E, R>(
+  load: Load,
+  options: LoadTableOptions<E, R>,
+  existing: number,
+  emit: (event: LoadEvent) => Effect.Effect<unknown>
+): Effect.Effect<void, RequestError> =>
+  Effect.gen(function*() {
+    if (options.maxDeletions === undefined) yield* notShrunk(load.seen.size, existing)
+    const gone: Array<RowId> = []
+    yield* Stream.runForEach(load.store.rowIds(load.tableId), (rowId) =>
+      Effect.sync(() => {
+        if (!load.seen.has(rowId)) gone.push(rowId)
+      }))
+    const limit = options.maxDeletions === undefined ? Infinity : allowed(options.maxDeletions, existing)
+    if (gone.length > limit) {
+      return yield* Effect.fail(tooMany(identity, "rows", { deletions: gone.length, existing, allowed: limit }))
+    }
+    yield* Effect.forEach(gone, (rowId) =>
+      Effect.flatMap(load.persist(load.store.remove(load.tableId, rowId)), () => {
+        load.deleted++
+        return load.deleted % 100 === 0 || load.deleted === gone.length
+          ? emit({ _tag: "Progress", ...load.progress })
+          : Effect.void
+      }), { concurrency: deletionsAtOnce, discard: true })
+  })
+
+const runLoad = <E, R>(
+  store: TableStore,
+  options: LoadTableOptions<E, R>,
+  emit: (event: LoadEvent) => Effect.Effect<unknown>
+): Effect.Effect<void, E | RequestError, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const content = yield* contentOf(options)
+    const rules = yield* checked(options, content)
+    const { table } = options
+    if (typeof table !== "string") yield* store.check(table)
+    const pull = yield* pulled(content.rows)
+    let rows = yield* batch(pull, rules.batchSize)
+    if (rows.length === 0) yield* notEmpty(rules)
+    // A first wrong row is reported before there is a table.
+    yield* wireRows(identity, rules.columns, rows)
+    const { existed, tableId } = yield* findTable(store, table)
+    const total = options.total ?? content.known?.length
+    const load: Load = new Load(
+      tableId,
+      existed,
+      total,
+      rules,
+      store,
+      makePersist(
+        yield* store.settings,
+        (until) => Effect.asVoid(emit({ _tag: "Waiting", until: DateTime.unsafeMake(until), ...load.progress }))
+      )
+    )
+    const replace = rules.replace && existed
+    const existing = replace ? (yield* load.persist(store.count(tableId))) ?? 0 : 0
+    const isAll = rows.length < rules.batchSize || rows.length === content.known?.length
+    if (replace && content.known !== undefined && content.known.length > 0 && options.maxDeletions === undefined) {
+      yield* notShrunk(distinct(content.known), existing)
+    }
+    if (replace && isAll && options.maxDeletions === undefined) {
+      yield* emit(yield* replaceAtOnce(load, rows, existing))
+    } else {
+      while (rows.length > 0) {
+        yield* emit(yield* writeBatch(load, rows, false))
+        rows = rows.length < rules.batchSize ? [] : yield* batch(pull, rules.batchSize)
+      }
+      if (replace) yield* deleteGone(load, options, existing, emit)
+    }
+    const rowsInTable = yield* load.persist(store.count(tableId))
+    yield* emit({
+      _tag: "Done",
+      ...load.progress,
+      duplicates: load.rows - load.seen.size,
+      rowsInTable,
+      columns: rules.columns.entries,
+      table: load.table
+    })
+  })
+
+/** Fills a table, and tells how far it is. */
+export const loadTable = <E, R>(
+  store: TableStore,
+  options: LoadTableOptions<E, R>
+): Stream.Stream<LoadEvent, E | RequestError, R> =>
+  Stream.unwrapScoped(Effect.gen(function*() {
+    const mailbox = yield* Mailbox.make<LoadEvent, E | RequestError>({ capacity: 1 })
+    yield* Effect.scoped(runLoad(store, options, (event) => mailbox.offer(event))).pipe(
+      Mailbox.into(mailbox),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    return Mailbox.toStream(mailbox)
+  }))
