@@ -42,12 +42,15 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { RequestError, StreamError } from "./DustAPIError.ts"
+import type { DustBadRequestError, RequestError, StreamError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import { type EventId, McpServerId } from "./Ids.ts"
 import * as Operation from "./internal/api/operation.ts"
 import { nonBlank, nullable } from "./internal/decode/schema.ts"
-import * as internal from "./internal/mcp/serve.ts"
+import { serve } from "./internal/mcp/serve.ts"
+import * as Tools from "./internal/mcp/tool.ts"
+import * as Toolkits from "./internal/mcp/toolkit.ts"
+import { transport } from "./internal/mcp/transport.ts"
 import * as EventStream from "./internal/stream/resumable.ts"
 
 /**
@@ -101,24 +104,54 @@ export type Content =
   }
   | {
     readonly type: "resource"
-    readonly resource: {
-      readonly uri: string
-      readonly mimeType?: string | undefined
-      readonly text?: string | undefined
-      /** base64. */
-      readonly blob?: string | undefined
-    }
+    readonly resource:
+      | {
+        readonly uri: string
+        readonly mimeType?: string | undefined
+        readonly text: string
+      }
+      | {
+        readonly uri: string
+        readonly mimeType?: string | undefined
+        /** base64. */
+        readonly blob: string
+      }
   }
 
 /**
- * What a tool answers: content and whether it is an error, which the agent is told about and can react to.
+ * The result of a tool call: content, and whether it is an error. The agent sees errors and can react to them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CallResult {
   readonly content: ReadonlyArray<Content>
+  /** The encoded output of a tool that declares an `output` schema. */
+  readonly structuredContent?: Readonly<Record<string, unknown>> | undefined
   readonly isError: boolean
+}
+
+/**
+ * How far a tool call has got. `progress` must grow with each update.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Progress {
+  readonly progress: number
+  readonly total?: number | undefined
+  readonly message?: string | undefined
+}
+
+/**
+ * The call that a handler answers.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ToolCall {
+  /** Reports progress to the agent. Does nothing if the agent did not ask for progress; never fails. */
+  readonly progress: (update: Progress) => Effect.Effect<void>
 }
 
 /**
@@ -152,8 +185,10 @@ export interface Tool<out R> {
   readonly annotations: ToolAnnotations | undefined
   /** The JSON Schema of the input, or why there is none. */
   readonly inputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string>
+  /** The JSON Schema of the structured output, for a tool that declares one. */
+  readonly outputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string> | undefined
   /** Decodes the arguments and runs the handler; whatever goes wrong is in the result. */
-  readonly call: (args: unknown) => Effect.Effect<CallResult, never, R>
+  readonly call: (args: unknown, call: ToolCall) => Effect.Effect<CallResult, never, R>
 }
 
 /**
@@ -175,14 +210,19 @@ export class ToolError extends Schema.TaggedError<ToolError>("effect-dust/McpSer
   message: Schema.String
 }) {}
 
+const isToolError = Predicate.isTagged("ToolError")
+
 /**
- * A tool whose handler is an Effect.
+ * Defines a tool whose handler is an Effect.
  *
- * `input` is a `Schema.Struct` (or another schema of an object). Its JSON Schema, descriptions included, is what the model
- * is shown; arguments that do not fit never reach the handler, and the agent is told which field is wrong. The handler
- * answers with a text or with content blocks. Every call has a scope of its own, which is closed before the answer is sent.
- * It may be interrupted: when the agent no longer waits, and when the server is closed. A {@link ToolError} is told to the agent; of any other failure or defect it learns only that there was one (the
- * cause is in a debug log of the application).
+ * `input` is a `Schema.Struct` (or another schema of an object). The model sees its JSON Schema, descriptions included.
+ * Arguments that do not decode never reach the handler: the agent gets an error that names the field. The handler returns a
+ * text or content blocks, or, with an `output` schema, a value of that schema, which agents receive as structured content
+ * and as text. Its second argument reports progress.
+ *
+ * Each call has a scope of its own, closed before the result is sent. A call is interrupted when the agent cancels it and
+ * when the server closes. The message of a {@link ToolError} is sent to the agent; of any other failure or defect the agent
+ * learns only that the tool failed, and the cause is written to the debug log.
  *
  * @example
  * ```ts
@@ -193,10 +233,11 @@ export class ToolError extends Schema.TaggedError<ToolError>("effect-dust/McpSer
  *   name: "lookup_order",
  *   description: "Finds an order by its number",
  *   input: Schema.Struct({ number: Schema.Int.annotations({ description: "The order number" }) }),
+ *   output: Schema.Struct({ number: Schema.Int, status: Schema.String }),
  *   annotations: { readOnlyHint: true },
- *   handler: ({ number }) =>
+ *   handler: ({ number }, call) =>
  *     number === 42
- *       ? Effect.succeed("Order 42: shipped")
+ *       ? Effect.as(call.progress({ progress: 1, total: 1 }), { number, status: "shipped" })
  *       : Effect.fail(new McpServers.ToolError({ message: `There is no order ${number}` }))
  * })
  * ```
@@ -204,23 +245,107 @@ export class ToolError extends Schema.TaggedError<ToolError>("effect-dust/McpSer
  * @category constructors
  * @since 0.1.0
  */
-export const tool = <A, I, RI, E, R>(options: {
+export const tool: {
+  <A, I, RI, O, OI, RO, E, R>(
+    options: ToolOptions<A, I, RI> & {
+      /** The schema of an object; the handler returns its decoded type. */
+      readonly output: Schema.Schema<O, OI, RO>
+      readonly handler: (input: A, call: ToolCall) => Effect.Effect<O, E, R>
+    }
+  ): Tool<Exclude<R | RI | RO, Scope.Scope>>
+  <A, I, RI, E, R>(
+    options: ToolOptions<A, I, RI> & {
+      readonly output?: undefined
+      readonly handler: (input: A, call: ToolCall) => Effect.Effect<string | ReadonlyArray<Content>, E, R>
+    }
+  ): Tool<Exclude<R | RI, Scope.Scope>>
+} = <A, I, RI, O, OI, RO, E, R>(
+  options: ToolOptions<A, I, RI> & {
+    readonly output?: Schema.Schema<O, OI, RO> | undefined
+    readonly handler: (input: A, call: ToolCall) => Effect.Effect<O | string | ReadonlyArray<Content>, E, R>
+  }
+): Tool<Exclude<R | RI | RO, Scope.Scope>> => Tools.tool(options, isToolError)
+
+/**
+ * What every tool declares, besides its handler.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ToolOptions<A, I, RI> {
   /** Letters, digits, `_` and `-`, at most 64. */
   readonly name: string
   /** What it does and when to use it: the model decides by this text. */
   readonly description: string
   readonly input: Schema.Schema<A, I, RI>
   readonly annotations?: ToolAnnotations | undefined
-  readonly handler: (input: A) => Effect.Effect<string | ReadonlyArray<Content>, E, R>
-}): Tool<Exclude<R | RI, Scope.Scope>> => internal.tool(options, Predicate.isTagged("ToolError"))
+}
 
 /**
- * A server that is being served.
+ * A tool of an `@effect/ai` Toolkit, by its shape.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
-export interface Server {
+export interface ToolkitTool {
+  readonly name: string
+  readonly description?: string | undefined
+  readonly parametersSchema: Schema.Schema.All
+  readonly annotations?: Context.Context<never> | undefined
+}
+
+/**
+ * An `@effect/ai` Toolkit with its handlers, by its shape: what `yield* toolkit` returns.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ToolkitWithHandlers<R> {
+  readonly tools: { readonly [name: string]: ToolkitTool }
+  readonly handle: (
+    name: never,
+    params: never
+  ) => Effect.Effect<{ readonly isFailure: boolean; readonly encodedResult: unknown }, unknown, R>
+}
+
+/**
+ * The tools of an `@effect/ai` Toolkit, to be served with {@link Service.serve}. Needs no dependency on `@effect/ai`: a
+ * Toolkit is recognised by its shape. Arguments, results and failure modes are those of the Toolkit; tools that a model
+ * provider runs itself are refused by `serve`.
+ *
+ * @example
+ * ```ts
+ * import { Tool, Toolkit } from "@effect/ai"
+ * import * as McpServers from "effect-dust/McpServers"
+ * import { Effect, Schema } from "effect"
+ *
+ * const Clock = Toolkit.make(
+ *   Tool.make("current_time", {
+ *     description: "The time in a city",
+ *     parameters: { city: Schema.String },
+ *     success: Schema.String
+ *   })
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const servers = yield* McpServers.McpServers
+ *   return yield* servers.serve({ name: "My desk clock", tools: McpServers.fromToolkit(yield* Clock) })
+ * }).pipe(Effect.provide(Clock.toLayer({ current_time: ({ city }) => Effect.succeed(`Noon in ${city}`) })))
+ * ```
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const fromToolkit = <R>(toolkit: ToolkitWithHandlers<R>): ReadonlyArray<Tool<Exclude<R, Scope.Scope>>> =>
+  Toolkits.fromToolkit(toolkit, isToolError)
+
+/**
+ * A registration that is kept alive.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ServerBase {
   /**
    * The id to list in `context.clientSideMCPServerIds` of every message that should see the tools. Ask for it each time: it
    * changes when Dust has forgotten the server (after ten minutes without a connection) and it had to be registered again.
@@ -233,6 +358,62 @@ export interface Server {
    * because the credential is no longer accepted.
    */
   readonly closed: Effect.Effect<void, StreamError>
+}
+
+/**
+ * A server that is being served.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Server extends ServerBase {
+  /**
+   * Replaces the tools. Agents that ask for them from now on get the new ones; agents that have asked already are notified.
+   * Calls that run go on.
+   *
+   * Fails with `DustBadRequestError` for tools that `serve` would refuse; the tools are unchanged then.
+   */
+  readonly setTools: <const Tools extends ReadonlyArray<Tool<unknown>>>(
+    tools: Tools
+  ) => Effect.Effect<void, DustBadRequestError, ToolRequirements<Tools[number]>>
+}
+
+/**
+ * A JSON-RPC message of MCP.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface JsonRpcMessage {
+  readonly [key: string]: unknown
+}
+
+/**
+ * A transport as `@modelcontextprotocol/sdk` defines it, by its shape: `server.connect(transport)`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Transport {
+  /** The id to list in `context.clientSideMCPServerIds`; ask for it each time. */
+  readonly serverId: Effect.Effect<McpServerId>
+  readonly start: () => Promise<void>
+  readonly send: (message: JsonRpcMessage) => Promise<void>
+  readonly close: () => Promise<void>
+  onmessage: ((message: JsonRpcMessage) => void) | undefined
+  onclose: (() => void) | undefined
+  onerror: ((error: Error) => void) | undefined
+}
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface TransportOptions {
+  /** 5 to 30 characters. */
+  readonly name: string
+  /** Time between two signs of life. Default 5 minutes; Dust forgets a server after 10. */
+  readonly heartbeat?: Duration.DurationInput | undefined
 }
 
 /**
@@ -259,28 +440,12 @@ export interface ServeOptions<Tools extends ReadonlyArray<Tool<unknown>>> {
 }
 
 /**
+ * The five endpoints of client-side MCP.
+ *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
-export interface Service {
-  /**
-   * Serves tools until the scope closes: registers a server, sends signs of life, answers every call once, and deregisters.
-   *
-   * It survives what networks do. After an interruption it continues where it was; a server that Dust has forgotten in the
-   * meantime is registered again, and only then (the id may change). What is delivered twice is answered once; the answer
-   * of a call is sent until Dust has it, or has forgotten the server. Calls that run when the scope closes are interrupted
-   * and answered with an error. The scope waits for 5 seconds at most until handlers have stopped, and for as long again
-   * until Dust was told; a handler that cannot be interrupted goes on after that, and its answer is dropped.
-   *
-   * Succeeds as soon as the server is registered; requests that arrive before the stream is open are not lost.
-   * `DustBadRequestError`: a name of the wrong length, two tools of one name, an input that has no JSON Schema, and more
-   * than 256 servers of this name. Errors after the registration are those of `closed`.
-   *
-   * Credential: user.
-   */
-  readonly serve: <const Tools extends ReadonlyArray<Tool<unknown>>>(
-    options: ServeOptions<Tools>
-  ) => Effect.Effect<Server, RequestError, ToolRequirements<Tools[number]> | Scope.Scope>
+export interface Endpoints {
   /**
    * Registers a server by name (5 to 30 characters). The same name gives another id while the first one is alive.
    *
@@ -333,6 +498,42 @@ export interface Service {
    * Source: `POST /api/v1/w/{workspaceId}/mcp/deregister`.
    */
   readonly deregister: (serverId: McpServerId) => Effect.Effect<void, RequestError>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Service extends Endpoints {
+  /**
+   * Serves tools until the scope closes: registers a server, sends signs of life, answers every call once, and deregisters.
+   *
+   * It survives what networks do. After an interruption it continues where it was; a server that Dust has forgotten in the
+   * meantime is registered again, and only then (the id may change). What is delivered twice is answered once; the answer
+   * of a call is sent until Dust has it, or has forgotten the server. Calls that run when the scope closes are interrupted
+   * and answered with an error. The scope waits for 5 seconds at most until handlers have stopped, and for as long again
+   * until Dust was told; a handler that cannot be interrupted goes on after that, and its answer is dropped.
+   *
+   * Succeeds as soon as the server is registered; requests that arrive before the stream is open are not lost.
+   * `DustBadRequestError`: a name of the wrong length, two tools of one name, a schema that has no JSON Schema, and more
+   * than 256 servers of this name. Errors after the registration are those of `closed`.
+   *
+   * Credential: user.
+   */
+  readonly serve: <const Tools extends ReadonlyArray<Tool<unknown>>>(
+    options: ServeOptions<Tools>
+  ) => Effect.Effect<Server, RequestError, ToolRequirements<Tools[number]> | Scope.Scope>
+  /**
+   * A transport for a server of `@modelcontextprotocol/sdk`, or any other MCP server that takes such a transport. It has
+   * everything that `serve` has: reconnections, signs of life, one answer for each request however often it is delivered,
+   * results that are posted until Dust has them, and deregistration when the scope or the transport closes.
+   *
+   * Registers at once, and reads requests from `start` on. Dust answers no requests of servers (sampling, elicitation): the
+   * server gets "method not found" for them.
+   *
+   * Requires a user access token. Fails with `DustBadRequestError` for a name of the wrong length.
+   */
+  readonly transport: (options: TransportOptions) => Effect.Effect<Transport, RequestError, Scope.Scope>
 }
 
 /**
@@ -398,7 +599,7 @@ const deregister = Operation.unit({
  * @since 0.1.0
  */
 export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustClient, (client) => {
-  const low: Omit<Service, "serve"> = {
+  const endpoints: Endpoints = {
     register: (serverName) => client.execute(register, { body: { serverName } }),
     heartbeat: (serverId) =>
       Effect.map(client.execute(heartbeat, { body: { serverId } }), ({ expiresAt }) => ({ serverId, expiresAt })),
@@ -417,7 +618,11 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
     postResult: (input) => client.execute(postResult, { body: input }),
     deregister: (serverId) => client.execute(deregister, { body: { serverId } })
   }
-  return McpServers.of({ ...low, serve: (options) => internal.serve(low, options, register) })
+  return McpServers.of({
+    ...endpoints,
+    serve: (options) => serve(endpoints, { ...register, method: "serve" }, options),
+    transport: (options) => transport(endpoints, { ...register, method: "transport" }, options)
+  })
 })
 
 /**

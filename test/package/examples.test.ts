@@ -59,6 +59,10 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     "✓ registered as mcp-client-side:kitchen-clock",
     /asked for Europe\/Paris: (\d+:\d\d\W[AP]M)\n.*It is \1 in Paris\./,
     "The scope is closed"
+  ],
+  "42-toolkit.ts": [
+    "✓ registered as mcp-client-side:kitchen-clock",
+    /asked for Europe\/Paris: (\d+:\d\d\W[AP]M)\n.*It is \1 in Paris\./
   ]
 }
 

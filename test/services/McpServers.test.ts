@@ -260,7 +260,7 @@ describe("McpServers", () => {
           id: 0,
           result: {
             protocolVersion: "2025-03-26",
-            capabilities: { tools: {} },
+            capabilities: { tools: { listChanged: true } },
             serverInfo: { name: "My desk", version: "2.0.0" },
             instructions: "Greet everybody"
           }
@@ -294,8 +294,8 @@ describe("McpServers", () => {
           jsonrpc: "2.0",
           id: 8,
           result: {
-            protocolVersion: "2025-06-18",
-            capabilities: { tools: {} },
+            protocolVersion: "2025-11-25",
+            capabilities: { tools: { listChanged: true } },
             serverInfo: { name: "My desk", version: "2.0.0" },
             instructions: "Greet everybody"
           }
