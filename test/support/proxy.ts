@@ -14,7 +14,6 @@
  * apply one after the other, in the order of the rules.
  */
 import { Effect, type Scope } from "effect"
-import { once } from "node:events"
 import * as Http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
 import { forward, respond, type Stage, type Stored } from "./proxyAnswer.ts"
@@ -184,7 +183,7 @@ const start = (options: Options) =>
       const open = [...clients, ...upstream]
       for (const socket of open) socket.destroy()
       agent.destroy()
-      await Promise.all(open.map((socket) => once(socket, "close")))
+      await Promise.all(open.map((socket) => new Promise((resolve) => socket.once("close", resolve))))
       await Promise.all(pending)
     })
     server.listen(0, "127.0.0.1", () => {
