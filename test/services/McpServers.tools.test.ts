@@ -149,13 +149,9 @@ describe("McpServers.tool", () => {
     }).pipe(local()))
 
   it("content: a resource needs text or a blob", () => {
+    const handler = () => Effect.succeed([{ type: "resource" as const, resource: { uri: "file:///a" } }])
     // @ts-expect-error neither text nor blob
-    McpServers.tool({
-      name: "page",
-      description: "Reads a page",
-      input: Schema.Struct({}),
-      handler: () => Effect.succeed([{ type: "resource" as const, resource: { uri: "file:///a" } }])
-    })
+    McpServers.tool({ name: "page", description: "Reads a page", input: Schema.Struct({}), handler })
     const good: ReadonlyArray<McpServers.Content> = [
       { type: "resource", resource: { uri: "file:///a", text: "a" } },
       { type: "resource", resource: { uri: "file:///a", blob: "YQ==" } }
