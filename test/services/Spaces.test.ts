@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import * as DustTest from "effect-dust/DustTest"
+import type { ListedKind } from "effect-dust/Space"
 import * as Spaces from "effect-dust/Spaces"
 import * as Workspace from "effect-dust/Workspace"
 
@@ -37,7 +38,7 @@ describe("Spaces", () => {
       const spaces = yield* Spaces.Spaces
       const kinds: ReadonlyArray<string> = ["public"]
       for (const given of [kinds, []]) {
-        const error = yield* Effect.flip(spaces.list({ kinds: given as ReadonlyArray<Spaces.ListedKind> }))
+        const error = yield* Effect.flip(spaces.list({ kinds: given as ReadonlyArray<ListedKind> }))
         assert.strictEqual(error._tag, "DustBadRequestError")
         assert.deepPropertyVal(error.details, "field", "kinds")
       }

@@ -1,7 +1,9 @@
 /** Skills that were made in the workspace. */
 import * as Effect from "effect/Effect"
+import { skills as skillsApi } from "../../api/skills.ts"
+import { routesOf } from "../server/declared.ts"
 import { badRequest, json, refuse, type Refusal } from "../server/http.ts"
-import { type Context, hasRole, param, type Route, route } from "../server/route.ts"
+import { type Context, hasRole, param, type Route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
 
 /** A skill that exists from the start. @category models @since 0.1.0 */
@@ -212,10 +214,8 @@ const archive = (context: Context) =>
     return Effect.succeed(json({ success: true }))
   })
 
-const base = "/api/v1/w/:workspaceId/skills"
-
-export const skillRoutes: ReadonlyArray<Route> = [
-  route("GET", base, { auth: "any", handler: list }),
-  route("POST", base, { auth: "any", handler: importSkills }),
-  route("DELETE", `${base}/:skillId`, { auth: "any", handler: archive })
-]
+export const skillRoutes: ReadonlyArray<Route> = routesOf(skillsApi, {
+  "GET /skills": { auth: "any", handler: list },
+  "POST /skills": { auth: "any", handler: importSkills },
+  "DELETE /skills/{skillId}": { auth: "any", handler: archive }
+})

@@ -1,0 +1,147 @@
+/**
+ * Skills: instructions, with files and tools, that agents can take up.
+ *
+ * @since 0.2.0
+ */
+import * as Schema from "effect/Schema"
+import { FileId, SkillId, SpaceId } from "./Ids.ts"
+import { list, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { onlyTrue } from "./internal/input/query.ts"
+import { McpServerView } from "./Space.ts"
+
+/**
+ * A skill, with its instructions, files and tools.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const Skill = Schema.Struct({
+  sId: SkillId,
+  name: withDefault(Schema.String, () => ""),
+  status: nullable(openLiteral("active", "archived", "suggested")),
+  /** When an agent should take it up. */
+  agentFacingDescription: nullable(Schema.String),
+  userFacingDescription: nullable(Schema.String),
+  instructions: nullable(Schema.String),
+  instructionsHtml: nullable(Schema.String),
+  icon: nullable(Schema.String),
+  /** Who may use it. Only newer servers report it. */
+  availability: nullable(openLiteral("editors", "workspace_users", "users_and_agents")),
+  source: nullable(openLiteral("web_app", "github", "api", "local_file")),
+  sourceMetadata: nullable(Schema.Struct({
+    repoUrl: nullable(Schema.String),
+    filePath: nullable(Schema.String)
+  })),
+  reinforcement: nullable(openLiteral("auto", "on", "off")),
+  requestedSpaceIds: list(SpaceId),
+  fileAttachments: list(Schema.Struct({ fileId: FileId, fileName: nullable(Schema.String) })),
+  tools: list(McpServerView),
+  canWrite: nullable(Schema.Boolean),
+  isExtendable: nullable(Schema.Boolean),
+  isDefault: nullable(Schema.Boolean),
+  extendedSkillId: nullable(SkillId),
+  /** Epoch milliseconds. */
+  createdAt: nullable(Schema.Number),
+  /** Epoch milliseconds. */
+  updatedAt: nullable(Schema.Number)
+})
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface Skill extends Schema.Schema.Type<typeof Skill> {}
+
+/**
+ * Who may use a skill: its editors, the members of the workspace, or also every agent.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const SkillAvailability = openLiteral("editors", "workspace_users", "users_and_agents")
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export type SkillAvailability = typeof SkillAvailability.Type
+
+/**
+ * Selects the skills of a list.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const SkillFilter = Schema.Struct({
+  /** Defaults to `active`. */
+  status: Schema.optional(openLiteral("active", "archived", "suggested")),
+  /** Returns only skills with one of these. */
+  availability: Schema.optional(Schema.Array(SkillAvailability)),
+  /**
+   * Whether skills that only their editors may use are listed as well. Requires the administrator role. Without it nobody
+   * sees them in a list, their editors included. Defaults to `false`.
+   */
+  bypassEditorVisibility: onlyTrue
+})
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface SkillFilter extends Schema.Schema.Type<typeof SkillFilter> {}
+
+/**
+ * A file of a skill: `SKILL.md`, a file beside it, or a ZIP archive of whole skills.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SkillFile {
+  /** The path, including the directory: `incident-report/SKILL.md`. */
+  readonly name: string
+  readonly content: string | Uint8Array | Blob
+}
+
+/**
+ * Skills to create or update.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SkillImport {
+  /**
+   * At least one. A skill is a directory with a `SKILL.md` that starts with YAML front matter (`name`, `description`), as
+   * on agentskills.io. When this was written, the limits were 5 MiB per file and 10 MiB for the contents of a ZIP archive.
+   */
+  readonly files: ReadonlyArray<SkillFile>
+  /** Imports only the skills with these names. Defaults to all. */
+  readonly names?: ReadonlyArray<string> | undefined
+  /** How to treat a skill whose name exists already. Defaults to `error`, which imports nothing. */
+  readonly onConflict?: "error" | "skip" | "override" | undefined
+  /** E-mail addresses of active members. */
+  readonly editors?: ReadonlyArray<string> | undefined
+  /** Defaults to `editors` for new skills; existing ones keep theirs. */
+  readonly availability?: SkillAvailability | undefined
+}
+
+/**
+ * The result of an import.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const SkillImportResult = Schema.Struct({
+  imported: list(Skill),
+  updated: list(Skill),
+  /** What was left out, and why. */
+  skipped: list(Schema.Struct({
+    name: withDefault(Schema.String, () => ""),
+    message: withDefault(Schema.String, () => "")
+  }))
+})
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface SkillImportResult extends Schema.Schema.Type<typeof SkillImportResult> {}

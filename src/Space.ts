@@ -1,0 +1,131 @@
+/**
+ * Spaces, their members, and the tool servers that are available in them.
+ *
+ * @since 0.2.0
+ */
+import * as Schema from "effect/Schema"
+import { McpServerViewId, SpaceId, UserId } from "./Ids.ts"
+import { anything, list, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
+
+/**
+ * A space.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Space = Schema.Struct({
+  sId: SpaceId,
+  name: withDefault(Schema.String, () => ""),
+  /** `global` is "Company Data", which everybody shares; a `project` is also called pod. */
+  kind: withDefault(openLiteral("regular", "global", "system", "conversations", "public", "project"), () => "regular"),
+  /** Whether only its members see it. */
+  isRestricted: nullable(Schema.Boolean),
+  /** Whether members are added one by one, or by groups of the identity provider. */
+  managementMode: nullable(openLiteral("manual", "group")),
+  groupIds: list(Schema.String),
+  /** Epoch milliseconds. */
+  createdAt: nullable(Schema.Number),
+  /** Epoch milliseconds. */
+  updatedAt: nullable(Schema.Number)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Space extends Schema.Schema.Type<typeof Space> {}
+
+/**
+ * The kinds that a list can ask for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ListedKind = "system" | "global" | "regular" | "project"
+
+/**
+ * A member of a space.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const SpaceMember = Schema.Struct({
+  sId: UserId,
+  email: nullable(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface SpaceMember extends Schema.Schema.Type<typeof SpaceMember> {}
+
+/**
+ * A tool of a tool server.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const McpTool = Schema.Struct({
+  name: Schema.String,
+  description: nullable(Schema.String),
+  /** The JSON Schema of its arguments. */
+  inputSchema: anything
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface McpTool extends Schema.Schema.Type<typeof McpTool> {}
+
+/**
+ * A tool server, as it is available in one space. Its `sId` is what a message enables
+ * (`selectedMCPServerViewIds`).
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const McpServerView = Schema.Struct({
+  sId: McpServerViewId,
+  /** Its own name in the space; `null`: the name of the server. */
+  name: nullable(Schema.String),
+  description: nullable(Schema.String),
+  spaceId: nullable(SpaceId),
+  serverType: nullable(openLiteral("remote", "internal")),
+  /** Whose account the tools use. */
+  oAuthUseCase: nullable(openLiteral("personal_actions", "platform_actions")),
+  server: nullable(Schema.Struct({
+    sId: nullable(Schema.String),
+    name: nullable(Schema.String),
+    version: nullable(Schema.String),
+    description: nullable(Schema.String),
+    icon: nullable(Schema.String),
+    availability: nullable(openLiteral("manual", "auto", "auto_hidden_builder")),
+    allowMultipleInstances: nullable(Schema.Boolean),
+    documentationUrl: nullable(Schema.String),
+    authorization: nullable(Schema.Struct({
+      provider: nullable(Schema.String),
+      supportedUseCases: list(Schema.String).pipe(Schema.fromKey("supported_use_cases")),
+      scope: nullable(Schema.String)
+    })),
+    tools: list(McpTool)
+  })),
+  editedByUser: nullable(Schema.Struct({
+    /** Epoch milliseconds. */
+    editedAt: nullable(Schema.Number),
+    fullName: nullable(Schema.String),
+    email: nullable(Schema.String),
+    userId: nullable(UserId)
+  })),
+  /** Epoch milliseconds. */
+  createdAt: nullable(Schema.Number),
+  /** Epoch milliseconds. */
+  updatedAt: nullable(Schema.Number)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface McpServerView extends Schema.Schema.Type<typeof McpServerView> {}

@@ -1,0 +1,31 @@
+/** Every group of endpoints, and the paths that they have. */
+import {
+  type Colons,
+  colons,
+  type Declared,
+  declared,
+  type Group,
+  type Members,
+  type ServiceName,
+  type Template
+} from "./endpoint.ts"
+import { skills } from "./skills.ts"
+
+/** The groups by the names of their services: one under another name does not compile. */
+const groups = {
+  Skills: skills
+} satisfies { readonly [Name in ServiceName]?: Group<Name, Members> }
+
+type Groups = (typeof groups)[keyof typeof groups]
+
+/**
+ * The path of an endpoint of the SDK, relative to `/api/v1/w/{workspaceId}` or whole, with its values as `{skillId}` (as in
+ * the documentation) or `:skillId`.
+ */
+export type RoutePath = Groups extends infer G ? G extends Groups ? Template<G> | Colons<Template<G>> : never : never
+
+/** Every endpoint with the method that makes it, in the order of the declarations. */
+export const declarations: ReadonlyArray<Declared> = Object.values(groups).flatMap(declared)
+
+/** `/skills/{skillId}` and `/skills/:skillId`: what a rule or a filter may name. */
+export const routePaths: ReadonlySet<string> = new Set(declarations.flatMap(({ path }) => [path, colons(path)]))
