@@ -152,9 +152,10 @@ describe("endpoints", () => {
   types("types: what is required decides the arguments", () => {
     const service = {} as Service
     expectTypeOf(service.nothing).toEqualTypeOf<() => Effect.Effect<unknown, RequestError>>()
-    expectTypeOf(service.optional).parameters.toEqualTypeOf<
-      [options?: { readonly view?: "all" | "published" | undefined; readonly withNames?: boolean | undefined }]
+    expectTypeOf(service.optional).parameter(0).toEqualTypeOf<
+      { readonly view?: "all" | "published" | undefined; readonly withNames?: boolean | undefined } | undefined
     >()
+    expectTypeOf<[]>().toExtend<Parameters<typeof service.optional>>()
     expectTypeOf(service.onePath).toEqualTypeOf<(skillId: SkillId) => Effect.Effect<void, RequestError>>()
     expectTypeOf(service.oneQuery).parameter(0).toEqualTypeOf<string>()
     expectTypeOf(service.twoPaths).parameter(0).toEqualTypeOf<{ readonly spaceId: SpaceId; readonly userId: UserId }>()
