@@ -1,0 +1,406 @@
+/**
+ * The rate limits of a workspace, shared by every call of a layer: messages, uploads and upserts wait for a free place
+ * instead of being refused, and one refusal pauses all calls of its class until the limit reopens.
+ *
+ * `Dust.layer` governs its calls by default, in memory. Provide {@link layer} to change the limits, {@link layerOff} to
+ * switch it off, and {@link layerStore} to share the limits between processes and machines, in Redis for example. Local
+ * Dust (`DustTest.layer`) is not governed unless a governor is provided.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import { memory } from "./internal/util/placeStore.ts"
+
+/**
+ * What Dust limits: messages (per credential), uploads of files and upserts of documents (per workspace).
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type LimitClass = "messages" | "uploads" | "upserts"
+
+/**
+ * At most so many starts in any window of this length.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Limit {
+  readonly limit: number
+  readonly window: Duration.DurationInput
+}
+
+/**
+ * The limits of Dust: 100 messages a minute and 3,000 an hour, 40 uploads a minute, 120 upserts a minute.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const defaultLimits: Readonly<Record<LimitClass, ReadonlyArray<Limit>>> = {
+  messages: [{ limit: 100, window: "1 minute" }, { limit: 3000, window: "1 hour" }],
+  uploads: [{ limit: 40, window: "1 minute" }],
+  upserts: [{ limit: 120, window: "1 minute" }]
+}
+
+/**
+ * Options of a governor.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Options {
+  /** Replaces the limits of a class; an empty list removes them. Defaults to {@link defaultLimits}. */
+  readonly limits?: Partial<Readonly<Record<LimitClass, ReadonlyArray<Limit>>>> | undefined
+  /** How many requests of a class may be in flight at once. Defaults to no limit. */
+  readonly concurrency?: Partial<Readonly<Record<LimitClass, number>>> | undefined
+  /** How long a refusal without `Retry-After` pauses its class. Defaults to 60 seconds, the window of Dust's limits. */
+  readonly pause?: Duration.DurationInput | undefined
+}
+
+/**
+ * Where the places of the limits are counted.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Store {
+  /** Takes a place: 0 if it was free, else how many milliseconds to wait before the next try. */
+  readonly take: (key: string, limits: ReadonlyArray<Limit>) => Effect.Effect<number>
+  /** Gives out no place before this time (epoch milliseconds). */
+  readonly pause: (key: string, until: number) => Effect.Effect<void>
+  /** Until when no place is given out; 0 if there is no pause. */
+  readonly pausedUntil: (key: string) => Effect.Effect<number>
+}
+
+/**
+ * A call as the governor sees it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Ticket {
+  readonly limitClass: LimitClass
+  /** Calls with the same key share the limits: the workspace and, for messages, the credential. */
+  readonly key: string
+}
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface Service {
+  /**
+   * Runs an attempt once there is a place for it. A pause longer than `maxPause` fails at once, with how long it lasts.
+   */
+  readonly run: <A, E, R, E2>(
+    attempt: Effect.Effect<A, E, R>,
+    options: Ticket & {
+      readonly maxPause: Duration.Duration
+      readonly onPaused: (left: Duration.Duration) => E2
+    }
+  ) => Effect.Effect<A, E | E2, R>
+  /** Pauses the class of a refused call, for as long as the server asks, or the configured pause. */
+  readonly refused: (ticket: Ticket, retryAfter: Duration.Duration | undefined) => Effect.Effect<void>
+}
+
+/**
+ * @category tags
+ * @since 0.2.0
+ */
+export class Governor extends Context.Tag("effect-dust/Governor")<Governor, Service>() {}
+
+/**
+ * Called when a call has to wait for a place: with its class and the time (epoch milliseconds) at which it will probably
+ * have one. Set it around calls to show that they wait.
+ *
+ * @category references
+ * @since 0.2.0
+ */
+export class CurrentWaitObserver extends Context.Reference<CurrentWaitObserver>()(
+  "effect-dust/Governor/CurrentWaitObserver",
+  { defaultValue: () => (_limitClass: LimitClass, _until: number): Effect.Effect<void> => Effect.void }
+) {}
+
+/**
+ * Calls that had to wait for a place, by `class`.
+ *
+ * @category metrics
+ * @since 0.2.0
+ */
+export const waits: Metric.Metric.Counter<number> = Metric.counter("dust.governor.waits", {
+  description: "Calls that waited for a rate limit",
+  incremental: true
+})
+
+/**
+ * Pauses after a refusal, by `class`.
+ *
+ * @category metrics
+ * @since 0.2.0
+ */
+export const pauses: Metric.Metric.Counter<number> = Metric.counter("dust.governor.pauses", {
+  description: "Rate limits that Dust reported",
+  incremental: true
+})
+
+/** Milliseconds. A store that says "soon" is not asked in a busy loop. */
+const leastWait = 10
+
+interface Lane {
+  /** Calls that wait for a place, one behind the other. */
+  readonly queue: Effect.Semaphore
+  readonly inFlight: Effect.Semaphore | undefined
+  /** When the first of them will probably have its place. */
+  until: number
+}
+
+/**
+ * A governor over a store.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const make = (store: Store, options: Options = {}): Service => {
+  const lanes = new Map<string, Lane>()
+  const pause = Duration.decode(options.pause ?? "60 seconds")
+  const limitsOf = (limitClass: LimitClass) => options.limits?.[limitClass] ?? defaultLimits[limitClass]
+
+  const nameOf = ({ key, limitClass }: Ticket) => `${limitClass}:${key}`
+  const laneOf = (ticket: Ticket): Lane => {
+    const name = nameOf(ticket)
+    const known = lanes.get(name)
+    if (known !== undefined) return known
+    const concurrency = options.concurrency?.[ticket.limitClass]
+    const lane: Lane = {
+      queue: Effect.unsafeMakeSemaphore(1),
+      inFlight: concurrency === undefined ? undefined : Effect.unsafeMakeSemaphore(concurrency),
+      until: 0
+    }
+    lanes.set(name, lane)
+    return lane
+  }
+
+  const waiting = (limitClass: LimitClass, until: number) =>
+    Effect.flatMap(CurrentWaitObserver, (observe) =>
+      Effect.all([
+        observe(limitClass, until),
+        Effect.tagMetrics(Metric.increment(waits), "class", limitClass),
+        Effect.logDebug(`Waiting for the ${limitClass} limit of Dust until ${new Date(until).toISOString()}`)
+      ], { discard: true }))
+
+  const place = <E>(ticket: Ticket, lane: Lane, notForLong: Effect.Effect<void, E>): Effect.Effect<void, E> =>
+    Effect.flatMap(store.take(nameOf(ticket), limitsOf(ticket.limitClass)), (millis) => {
+      if (millis <= 0) return Effect.void
+      return Effect.flatMap(Effect.zipRight(notForLong, Clock.currentTimeMillis), (now) => {
+        const until = now + Math.max(millis, leastWait)
+        const known = lane.until >= until
+        lane.until = until
+        return Effect.zipRight(
+          known ? Effect.void : waiting(ticket.limitClass, until),
+          Effect.zipRight(Effect.sleep(until - now), place(ticket, lane, notForLong))
+        )
+      })
+    })
+
+  /** Calls that wait behind others hear of it, too. */
+  const queued = (ticket: Ticket, lane: Lane): Effect.Effect<void> =>
+    Effect.flatMap(
+      Clock.currentTimeMillis,
+      (now) => lane.until > now ? waiting(ticket.limitClass, lane.until) : Effect.void
+    )
+
+  return {
+    run: (attempt, { maxPause, onPaused, ...ticket }) =>
+      Effect.suspend(() => {
+        const lane = laneOf(ticket)
+        const notForLong = Effect.flatMap(store.pausedUntil(nameOf(ticket)), (until) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            until - now > Duration.toMillis(maxPause)
+              ? Effect.fail(onPaused(Duration.millis(until - now)))
+              : Effect.void))
+        const admitted = Effect.zipRight(
+          notForLong,
+          Effect.zipRight(
+            Effect.zipRight(
+              queued(ticket, lane),
+              lane.queue.withPermits(1)(place(ticket, lane, notForLong))
+            ),
+            attempt
+          )
+        )
+        return lane.inFlight === undefined ? admitted : lane.inFlight.withPermits(1)(admitted)
+      }),
+    refused: (ticket, retryAfter) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.all([
+          store.pause(nameOf(ticket), now + Duration.toMillis(retryAfter ?? pause)),
+          Effect.tagMetrics(Metric.increment(pauses), "class", ticket.limitClass),
+          Effect.logDebug(
+            `Dust reported its ${ticket.limitClass} limit; pausing for ${Duration.format(retryAfter ?? pause)}`
+          )
+        ], { discard: true }))
+  }
+}
+
+/**
+ * A store in the memory of this process.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const storeMemory: Effect.Effect<Store> = Effect.sync(() => memory((limit) => Duration.toMillis(limit.window)))
+
+/**
+ * The part of the `RateLimiterStore` of `@effect/experimental` that {@link storeTokenBucket} needs.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TokenBucketStore<E> {
+  /** Takes tokens, and returns how many are left; less than 0: not that many were left. */
+  readonly tokenBucket: (options: {
+    readonly key: string
+    readonly tokens: number
+    readonly limit: number
+    readonly refillRate: Duration.Duration
+    readonly allowOverflow: boolean
+  }) => Effect.Effect<number, E>
+}
+
+/**
+ * A store over token buckets, such as the `RateLimiterStore` of `@effect/experimental`, which has one for Redis. A tenth of
+ * a limit may start at once; the rest is spread evenly over the window, so that no window ever has more starts than the
+ * limit. While the store fails, calls are not held back, and a warning is logged.
+ *
+ * @example
+ * ```ts
+ * import * as Governor from "effect-dust/Governor"
+ * import { Effect } from "effect"
+ *
+ * // import { RateLimiterStore } from "@effect/experimental/RateLimiter"
+ * // import * as Redis from "@effect/experimental/RateLimiter/Redis"
+ * declare const RateLimiterStore: Effect.Effect<Governor.TokenBucketStore<Error>>
+ *
+ * const shared = Governor.layerStore(Effect.map(RateLimiterStore, Governor.storeTokenBucket))
+ * // .pipe(Layer.provide(Redis.layerStore({ host: "redis.internal", prefix: "dust:" })))
+ * ```
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const storeTokenBucket = <E>(buckets: TokenBucketStore<E>): Store => {
+  const shape = ({ limit, window }: Limit) => {
+    const burst = Math.max(1, Math.floor(limit / 10))
+    const millis = Duration.toMillis(window) / Math.max(1, limit - burst)
+    return { limit: burst, millis, refillRate: Duration.millis(Math.ceil(millis)) }
+  }
+  const bucket = (key: string, limit: Limit, tokens: number, allowOverflow: boolean) => {
+    const { limit: burst, refillRate } = shape(limit)
+    const name = `${key}:${limit.limit}/${Duration.toMillis(limit.window)}`
+    return buckets.tokenBucket({ key: name, tokens, limit: burst, refillRate, allowOverflow })
+  }
+  const open = <A>(self: Effect.Effect<A, E>, otherwise: A): Effect.Effect<A> =>
+    Effect.catchAll(self, () => Effect.as(Effect.logWarning("The store of Dust's rate limits failed"), otherwise))
+  /** The longest window first, so that the others are taken from only once it has a place. */
+  const ordered = (limits: ReadonlyArray<Limit>) =>
+    [...limits].sort((a, b) => Duration.toMillis(b.window) - Duration.toMillis(a.window))
+  const pauses = pauseBucket(buckets)
+
+  return {
+    take: (key, limits) =>
+      open(
+        Effect.gen(function*() {
+          const paused = yield* pauses.left(key)
+          if (paused > 0) return paused
+          const taken: Array<Limit> = []
+          for (const limit of ordered(limits)) {
+            const left = yield* bucket(key, limit, 1, false)
+            if (left < 0) {
+              yield* Effect.forEach(taken, (one) => bucket(key, one, -1, true), { discard: true })
+              return -left * shape(limit).millis
+            }
+            taken.push(limit)
+          }
+          return 0
+        }),
+        0
+      ),
+    pause: (key, until) =>
+      open(Effect.flatMap(Clock.currentTimeMillis, (now) => pauses.extend(key, until - now)), undefined),
+    pausedUntil: (key) =>
+      open(
+        Effect.zipWith(pauses.left(key), Clock.currentTimeMillis, (left, now) => left > 0 ? now + left : 0),
+        0
+      )
+  }
+}
+
+/** A pause as a debt of tokens, one for each 100 milliseconds: other processes see it, too. */
+const pauseBucket = <E>(buckets: TokenBucketStore<E>) => {
+  const step = 100
+  const take = (key: string, tokens: number) =>
+    buckets.tokenBucket({
+      key: `${key}:pause`,
+      tokens,
+      limit: 1,
+      refillRate: Duration.millis(step),
+      allowOverflow: true
+    })
+  const left = (key: string) => Effect.map(take(key, 0), (tokens) => Math.max(0, 1 - tokens) * step)
+  return {
+    left,
+    extend: (key: string, millis: number) =>
+      Effect.flatMap(
+        left(key),
+        (already) => millis > already ? Effect.asVoid(take(key, Math.ceil((millis - already) / step))) : Effect.void
+      )
+  }
+}
+
+/**
+ * A governor in the memory of this process. Provide it to several layers of one workspace to share the limits.
+ *
+ * @example
+ * ```ts
+ * import * as Dust from "effect-dust/Dust"
+ * import * as Governor from "effect-dust/Governor"
+ * import { Layer } from "effect"
+ *
+ * // Leaves half of the limit to other applications.
+ * const DustLive = Dust.layerEnv.pipe(
+ *   Layer.provide(Governor.layer({ limits: { messages: [{ limit: 50, window: "1 minute" }] } }))
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layer = (options?: Options): Layer.Layer<Governor> =>
+  Layer.effect(Governor, Effect.map(storeMemory, (store) => make(store, options)))
+
+/**
+ * A governor over a store of your own, which processes can share.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerStore = <E, R>(
+  store: Effect.Effect<Store, E, R>,
+  options?: Options
+): Layer.Layer<Governor, E, R> => Layer.effect(Governor, Effect.map(store, (store) => make(store, options)))
+
+/**
+ * No governor: every call starts at once.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerOff: Layer.Layer<Governor> = Layer.succeed(Governor, {
+  run: (attempt) => attempt,
+  refused: () => Effect.void
+})

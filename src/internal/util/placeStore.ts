@@ -1,0 +1,55 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+/**
+ * Places in sliding windows, and pauses, in memory. The server counts in sliding windows, so neither a refilling bucket nor
+ * adjacent fixed windows would stay below its limits.
+ */
+export const memory = <L extends { readonly limit: number }>(windowMillis: (limit: L) => number) => {
+  interface Lane {
+    /** Starts that still count, oldest first; those before `from` do not. */
+    starts: Array<number>
+    from: number
+    pausedUntil: number
+  }
+  const lanes = new Map<string, Lane>()
+  const laneOf = (key: string): Lane => {
+    const known = lanes.get(key)
+    if (known !== undefined) return known
+    const lane: Lane = { starts: [], from: 0, pausedUntil: 0 }
+    lanes.set(key, lane)
+    return lane
+  }
+
+  const forget = (lane: Lane, before: number): void => {
+    while (lane.from < lane.starts.length && lane.starts[lane.from]! <= before) lane.from++
+    if (lane.from > 1000) {
+      lane.starts = lane.starts.slice(lane.from)
+      lane.from = 0
+    }
+  }
+
+  return {
+    take: (key: string, limits: ReadonlyArray<L>): Effect.Effect<number> =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const lane = laneOf(key)
+        forget(lane, now - Math.max(0, ...limits.map(windowMillis)))
+        let free = lane.pausedUntil
+        for (const limit of limits) {
+          const counted = lane.starts.length - lane.from
+          if (counted < limit.limit) continue
+          // The oldest of the last `limit` starts has to leave the window first.
+          free = Math.max(free, lane.starts[lane.starts.length - limit.limit]! + windowMillis(limit))
+        }
+        if (free > now) return free - now
+        lane.starts.push(now)
+        return 0
+      }),
+    pause: (key: string, until: number): Effect.Effect<void> =>
+      Effect.sync(() => {
+        const lane = laneOf(key)
+        lane.pausedUntil = Math.max(lane.pausedUntil, until)
+      }),
+    pausedUntil: (key: string): Effect.Effect<number> => Effect.sync(() => lanes.get(key)?.pausedUntil ?? 0)
+  }
+}
