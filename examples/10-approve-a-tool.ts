@@ -1,7 +1,8 @@
 /** An agent wants to use a tool that somebody has to approve: ask them, as an Effect. */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect } from "effect"
-import { type ApprovalHandler, Chat } from "effect-dust/Chat"
+import type { ApprovalHandler } from "effect-dust/Approvals"
+import { Chat } from "effect-dust/Chat"
 import { dust, note, says } from "./support.ts"
 
 const ask: ApprovalHandler = ({ inputs, stake, tool }) =>

@@ -6,6 +6,7 @@
  */
 import { DustAPI } from "@dust-tt/client"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { approveAll } from "effect-dust/Approvals"
 import * as Chat from "effect-dust/Chat"
 import * as Conversations from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
@@ -135,7 +136,7 @@ const events = {
   approval: (scenario: string) =>
     runtime.runPromise(
       Stream.runFold(
-        chat.resume({ conversationId: scenario, messageId, onInterrupt: "leave", onApproval: Chat.approveAll }),
+        chat.resume({ conversationId: scenario, messageId, onInterrupt: "leave", onApproval: approveAll }),
         0,
         (count) => count + 1
       )

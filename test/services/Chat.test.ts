@@ -10,14 +10,13 @@ import {
   Exit,
   Fiber,
   Layer,
-  Logger,
   Metric,
   Option,
   Stream,
   TestClock,
   Tracer
 } from "effect"
-import * as ChatModule from "effect-dust/Chat"
+import * as Approvals from "effect-dust/Approvals"
 import { Chat } from "effect-dust/Chat"
 import type { ChatEvent } from "effect-dust/ChatEvent"
 import { Conversations } from "effect-dust/Conversations"
@@ -65,7 +64,7 @@ const passing = (time: Duration.DurationInput) => <A, E, R>(self: Effect.Effect<
 const theRun = Effect.flatMap(DustTest.DustTest, (dust) => Effect.map(dust.agentMessages(), (all) => all[0]!))
 
 class Refused extends Data.TaggedError("Refused")<{ readonly why: string }> {}
-class Judge extends Context.Tag("test/Judge")<Judge, { readonly decide: (tool: string) => ChatModule.Decision }>() {}
+class Judge extends Context.Tag("test/Judge")<Judge, { readonly decide: (tool: string) => Approvals.Decision }>() {}
 
 describe("Chat", () => {
   it.effect("send: the whole answer", () =>
@@ -406,19 +405,20 @@ describe("The server's final text wins", () => {
       assert.deepStrictEqual(rest.flatMap((event) => event._tag === "Reset" ? [event.text] : []), [done.reply.text])
     }).pipe(agents({ helper: "" })))
 
-  const rerunSame = [text("Hello wonderful world, how are you today?"), rerun]
-
-  it.effect("a step that is run again, with the same text", () =>
+  it.effect("a step that is run again with the same number and the same text is put right by the final text", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const events = yield* collect(chat.stream({ agent: "helper", message: "Hello" }))
-      const done = events[events.length - 1]!
-      assert.isTrue(done._tag === "Done")
+      assert.strictEqual(events.at(-1)?._tag, "Done")
       assert.strictEqual(fold(events), "Hello wonderful world, how are you today?")
-      assert.include(tags(events), "Reset")
+      assert.deepStrictEqual(
+        events.flatMap((event) => event._tag === "Reset" ? [event.text] : []),
+        ["Hello wonderful world, how are you today?"]
+      )
+      // Nothing says that it began again, and what was printed cannot be taken back: nothing is added to it either.
       const shown = yield* Stream.mkString(chat.streamText({ agent: "helper", message: "Hello" }))
-      assert.strictEqual(shown, "Hello wonderful world, how are you today?")
-    }).pipe(agents({ helper: rerunSame })))
+      assert.strictEqual(shown, "Hello wonderful world, how are you today?".repeat(2))
+    }).pipe(agents({ helper: [text("Hello wonderful world, how are you today?"), rerun] })))
 
   it.effect("a text that only seems to begin again loses nothing and is not repeated", () =>
     Effect.gen(function*() {
@@ -469,22 +469,12 @@ describe("The server's final text wins", () => {
 
   const told: ReadonlyArray<readonly [string, ReadonlyArray<DustTest.Step>, ReadonlyArray<string>]> = [
     [
-      "the same text, cut otherwise: as soon as it is recognised",
-      [said("One potato, two potato, ", 0), said("three", 0), answered("One potato, ", "two potato, three ", "four")],
-      ["+One potato, two potato, ", "+three", "=One potato, two potato, three ", "+four"]
+      "not by text that resembles what came before",
+      [said(again, 0), said(" four. ", 0), said(again, 0), answered(again, " four")],
+      [`+${again}`, "+ four. ", `+${again}`, `+${again}`, "+ four", `=${again} four`]
     ],
     [
-      "the same text, twice",
-      [said(again, 0), said(" four", 0), said(again, 0), answered(again, " four")],
-      [`+${again}`, "+ four", `=${again}`, `=${again}`, "+ four"]
-    ],
-    [
-      "text that begins to begin again, and then does",
-      [said(again, 0), said(" four. ", 0), said("One ", 0), answered(again, " four")],
-      [`+${again}`, "+ four. ", "+One ", `=${again}`, "+ four"]
-    ],
-    [
-      "text that begins to begin again, and then another step",
+      "an earlier step, after text that resembles it",
       [said(again, 0), said("One ", 0), said("more", 1), answered("End")],
       [`+${again}`, "+One ", "+more", "=", "+End"]
     ],
@@ -521,7 +511,7 @@ describe("The server's final text wins", () => {
   ]
 
   it.effect.each(told)(
-    "when a step is run again the text is replaced at once: %s",
+    "the text is replaced by what shows that a step is run again: %s",
     ([, script, expected]) =>
       Effect.gen(function*() {
         const chat = yield* Chat
@@ -636,17 +626,17 @@ describe("People in the loop", () => {
   it.effect("ready policies", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
-      const with_ = (onApproval: ChatModule.ApprovalHandler) =>
+      const with_ = (onApproval: Approvals.ApprovalHandler) =>
         Effect.map(chat.send({ agent: "helper", message: "Go", onApproval }), (reply) => reply.text)
-      assert.strictEqual(yield* with_(ChatModule.approveAll), "Deployed")
-      assert.strictEqual(yield* with_(ChatModule.rejectAll), "Not deployed")
-      assert.strictEqual(yield* with_(ChatModule.byStake({ high: "approved" })), "Deployed")
-      assert.strictEqual(yield* with_(ChatModule.byStake({ low: "approved" })), "Not deployed")
-      assert.strictEqual(yield* with_(ChatModule.byTool({ deploy: "approved" })), "Deployed")
-      assert.strictEqual(yield* with_(ChatModule.byTool({ other: "approved" })), "Not deployed")
-      assert.strictEqual(yield* with_(ChatModule.byTool({ other: "rejected" }, ChatModule.approveAll)), "Deployed")
+      assert.strictEqual(yield* with_(Approvals.approveAll), "Deployed")
+      assert.strictEqual(yield* with_(Approvals.rejectAll), "Not deployed")
+      assert.strictEqual(yield* with_(Approvals.byStake({ high: "approved" })), "Deployed")
+      assert.strictEqual(yield* with_(Approvals.byStake({ low: "approved" })), "Not deployed")
+      assert.strictEqual(yield* with_(Approvals.byTool({ deploy: "approved" })), "Deployed")
+      assert.strictEqual(yield* with_(Approvals.byTool({ other: "approved" })), "Not deployed")
+      assert.strictEqual(yield* with_(Approvals.byTool({ other: "rejected" }, Approvals.approveAll)), "Deployed")
       // A name that every object knows is not one that is listed.
-      const odd = yield* chat.send({ agent: "odd", message: "Go", onApproval: ChatModule.byTool({}) })
+      const odd = yield* chat.send({ agent: "odd", message: "Go", onApproval: Approvals.byTool({}) })
       assert.strictEqual(odd.text, "Not deployed")
     }).pipe(agents({ helper: [deploy()], odd: [deploy({ name: "constructor" })] })))
 
@@ -883,7 +873,7 @@ describe("People in the loop", () => {
       const dust = yield* DustTest.DustTest
       const seen: Array<ChatEvent> = []
       const fiber = yield* Effect.fork(Stream.runForEach(
-        chat.stream({ agent: "helper", message: "Go", onApproval: ChatModule.approveAll }),
+        chat.stream({ agent: "helper", message: "Go", onApproval: Approvals.approveAll }),
         (event) => Effect.sync(() => seen.push(event))
       ))
       for (let i = 0; i < 2; i++) {
@@ -982,8 +972,9 @@ describe("Nothing hangs", () => {
         passing("10 minutes")
       )
       assert.isTrue(error._tag === "DustStreamError" && error.reason === "ended")
-      yield* dust.waitForRun((yield* theRun).sId)
-      assert.strictEqual((yield* theRun).run, "cancelled")
+      // It may still come to its end: nobody has given it up.
+      assert.strictEqual((yield* theRun).run, "running")
+      assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
     }).pipe(agents({ helper: [text("a"), silence()] })))
 })
 
@@ -1259,30 +1250,6 @@ describe("Stopping stops", () => {
       helper: ({ message }) => message === "one" ? [text("a"), silence("1 minute"), text("b")] : [text("c"), silence()]
     }, { credential: "userToken" })))
 
-  it.effect("a server that does not answer the cancellation does not hold anybody up for long", () =>
-    Effect.gen(function*() {
-      const chat = yield* Chat
-      const messages: Array<unknown> = []
-      const fiber = yield* Effect.fork(
-        chat.send({ agent: "helper", message: "Go" }).pipe(
-          Effect.provide(
-            Logger.replace(Logger.defaultLogger, Logger.make(({ message }) => void messages.push(message)))
-          )
-        )
-      )
-      yield* TestClock.adjust("1 minute")
-      const stopping = yield* Effect.fork(Fiber.interrupt(fiber))
-      yield* TestClock.adjust("9 seconds")
-      const dust = yield* DustTest.DustTest
-      // The socket of the stream is closed long before.
-      assert.strictEqual(yield* dust.openStreams, 0)
-      yield* TestClock.adjust("1 second")
-      yield* Fiber.join(stopping)
-      assert.lengthOf(messages, 1)
-    }).pipe(
-      agents({ helper: [text("a"), silence()] }, { faults: [{ path: cancelPath, fault: faults.neverAnswer() }] })
-    ))
-
   it.effect("handlers are interrupted with the stream", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
@@ -1388,11 +1355,11 @@ describe("Sessions", () => {
       })
       const error = yield* Effect.flip(session.send("Go"))
       assert.isTrue(error._tag === "Refused" && error.why === "session")
-      const reply = yield* session.send({ message: "Go", onApproval: ChatModule.approveAll })
+      const reply = yield* session.send({ message: "Go", onApproval: Approvals.approveAll })
       assert.strictEqual(reply.text, "Deployed")
       assert.lengthOf(yield* dust.conversations, 1)
       const existing = yield* chat.session({ agent: "deployer", conversationId: reply.conversationId })
-      yield* existing.send({ message: "Go", onApproval: ChatModule.approveAll })
+      yield* existing.send({ message: "Go", onApproval: Approvals.approveAll })
       assert.lengthOf(yield* dust.conversations, 1)
     }).pipe(agents({ deployer: [approval({ name: "deploy" }), text("Deployed")] })))
 })

@@ -1,17 +1,13 @@
 import * as Predicate from "effect/Predicate"
 import { type AgentMessageEvent, type BlockingEvent, fromJson, isBlocking } from "../../AgentMessageEvent.ts"
-import type { Blocked, ChatEvent, Citation, TextDelta } from "../../ChatEvent.ts"
+import type { Blocked, ChatEvent } from "../../ChatEvent.ts"
 import type { EventId } from "../../Ids.ts"
-import type { AgentAction } from "../../Message.ts"
-
-/** So much of a step's beginning has to come again before it counts as a repetition. */
-const recognised = 24
 
 /**
  * Turns the events of an agent message into those of a user interface, and keeps the text.
  *
- * A step that is run again is recognised by its number going back, by text after its tools, or by its own beginning coming
- * again. What cannot be recognised is put right by the final text.
+ * A step that is run again is recognised by its number going back, or by text after its tools. Text that only resembles what
+ * came before says nothing: tables and lists repeat themselves. What cannot be recognised is put right by the final text.
  */
 export class Narrator {
   /** The text of the steps before the current one. */
@@ -19,10 +15,8 @@ export class Narrator {
   #current = ""
   #step = -1
   #toolSeen = false
-  /** How the current step began, and how much of that has come again. */
-  #head = ""
-  #replay = ""
-  #held: Array<TextDelta> = []
+  /** A character that has begun, and ends with the next event. */
+  #begun = ""
   /** The text of earlier steps, for going back to one. */
   readonly #starts = new Map<number, number>()
   readonly #fallback: { readonly conversationId: string; readonly messageId: string }
@@ -37,11 +31,8 @@ export class Narrator {
 
   push(event: AgentMessageEvent, out: Array<ChatEvent>): void {
     const { eventId } = event
-    const more = event.type === "generation_tokens" && event.classification === "tokens" &&
-      (typeof event.step !== "number" || event.step === this.#step)
-    if (!more) this.#release(out)
-    const again = this.#enter(event)
-    if (again) out.push({ _tag: "Reset", eventId: undefined, text: this.text })
+    if (this.#begun !== "" && !(isText(event) && (event.step ?? this.#step) === this.#step)) this.#flush(out)
+    if (this.#enter(event)) out.push({ _tag: "Reset", eventId: undefined, text: this.text })
     switch (event.type) {
       case "generation_tokens":
         if (event.classification === "tokens") {
@@ -93,45 +84,29 @@ export class Narrator {
     }
   }
 
-  /** Text that may be the beginning of the step coming again is held back until that is known. */
+  /** The halves of an emoji may come in two events, and its parts in more: it is shown as a whole. */
   #append(text: string, eventId: EventId | undefined, out: Array<ChatEvent>): void {
-    if (this.#head.length < recognised) {
-      this.#head += text
-      this.#emit({ _tag: "TextDelta", eventId, text }, out)
-      return
-    }
-    const expected = this.#head.slice(this.#replay.length)
-    if (expected.startsWith(text.slice(0, expected.length))) {
-      this.#replay += text
-      this.#held.push({ _tag: "TextDelta", eventId, text })
-      if (this.#replay.length >= this.#head.length) {
-        this.#begin(this.#replay)
-        out.push({ _tag: "Reset", eventId: undefined, text: this.text })
-      }
-    } else if (this.#held.length > 0) {
-      this.#release(out)
-      this.#append(text, eventId, out)
-    } else {
-      this.#emit({ _tag: "TextDelta", eventId, text }, out)
-    }
+    const all = this.#begun + text
+    this.#begun = unfinished(all)
+    const whole = this.#begun === "" ? all : all.slice(0, -this.#begun.length)
+    if (whole !== "") this.#emit(whole, eventId, out)
   }
 
-  #emit(delta: TextDelta, out: Array<ChatEvent>): void {
-    this.#current += delta.text
-    out.push(delta)
+  /** The character does not go on. Half a pair is no character: if there is one, the final text has it. */
+  #flush(out: Array<ChatEvent>): void {
+    const text = this.#begun
+    this.#begun = ""
+    if (!isHalf(text.charCodeAt(text.length - 1))) this.#emit(text, undefined, out)
   }
 
-  #release(out: Array<ChatEvent>): void {
-    for (const delta of this.#held) this.#emit(delta, out)
-    this.#held = []
-    this.#replay = ""
+  #emit(text: string, eventId: EventId | undefined, out: Array<ChatEvent>): void {
+    this.#current += text
+    out.push({ _tag: "TextDelta", eventId, text })
   }
 
-  #begin(text: string): void {
-    this.#current = text
-    this.#head = text
-    this.#replay = ""
-    this.#held = []
+  #begin(): void {
+    this.#current = ""
+    this.#begun = ""
     this.#toolSeen = false
   }
 
@@ -142,15 +117,14 @@ export class Narrator {
       this.#before += this.#current
       this.#step = step
       this.#starts.set(step, this.#before.length)
-      this.#begin("")
+      this.#begin()
       return false
     }
-    const generated = event.type === "generation_tokens" && event.classification === "tokens"
-    if (generated && (step < this.#step || this.#toolSeen)) {
+    if (isText(event) && (step < this.#step || this.#toolSeen)) {
       const whole = this.text
       this.#before = whole.slice(0, this.#starts.get(step) ?? 0)
       this.#step = step
-      this.#begin("")
+      this.#begin()
       return whole.length > this.#before.length
     }
     if (event.type === "tool_params" || event.type === "tool_call_started") this.#toolSeen = this.#step >= 0
@@ -177,48 +151,21 @@ export class Narrator {
   }
 }
 
+const isText = (event: AgentMessageEvent): boolean =>
+  event.type === "generation_tokens" && event.classification === "tokens"
+
+const isHalf = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
+
+/** What may be half a character: half a pair at the end, or a character that is to be joined with the next one. */
+const unfinished = (text: string): string => {
+  const last = text.charCodeAt(text.length - 1)
+  if (isHalf(last)) return text.slice(-1)
+  return last === 0x200d ? /(?:\p{Emoji}[\ufe0f\u{1f3fb}-\u{1f3ff}]?\u200d)+$/u.exec(text)?.[0] ?? "" : ""
+}
+
 /** A sub-agent's request for approval reaches its callers as the progress of the tool that runs it. */
 const bubbledUp = (output: unknown, event: AgentMessageEvent): BlockingEvent | undefined => {
   if (!Predicate.isRecord(output) || output["type"] !== "tool_approval_bubble_up") return undefined
   const approval = fromJson({ ...output, type: "tool_approve_execution" }, event.eventId)
   return isBlocking(approval) ? approval : undefined
-}
-
-const stringOf = (value: unknown, ...keys: ReadonlyArray<string>): string | null => {
-  for (const key of keys) {
-    if (Predicate.hasProperty(value, key) && typeof value[key] === "string" && value[key] !== "") return value[key]
-  }
-  return null
-}
-
-/** What the tools found that the text can refer to: search and web results, and those of sub-agents. */
-export const citationsOf = (actions: ReadonlyArray<AgentAction>): ReadonlyArray<Citation> => {
-  const citations = new Map<string, Citation>()
-  for (const action of actions) {
-    for (const block of action.output ?? []) {
-      const resource = block["resource"]
-      const ref = stringOf(resource, "ref", "reference")
-      if (ref !== null) {
-        const source = Predicate.hasProperty(resource, "source") ? resource.source : undefined
-        citations.set(ref, {
-          ref,
-          title: stringOf(resource, "title", "text"),
-          url: stringOf(resource, "uri"),
-          provider: stringOf(source, "provider") ??
-            (stringOf(resource, "mimeType")?.includes("websearch") === true ? "web" : null)
-        })
-      }
-      const refs = Predicate.hasProperty(resource, "refs") ? resource.refs : undefined
-      if (!Predicate.isRecord(refs)) continue
-      for (const [ref, value] of Object.entries(refs)) {
-        citations.set(ref, {
-          ref,
-          title: stringOf(value, "title"),
-          url: stringOf(value, "href"),
-          provider: stringOf(value, "provider")
-        })
-      }
-    }
-  }
-  return [...citations.values()]
 }

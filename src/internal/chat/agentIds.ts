@@ -1,0 +1,73 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { Service as Agents } from "../../Agents.ts"
+import type { RequestError } from "../../DustAPIError.ts"
+import type { AgentId } from "../../Ids.ts"
+import { badInput } from "../request/errors.ts"
+import { identity } from "./identity.ts"
+
+export type Ref = AgentId | { readonly name: string }
+
+const remembered = 60_000
+const most = 256
+
+interface Known {
+  readonly id: AgentId
+  readonly until: number
+}
+
+/** The name of an agent that is given by name. */
+export const nameOf = (agent: Ref): string | undefined => {
+  if (typeof agent === "object" && agent !== null) return typeof agent.name === "string" ? agent.name : ""
+  return typeof agent === "string" && agent.startsWith("@") ? agent.slice(1) : undefined
+}
+
+/**
+ * The ids of agents. What a name stands for is remembered for a minute, for the credential that asked: another one may see
+ * other agents.
+ */
+export const makeAgentIds = (
+  agents: Agents,
+  credential: Effect.Effect<object>
+): (method: string, agent: Ref) => Effect.Effect<AgentId, RequestError> => {
+  const memories = new WeakMap<object, Map<string, Known>>()
+  const memoryOf = (owner: object): Map<string, Known> => {
+    const memory = memories.get(owner) ?? new Map<string, Known>()
+    memories.set(owner, memory)
+    return memory
+  }
+
+  const find = (name: string): Effect.Effect<AgentId, RequestError> => {
+    const wanted = name.trim().normalize("NFC")
+    if (wanted === "") return Effect.map(agents.findByName(name), ({ sId }) => sId)
+    return agents.search(wanted).pipe(
+      // Whatever is wrong with the search, the list has the last word.
+      Effect.catchAll((error) => error.isRetryable ? Effect.fail(error) : Effect.succeed([])),
+      Effect.flatMap((found) => {
+        const exact = found.filter((agent) => agent.name.normalize("NFC") === wanted)
+        return exact.length === 1
+          ? Effect.succeed(exact[0]!.sId)
+          : Effect.map(agents.findByName(wanted), ({ sId }) => sId)
+      })
+    )
+  }
+
+  return (method, agent) => {
+    const name = nameOf(agent)
+    if (name === undefined) {
+      return typeof agent === "string" && agent.trim() !== ""
+        ? Effect.succeed(agent)
+        : Effect.fail(badInput(identity(method), "agent", "the id of an agent, or { name }", "a blank one"))
+    }
+    return Effect.flatMap(Effect.zip(credential, Clock.currentTimeMillis), ([owner, now]) => {
+      const memory = memoryOf(owner)
+      const known = memory.get(name)
+      if (known !== undefined && known.until > now) return Effect.succeed(known.id)
+      return Effect.map(find(name), (id) => {
+        if (memory.size >= most) memory.clear()
+        memory.set(name, { id, until: now + remembered })
+        return id
+      })
+    })
+  }
+}

@@ -1,0 +1,39 @@
+import type { Blocked } from "../../ChatEvent.ts"
+import type { DustAPIError } from "../../DustAPIError.ts"
+import type { ConversationId, EventId, MessageId, WorkspaceId } from "../../Ids.ts"
+
+/** Where a chat stands: what somebody needs to go on from there. */
+export interface Place {
+  readonly workspaceId?: WorkspaceId | undefined
+  readonly conversationId?: ConversationId | undefined
+  readonly userMessageId?: MessageId | undefined
+  readonly messageId?: MessageId | undefined
+  readonly lastEventId?: EventId | undefined
+  readonly waitingFor?: Blocked | undefined
+}
+
+const words = ({ conversationId, messageId, userMessageId }: Place): string => {
+  const parts = [
+    conversationId === undefined ? "" : `conversation ${conversationId}`,
+    messageId !== undefined
+      ? `message ${messageId}`
+      : userMessageId === undefined
+      ? ""
+      : `question ${userMessageId}`
+  ].filter((part) => part !== "")
+  return parts.length === 0 ? "" : ` (${parts.join(", ")})`
+}
+
+/** The same failure, with its place. A copy: what many wait for, such as a refreshed token, fails for all with one error. */
+export const located = <E extends DustAPIError>(error: E, place: Place): E => {
+  if (error.messageId !== undefined || error.userMessageId !== undefined) return error
+  const known = Object.fromEntries(Object.entries(place).filter(([, value]) => value !== undefined))
+  // Each variant is made of its own members.
+  const Variant = error.constructor as new(props: object, options: { readonly disableValidation: boolean }) => E
+  const copy = new Variant(
+    { ...error, ...known, message: `${error.message}${words(place)}` },
+    { disableValidation: true }
+  )
+  Object.defineProperty(copy, "stack", { value: error.stack, configurable: true, writable: true })
+  return copy
+}

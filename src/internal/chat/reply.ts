@@ -1,0 +1,75 @@
+import * as Effect from "effect/Effect"
+import type { ChatEvent } from "../../ChatEvent.ts"
+import type { Service as Conversations } from "../../Conversations.ts"
+import { DustAgentError, type RequestError } from "../../DustAPIError.ts"
+import type { EventId, MessageId } from "../../Ids.ts"
+import { type AgentMessage, isAgentMessage } from "../../Message.ts"
+import { citationsOf } from "./citations.ts"
+import type { Run } from "./run.ts"
+
+const agentError = (method: string, message: AgentMessage): DustAgentError => {
+  const cancelled = message.status === "cancelled"
+  const category = message.error?.metadata["category"]
+  const code = cancelled ? "cancelled" : message.error?.code ?? "unknown_error"
+  // One line, whatever the model's provider has written.
+  const why = (message.error?.message ?? "the server did not say why").replace(/\s+/g, " ").trim()
+  return new DustAgentError({
+    module: "Chat",
+    method,
+    message: `Chat.${method}: the agent ${message.configuration?.name ?? ""} ${
+      cancelled ? "was cancelled" : `failed: ${why} (${code})`
+    }`.replace("  ", " "),
+    type: code,
+    details: message.error ?? { status: message.status },
+    attempts: 1,
+    code,
+    category: typeof category === "string" ? category : null,
+    agentId: message.configuration?.sId ?? null
+  }, { disableValidation: true })
+}
+
+/** An agent that hands over to another one says nothing itself: the other's message names it. */
+const handedOverTo = (
+  conversations: Conversations,
+  run: Run,
+  message: AgentMessage
+): Effect.Effect<MessageId | null, RequestError> =>
+  (message.content ?? "").trim() !== "" ? Effect.succeed(null) : Effect.map(
+    conversations.messagePage({ conversationId: run.conversationId, limit: 20 }),
+    ({ messages }) =>
+      messages.filter(isAgentMessage).find(({ parentAgentMessageId }) => parentAgentMessageId === run.messageId)?.sId ??
+        null
+  )
+
+/** What a final message ends a stream with. `shown` is the text that was given out. */
+export const conclude = (
+  conversations: Conversations,
+  method: string,
+  run: Run,
+  message: AgentMessage,
+  shown: string,
+  eventId: EventId | undefined
+): Effect.Effect<ReadonlyArray<ChatEvent>, DustAgentError | RequestError> => {
+  if (message.status === "failed" || message.status === "cancelled") return Effect.fail(agentError(method, message))
+  const text = message.content ?? ""
+  return Effect.map(handedOverTo(conversations, run, message), (elsewhere) => {
+    const done: ChatEvent = {
+      _tag: "Done",
+      eventId,
+      reply: {
+        text,
+        conversationId: run.conversationId,
+        message: run.message,
+        agentMessage: message,
+        actions: message.actions,
+        chainOfThought: message.chainOfThought,
+        citations: citationsOf(message.actions),
+        generatedFiles: message.actions.flatMap((action) => action.generatedFiles),
+        handedOverTo: elsewhere
+      }
+    }
+    // Who continues from an event has text that was never seen here.
+    const complete = shown === text && run.lastEventId === undefined
+    return complete ? [done] : [{ _tag: "Reset", eventId: undefined, text }, done]
+  })
+}

@@ -1,0 +1,67 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
+import type { ConversationId, EventId, MessageId } from "../../Ids.ts"
+import { badInput } from "../request/errors.ts"
+import { identity } from "./identity.ts"
+import { located } from "./place.ts"
+import type { Ending, Run } from "./run.ts"
+import { answerTo, type Context } from "./start.ts"
+
+interface Answer {
+  readonly conversationId: ConversationId
+  readonly messageId: MessageId
+  readonly lastEventId?: EventId | undefined
+}
+
+const refused = (field: string, expected: string, got?: string) =>
+  Effect.fail(badInput(identity("resume"), field, expected, got))
+
+/** Where the answer is that an error of `Chat` tells of. */
+const placeOf = (context: Context, error: DustAPIError): Effect.Effect<Answer, DustAPIError> =>
+  Effect.flatMap(context.workspaceId, (workspaceId) => {
+    const { conversationId, lastEventId, messageId, userMessageId } = error
+    if (conversationId === undefined || (messageId === undefined && userMessageId === undefined)) {
+      return refused(
+        "error",
+        "a failure that Chat had after the question was stored, with conversationId and messageId",
+        `a ${error._tag} without them`
+      )
+    }
+    if (error.workspaceId !== undefined && error.workspaceId !== workspaceId) {
+      return refused("error.workspaceId", `an error of this workspace, ${workspaceId}`, error.workspaceId)
+    }
+    if (messageId !== undefined) return Effect.succeed({ conversationId, messageId, lastEventId })
+    if (userMessageId === undefined) return refused("error.messageId", "the id of an agent message")
+    // The question was still waiting for its turn.
+    return Effect.mapBoth(answerTo(context, "resume", undefined, conversationId, userMessageId), {
+      onFailure: (failure) => located(failure, { workspaceId, conversationId, userMessageId }),
+      onSuccess: ({ sId }): Answer => ({ conversationId, messageId: sId })
+    })
+  })
+
+const given = (options: Answer): Effect.Effect<Answer, DustAPIError> => {
+  for (const field of ["conversationId", "messageId"] as const) {
+    if (typeof options[field] !== "string" || options[field].trim() === "") {
+      return refused(field, "an id that is not blank")
+    }
+  }
+  return Effect.succeed(options)
+}
+
+/** Takes up an answer that was asked for elsewhere. */
+export const resumed = (
+  context: Context,
+  place: Answer | DustAPIError,
+  onInterrupt: "cancel" | "leave" | undefined,
+  ending: Ending
+): Effect.Effect<Run, DustAPIError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { conversationId, lastEventId, messageId } = yield* isDustAPIError(place)
+      ? placeOf(context, place)
+      : given(place)
+    yield* Effect.addFinalizer(() =>
+      ending.over || onInterrupt === "leave" ? Effect.void : context.abandoned.runs(conversationId, [messageId])
+    )
+    return { workspaceId: yield* context.workspaceId, conversationId, message: undefined, messageId, lastEventId }
+  })

@@ -1,0 +1,19 @@
+import type { ConversationId, EventId, MessageId, WorkspaceId } from "../../Ids.ts"
+import type { UserMessage } from "../../Message.ts"
+
+/** An answer that is being followed. */
+export interface Run {
+  readonly workspaceId: WorkspaceId
+  readonly conversationId: ConversationId
+  readonly message: UserMessage | undefined
+  readonly messageId: MessageId
+  readonly lastEventId: EventId | undefined
+}
+
+/**
+ * Whether there is nothing left to cancel when the stream is left: the run has ended, or following it has failed, which is
+ * no reason to stop it.
+ */
+export interface Ending {
+  over: boolean
+}

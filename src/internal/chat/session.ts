@@ -1,0 +1,64 @@
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as Stream from "effect/Stream"
+import type { ChatEvent } from "../../ChatEvent.ts"
+import { DustConflictError } from "../../DustAPIError.ts"
+import { anywhere } from "./anywhere.ts"
+import type { Handlers } from "./handlers.ts"
+
+/** A turn that is being answered. */
+interface Turn {
+  over: boolean
+}
+
+/** The turns whose handlers the current fiber works for. */
+const currentTurns = FiberRef.unsafeMake<ReadonlyMap<object, Turn>>(new Map())
+
+const inHandler = (method: string): DustConflictError =>
+  new DustConflictError({
+    module: "Chat",
+    method,
+    message:
+      `Chat.${method}: a handler of this session's turn cannot take another turn, which would wait for the one that waits for it; ask in another session, or with chat.send`,
+    type: "turn_in_handler",
+    details: { type: "turn_in_handler" },
+    attempts: 0
+  }, { disableValidation: true })
+
+/** The turns of one session, one after the other in the order they were asked for. */
+export class Turns {
+  readonly #permit = Effect.unsafeMakeSemaphore(1)
+
+  /**
+   * One turn. It is read to its end as it comes, so that it ends whoever consumes it, and however slowly: another one that is
+   * asked for meanwhile would wait for ever.
+   */
+  take<A extends ChatEvent, E, R, E2, R2>(
+    method: string,
+    handlers: Handlers<E2, R2>,
+    run: (handlers: Handlers<E2, R2>) => Stream.Stream<A, E, R>
+  ): Stream.Stream<A, E | DustConflictError, R> {
+    const turn: Turn = { over: false }
+    const mine = <B, E3, R3>(self: Effect.Effect<B, E3, R3>) =>
+      Effect.locallyWith(self, currentTurns, (outer) => new Map([...outer, [this, turn]]))
+    const { onApproval, onQuestion } = handlers
+    const answering: Handlers<E2, R2> = {
+      onApproval: onApproval === undefined ? undefined : (request) => mine(Effect.suspend(() => onApproval(request))),
+      onQuestion: onQuestion === undefined ? undefined : (question) => mine(Effect.suspend(() => onQuestion(question)))
+    }
+    const release = Effect.suspend(() => {
+      turn.over = true
+      return this.#permit.release(1)
+    })
+    const acquire = Effect.flatMap(FiberRef.get(currentTurns), (turns) => {
+      const outer = turns.get(this)
+      return outer !== undefined && !outer.over
+        ? Effect.fail(inHandler(method))
+        : anywhere(this.#permit.take(1), () => Effect.asVoid(this.#permit.release(1)))
+    })
+    return Stream.buffer(
+      Stream.unwrapScoped(Effect.as(Effect.acquireRelease(acquire, () => release), run(answering))),
+      { capacity: "unbounded" }
+    )
+  }
+}

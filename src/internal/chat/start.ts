@@ -1,0 +1,154 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ModelSelection } from "../../Agent.ts"
+import type { ContentFragmentInput, MessageContext, Service as Conversations } from "../../Conversations.ts"
+import { type DustAPIError, DustNotFoundError } from "../../DustAPIError.ts"
+import type { AgentId, ConversationId, MessageId, SpaceId, WorkspaceId } from "../../Ids.ts"
+import type { AgentMessage } from "../../Message.ts"
+import { badInput } from "../request/errors.ts"
+import type { Ref } from "./agentIds.ts"
+import type { Abandoned } from "./cancelAbandoned.ts"
+import { answering } from "./followRun.ts"
+import { identity } from "./identity.ts"
+import { messageBody } from "./messageBody.ts"
+import { located } from "./place.ts"
+import type { Ending, Run } from "./run.ts"
+
+export interface Context {
+  readonly conversations: Conversations
+  readonly abandoned: Abandoned
+  readonly agentId: (method: string, agent: Ref) => Effect.Effect<AgentId, DustAPIError>
+  readonly workspaceId: Effect.Effect<WorkspaceId>
+}
+
+/** A question, and where to ask it. */
+export interface Question {
+  readonly agent: Ref
+  readonly message: string
+  readonly conversationId?: ConversationId | undefined
+  readonly title?: string | undefined
+  readonly spaceId?: SpaceId | undefined
+  readonly attachments?: ReadonlyArray<ContentFragmentInput> | undefined
+  readonly context?: MessageContext | undefined
+  readonly modelSelection?: ModelSelection | undefined
+  readonly skipToolsValidation?: boolean | undefined
+  readonly onInterrupt?: "cancel" | "leave" | undefined
+}
+
+const noAnswer = (method: string, agentId: AgentId | undefined) =>
+  new DustNotFoundError({
+    module: "Chat",
+    method,
+    message: `Chat.${method}: no agent answered${
+      agentId === undefined
+        ? " this question"
+        : `: check that ${JSON.stringify(agentId)} is the id of an agent that this credential may use`
+    }`,
+    type: "agent_not_found",
+    details: { agentId: agentId ?? null },
+    attempts: 1
+  }, { disableValidation: true })
+
+/** What is wrong with a question has to be known before a conversation is made for it. */
+const checked = (method: string, question: Question): Effect.Effect<void, DustAPIError> =>
+  typeof question.message !== "string" || question.message.trim() === ""
+    ? Effect.fail(badInput(identity(method), "message", "text that is not blank"))
+    : Effect.asVoid(messageBody(identity(method), true, { ...question, content: question.message, mentions: [] }))
+
+/** The agent and the conversation of a question. */
+const prepared = (
+  { agentId, conversations }: Context,
+  method: string,
+  question: Question
+): Effect.Effect<readonly [AgentId, ConversationId], DustAPIError> => {
+  const { attachments = [], conversationId } = question
+  const agent = agentId(method, question.agent)
+  if (conversationId === undefined) {
+    const created = conversations.create({
+      title: question.title,
+      spaceId: question.spaceId,
+      contentFragments: question.attachments
+    })
+    return Effect.zip(agent, Effect.map(created, ({ sId }) => sId))
+  }
+  return Effect.zip(
+    agent,
+    Effect.as(
+      Effect.forEach(attachments, (fragment) => conversations.createContentFragment({ conversationId, fragment }), {
+        discard: true
+      }),
+      conversationId
+    )
+  )
+}
+
+/** The agent message that answers a question, as soon as there is one: the question may have to wait for its turn. */
+export const answerTo = (
+  { conversations }: Context,
+  method: string,
+  agentId: AgentId | undefined,
+  conversationId: ConversationId,
+  messageId: MessageId
+): Effect.Effect<AgentMessage, DustAPIError> =>
+  answering({
+    conversationId,
+    messageId,
+    readConversation: conversations.get(conversationId),
+    events: conversations.events,
+    notFound: noAnswer(method, agentId)
+  }).pipe(Effect.flatMap((answers) =>
+    answers[0] === undefined ? Effect.fail(noAnswer(method, agentId)) : Effect.succeed(answers[0])
+  ))
+
+/** Sends a question, and finds out which agent message answers it. */
+export const start = (
+  context: Context,
+  method: string,
+  question: Question,
+  ending: Ending,
+  onConversation?: (id: ConversationId) => void
+): Effect.Effect<Run, DustAPIError, Scope.Scope> =>
+  Effect.gen(function*() {
+    yield* checked(method, question)
+    const workspaceId = yield* context.workspaceId
+    const [agentId, conversationId] = yield* prepared(context, method, question)
+    onConversation?.(conversationId)
+    const place = { workspaceId, conversationId }
+    const leave = question.onInterrupt === "leave"
+    let answer: AgentMessage | undefined
+    const { message } = yield* Effect.uninterruptibleMask((restore) =>
+      Effect.tap(
+        context.abandoned.sending(
+          { conversationId, content: question.message, leave },
+          restore(Effect.mapError(post(context, conversationId, agentId, question), (error) => located(error, place)))
+        ),
+        ({ agentMessages, message }) => {
+          answer = agentMessages[0]
+          return Effect.addFinalizer(() =>
+            leave || ending.over ? Effect.void : context.abandoned.question(conversationId, message, answer)
+          )
+        }
+      )
+    )
+    if (answer === undefined) {
+      answer = yield* (
+        message.visibility === "pending"
+          ? answerTo(context, method, agentId, conversationId, message.sId)
+          : Effect.fail(noAnswer(method, agentId))
+      ).pipe(Effect.mapError((error) => {
+        ending.over = true
+        return located(error, { ...place, userMessageId: message.sId })
+      }))
+    }
+    return { ...place, message, messageId: answer.sId, lastEventId: undefined }
+  })
+
+const post = ({ conversations }: Context, conversationId: ConversationId, agentId: AgentId, question: Question) =>
+  conversations.createMessage({
+    conversationId,
+    content: question.message,
+    mentions: [{ configurationId: agentId }],
+    context: question.context,
+    modelSelection: question.modelSelection,
+    skipToolsValidation: question.skipToolsValidation
+  })
