@@ -360,32 +360,36 @@ const asking = (context: Asking) =>
     observed(options.agent)
   )
 
-const makeSession = (context: Asking) =>
-<E0 = never, R0 = never>(options: SessionOptions<E0, R0>): Effect.Effect<Session<E0, R0>> =>
-  Effect.sync(() => {
-    const turns = new Turns()
-    let conversationId = options.conversationId
-    const take = <E, R>(method: string, turn: string | TurnOptions<E, R>) => {
-      const question: SendOptions<E | E0, R | R0> = {
-        ...options,
-        ...(typeof turn === "string" ? { message: turn } : turn),
-        agent: options.agent
+const makeSession =
+  (context: Asking) => <E0 = never, R0 = never>(options: SessionOptions<E0, R0>): Effect.Effect<Session<E0, R0>> =>
+    Effect.sync(() => {
+      const turns = new Turns()
+      let conversationId = options.conversationId
+      const take = <E, R>(method: string, turn: string | TurnOptions<E, R>) => {
+        const question: SendOptions<E | E0, R | R0> = {
+          ...options,
+          ...(typeof turn === "string" ? { message: turn } : turn),
+          agent: options.agent
+        }
+        return turns.take(
+          method,
+          question,
+          (handlers) =>
+            Stream.suspend(() =>
+              asking(context)(method, { ...question, ...handlers, conversationId }, (id) => {
+                conversationId = id
+              })
+            )
+        )
       }
-      return turns.take(method, question, (handlers) =>
-        Stream.suspend(() =>
-          asking(context)(method, { ...question, ...handlers, conversationId }, (id) => {
-            conversationId = id
-          })
-        ))
-    }
-    return {
-      conversationId: Effect.sync(() => Option.fromNullable(conversationId)),
-      send: <E = never, R = never>(turn: string | TurnOptions<E, R>) =>
-        replyOf("session.send", take("session.send", turn)),
-      stream: <E = never, R = never>(turn: string | TurnOptions<E, R>) => take("session.stream", turn),
-      streamText: <E = never, R = never>(turn: string | TurnOptions<E, R>) => textOf(take("session.streamText", turn))
-    }
-  })
+      return {
+        conversationId: Effect.sync(() => Option.fromNullable(conversationId)),
+        send: <E = never, R = never>(turn: string | TurnOptions<E, R>) =>
+          replyOf("session.send", take("session.send", turn)),
+        stream: <E = never, R = never>(turn: string | TurnOptions<E, R>) => take("session.stream", turn),
+        streamText: <E = never, R = never>(turn: string | TurnOptions<E, R>) => textOf(take("session.streamText", turn))
+      }
+    })
 
 /**
  * @category constructors

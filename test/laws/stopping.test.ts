@@ -59,7 +59,10 @@ describe("Leaving a run", () => {
       const context = yield* Layer.buildWithScope(DustTest.layer({ agents: endless }), scope)
       const [dust, fiber] = yield* Effect.gen(function*() {
         const chat = yield* Chat
-        return [yield* DustTest.DustTest, yield* Effect.forkDaemon(chat.send({ agent: "helper", message: "Go" }))] as const
+        return [
+          yield* DustTest.DustTest,
+          yield* Effect.forkDaemon(chat.send({ agent: "helper", message: "Go" }))
+        ] as const
       }).pipe(Effect.provide(context))
       yield* TestClock.adjust("1 minute")
       yield* dust.fault({ path: cancelPath, fault: faults.delayHeaders("10 millis") })
@@ -114,7 +117,10 @@ describe("A failure to follow a run", () => {
     const [what, rule] of [
       ["the network", { path: /./, fault: faults.refuse() }],
       ["a server that is down", { path: /./, fault: faults.status(503) }],
-      ["a page of a firewall", { path: /./, fault: faults.status(403, { body: "<h1>Are you human?</h1>", contentType: "text/html" }) }],
+      ["a page of a firewall", {
+        path: /./,
+        fault: faults.status(403, { body: "<h1>Are you human?</h1>", contentType: "text/html" })
+      }],
       ["a credential that is revoked", { path: /./, fault: faults.status(401, { type: "invalid_api_key_error" }) }],
       ["silence", { path: /never/, fault: faults.refuse() }]
     ] as const
@@ -134,7 +140,9 @@ describe("A failure to follow a run", () => {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
       for (const onInterrupt of ["cancel", "leave"] as const) {
-        const error = yield* Effect.flip(chat.send({ agent: "mailer", message: "Go", whenBlocked: "fail", onInterrupt }))
+        const error = yield* Effect.flip(
+          chat.send({ agent: "mailer", message: "Go", whenBlocked: "fail", onInterrupt })
+        )
         assert.isTrue(error._tag === "DustStreamError" && error.reason === "waiting_for_human")
       }
       yield* TestClock.adjust("1 minute")

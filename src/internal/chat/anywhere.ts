@@ -12,14 +12,18 @@ export const inChild = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   lost: (value: A) => Effect.Effect<void> = () => Effect.void
 ): Effect.Effect<A, E, R> =>
-  Effect.flatMap(FiberRef.get(FiberRef.interruptedCause), (interrupted) =>
-    Effect.flatMap(Effect.forkDaemon(Effect.interruptible(self)), (fiber) =>
-      Cause.isEmpty(interrupted)
-        ? Effect.onInterrupt(
-          Effect.interruptible(Fiber.join(fiber)),
-          () => Effect.flatMap(Fiber.interrupt(fiber), (exit) => Exit.isSuccess(exit) ? lost(exit.value) : Effect.void)
-        )
-        : Fiber.join(fiber)))
+  Effect.flatMap(
+    FiberRef.get(FiberRef.interruptedCause),
+    (interrupted) =>
+      Effect.flatMap(Effect.forkDaemon(Effect.interruptible(self)), (fiber) =>
+        Cause.isEmpty(interrupted)
+          ? Effect.onInterrupt(
+            Effect.interruptible(Fiber.join(fiber)),
+            () =>
+              Effect.flatMap(Fiber.interrupt(fiber), (exit) => Exit.isSuccess(exit) ? lost(exit.value) : Effect.void)
+          )
+          : Fiber.join(fiber))
+  )
 
 /**
  * The same quickness and the same limits in `acquireRelease`, finalizers and other uninterruptible regions as outside: a race
@@ -29,5 +33,4 @@ export const inChild = <A, E, R>(
 export const anywhere = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   lost?: (value: A) => Effect.Effect<void>
-): Effect.Effect<A, E, R> =>
-  Effect.checkInterruptible((interruptible) => interruptible ? self : inChild(self, lost))
+): Effect.Effect<A, E, R> => Effect.checkInterruptible((interruptible) => interruptible ? self : inChild(self, lost))

@@ -62,6 +62,30 @@ const answersOf = (messages: ReadonlyArray<Message>, mine: (message: UserMessage
   ).map((message) => message.sId)
 }
 
+const cancel = (
+  conversations: Conversations,
+  conversationId: ConversationId,
+  messageIds: ReadonlyArray<MessageId>
+): Effect.Effect<void, RequestError> =>
+  messageIds.length === 0 ? Effect.void : conversations.cancel({ conversationId, messageIds })
+
+/** Its turn may come while it is taken back: then the newest versions are deleted ones, and what runs is behind them. */
+const takeBack = (
+  conversations: Conversations,
+  conversationId: ConversationId,
+  { sId }: UserMessage
+): Effect.Effect<void, RequestError> =>
+  Effect.flatMap(
+    Effect.either(conversations.deleteMessage({ conversationId, messageId: sId })),
+    (deleted) =>
+      conversations.listMessages(conversationId, { allVersions: true, deleted: true }).pipe(
+        Effect.flatMap((messages) =>
+          cancel(conversations, conversationId, answersOf(messages, (message) => message.sId === sId))
+        ),
+        Effect.zipRight(deleted)
+      )
+  )
+
 export const makeAbandoned = (
   conversations: Conversations
 ): Effect.Effect<Abandoned, never, Scope.Scope> =>
@@ -78,20 +102,6 @@ export const makeAbandoned = (
     const inBackground = (self: Effect.Effect<void>): Effect.Effect<void> =>
       Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
 
-    const cancel = (
-      conversationId: ConversationId,
-      messageIds: ReadonlyArray<MessageId>
-    ): Effect.Effect<void, RequestError> =>
-      messageIds.length === 0 ? Effect.void : conversations.cancel({ conversationId, messageIds })
-
-    /** Its turn may come while it is taken back: then the newest versions are deleted ones, and what runs is behind them. */
-    const takeBack = (conversationId: ConversationId, { sId }: UserMessage): Effect.Effect<void, RequestError> =>
-      Effect.flatMap(Effect.either(conversations.deleteMessage({ conversationId, messageId: sId })), (deleted) =>
-        conversations.listMessages(conversationId, { allVersions: true, deleted: true }).pipe(
-          Effect.flatMap((messages) => cancel(conversationId, answersOf(messages, (message) => message.sId === sId))),
-          Effect.zipRight(deleted)
-        ))
-
     /**
      * Cancels what was started by a message of which it is not known whether it arrived: now, and a little later, when the
      * server has had the time to take it. Not while the same text is on its way again: then it could be either one.
@@ -101,6 +111,7 @@ export const makeAbandoned = (
         conversations.messagePage({ conversationId, limit: 20 }),
         ({ messages }) =>
           cancel(
+            conversations,
             conversationId,
             answersOf(messages, (message) =>
               message.content === content && message.created >= since && !sent.has(message.sId) &&
@@ -126,7 +137,9 @@ export const makeAbandoned = (
 
     const runs: Abandoned["runs"] = (conversationId, messageIds) =>
       messageIds.length === 0 ? Effect.void : inBackground(
-        orWarn("An abandoned run could not be cancelled", conversationId, messageIds)(cancel(conversationId, messageIds))
+        orWarn("An abandoned run could not be cancelled", conversationId, messageIds)(
+          cancel(conversations, conversationId, messageIds)
+        )
       )
 
     return {
@@ -137,7 +150,7 @@ export const makeAbandoned = (
           : message.visibility === "pending"
           ? inBackground(
             orWarn("An abandoned message could not be taken back", conversationId, [message.sId])(
-              takeBack(conversationId, message)
+              takeBack(conversations, conversationId, message)
             )
           )
           : Effect.void,

@@ -99,7 +99,10 @@ class Follower<E, R> {
         // Only while a handler is at work can one fail.
         const pulled = desk === undefined || !desk.busy()
           ? next
-          : Effect.raceFirst(Effect.interruptible(next), Effect.interruptible(Effect.mapError(desk.failure, Option.some)))
+          : Effect.raceFirst(
+            Effect.interruptible(next),
+            Effect.interruptible(Effect.mapError(desk.failure, Option.some))
+          )
         return interruptible ? pulled : inChild(pulled)
       })
     })

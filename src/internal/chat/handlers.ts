@@ -48,11 +48,17 @@ const answer = <E, R>(
     case "ApprovalNeeded":
       return onApproval === undefined
         ? undefined
-        : Effect.flatMap(Effect.suspend(() => onApproval(blocked)), (approved) => sent(conversations.validateAction({ ...ref, approved })))
+        : Effect.flatMap(
+          Effect.suspend(() => onApproval(blocked)),
+          (approved) => sent(conversations.validateAction({ ...ref, approved }))
+        )
     case "QuestionAsked":
       return onQuestion === undefined
         ? undefined
-        : Effect.flatMap(Effect.suspend(() => onQuestion(blocked)), (answer) => sent(conversations.answerQuestion({ ...ref, answer })))
+        : Effect.flatMap(
+          Effect.suspend(() => onQuestion(blocked)),
+          (answer) => sent(conversations.answerQuestion({ ...ref, answer }))
+        )
     case "AuthenticationNeeded":
       return undefined
   }
@@ -67,32 +73,34 @@ export const makeDesk = <E, R>(
     readonly unsent: () => void
   }
 ): Effect.Effect<Desk<E, R> | undefined, never, Scope.Scope> =>
-  handlers.onApproval === undefined && handlers.onQuestion === undefined ? Effect.succeed(undefined) : Effect.gen(function*() {
-    const fibers = yield* FiberSet.make<void>()
-    const failure = yield* Deferred.make<never, DustAPIError | E>()
-    const open = new Set<string>()
-    let failed: Exit.Exit<never, DustAPIError | E> | undefined
-    return {
-      has: (actionId) => open.has(actionId),
-      busy: () => open.size > 0,
-      failed: () => failed,
-      failure: Deferred.await(failure),
-      give: (blocked) => {
-        const work = answer(conversations, handlers, blocked, options.unsent)
-        if (work === undefined) return undefined
-        open.add(blocked.actionId)
-        const watched = Effect.matchCauseEffect(Effect.interruptible(work), {
-          onSuccess: () => Effect.void,
-          // Failed, died or interrupted: the run ends with it.
-          onFailure: (cause) => {
-            failed = Exit.failCause(Cause.map(cause, options.located))
-            return Deferred.done(failure, failed)
-          }
-        })
-        return Effect.asVoid(FiberSet.run(
-          fibers,
-          Effect.ensuring(watched, Effect.sync(() => open.delete(blocked.actionId)))
-        ))
+  handlers.onApproval === undefined && handlers.onQuestion === undefined ?
+    Effect.succeed(undefined) :
+    Effect.gen(function*() {
+      const fibers = yield* FiberSet.make<void>()
+      const failure = yield* Deferred.make<never, DustAPIError | E>()
+      const open = new Set<string>()
+      let failed: Exit.Exit<never, DustAPIError | E> | undefined
+      return {
+        has: (actionId) => open.has(actionId),
+        busy: () => open.size > 0,
+        failed: () => failed,
+        failure: Deferred.await(failure),
+        give: (blocked) => {
+          const work = answer(conversations, handlers, blocked, options.unsent)
+          if (work === undefined) return undefined
+          open.add(blocked.actionId)
+          const watched = Effect.matchCauseEffect(Effect.interruptible(work), {
+            onSuccess: () => Effect.void,
+            // Failed, died or interrupted: the run ends with it.
+            onFailure: (cause) => {
+              failed = Exit.failCause(Cause.map(cause, options.located))
+              return Deferred.done(failure, failed)
+            }
+          })
+          return Effect.asVoid(FiberSet.run(
+            fibers,
+            Effect.ensuring(watched, Effect.sync(() => open.delete(blocked.actionId)))
+          ))
+        }
       }
-    }
-  })
+    })

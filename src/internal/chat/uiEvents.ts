@@ -160,7 +160,7 @@ const isHalf = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
 const unfinished = (text: string): string => {
   const last = text.charCodeAt(text.length - 1)
   if (isHalf(last)) return text.slice(-1)
-  return last === 0x200d ? /(?:\p{Emoji}[\ufe0f\u{1f3fb}-\u{1f3ff}]?\u200d)+$/u.exec(text)?.[0] ?? "" : ""
+  return last === 0x200d ? /(?:\p{Emoji}(?:\ufe0f|\p{Emoji_Modifier})?\u200d)+$/u.exec(text)?.[0] ?? "" : ""
 }
 
 /** A sub-agent's request for approval reaches its callers as the progress of the tool that runs it. */
