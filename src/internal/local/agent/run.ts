@@ -36,7 +36,7 @@ import {
   removeFromHistory,
   whileAhead
 } from "../server/pubsub.ts"
-import type { World } from "../state/state.ts"
+import { pause, type World } from "../state/state.ts"
 import {
   type AgentInput,
   type HistoryItem,
@@ -248,10 +248,12 @@ const work = (loop: Loop, action: Action, tool: ToolOptions): Effect.Effect<Tool
     action.status = "running"
     const progress = tool.progress ?? []
     for (const [index, item] of progress.entries()) {
-      if (item.after !== undefined) yield* loop.world.clock.sleep(Duration.decode(item.after))
+      if (item.after !== undefined) yield* pause(loop.world, item.after, `${loop.message.agent.name} runs ${tool.name}`)
       notify(loop, action, item.label, item.progress ?? index + 1, item.total ?? progress.length, item.output)
     }
-    if (tool.duration !== undefined) yield* loop.world.clock.sleep(Duration.decode(tool.duration))
+    if (tool.duration !== undefined) {
+      yield* pause(loop.world, tool.duration, `${loop.message.agent.name} runs ${tool.name}`)
+    }
     return endCall(loop, action, startedAt, {
       status: tool.errored === true ? "errored" : "succeeded",
       output: blocks(tool.output),
@@ -559,7 +561,7 @@ const runStep = (loop: Loop, step: Step, parallel = false): Effect.Effect<void, 
       )
     }
     case "Silence":
-      return step.duration === undefined ? Effect.never : world.clock.sleep(Duration.decode(step.duration))
+      return step.duration === undefined ? Effect.never : pause(world, step.duration, `${message.agent.name} is silent`)
     case "Rerun":
       return Effect.sync(() => {
         for (const { json, type } of loop.recorded) publishJson(world, message.run.channel, type, json)

@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import { tokenize } from "../agent/steps.ts"
 import { encodeText, json, type LocalResponse, refuse, type Refusal, stream } from "../server/http.ts"
 import { body, type Context, param, type Route, route } from "../server/route.ts"
-import { slice, type World } from "../state/state.ts"
+import { pause, slice, type World } from "../state/state.ts"
 import { type LocalSpace, renderSpace, spaceOf } from "./spaces.ts"
 
 /** An app that exists from the start. @category models @since 0.1.0 */
@@ -172,7 +172,7 @@ const blockStatus = ([[block_type, name], outputs]: TraceEntry) => {
 
 const complete = (world: World, app: LocalApp, run: LocalRun, input: typeof RunBody.Type): Effect.Effect<void> =>
   Effect.gen(function*() {
-    yield* world.clock.sleep(Duration.decode(app.seed.duration ?? 0))
+    yield* pause(world, app.seed.duration ?? 0, "a run of an app")
     const outputs = yield* Effect.forEach(
       input.inputs,
       (one) => Effect.map(output(app, one, input.config), (out) => [out])

@@ -15,7 +15,7 @@ import {
   type Route,
   route
 } from "../server/route.ts"
-import { slice, type World } from "../state/state.ts"
+import { pause, slice, type World } from "../state/state.ts"
 import { maySee, spaceOf, spaces } from "./spaces.ts"
 
 /** A document that is there from the start. @category models @since 0.1.0 */
@@ -567,7 +567,10 @@ const upsertDocument = (context: Context) =>
     const store = Effect.sync(() => void source.documents.set(documentId, document))
     if (queued) {
       yield* world.quirks.asyncUpserts
-        ? Effect.forkIn(Effect.zipRight(world.clock.sleep(QUEUE_DELAY), store), world.scope)
+        ? Effect.forkIn(
+          Effect.zipRight(pause(world, QUEUE_DELAY, "a document in the queue of asynchronous upserts"), store),
+          world.scope
+        )
         : store
       return json({ document: { document_id: documentId } })
     }

@@ -14,7 +14,7 @@ import {
   stream
 } from "../server/http.ts"
 import { body, type Context, type Route, route } from "../server/route.ts"
-import { slice, type World } from "../state/state.ts"
+import { pause, slice, type World } from "../state/state.ts"
 import { isShown, localDataSources, renderDataSource, renderView } from "./dataSources.ts"
 import { addFile, renderFile } from "./files.ts"
 import { visibleSpaces } from "./spaces.ts"
@@ -349,7 +349,7 @@ const searchUnified = (context: Context): Effect.Effect<LocalResponse, Refusal> 
         Stream.fromIterable(byServer).pipe(
           Stream.mapEffect(([id, found]) =>
             Effect.as(
-              Duration.toMillis(delay) === 0 ? Effect.void : world.clock.sleep(delay),
+              Duration.toMillis(delay) === 0 ? Effect.void : pause(world, delay, "a search of connected tools"),
               frame({
                 toolResults: found.slice(0, limit ?? 25).map((file) => ({
                   internalId: `${id}/${file.externalId}`,

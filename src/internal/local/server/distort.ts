@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { World } from "../state/state.ts"
+import { pause, type World } from "../state/state.ts"
 import { decodeText, encodeText, type LocalResponse, Reset } from "./http.ts"
 
 const bodyStream = (response: LocalResponse): Stream.Stream<Uint8Array, Reset> => {
@@ -72,7 +72,7 @@ const isOrdinary = (frame: string): boolean => frame.startsWith("data: {")
 export const delayed = (world: World, response: LocalResponse, duration: Duration.DurationInput): LocalResponse =>
   withStream(
     response,
-    (stream) => Stream.unwrap(Effect.as(world.clock.sleep(Duration.decode(duration)), stream))
+    (stream) => Stream.unwrap(Effect.as(pause(world, duration, "a fault that delays the body"), stream))
   )
 
 /** The body ends after so many bytes. */
@@ -147,11 +147,13 @@ export const dripped = (
   interval: Duration.DurationInput
 ): LocalResponse => {
   const every = Duration.decode(interval)
-  const pause = Duration.equals(every, Duration.zero) ? Effect.yieldNow() : world.clock.sleep(every)
+  const interlude = Duration.equals(every, Duration.zero)
+    ? Effect.yieldNow()
+    : pause(world, every, "a fault that lets the body drip")
   return withStream(response, (stream) =>
     stream.pipe(
       Stream.mapConcatChunk((piece) => pieces(piece, Math.max(1, bytes))),
       Stream.rechunk(1),
-      Stream.mapEffect((piece) => Effect.as(pause, piece))
+      Stream.mapEffect((piece) => Effect.as(interlude, piece))
     ))
 }

@@ -1,8 +1,8 @@
 /** Scripted failures of the network and of the server. */
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { World } from "../state/state.ts"
+import { pause, type World } from "../state/state.ts"
 import { cut, delayed, doubled, dripped, overJson, reordered, rewritten } from "./distort.ts"
 import { bytes, encodeText, errorResponse, type LocalResponse, redirect, Reset, text } from "./http.ts"
 
@@ -121,7 +121,7 @@ export const inject = (
       return Effect.zipRight(fault.handlerRuns ? run : Effect.void, Effect.never)
     case "Delay":
       return fault.before === "headers"
-        ? Effect.zipRight(world.clock.sleep(Duration.decode(fault.duration)), run)
+        ? Effect.zipRight(pause(world, fault.duration, "a fault that delays the answer"), run)
         : Effect.map(run, (response) => delayed(world, response, fault.duration))
     case "Cut":
       return Effect.map(run, (response) => cut(response, fault.afterBytes, fault.orderly))

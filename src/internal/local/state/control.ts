@@ -37,6 +37,7 @@ import { defaults, makeWorld, type Place, type WorldOptions } from "./create.ts"
 import type { ConversationSeed, MessageSeed } from "./seed.ts"
 import { seedConversation, seedMessage } from "./seeding.ts"
 import type { Auth, World } from "./state.ts"
+import { watchTestClock } from "./testClock.ts"
 
 /**
  * A test asked about something that the workspace does not have.
@@ -238,6 +239,7 @@ export const makeWorkspace = (
     installFiles(world)
     installDataSources(world)
     const handler = makeHandler(world)
+    yield* watchTestClock(world, handler.log, handler.listeners)
     addAgent(world, "echo", { description: "Repeats the message" })
     addAgent(world, "dust", { name: "dust", description: "The global agent", scope: "global" })
     for (const [sId, agent] of Object.entries(options.agents ?? {})) addAgent(world, sId, agent)

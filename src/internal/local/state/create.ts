@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import { type Limits, limitsFrom } from "./limits.ts"
 import type { Seed } from "./seed.ts"
 import type { Auth, LocalApiKey, LocalUser, LocalUserToken, Quirks, Role, World } from "./state.ts"
+import { forgetInterruptedSleeps } from "./testClock.ts"
 
 /** An API key of the workspace. @category models @since 0.1.0 */
 export interface ApiKeyOptions {
@@ -133,6 +134,7 @@ export const makeWorld = (
   place: Place
 ): Effect.Effect<World> =>
   Effect.map(Effect.clock, (clock: Clock.Clock): World => {
+    forgetInterruptedSleeps(clock)
     const random = makeRandom(options.randomSeed ?? 1)
     const idRandom = makeRandom((options.randomSeed ?? 1) ^ 0x5f3759df)
     const workspaceId = options.workspaceId ?? defaults.workspaceId
@@ -246,6 +248,7 @@ export const makeWorld = (
         ssoEnforced: false,
         metadata: null
       }),
+      waits: new Set(),
       slices: new Map()
     }
   })

@@ -11,7 +11,8 @@
  * same ids, and TestClock decides the time.
  */
 import type * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Limits } from "./limits.ts"
 import type { Seed } from "./seed.ts"
@@ -186,8 +187,18 @@ export interface World {
   readonly random: () => number
   /** The workspace object (`owner`) for a caller. */
   readonly owner: (auth: Auth) => Record<string, unknown>
+  /** What the workspace itself waits for on its clock. */
+  readonly waits: Set<{ readonly what: string; readonly until: number }>
   readonly slices: Map<string, unknown>
 }
+
+/** Lets time pass on the workspace's clock. `what` names the wait for a person whose test does not go on. */
+export const pause = (world: World, duration: Duration.DurationInput, what: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const wait = { what, until: world.now() + Duration.toMillis(duration) }
+    world.waits.add(wait)
+    return Effect.ensuring(world.clock.sleep(Duration.decode(duration)), Effect.sync(() => world.waits.delete(wait)))
+  })
 
 /** A domain's own part of the state. */
 export const slice = <A>(name: string, make: (world: World) => A): (world: World) => A => {
