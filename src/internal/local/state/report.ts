@@ -3,10 +3,15 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as HashSet from "effect/HashSet"
+import * as Logger from "effect/Logger"
 
 /** A warning in the log; on the console where there is no logger, as in `it.effect` of `@effect/vitest`. */
 export const report = (message: string): Effect.Effect<void> =>
   Effect.flatMap(
     FiberRef.get(FiberRef.currentLoggers),
-    (loggers) => HashSet.size(loggers) === 0 ? Console.warn(message) : Effect.logWarning(message)
+    // The tracer's logger only adds events to spans.
+    (loggers) =>
+      HashSet.size(HashSet.remove(loggers, Logger.tracerLogger)) === 0
+        ? Console.warn(message)
+        : Effect.logWarning(message)
   )
