@@ -1,0 +1,144 @@
+/**
+ * Everything at once in one layer: what is learned while one method is called must not break another. Each method of the
+ * coverage table is called twice, with chats before, between and beside, over every way to Local Dust.
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Effect, type Layer, Option, Stream } from "effect"
+import { Chat } from "effect-dust/Chat"
+import type * as Dust from "effect-dust/Dust"
+import * as DustTest from "effect-dust/DustTest"
+import * as RetryPolicy from "effect-dust/RetryPolicy"
+import { type Call, calls } from "../fixtures/calls.ts"
+
+type Credential = Call["credential"]
+
+const seed = {
+  apps: [{ sId: "echo" }],
+  conversations: [{
+    sId: "cnv_1",
+    messages: [
+      { role: "user", sId: "msg_0", content: "Hello" },
+      { role: "agent", sId: "msg_1", content: "Hello yourself" }
+    ]
+  }],
+  dataSources: [{
+    sId: "dts_1",
+    name: "x",
+    documents: [{ documentId: "a", text: "hello" }],
+    tables: [{ tableId: "tbl_1", name: "t", rows: { r1: { a: 1 } } }]
+  }],
+  files: [{ sId: "fil_1", fileName: "a.txt", content: "hello" }]
+} satisfies NonNullable<DustTest.Options["seed"]>
+
+/** Methods that go on until they are left, or that look for the end of a run whose events are gone only after seconds. */
+const endless = new Set<string>([
+  "Conversations.events",
+  "Conversations.messageEvents",
+  "Conversations.answer",
+  "McpServers.serve",
+  "McpServers.requests"
+])
+
+interface Outcome {
+  readonly method: string
+  /** `ok`, `left` for those that go on, or the error. */
+  readonly outcome: string
+}
+
+const outcomeOf = ({ method, run }: Call): Effect.Effect<Outcome, never, Dust.Services> =>
+  run.pipe(
+    Effect.as("ok"),
+    Effect.timeoutOption(endless.has(method) ? "500 millis" : "10 seconds"),
+    Effect.map(Option.getOrElse(() => endless.has(method) ? "left" : "hangs")),
+    Effect.catchAll((error) =>
+      Effect.succeed(error instanceof Error ? `${error.name}: ${error.message}` : String(error))
+    ),
+    Effect.map((outcome) => ({ method, outcome }))
+  )
+
+/** Two ways to ask, which learn where the streams of messages are. */
+const chats = Effect.gen(function*() {
+  const chat = yield* Chat
+  const reply = yield* chat.send({ agent: "helper", message: "One after the other" })
+  assert.strictEqual(reply.text, "One after the other")
+  const pieces = yield* Stream.runCollect(chat.streamText({ agent: "helper", message: "Piece by piece" }))
+  assert.strictEqual(Chunk.join(pieces, ""), "Piece by piece")
+})
+
+/** What the calls delete themselves, so that a later one does not find it. */
+const gone = /404 (file|table|row|data_source_document)_not_found/
+
+const works = (outcome: string | undefined) => outcome === "ok" || outcome === "left"
+
+const round = (own: ReadonlyArray<Call>) =>
+  Effect.map(
+    Effect.all([Effect.forEach(own, outcomeOf, { concurrency: "unbounded" }), chats], { concurrency: "unbounded" }),
+    ([outcomes]) => outcomes
+  )
+
+/** Requests to a path that Dust does not have. The redirect in front of an event stream is no route of its own. */
+const unrouted = Effect.gen(function*() {
+  const dust = yield* DustTest.DustTest
+  const requests = yield* dust.requests()
+  return requests.filter(({ route, status }) => route === undefined && status === 404)
+    .map(({ method, path }) => `${method} ${path}`)
+})
+
+/** Not every method can be called with every credential; those that cannot say so both times. */
+const everything = Effect.gen(function*() {
+  const before = yield* round(calls)
+  yield* chats
+  // What an administrator's calls have archived.
+  yield* Effect.flatMap(DustTest.DustTest, (dust) => dust.setAgent("echo", ({ message }) => message))
+  const after = yield* round(calls)
+  const hanging = [...before, ...after].filter(({ outcome }) => outcome === "hangs").map(({ method }) => method)
+  assert.deepStrictEqual([...new Set(hanging)], [], "methods that do not come back")
+  assert.deepStrictEqual(yield* unrouted, [], "requests to paths that do not exist")
+  const broken = before.flatMap(({ method, outcome }, i) => {
+    const then = after[i]?.outcome ?? "not called"
+    return works(outcome) && !works(then) && !gone.test(then)
+      ? [`${method}: ${outcome}, then ${then}`]
+      : []
+  })
+  assert.deepStrictEqual(broken, [], "methods that worked before, and do not any more")
+  return before
+})
+
+const ways: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient> | undefined>> = {
+  "in process": undefined,
+  "over a port, undici": NodeHttpClient.layerUndici,
+  "over a port, node:http": NodeHttpClient.layer,
+  "over a port, fetch": FetchHttpClient.layer
+}
+
+const credentials: ReadonlyArray<Credential> = ["apiKey", "adminApiKey", "userToken", "adminToken"]
+
+describe("one layer, everything at once", () => {
+  for (const [way, client] of Object.entries(ways)) {
+    it.live(`${way}: every method works the second time as it did the first`, () =>
+      Effect.gen(function*() {
+        const outcomes = yield* Effect.forEach(credentials, (credential) => {
+          // An agent of its own: an administrator's calls archive `echo`.
+          const options = {
+            agents: { helper: ({ message }: DustTest.AgentInput) => message },
+            credential,
+            retry: RetryPolicy.none,
+            seed
+          }
+          return client === undefined
+            ? Effect.provide(everything, DustTest.layer(options))
+            : everything.pipe(Effect.provide(DustTest.layerServe(options)), Effect.provide(client))
+        }, { concurrency: 2 })
+        // The seed has what the calls name, so that they get beyond "not found".
+        const never = calls.flatMap(({ method }, i) =>
+          outcomes.some((one) => works(one[i]?.outcome))
+            ? []
+            : [`${method}: ${outcomes.map((one) => one[i]?.outcome).join(" | ")}`]
+        )
+        assert.isAtLeast(calls.length - never.length, 85, never.join("\n"))
+      }), 60_000)
+  }
+})
