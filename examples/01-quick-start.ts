@@ -1,5 +1,5 @@
 /** A whole conversation: created, answered, listed, one message fetched, one deleted, an error caught by its tag. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Conversations } from "effect-dust/Conversations"
 import * as Message from "effect-dust/Message"

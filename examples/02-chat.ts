@@ -1,5 +1,5 @@
 /** The short way: a question, an answer. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { agent, dust, says } from "./support.ts"

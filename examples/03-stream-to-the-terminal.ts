@@ -1,5 +1,5 @@
 /** The answer while it comes: thinking, tools, text. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Match, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { bold, dim, dust, write } from "./support.ts"

@@ -1,5 +1,5 @@
 /** Create a conversation. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Conversations } from "effect-dust/Conversations"
 import { done, dust } from "./support.ts"

@@ -1,5 +1,5 @@
 /** Send a message to an agent and wait for its answer. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Conversations } from "effect-dust/Conversations"
 import { agent, dust, says } from "./support.ts"

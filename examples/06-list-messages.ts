@@ -1,5 +1,5 @@
 /** List the messages of a conversation: all at once, and page by page from the newest. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"

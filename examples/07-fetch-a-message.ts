@@ -1,5 +1,5 @@
 /** Fetch a single message. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"

@@ -1,5 +1,5 @@
 /** Delete a message. Only a user's access token can: with an API key, nothing is sent and the error says so. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"

@@ -1,5 +1,5 @@
 /** Errors are tagged: catch the ones you can do something about, see the others in the type. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"

@@ -1,5 +1,5 @@
 /** An agent wants to use a tool that somebody has to approve: ask them, as an Effect. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import type { ApprovalHandler } from "effect-dust/Approvals"
 import { Chat } from "effect-dust/Chat"

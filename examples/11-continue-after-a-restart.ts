@@ -1,5 +1,5 @@
 /** A process that goes away leaves the run going; another one continues where it stopped. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Option, Ref, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { dust, note, write } from "./support.ts"

@@ -1,5 +1,5 @@
 /** Ask two agents, take the first answer. The other run is cancelled on the server: it costs nothing more. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { dust, says } from "./support.ts"

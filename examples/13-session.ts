@@ -1,5 +1,5 @@
 /** One conversation, many turns. Turns asked for at the same time wait for each other. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { agent, dim, dust, says, write } from "./support.ts"

@@ -1,5 +1,5 @@
 /** Uploads a file while showing its progress, asks an agent about it, and reads it back. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
 import * as File from "effect-dust/File"

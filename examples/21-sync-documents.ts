@@ -2,7 +2,7 @@
  * Brings a folder to the state of a source: new and changed documents are written, unchanged ones are left alone, and what
  * the source no longer has is deleted. Run it again whenever the source has changed.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { DateTime, Effect, Stream } from "effect"
 import { DataSources, type SyncEvent } from "effect-dust/DataSources"
 import { done, dustAs, failed, folder, note, title } from "./support.ts"

@@ -1,5 +1,5 @@
 /** Loads a CSV into a table, adds rows from a Stream, and reads the table page by page. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Stream } from "effect"
 import * as DataSource from "effect-dust/DataSource"
 import { DataSources } from "effect-dust/DataSources"

@@ -1,5 +1,5 @@
 /** Searches a folder by meaning, shows the passages that match, and gives the best of them to an agent. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import * as DataSource from "effect-dust/DataSource"

@@ -1,5 +1,5 @@
 /** Finds agents: all of them, by a part of the name, by the whole name, and what happens when nothing has that name. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Agents } from "effect-dust/Agents"
 import { Mentions } from "effect-dust/Mentions"

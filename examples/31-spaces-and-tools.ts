@@ -1,5 +1,5 @@
 /** Shows the spaces of the workspace, and the tools in each of them. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Spaces } from "effect-dust/Spaces"
 import { done, dust, note, says, title } from "./support.ts"

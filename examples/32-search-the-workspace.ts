@@ -1,5 +1,5 @@
 /** Searches titles in the whole workspace and in its connected tools, and copies a file that a tool has found. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Stream } from "effect"
 import { Search } from "effect-dust/Search"
 import { done, dust, failed, note, says, title } from "./support.ts"

@@ -1,5 +1,5 @@
 /** Exports what the workspace has used: typed rows, raw CSV, and the billed calls one by one. Needs an API key. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Stream } from "effect"
 import { Workspace } from "effect-dust/Workspace"
 import { done, dustAs, failed, says, title } from "./support.ts"

@@ -4,7 +4,7 @@
  * For your own workspace: DUST_WEBHOOK_SOURCE and DUST_WEBHOOK_SECRET are the last two parts of the webhook's URL,
  * DUST_SIGNING_SECRET and DUST_SIGNATURE_HEADER are those of the webhook source.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Redacted, Stream } from "effect"
 import { Triggers } from "effect-dust/Triggers"
 import { done, dustAs, failed, says, title } from "./support.ts"

@@ -1,5 +1,5 @@
 /** Imports a skill from files, as a job in CI would do for a repository of skills; lists skills; archives the imported one. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Skills } from "effect-dust/Skills"
 import { done, dustAs, note, says, title } from "./support.ts"

@@ -3,7 +3,7 @@
  *
  * Of your own workspace it takes the first app it finds: say which version is deployed with DUST_APP_HASH.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Stream } from "effect"
 import * as Apps from "effect-dust/Apps"
 import * as Spaces from "effect-dust/Spaces"

@@ -3,7 +3,7 @@
  *
  * Against Dust itself this needs a user's access token (DUST_ACCESS_TOKEN), since the tools belong to that user.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { DateTime, Effect, Schema } from "effect"
 import { Chat } from "effect-dust/Chat"
 import * as McpServers from "effect-dust/McpServers"

@@ -4,8 +4,8 @@
  * With DUST_WORKSPACE_ID and DUST_API_KEY (or DUST_ACCESS_TOKEN) set, they talk to Dust. Without, they talk to Local Dust: a
  * workspace in memory, here behind a real port, whose agents are scripted below.
  */
-import type { HttpClient } from "@effect/platform"
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import { Config, type ConfigError, Console, Context, Effect, Layer } from "effect"
 import * as DataSources from "effect-dust/DataSources"
 import * as Dust from "effect-dust/Dust"

@@ -95,7 +95,7 @@ const services: Layer.Layer<
  *
  * @example
  * ```ts
- * import { NodeHttpClient } from "@effect/platform-node"
+ * import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
  * import * as Dust from "effect-dust/Dust"
  * import { Layer, Redacted } from "effect"
  *

@@ -1,5 +1,6 @@
 /** Law 11: what is built, cached or learned for one workspace and credential is never used for another. */
-import { HttpClient, HttpClientResponse } from "@effect/platform"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Context, Effect, Layer, LayerMap, ManagedRuntime, Redacted, Stream } from "effect"
 import * as Agents from "effect-dust/Agents"

@@ -1,5 +1,5 @@
 import * as Official from "@dust-tt/client"
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import * as Apps from "effect-dust/Apps"

@@ -1,6 +1,7 @@
 /** Every route of Local Dust, answered, and every body that the SDK sends: each before the official schema for it. */
 import * as Official from "@dust-tt/client"
-import { HttpClient, HttpClientRequest } from "@effect/platform"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream, TestClock } from "effect"
 import { Apps } from "effect-dust/Apps"

@@ -1,5 +1,5 @@
-import { FetchHttpClient } from "@effect/platform"
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Deferred, Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import * as Dust from "effect-dust/Dust"
