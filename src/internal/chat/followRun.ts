@@ -95,49 +95,93 @@ export const messageEventsOf = (
     readonly blockedActions: (id: ConversationId) => Effect.Effect<ReadonlyArray<BlockedAction>, RequestError>
   }
 ): Stream.Stream<AgentMessageEvent, StreamError> =>
-  Stream.suspend(() => {
-    const { conversationId, messageId } = options
-    const silence = Checks.duration("silence", options.silence ?? "30 minutes")
-    if (Either.isLeft(silence)) return Stream.fail(badInput(options.operation, "silence", silence.left.expected))
-    const announced = new Set<string>()
-    let last: AgentMessageEvent["type"] | undefined
-    return EventStream.make<AgentMessageEvent, typeof options.operation.route>(options.client, {
-      operation: options.operation,
-      input: { path: { conversationId, messageId } },
-      lastEventId: options.lastEventId,
-      decode: (data, eventId) => {
-        const event = fromJson(data, eventId)
-        if (isBlocking(event)) announced.add(event.actionId)
-        last = event.type
-        return event
-      },
-      isUnknown: (event) => event.type === "unknown",
-      verdict: (event) => {
-        // A failed tool ends the run, or does not: only the message knows.
-        if (event.type === "tool_error") return "ask"
-        if (isTerminal(event)) return "end"
-        return event.type === "unknown" && event.kind !== null && isTerminalType(event.kind) ? "ask" : "go"
-      },
-      truth: Effect.gen(function*() {
-        const message = yield* options.getMessage({ conversationId, messageId })
-        if (!isAgentMessage(message)) return { _tag: "Alive", waiting: false, events: [] } as const
-        if (isFinal(message)) {
-          // The failed tool was the end, unless the run went on behind it.
-          const told = last === "tool_error" && message.status === "failed"
-          return { _tag: "Ended", events: told ? [] : [terminalOf(message)] } as const
-        }
-        // A sub-agent's action belongs to a message of its own conversation.
-        const blocked = (yield* options.blockedActions(conversationId)).filter((action) =>
-          action.messageId === messageId || action.conversationId !== conversationId
-        )
-        const missed = blocked.filter((action) => !announced.has(action.actionId))
-        announced.clear()
-        for (const action of blocked) announced.add(action.actionId)
-        return { _tag: "Alive", waiting: blocked.length > 0, events: missed.map(blockingOf) } as const
-      }),
-      silence: silence.right
+  EventStream.make(
+    options.client,
+    Effect.suspend(() => {
+      const silence = Checks.duration("silence", options.silence ?? "30 minutes")
+      return Either.isLeft(silence)
+        ? Effect.fail(badInput(options.operation, "silence", silence.left.expected))
+        : Effect.succeed(runOf(options, silence.right))
     })
-  })
+  )
+
+type MessageEvents = Parameters<typeof messageEventsOf>[0]
+
+/** One run as an event stream: each call has a memory of its own of the blocked actions that were announced. */
+const runOf = (
+  options: MessageEvents,
+  silence: Duration.Duration
+): EventStream.Source<AgentMessageEvent, MessageEvents["operation"]["route"]> => {
+  const { conversationId, messageId } = options
+  const announced = new Set<string>()
+  /** Those that only the list of blocked actions has announced: the stream may bring the same ones later. */
+  const listed = new Set<string>()
+  let last: AgentMessageEvent["type"] | undefined
+  const message = options.getMessage({ conversationId, messageId })
+  const actions = options.blockedActions(conversationId)
+  const truth = (
+    message: Message,
+    actions: Effect.Effect<ReadonlyArray<BlockedAction>, RequestError>
+  ): Effect.Effect<EventStream.Truth<AgentMessageEvent>, RequestError> => {
+    if (!isAgentMessage(message)) return Effect.succeed({ _tag: "Alive", waiting: false, events: () => [] })
+    if (isFinal(message)) {
+      return Effect.succeed({
+        _tag: "Ended",
+        // The failed tool was the end, unless the run went on behind it.
+        events: () => last === "tool_error" && message.status === "failed" ? [] : [terminalOf(message)]
+      })
+    }
+    return Effect.map(actions, (actions): EventStream.Truth<AgentMessageEvent> => {
+      // A sub-agent's action belongs to a message of its own conversation.
+      const blocked = actions.filter((action) =>
+        action.messageId === messageId || action.conversationId !== conversationId
+      )
+      return {
+        _tag: "Alive",
+        waiting: blocked.length > 0,
+        events: () => {
+          const missed = blocked.filter((action) => !announced.has(action.actionId))
+          announced.clear()
+          for (const action of blocked) announced.add(action.actionId)
+          for (const action of missed) listed.add(action.actionId)
+          return missed.map(blockingOf)
+        }
+      }
+    })
+  }
+  let resumes = options.lastEventId !== undefined
+  return {
+    operation: options.operation,
+    input: { path: { conversationId, messageId } },
+    lastEventId: options.lastEventId,
+    decode: (data, eventId) => {
+      const event = fromJson(data, eventId)
+      last = event.type
+      if (isBlocking(event)) {
+        announced.add(event.actionId)
+        if (listed.delete(event.actionId)) return undefined
+      }
+      return event
+    },
+    isUnknown: (event) => event.type === "unknown",
+    verdict: (event) => {
+      // A failed tool ends the run, or does not: only the message knows.
+      if (event.type === "tool_error") return "ask"
+      if (isTerminal(event)) return "end"
+      return event.type === "unknown" && event.kind !== null && isTerminalType(event.kind) ? "ask" : "go"
+    },
+    truth: Effect.suspend(() => {
+      if (!resumes) return Effect.flatMap(message, (message) => truth(message, actions))
+      // A consumer that continues waits for both, so they are read at the same time.
+      resumes = false
+      return Effect.flatMap(
+        Effect.zip(message, Effect.either(actions), { concurrent: true }),
+        ([message, actions]) => truth(message, actions)
+      )
+    }),
+    silence
+  }
+}
 
 /** The state of a message follows its last event by a moment. */
 const settling = [0, 200, 1_000, 2_000, 4_000]

@@ -8,6 +8,8 @@ export interface Frame {
 /** The most characters that one event may have. */
 export const eventLimit = 64 * 1024 * 1024
 
+const colon = 58
+
 /** The parser met an event larger than its limit. */
 export class TooLarge {
   readonly _tag = "TooLarge"
@@ -47,6 +49,11 @@ export class Parser {
   /** Whether the event that is coming, or the last one, is too large; nothing is read any more. */
   get tooLarge(): boolean {
     return this.#tooLarge
+  }
+
+  /** Whether part of an event has arrived. Comments and blank lines belong to none. */
+  get insideEvent(): boolean {
+    return this.#data.length > 0 || (this.#parts.length > 0 && this.#parts[0]!.charCodeAt(0) !== colon)
   }
 
   #read(bytes: Uint8Array, frames: Array<Frame>): void {
@@ -109,10 +116,10 @@ export class Parser {
       this.#data.push(line.charCodeAt(5) === 32 ? line.slice(6) : line.slice(5))
       return
     }
-    const colon = line.indexOf(":")
-    const field = colon === -1 ? line : line.slice(0, colon)
+    const at = line.indexOf(":")
+    const field = at === -1 ? line : line.slice(0, at)
     if (field === "event") {
-      const value = colon === -1 ? "" : line.slice(line.charCodeAt(colon + 1) === 32 ? colon + 2 : colon + 1)
+      const value = at === -1 ? "" : line.slice(line.charCodeAt(at + 1) === 32 ? at + 2 : at + 1)
       this.#event = value === "" ? undefined : value
     } else if (field === "data") {
       this.#data.push("")

@@ -1,0 +1,248 @@
+/**
+ * The bytes of one response as they arrive, without an Effect, a fiber or a timer for each piece: the body of the transport
+ * is read directly where the platform's response gives it, otherwise one fiber pulls the response's stream when asked.
+ *
+ * Until Effect 4: responses hand out their transport's body only as an undocumented `source`.
+ */
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { decompressed, encodingOf } from "../request/decompress.ts"
+
+/** So much is buffered here before the transport is told to wait. */
+const bufferLimit = 64 * 1024
+
+const nothing: ReadonlyArray<Uint8Array> = []
+
+/** The body of a response. At most one consumer. */
+export abstract class ByteSource {
+  /** Called when bytes have arrived, or the body has ended. */
+  onArrival: () => void = () => {}
+  /** Why it has ended: `None` for a regular end, otherwise what the transport failed with. */
+  end: Option.Option<unknown> | undefined
+  protected pieces: Array<Uint8Array> = []
+  protected size = 0
+
+  /** What has arrived since the last call. */
+  take(): ReadonlyArray<Uint8Array> {
+    if (this.size === 0) return nothing
+    const { pieces } = this
+    this.pieces = []
+    this.size = 0
+    return pieces
+  }
+
+  /** The consumer waits: asks the transport for more. */
+  abstract demand(): void
+
+  /** Stops reading. */
+  abstract close(): void
+
+  protected arrived(bytes: Uint8Array): void {
+    this.pieces.push(bytes)
+    this.size += bytes.length
+    this.onArrival()
+  }
+
+  protected ended(end: Option.Option<unknown>): void {
+    if (this.end !== undefined) return
+    this.end = end
+    this.onArrival()
+  }
+}
+
+/** What is used of a Node stream, so that Node is not needed to compile. */
+interface NodeReadable {
+  readonly on: (event: string, listener: (value: never) => void) => unknown
+  readonly off: (event: string, listener: (value: never) => void) => unknown
+  readonly pause: () => unknown
+  readonly resume: () => unknown
+  readonly destroyed?: boolean | undefined
+  readonly errored?: unknown
+  readonly readableEnded?: boolean | undefined
+}
+
+const isNodeReadable = (u: unknown): u is NodeReadable =>
+  Predicate.isObject(u) &&
+  (["on", "off", "pause", "resume", "read", "destroy"] as const).every((name) =>
+    Predicate.hasProperty(u, name) && typeof u[name] === "function"
+  )
+
+const isWebReadable = (u: unknown): u is ReadableStream<Uint8Array> =>
+  Predicate.hasProperty(u, "getReader") && typeof u.getReader === "function" && Predicate.hasProperty(u, "locked") &&
+  u.locked === false
+
+class NodeSource extends ByteSource {
+  readonly #readable: NodeReadable
+  #paused = false
+  readonly #data = (bytes: Uint8Array): void => {
+    if (this.size + bytes.length >= bufferLimit && !this.#paused) {
+      this.#paused = true
+      this.#readable.pause()
+    }
+    this.arrived(bytes)
+  }
+  readonly #ended = (): void => this.ended(Option.none())
+  readonly #failed = (error: unknown): void => this.ended(Option.some(error))
+  readonly #closed = (): void => this.ended(Option.some(new Error("closed before the end")))
+
+  constructor(readable: NodeReadable) {
+    super()
+    this.#readable = readable
+    if (readable.readableEnded === true) this.end = Option.none()
+    else if (readable.destroyed === true) this.end = Option.some(readable.errored)
+    readable.on("end", this.#ended)
+    readable.on("error", this.#failed)
+    readable.on("close", this.#closed)
+    readable.on("data", this.#data)
+  }
+
+  override take(): ReadonlyArray<Uint8Array> {
+    const pieces = super.take()
+    if (this.#paused) {
+      this.#paused = false
+      this.#readable.resume()
+    }
+    return pieces
+  }
+
+  demand(): void {}
+
+  close(): void {
+    this.onArrival = () => {}
+    this.#readable.off("data", this.#data)
+    this.#readable.off("end", this.#ended)
+    this.#readable.off("close", this.#closed)
+  }
+}
+
+class WebSource extends ByteSource {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  #reading = false
+  readonly #result = (result: ReadableStreamReadResult<Uint8Array>): void => {
+    this.#reading = false
+    if (result.done) this.ended(Option.none())
+    else this.arrived(result.value)
+  }
+  readonly #failed = (error: unknown): void => {
+    this.#reading = false
+    this.ended(Option.some(error))
+  }
+
+  constructor(body: ReadableStream<Uint8Array>) {
+    super()
+    this.#reader = body.getReader()
+  }
+
+  demand(): void {
+    if (this.#reading || this.end !== undefined) return
+    this.#reading = true
+    this.#reader.read().then(this.#result, this.#failed)
+  }
+
+  close(): void {
+    this.onArrival = () => {}
+    this.#reader.cancel().catch(() => {})
+  }
+}
+
+/** Any other response: one fiber pulls its stream, piece by piece, whenever it is asked to. */
+class PulledSource extends ByteSource {
+  #demanded = false
+  #wake: ((effect: Effect.Effect<void>) => void) | undefined
+  #fiber: Fiber.RuntimeFiber<void> | undefined
+
+  /** Interruptible whatever the region it is called in. */
+  start(stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.flatMap(Stream.toPull(stream), (pull) => {
+      const idle = Effect.async<void>((resume) => {
+        if (this.#demanded) resume(Effect.void)
+        else this.#wake = resume
+      })
+      const loop: Effect.Effect<void> = Effect.zipRight(
+        idle,
+        Effect.matchCauseEffect(pull, {
+          onSuccess: (pieces) => {
+            // Whoever waits for bytes is not served by none.
+            if (pieces.length > 0) this.#demanded = false
+            for (const piece of pieces) this.arrived(piece)
+            return loop
+          },
+          onFailure: (cause) =>
+            Effect.sync(() => {
+              const failure = Cause.failureOption(cause)
+              this.ended(Option.isSome(failure) ? failure.value : Option.some(Cause.squash(cause)))
+            })
+        })
+      )
+      return Effect.map(Effect.forkDaemon(Effect.interruptible(loop)), (fiber) => {
+        this.#fiber = fiber
+      })
+    })
+  }
+
+  demand(): void {
+    if (this.#demanded) return
+    this.#demanded = true
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.(Effect.void)
+  }
+
+  close(): void {
+    this.onArrival = () => {}
+    this.#fiber?.unsafeInterruptAsFork(this.#fiber.id())
+  }
+}
+
+/** The body of the transport behind a response, unless somebody stands between the two. */
+const transportBody = (response: HttpClientResponse.HttpClientResponse): unknown => {
+  if (!Object.hasOwn(response, "source") || Object.hasOwn(response, "stream")) return undefined
+  const { source } = response as unknown as { readonly source: unknown }
+  return isNodeReadable(source) ? source : Predicate.hasProperty(source, "body") ? source.body : undefined
+}
+
+/** A stream that cannot be read because of its compression. */
+export class Compressed {
+  readonly _tag = "Compressed"
+}
+
+const opened = (source: ByteSource): Effect.Effect<ByteSource, never, Scope.Scope> =>
+  Effect.as(Effect.addFinalizer(() => Effect.sync(() => source.close())), source)
+
+const pulled = (stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<ByteSource, never, Scope.Scope> => {
+  const source = new PulledSource()
+  return Effect.zipRight(source.start(stream), opened(source))
+}
+
+/** The bytes of a response; a scope ends the reading. An unasked compression is undone piece by piece. */
+export const sourceOf = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<ByteSource | Compressed, never, Scope.Scope> =>
+  Effect.suspend((): Effect.Effect<ByteSource | Compressed, never, Scope.Scope> => {
+    const body = transportBody(response)
+    const contentEncoding = response.headers["content-encoding"] ?? ""
+    const encoding = encodingOf(contentEncoding, new Uint8Array())
+    if (isWebReadable(body)) {
+      return opened(
+        new WebSource(encoding === "gzip" || encoding === "deflate" ? decompressed(body, contentEncoding) : body)
+      )
+    }
+    if (encoding === "unknown") return Effect.succeed(new Compressed())
+    if (encoding !== undefined) {
+      return Effect.flatMap(
+        Stream.toReadableStreamEffect(response.stream),
+        (compressed) => opened(new WebSource(decompressed(compressed, contentEncoding)))
+      )
+    }
+    return isNodeReadable(body) ? opened(new NodeSource(body)) : pulled(response.stream)
+  })
+
+/** A response without a body ends at once. */
+export const isEmptyBody = (error: unknown): boolean =>
+  Predicate.hasProperty(error, "reason") && error.reason === "EmptyBody"
