@@ -1399,7 +1399,7 @@ describe("Telemetry", () => {
       })
       const stream = spans.find(({ name }) => name === "Conversations.messageEvents")!
       assert.deepInclude(Object.fromEntries(stream.attributes), {
-        [Telemetry.attributes.streamConnections]: 2,
+        [Telemetry.attributes.streamConnections]: 1,
         [Telemetry.attributes.streamEvents]: 101
       })
       assert.isTrue(Option.isSome(stream.parent) && stream.parent.value.spanId === run.spanId)

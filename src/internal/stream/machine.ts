@@ -38,7 +38,7 @@ export interface State {
   /** Why the conversation is asked: the stream could not be continued. */
   readonly broken: Unreachable | undefined
   /** What follows a pause. */
-  readonly then: "connect" | "ask"
+  readonly afterPause: "connect" | "ask"
 }
 
 export const initial: State = {
@@ -52,7 +52,7 @@ export const initial: State = {
   looking: false,
   quiet: 0,
   broken: undefined,
-  then: "connect"
+  afterPause: "connect"
 }
 
 /** A connection could not be made; the request path has spent its attempts. */
@@ -181,8 +181,8 @@ const ask = (state: State): Step => [{ ...state, phase: "asking" }, { _tag: "Ask
 
 const fail = (state: State, failure: Failure): Step => [{ ...state, phase: "failed" }, { _tag: "Fail", failure }]
 
-const backOff = (state: State, then: State["then"], atLeast: number, atMost: number): Step => [
-  { ...state, phase: "backingOff", then },
+const backOff = (state: State, afterPause: State["afterPause"], atLeast: number, atMost: number): Step => [
+  { ...state, phase: "backingOff", afterPause },
   { _tag: "BackOff", atLeast, atMost }
 ]
 
@@ -330,7 +330,7 @@ export const next = (options: Options, state: State, signal: Signal): Step => {
     case "Waited": {
       // What exceeds the pause is time in which the process stood still.
       const after: State = { ...state, down: state.down + Math.min(signal.took, signal.planned + standstill) }
-      return state.then === "ask" ? ask(after) : connect(after)
+      return state.afterPause === "ask" ? ask(after) : connect(after)
     }
     case "Answered": {
       if (signal.ended) {
