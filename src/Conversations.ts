@@ -10,54 +10,41 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ModelSelection } from "./Agent.ts"
+import type { ModelSelection } from "./Agent.ts"
 import type { AgentMessageEvent } from "./AgentMessageEvent.ts"
 import {
   type BlockedAction,
-  BlockedAction as BlockedActionSchema,
-  Consumption,
-  Conversation,
+  type Consumption,
+  type Conversation,
   type ConversationSummary,
-  ConversationSummary as ConversationSummarySchema,
   type ConversationWithMessage,
   type Feedback,
-  Feedback as FeedbackSchema,
-  findMessage,
   messages as messagesOf,
-  type UserAnswer,
-  UserAnswer as UserAnswerSchema
+  type UserAnswer
 } from "./Conversation.ts"
 import type { ConversationEvent } from "./ConversationEvent.ts"
 import * as ConversationEventModule from "./ConversationEvent.ts"
-import { DustNotFoundError, type RequestError, type StreamError } from "./DustAPIError.ts"
-import { DustClient } from "./DustClient.ts"
+import type { DustUnconfirmedError, RequestError, SendError, StreamError } from "./DustAPIError.ts"
+import { DustClient, type Service as Client } from "./DustClient.ts"
 import type { ActionId, ConversationId, EventId, FileId, MessageId, SpaceId } from "./Ids.ts"
-import * as Operation from "./internal/api/operation.ts"
+import * as Api from "./internal/api/conversations.ts"
+import type { Identity } from "./internal/api/operation.ts"
+import { makeAbandoned } from "./internal/chat/abandonedSend.ts"
+import { makeSender } from "./internal/chat/createMessage.ts"
 import { answerOf, answersTo, messageEventsOf } from "./internal/chat/followRun.ts"
-import {
-  Content,
-  FragmentBody,
-  MentionsBody,
-  MessageBody,
-  messageBody,
-  Title,
-  userRequired
-} from "./internal/chat/messageBody.ts"
-import { makeSender, type Posted } from "./internal/chat/sendOnce.ts"
-import { list, nullable } from "./internal/decode/schema.ts"
+import { Known } from "./internal/chat/known.ts"
+import { makeLookBack } from "./internal/chat/lookBack.ts"
+import { userRequired } from "./internal/chat/messageBody.ts"
+import { makeReader, messageNotFound } from "./internal/chat/readMessages.ts"
+import { makeSendOnce } from "./internal/chat/sendOnce.ts"
 import * as Checks from "./internal/input/validate.ts"
-import { badInput, common } from "./internal/request/errors.ts"
-import { segment, segments } from "./internal/request/url.ts"
+import { badInput } from "./internal/request/errors.ts"
+import { segments } from "./internal/request/url.ts"
 import * as EventStream from "./internal/stream/resumable.ts"
-import { byCursor } from "./internal/util/paging.ts"
-import { AgentMessage, ContentFragment, Mention, type Message, type Origin, UserMessage } from "./Message.ts"
-
-const root = "/api/v1/w/{workspaceId}/assistant/conversations" as const
-const one = `${root}/{conversationId}` as const
-const message = `${one}/messages/{messageId}` as const
+import type { AgentMessage, ContentFragment, Mention, Message, Origin, UserMessage } from "./Message.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Input
@@ -154,8 +141,12 @@ export interface CreateOptions {
  */
 export interface CreateWithMessageOptions extends CreateOptions {
   readonly message: MessageInput
-  /** Wait for the answers: see {@link CreateMessageOptions}. Default `false`. */
+  /** Waits for the answers: see {@link CreateMessageOptions}. Defaults to `false`. */
   readonly blocking?: boolean | undefined
+  /** See {@link CreateMessageOptions}. Defaults to `"cancel"`. */
+  readonly onInterrupt?: "cancel" | "leave" | undefined
+  /** See {@link CreateMessageOptions}. Defaults to `"fail"`. */
+  readonly onUnconfirmed?: "fail" | "resend" | undefined
 }
 
 /**
@@ -167,12 +158,23 @@ export interface CreateWithMessageOptions extends CreateOptions {
 export interface CreateMessageOptions extends MessageInput {
   readonly conversationId: ConversationId
   /**
-   * Wait until every agent that answers this message has reached its final state, however long that takes. The wait is
-   * done by following the answer, never by the server's own blocking mode, which gives up after 180 seconds without saying
-   * so. Interrupting the wait leaves the run going, where `Chat` cancels it: use `cancel` with the ids of the answers.
-   * Default `false`.
+   * Waits until every agent that answers this message has reached its final state, however long that takes. Needs the
+   * mention of an agent. The SDK follows the answer itself, because the server's own blocking mode gives up after 180
+   * seconds without an error. Defaults to `false`.
    */
   readonly blocking?: boolean | undefined
+  /**
+   * What to do when the call is interrupted, while sending or (with `blocking`) while waiting. `"cancel"` cancels the run
+   * that the message has started, in the background and until the layer closes; a message that the server accepts only
+   * later is found and cancelled, too. `"leave"` lets it run. Defaults to `"cancel"`.
+   */
+  readonly onInterrupt?: "cancel" | "leave" | undefined
+  /**
+   * What to do when the message may or may not be stored after about a minute of looking. `"fail"` fails with
+   * `DustUnconfirmedError`. `"resend"` sends the message once more: a server that was very slow then has it twice. Defaults
+   * to `"fail"`.
+   */
+  readonly onUnconfirmed?: "fail" | "resend" | undefined
 }
 
 /**
@@ -232,6 +234,36 @@ export interface MessagePage {
 }
 
 /**
+ * Which page of messages to read.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface PageOptions {
+  readonly conversationId: ConversationId
+  /** At least 1. Defaults to 50. */
+  readonly limit?: number | undefined
+  /** From the page before. Defaults to the newest page. */
+  readonly lastValue?: number | undefined
+  /** Includes deleted messages. Defaults to `false`. */
+  readonly deleted?: boolean | undefined
+}
+
+/**
+ * Which messages to stream.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StreamMessagesOptions {
+  readonly conversationId: ConversationId
+  /** Messages in one request. Defaults to 50. */
+  readonly pageSize?: number | undefined
+  /** Includes deleted messages. Defaults to `false`. */
+  readonly deleted?: boolean | undefined
+}
+
+/**
  * @category models
  * @since 0.1.0
  */
@@ -264,8 +296,8 @@ export interface Service {
   readonly create: {
     (
       options: CreateWithMessageOptions & { readonly blocking: true }
-    ): Effect.Effect<ConversationWithMessage, StreamError>
-    (options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, StreamError>
+    ): Effect.Effect<ConversationWithMessage, SendError>
+    (options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, SendError>
     (options?: CreateOptions & { readonly message?: undefined }): Effect.Effect<Conversation, RequestError>
   }
   /**
@@ -283,7 +315,7 @@ export interface Service {
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations`
    */
-  readonly list: Effect.Effect<ReadonlyArray<ConversationSummary>, RequestError>
+  readonly list: () => Effect.Effect<ReadonlyArray<ConversationSummary>, RequestError>
   /**
    * Sets the title (at most 512 characters); marks the conversation read for the caller. Credential: any. Retried.
    *
@@ -348,7 +380,36 @@ export interface Service {
    * })
    * ```
    */
-  readonly createMessage: (options: CreateMessageOptions) => Effect.Effect<MessageCreated, StreamError>
+  readonly createMessage: (options: CreateMessageOptions) => Effect.Effect<MessageCreated, SendError>
+  /**
+   * Looks again for a message whose sending ended with `DustUnconfirmedError`, in this process or in another one. Returns
+   * none while the message is not there: a slow server may take a minute to store it. Fails with `DustUnconfirmedError`
+   * (`ambiguous`) when several messages could be the one. Every credential may use it that may read the conversation. Reads
+   * are retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   *
+   * @since 0.2.0
+   *
+   * @example
+   * ```ts
+   * import { Conversations } from "effect-dust/Conversations"
+   * import { Effect, Option } from "effect"
+   *
+   * const ask = (conversationId: string, content: string) =>
+   *   Effect.gen(function*() {
+   *     const conversations = yield* Conversations
+   *     return yield* conversations.createMessage({ conversationId, content }).pipe(
+   *       Effect.asSome,
+   *       Effect.catchTag("DustUnconfirmedError", (error) =>
+   *         Effect.zipRight(Effect.sleep("2 minutes"), conversations.findSent(error)))
+   *     )
+   *   })
+   * ```
+   */
+  readonly findSent: (
+    error: DustUnconfirmedError
+  ) => Effect.Effect<Option.Option<MessageCreated>, RequestError | DustUnconfirmedError>
   /**
    * Writes a user message anew: a new version of it, and new answers. Not repeated after an ambiguous failure.
    *
@@ -421,24 +482,12 @@ export interface Service {
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}?limit=&lastValue=`
    */
-  readonly messagePage: (options: {
-    readonly conversationId: ConversationId
-    /** At least 1. Default 50. */
-    readonly limit?: number | undefined
-    /** From the page before. */
-    readonly lastValue?: number | undefined
-    readonly deleted?: boolean | undefined
-  }) => Effect.Effect<MessagePage, RequestError>
+  readonly pageMessages: (options: PageOptions) => Effect.Effect<MessagePage, RequestError>
   /**
    * Every message, from the newest to the oldest, a page at a time as they are consumed. What was attached after the last
    * message is in no page until another message follows; `listMessages` has it. Credential: any. Retried.
    */
-  readonly streamMessages: (options: {
-    readonly conversationId: ConversationId
-    /** Default 50. */
-    readonly pageSize?: number | undefined
-    readonly deleted?: boolean | undefined
-  }) => Stream.Stream<Message, RequestError>
+  readonly streamMessages: (options: StreamMessagesOptions) => Stream.Stream<Message, RequestError>
   /**
    * One message, in whichever version has that id. Credential: any. `DustNotFoundError` (`message_not_found`) when the
    * conversation has no such message. Retried.
@@ -600,307 +649,163 @@ export interface Service {
 export class Conversations extends Context.Tag("effect-dust/Conversations")<Conversations, Service>() {}
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Operations
-// ---------------------------------------------------------------------------------------------------------------------
-
-const ConversationEnvelope = Schema.Struct({
-  conversation: Conversation,
-  hasMore: nullable(Schema.Boolean),
-  lastValue: nullable(Schema.Union(Schema.NumberFromString, Schema.Number))
-})
-
-const createOperation = Operation.make({
-  name: "Conversations.create",
-  http: "POST",
-  route: root,
-  // Empty, it costs nothing: at worst an empty conversation stays behind.
-  replay: "safe",
-  body: Schema.Struct({
-    title: Schema.optional(Schema.NullOr(Title)),
-    visibility: Schema.optional(Schema.Literal("unlisted", "test")),
-    spaceId: Schema.optional(Content),
-    contentFragments: Schema.optional(Schema.Array(FragmentBody))
-  }),
-  response: ConversationEnvelope
-})
-
-const getOperation = Operation.make({
-  name: "Conversations.get",
-  http: "GET",
-  route: one,
-  response: ConversationEnvelope
-})
-
-const listOperation = Operation.make({
-  name: "Conversations.list",
-  http: "GET",
-  route: root,
-  credential: "user",
-  response: Schema.Struct({ conversations: list(ConversationSummarySchema) })
-})
-
-const updateTitleOperation = Operation.unit({
-  name: "Conversations.updateTitle",
-  http: "PATCH",
-  route: one,
-  replay: "safe",
-  body: Schema.Struct({ title: Title })
-})
-
-const markOperation = Operation.unit({
-  name: "Conversations.markRead",
-  http: "PATCH",
-  route: one,
-  replay: "safe",
-  body: Schema.Struct({ read: Schema.Boolean })
-})
-
-const deletion = (gone: ReadonlyArray<string>) =>
-  Operation.unit({
-    name: "Conversations.delete",
-    http: "DELETE",
-    route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}",
-    credential: "user",
-    done: ({ type }) => type !== undefined && gone.includes(type)
-  })
-
-const deleteOperation = deletion(["conversation_not_found"])
-
-// After somebody has left a conversation in which others remain, it is one that they may not see.
-const leaveOperation = deletion(["conversation_not_found", "conversation_access_restricted"])
-
-const messagePageOperation = { ...getOperation, method: "messagePage" }
-
-const createMessageOperation = Operation.make({
-  name: "Conversations.createMessage",
-  http: "POST",
-  route: `${one}/messages`,
-  body: MessageBody,
-  response: Schema.Struct({ message: UserMessage, agentMessages: list(AgentMessage) })
-})
-
-const editMessageOperation = Operation.make({
-  name: "Conversations.editMessage",
-  http: "POST",
-  route: `${message}/edit`,
-  body: Schema.Struct({
-    content: Content,
-    mentions: MentionsBody,
-    skipToolsValidation: Schema.optional(Schema.Boolean)
-  }),
-  response: Schema.Struct({ message: UserMessage, agentMessages: list(AgentMessage) })
-})
-
-const retryMessageOperation = Operation.make({
-  name: "Conversations.retryMessage",
-  http: "POST",
-  route: `${message}/retry`,
-  response: Schema.Struct({ message: AgentMessage })
-})
-
-const cancelOperation = Operation.unit({
-  name: "Conversations.cancel",
-  http: "POST",
-  route: `${one}/cancel`,
-  replay: "safe",
-  body: Schema.Struct({
-    messageIds: Schema.Array(Schema.String).pipe(
-      Schema.filter((ids) => ids.length > 0 && ids.every((id) => id.trim() !== ""), {
-        message: () => "at least one id of an agent message, none of them blank"
-      })
-    )
-  })
-})
-
-const deleteMessageOperation = Operation.unit({
-  name: "Conversations.deleteMessage",
-  http: "DELETE",
-  route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}",
-  credential: "user",
-  done: ({ type }) => type === "message_not_found"
-})
-
-const createContentFragmentOperation = Operation.make({
-  name: "Conversations.createContentFragment",
-  http: "POST",
-  route: `${one}/content_fragments`,
-  body: FragmentBody,
-  response: Schema.Struct({ contentFragment: ContentFragment })
-})
-
-const downloadFileOperation = Operation.unit({
-  name: "Conversations.downloadFile",
-  http: "GET",
-  route: `${one}/files/{rel}`
-})
-
-const createFeedbackOperation = Operation.unit({
-  name: "Conversations.createFeedback",
-  http: "POST",
-  route: `${message}/feedbacks`,
-  replay: "safe",
-  errors: { not_authenticated: "DustUserRequiredError" },
-  body: Schema.Struct({
-    thumbDirection: Schema.Literal("up", "down"),
-    feedbackContent: Schema.optional(Schema.NullOr(Schema.String)),
-    isConversationShared: Schema.optional(Schema.Boolean)
-  })
-})
-
-const deleteFeedbackOperation = Operation.unit({
-  name: "Conversations.deleteFeedback",
-  http: "DELETE",
-  route: `${message}/feedbacks`,
-  errors: { not_authenticated: "DustUserRequiredError" },
-  // There is none to delete.
-  done: ({ status, type }) => status === 400 && type === "invalid_request_error"
-})
-
-const listFeedbackOperation = Operation.make({
-  name: "Conversations.listFeedback",
-  http: "GET",
-  route: `${one}/feedbacks`,
-  credential: "user",
-  response: Schema.Struct({ feedbacks: list(FeedbackSchema) })
-})
-
-const blockedActionsOperation = Operation.make({
-  name: "Conversations.blockedActions",
-  http: "GET",
-  route: `${one}/actions/blocked`,
-  response: Schema.Struct({ blockedActions: list(BlockedActionSchema) })
-})
-
-const validateActionOperation = Operation.unit({
-  name: "Conversations.validateAction",
-  http: "POST",
-  route: `${message}/validate-action`,
-  replay: "safe",
-  done: ({ type }) => type === "action_not_blocked",
-  body: Schema.Struct({
-    actionId: Content,
-    approved: Schema.Literal("approved", "rejected", "always_approved")
-  })
-})
-
-const answerQuestionOperation = Operation.unit({
-  name: "Conversations.answerQuestion",
-  http: "POST",
-  route: `${message}/answer-question`,
-  replay: "safe",
-  done: ({ type }) => type === "action_not_blocked",
-  body: Schema.Struct({
-    actionId: Content,
-    answer: UserAnswerSchema.pipe(
-      Schema.filter(({ customResponse = "", selectedOptions }) =>
-        selectedOptions.length > 0 || customResponse.trim() !== "" ||
-        { path: ["selectedOptions"], message: "an option, or words in customResponse" }
-      )
-    )
-  })
-})
-
-const consumptionOperation = Operation.make({
-  name: "Conversations.consumption",
-  http: "GET",
-  route: `${one}/consumption`,
-  response: Consumption
-})
-
-const eventsOperation = Operation.unit({ name: "Conversations.events", http: "GET", route: `${one}/events` })
-
-const messageEventsOperation = Operation.unit({
-  name: "Conversations.messageEvents",
-  http: "GET",
-  route: `${message}/events`
-})
-
-const answersOperation = { ...getOperation, method: "answers" }
-
-// ---------------------------------------------------------------------------------------------------------------------
 // Service
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** With an API key, feedback is given in the name of a member. */
+const onBehalf = (
+  identity: Identity,
+  hasUser: boolean,
+  userEmail: string | undefined
+): Either.Either<Readonly<Record<string, string>>, RequestError> => {
+  if (!hasUser && (userEmail === undefined || userEmail.trim() === "")) {
+    return Either.left(userRequired(identity, "without userEmail, it"))
+  }
+  const headers: Record<string, string> = userEmail === undefined ? {} : { "x-api-user-email": userEmail }
+  return Either.mapBoth(Checks.headers(headers), {
+    onLeft: ({ expected }) => badInput(identity, "userEmail", expected),
+    onRight: () => headers
+  })
+}
+
+type Direct =
+  | "list"
+  | "updateTitle"
+  | "markRead"
+  | "markUnread"
+  | "delete"
+  | "editMessage"
+  | "retryMessage"
+  | "cancel"
+  | "deleteMessage"
+  | "createContentFragment"
+  | "listFeedback"
+  | "blockedActions"
+  | "validateAction"
+  | "answerQuestion"
+  | "consumption"
+
+/** The methods that are one request each. */
+const directMethods = (client: Client): Pick<Service, Direct> => {
+  const mark = (method: string, read: boolean) => (conversationId: ConversationId) =>
+    client.execute({ ...Api.markOperation, method }, { path: { conversationId }, body: { read } })
+  return {
+    list: () => Effect.map(client.execute(Api.listOperation, {}), (response) => response.conversations),
+    updateTitle: ({ conversationId, title }) =>
+      client.execute(Api.updateTitleOperation, { path: { conversationId }, body: { title } }),
+    markRead: mark("markRead", true),
+    markUnread: mark("markUnread", false),
+    delete: ({ conversationId, force }) =>
+      client.execute(force === true ? Api.deleteOperation : Api.leaveOperation, {
+        path: { conversationId },
+        query: { forceDelete: force === true ? true : undefined }
+      }),
+    editMessage: ({ content, conversationId, mentions, messageId, skipToolsValidation }) =>
+      client.execute(Api.editMessageOperation, {
+        path: { conversationId, messageId },
+        body: { content, mentions: mentions ?? [], skipToolsValidation }
+      }),
+    retryMessage: ({ blockedOnly, conversationId, messageId }) =>
+      Effect.map(
+        client.execute(Api.retryMessageOperation, {
+          path: { conversationId, messageId },
+          query: { blocked_only: blockedOnly === true ? true : undefined }
+        }),
+        (response) => response.message
+      ),
+    cancel: ({ conversationId, messageIds }) =>
+      client.execute(Api.cancelOperation, { path: { conversationId }, body: { messageIds } }),
+    deleteMessage: ({ conversationId, messageId }) =>
+      client.execute(Api.deleteMessageOperation, { path: { conversationId, messageId } }),
+    createContentFragment: ({ conversationId, fragment }) =>
+      Effect.map(
+        client.execute(Api.createContentFragmentOperation, { path: { conversationId }, body: fragment }),
+        (response) => response.contentFragment
+      ),
+    listFeedback: (conversationId) =>
+      Effect.map(
+        client.execute(Api.listFeedbackOperation, { path: { conversationId } }),
+        (response) => response.feedbacks
+      ),
+    blockedActions: (conversationId) =>
+      Effect.map(
+        client.execute(Api.blockedActionsOperation, { path: { conversationId } }),
+        (response) => response.blockedActions
+      ),
+    validateAction: ({ actionId, approved, conversationId, messageId }) =>
+      client.execute(Api.validateActionOperation, {
+        path: { conversationId, messageId },
+        body: { actionId, approved }
+      }),
+    answerQuestion: ({ actionId, answer, conversationId, messageId }) =>
+      client.execute(Api.answerQuestionOperation, {
+        path: { conversationId, messageId },
+        body: { actionId, answer }
+      }),
+    consumption: (conversationId) => client.execute(Api.consumptionOperation, { path: { conversationId } })
+  }
+}
+
+/** Feedback in the name of a member, and files piece by piece. */
+const otherMethods = (client: Client): Pick<Service, "downloadFile" | "createFeedback" | "deleteFeedback"> => {
+  const hasUser = client.config.credential._tag === "AccessToken"
+  return {
+    downloadFile: ({ conversationId, path }) =>
+      Stream.unwrapScoped(Effect.gen(function*() {
+        const rel = path.startsWith("conversation/") ? path : `conversation/${path}`
+        // Here, where it has the name that the caller knows.
+        yield* segments(Api.downloadFileOperation, "path", rel)
+        const response = yield* client.open(
+          Api.downloadFileOperation,
+          { path: { conversationId, rel } },
+          { accept: "*/*" }
+        )
+        return client.body(Api.downloadFileOperation, response)
+      })),
+    createFeedback: ({ content, conversationId, isConversationShared, messageId, thumb, userEmail }) =>
+      Effect.flatMap(
+        onBehalf(Api.createFeedbackOperation, hasUser, userEmail),
+        (headers) =>
+          client.execute(Api.createFeedbackOperation, {
+            path: { conversationId, messageId },
+            headers,
+            body: { thumbDirection: thumb, feedbackContent: content, isConversationShared }
+          })
+      ),
+    deleteFeedback: ({ conversationId, messageId, userEmail }) =>
+      Effect.flatMap(
+        onBehalf(Api.deleteFeedbackOperation, hasUser, userEmail),
+        (headers) => client.execute(Api.deleteFeedbackOperation, { path: { conversationId, messageId }, headers })
+      )
+  }
+}
+
 /**
+ * The scope holds the fibers that cancel what interrupted callers have left behind.
+ *
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(function*() {
+export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Effect.gen(function*() {
   const client = yield* DustClient
-  const hasUser = client.config.credential._tag === "AccessToken"
-
-  const get = (conversationId: ConversationId) =>
-    Effect.map(client.execute(getOperation, { path: { conversationId } }), (response) => response.conversation)
-
-  const page: Service["messagePage"] = ({ conversationId, deleted, lastValue, limit = 50 }) => {
-    if (!Number.isInteger(limit) || limit < 1) {
-      return Effect.fail(badInput(messagePageOperation, "limit", "an integer of at least 1", String(limit)))
-    }
-    if (lastValue !== undefined && !Number.isInteger(lastValue)) {
-      return Effect.fail(
-        badInput(messagePageOperation, "lastValue", "an integer, from the page before", String(lastValue))
-      )
-    }
-    return Effect.map(
-      client.execute(messagePageOperation, { path: { conversationId }, query: { limit, lastValue } }),
-      (response) => ({
-        messages: messagesOf(response.conversation, { deleted }),
-        hasMore: response.hasMore ?? false,
-        lastValue: response.lastValue
-      })
-    )
-  }
-
-  const streamMessages: Service["streamMessages"] = ({ conversationId, deleted, pageSize }) =>
-    byCursor((cursor: number | undefined) =>
-      Effect.map(
-        page({ conversationId, limit: pageSize, lastValue: cursor, deleted }),
-        ({ hasMore, lastValue, messages }) => ({
-          items: messages.toReversed(),
-          next: hasMore ? lastValue : null
-        })
-      )
-    )
-
-  const notFound = (identity: Operation.Identity, messageId: MessageId) =>
-    new DustNotFoundError({
-      ...common(identity, 1),
-      message: `${identity.module}.${identity.method}: the conversation has no message ${JSON.stringify(messageId)}`,
-      type: "message_not_found",
-      details: { type: "message_not_found", messageId }
-    }, { disableValidation: true })
-
-  const getMessage = ({ conversationId, messageId }: MessageRef): Effect.Effect<Message, RequestError> => {
-    const identity = { ...getOperation, method: "getMessage" }
-    return Effect.zipRight(
-      segment(identity, "messageId", messageId),
-      Effect.flatMap(client.execute(identity, { path: { conversationId } }), ({ conversation }) => {
-        const found = findMessage(conversation, messageId)
-        return found === undefined ? Effect.fail(notFound(identity, messageId)) : Effect.succeed(found)
-      })
-    )
-  }
-
-  const sender = makeSender(
-    client,
-    (conversationId) => Effect.map(page({ conversationId, limit: 30, deleted: true }), ({ messages }) => messages)
-  )
-
-  const post = (options: CreateMessageOptions): Effect.Effect<Posted, RequestError> =>
-    Effect.flatMap(messageBody(createMessageOperation, hasUser, options), (body) =>
-      sender({
-        conversationId: options.conversationId,
-        content: body.content,
-        username: body.context.username,
-        send: client.execute(createMessageOperation, { path: { conversationId: options.conversationId }, body })
-      }))
+  const known = new Known()
+  const lookBack = makeLookBack(client)
+  const reader = makeReader(client, known)
+  const direct = directMethods(client)
+  const { getMessage } = reader
 
   const messageEvents: Service["messageEvents"] = (options) =>
-    messageEventsOf({ ...options, client, operation: messageEventsOperation, getMessage, blockedActions })
+    messageEventsOf({
+      ...options,
+      client,
+      operation: Api.messageEventsOperation,
+      getMessage,
+      blockedActions: direct.blockedActions
+    })
 
   const events: Service["events"] = ({ conversationId, lastEventId }) =>
     EventStream.make(client, {
-      operation: eventsOperation,
+      operation: Api.eventsOperation,
       input: { path: { conversationId } },
       lastEventId,
       decode: ConversationEventModule.fromJson,
@@ -915,184 +820,47 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(functi
   const answers: Service["answers"] = (options) =>
     answersTo({
       ...options,
-      readConversation: Effect.map(
-        client.execute(answersOperation, { path: { conversationId: options.conversationId } }),
-        (response) => response.conversation
-      ),
-      notFound: notFound(answersOperation, options.messageId),
+      readConversation: reader.since("answers", options),
+      notFound: messageNotFound(Api.answersOperation, options.messageId),
       events,
       answer
     })
 
-  const createMessage: Service["createMessage"] = (options) =>
-    Effect.flatMap(post(options), (posted) =>
-      options.blocking !== true
-        ? Effect.succeed(posted)
-        : posted.agentMessages.length > 0
-        ? Effect.map(
-          Effect.forEach(
-            posted.agentMessages,
-            ({ sId }) => answer({ conversationId: options.conversationId, messageId: sId }),
-            { concurrency: "unbounded" }
-          ),
-          (agentMessages) => ({ message: posted.message, agentMessages })
-        )
-        : posted.message.visibility === "pending"
-        ? Effect.map(
-          answers({ conversationId: options.conversationId, messageId: posted.message.sId }),
-          (agentMessages) => ({ message: posted.message, agentMessages })
-        )
-        : Effect.succeed(posted))
+  const sender = makeSender({
+    client,
+    known,
+    lookBack,
+    sendOnce: makeSendOnce({ client, identity: Api.createMessageOperation, lookBack, known }),
+    abandoned: yield* makeAbandoned(client),
+    answer,
+    answers
+  })
 
-  const createEmpty = (options: CreateOptions) =>
-    Effect.map(
-      client.execute(createOperation, {
-        body: {
-          title: options.title,
-          visibility: options.visibility,
-          spaceId: options.spaceId,
-          contentFragments: options.contentFragments
-        }
-      }),
-      (response) => response.conversation
-    )
-
-  const createWithMessage = (options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, StreamError> =>
-    // What is wrong with the message has to be known before the conversation exists.
-    Effect.flatMap(messageBody(createMessageOperation, hasUser, options.message), () =>
-      Effect.flatMap(createEmpty(options), (conversation) =>
-        Effect.mapBoth(
-          createMessage({ ...options.message, conversationId: conversation.sId, blocking: options.blocking }),
-          {
-            onFailure: (error) => {
-              const details = Predicate.isRecord(error.details) ? error.details : { answer: error.details }
-              return Object.assign(error, { details: { ...details, conversationId: conversation.sId } })
-            },
-            onSuccess: ({ agentMessages, message }) => ({
-              ...conversation,
-              content: [...conversation.content, [message], ...agentMessages.map((agentMessage) => [agentMessage])],
-              message,
-              agentMessages,
-              contentFragments: conversation.content.flat().filter((one): one is ContentFragment =>
-                one.type === "content_fragment"
-              )
-            })
-          }
-        )))
-
-  function create(options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, StreamError>
+  function create(options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, SendError>
   function create(
     options?: CreateOptions & { readonly message?: undefined }
   ): Effect.Effect<Conversation, RequestError>
   function create(
     options: CreateWithMessageOptions | (CreateOptions & { readonly message?: undefined }) = {}
-  ): Effect.Effect<Conversation, StreamError> {
-    return options.message === undefined ? createEmpty(options) : createWithMessage(options)
+  ): Effect.Effect<Conversation, SendError> {
+    return options.message === undefined ? sender.createEmpty(options) : sender.createWithMessage(options)
   }
-
-  const blockedActions: Service["blockedActions"] = (conversationId) =>
-    Effect.map(
-      client.execute(blockedActionsOperation, { path: { conversationId } }),
-      (response) => response.blockedActions
-    )
-
-  /** With an API key, feedback is given in the name of a member. */
-  const onBehalf = (
-    identity: Operation.Identity,
-    userEmail: string | undefined
-  ): Either.Either<Readonly<Record<string, string>>, RequestError> => {
-    if (!hasUser && (userEmail === undefined || userEmail.trim() === "")) {
-      return Either.left(userRequired(identity, "without userEmail, it"))
-    }
-    const headers: Record<string, string> = userEmail === undefined ? {} : { "x-api-user-email": userEmail }
-    return Either.mapBoth(Checks.headers(headers), {
-      onLeft: ({ expected }) => badInput(identity, "userEmail", expected),
-      onRight: () => headers
-    })
-  }
-
-  const mark = (method: string, read: boolean) => (conversationId: ConversationId) =>
-    client.execute({ ...markOperation, method }, { path: { conversationId }, body: { read } })
 
   return Conversations.of({
+    ...direct,
+    ...otherMethods(client),
     create,
-    get,
-    list: Effect.map(client.execute(listOperation, {}), (response) => response.conversations),
-    updateTitle: ({ conversationId, title }) =>
-      client.execute(updateTitleOperation, { path: { conversationId }, body: { title } }),
-    markRead: mark("markRead", true),
-    markUnread: mark("markUnread", false),
-    delete: ({ conversationId, force }) =>
-      client.execute(force === true ? deleteOperation : leaveOperation, {
-        path: { conversationId },
-        query: { forceDelete: force === true ? true : undefined }
-      }),
-    createMessage,
-    editMessage: ({ content, conversationId, mentions, messageId, skipToolsValidation }) =>
-      client.execute(editMessageOperation, {
-        path: { conversationId, messageId },
-        body: { content, mentions: mentions ?? [], skipToolsValidation }
-      }),
-    retryMessage: ({ blockedOnly, conversationId, messageId }) =>
-      Effect.map(
-        client.execute(retryMessageOperation, {
-          path: { conversationId, messageId },
-          query: { blocked_only: blockedOnly === true ? true : undefined }
-        }),
-        (response) => response.message
-      ),
-    cancel: ({ conversationId, messageIds }) =>
-      client.execute(cancelOperation, { path: { conversationId }, body: { messageIds } }),
+    get: reader.get,
+    createMessage: sender.createMessage,
+    findSent: sender.findSent,
     listMessages: (conversationId, options) =>
       Effect.map(
-        client.execute({ ...getOperation, method: "listMessages" }, { path: { conversationId } }),
+        client.execute({ ...Api.getOperation, method: "listMessages" }, { path: { conversationId } }),
         ({ conversation }) => messagesOf(conversation, options)
       ),
-    messagePage: page,
-    streamMessages,
+    pageMessages: reader.page,
+    streamMessages: reader.stream,
     getMessage,
-    deleteMessage: ({ conversationId, messageId }) =>
-      client.execute(deleteMessageOperation, { path: { conversationId, messageId } }),
-    createContentFragment: ({ conversationId, fragment }) =>
-      Effect.map(
-        client.execute(createContentFragmentOperation, { path: { conversationId }, body: fragment }),
-        (response) => response.contentFragment
-      ),
-    downloadFile: ({ conversationId, path }) =>
-      Stream.unwrapScoped(Effect.gen(function*() {
-        const rel = path.startsWith("conversation/") ? path : `conversation/${path}`
-        // Here, where it has the name that the caller knows.
-        yield* segments(downloadFileOperation, "path", rel)
-        const response = yield* client.open(
-          downloadFileOperation,
-          { path: { conversationId, rel } },
-          { accept: "*/*" }
-        )
-        return client.body(downloadFileOperation, response)
-      })),
-    createFeedback: ({ content, conversationId, isConversationShared, messageId, thumb, userEmail }) =>
-      Effect.flatMap(
-        onBehalf(createFeedbackOperation, userEmail),
-        (headers) =>
-          client.execute(createFeedbackOperation, {
-            path: { conversationId, messageId },
-            headers,
-            body: { thumbDirection: thumb, feedbackContent: content, isConversationShared }
-          })
-      ),
-    deleteFeedback: ({ conversationId, messageId, userEmail }) =>
-      Effect.flatMap(
-        onBehalf(deleteFeedbackOperation, userEmail),
-        (headers) => client.execute(deleteFeedbackOperation, { path: { conversationId, messageId }, headers })
-      ),
-    listFeedback: (conversationId) =>
-      Effect.map(client.execute(listFeedbackOperation, { path: { conversationId } }), (response) => response.feedbacks),
-    blockedActions,
-    validateAction: ({ actionId, approved, conversationId, messageId }) =>
-      client.execute(validateActionOperation, { path: { conversationId, messageId }, body: { actionId, approved } }),
-    answerQuestion: ({ actionId, answer, conversationId, messageId }) =>
-      client.execute(answerQuestionOperation, { path: { conversationId, messageId }, body: { actionId, answer } }),
-    consumption: (conversationId) => client.execute(consumptionOperation, { path: { conversationId } }),
     events,
     messageEvents,
     answer,
@@ -1104,4 +872,4 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.gen(functi
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<Conversations, never, DustClient> = Layer.effect(Conversations, make)
+export const layer: Layer.Layer<Conversations, never, DustClient> = Layer.scoped(Conversations, make)

@@ -21,6 +21,7 @@
  * | `DustDecodeError` | an answer with a good status that cannot be understood | 2xx |
  * | `DustStreamError` | an event stream that could not be brought to its end | none |
  * | `DustAgentError` | the agent itself failed | none |
+ * | `DustUnconfirmedError` | a message that may or may not have been stored | none, or that of the last answer |
  *
  * @example
  * ```ts
@@ -41,7 +42,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { Blocked } from "./ChatEvent.ts"
-import { ConversationId, EventId, MessageId, WorkspaceId } from "./Ids.ts"
+import { AgentId, ConversationId, EventId, MessageId, WorkspaceId } from "./Ids.ts"
 
 /**
  * Which call failed: the HTTP method and the *templated* route, never the filled-in one.
@@ -411,6 +412,63 @@ export class DustAgentError extends Schema.TaggedError<DustAgentError>(`${prefix
 }
 
 /**
+ * Why a message could not be confirmed.
+ *
+ * - `not_found`: the conversation was read for about a minute, or until `timeouts.total`, and the message was not there
+ * - `unreadable`: the conversation could not be read
+ * - `ambiguous`: several messages could be the one that was sent; `details.messageIds` has their ids
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const UnconfirmedReason = Schema.Literal("not_found", "unreadable", "ambiguous")
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export type UnconfirmedReason = typeof UnconfirmedReason.Type
+
+/**
+ * A message may or may not have been stored: its request ended without an answer, or with one that says nothing about the
+ * message, and the conversation did not settle it. The message is never sent again for this reason, because a slow server
+ * may still store it. Pass the error to `Conversations.findSent` later to look again, in this process or in another one
+ * (encode the error with its schema). It carries what identifies the message, and not its text. `details.cause` describes
+ * the failure of the request.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class DustUnconfirmedError extends Schema.TaggedError<DustUnconfirmedError>(`${prefix}DustUnconfirmedError`)(
+  "DustUnconfirmedError",
+  {
+    ...common,
+    reason: UnconfirmedReason,
+    conversationId: ConversationId,
+    /** The `username` of the message. */
+    author: Schema.String,
+    /** The `origin` of the message. */
+    origin: Schema.String,
+    /** The agent that the message mentions. */
+    agentId: Schema.NullOr(AgentId),
+    /** The newest message that was there before: the one that was sent is behind it. `null`: unknown. */
+    position: Schema.NullOr(Schema.Struct({
+      rank: Schema.NullOr(Schema.Number),
+      messageId: Schema.NullOr(MessageId)
+    })),
+    /** The message is not older than this, in epoch milliseconds of the server's clock. `null`: unknown. */
+    notBefore: Schema.NullOr(Schema.Number),
+    /** Of the text, as servers may normalize it. */
+    fingerprint: Schema.String
+  }
+) {
+  /** Sent again, the message could be there twice. */
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
  * What one request can fail with.
  *
  * @category errors
@@ -440,12 +498,20 @@ export type RequestError =
 export type StreamError = RequestError | DustStreamError
 
 /**
+ * What sending a message can fail with.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export type SendError = StreamError | DustUnconfirmedError
+
+/**
  * Every variant.
  *
  * @category errors
  * @since 0.1.0
  */
-export type DustAPIError = StreamError | DustAgentError
+export type DustAPIError = SendError | DustAgentError
 
 /**
  * Every variant as one schema, for RPC, queues and logs.
@@ -468,7 +534,8 @@ export const DustAPIError: Schema.Union<[
   typeof DustNetworkError,
   typeof DustDecodeError,
   typeof DustStreamError,
-  typeof DustAgentError
+  typeof DustAgentError,
+  typeof DustUnconfirmedError
 ]> = Schema.Union(
   DustBadRequestError,
   DustUnauthorizedError,
@@ -484,7 +551,8 @@ export const DustAPIError: Schema.Union<[
   DustNetworkError,
   DustDecodeError,
   DustStreamError,
-  DustAgentError
+  DustAgentError,
+  DustUnconfirmedError
 )
 
 const tags: ReadonlySet<string> = new Set(DustAPIError.members.map((member) => member._tag))

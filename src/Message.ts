@@ -67,6 +67,39 @@ export const Mention = Schema.Union(UserMention, AgentMention)
 export type Mention = AgentMention | UserMention
 
 /**
+ * A mention as the server shows it. `status` says whether the mentioned agent may answer, and the mentioned person may read:
+ * anything but `approved` means not, or not yet.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const RichMention = Schema.Struct({
+  /** Of the agent or the person. */
+  id: withDefault(Schema.String, () => ""),
+  type: withDefault(openLiteral("agent", "user"), () => ""),
+  label: nullable(Schema.String),
+  description: nullable(Schema.String),
+  pictureUrl: nullable(Schema.String),
+  status: nullable(
+    openLiteral(
+      "approved",
+      "rejected",
+      "pending_conversation_access",
+      "pending_project_membership",
+      "user_restricted_by_conversation_access",
+      "agent_restricted_by_space_usage"
+    )
+  ),
+  dismissed: nullable(Schema.Boolean)
+})
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface RichMention extends Schema.Schema.Type<typeof RichMention> {}
+
+/**
  * Where a message came from. `api` is always allowed; the others are bound to certain credentials and headers.
  *
  * @category schemas
@@ -175,6 +208,8 @@ export const UserMessage = Schema.Struct({
   ...shared,
   content: withDefault(Schema.String, () => ""),
   mentions: list(Mention),
+  /** The mentions with their names, and whether they are allowed. */
+  richMentions: list(RichMention),
   /** `null` when the author used an API key (unless the key's message was attributed to a member by e-mail). */
   user: nullable(User),
   context: withDefault(UserMessageContext, () => emptyContext),

@@ -27,6 +27,7 @@ import type {
   DustUnauthorizedError,
   DustUserRequiredError,
   RequestError,
+  SendError,
   StreamError
 } from "effect-dust/DustAPIError"
 import { type DustClient, type Input, operation, withOptions, withStreamOptions } from "effect-dust/DustClient"
@@ -133,11 +134,13 @@ describe("Typed, or it did not happen", () => {
       | DustDecodeError
     >()
     expectTypeOf<StreamError>().toEqualTypeOf<RequestError | DustStreamError>()
-    expectTypeOf<Exclude<DustAPIError, StreamError>["_tag"]>().toEqualTypeOf<"DustAgentError">()
+    expectTypeOf<Exclude<DustAPIError, StreamError>["_tag"]>().toEqualTypeOf<
+      "DustAgentError" | "DustUnconfirmedError"
+    >()
     expectTypeOf(conversations.get("c")).toEqualTypeOf<Effect.Effect<Conversation, RequestError>>()
-    expectTypeOf(conversations.list).toExtend<Effect.Effect<ReadonlyArray<unknown>, RequestError>>()
+    expectTypeOf(conversations.list()).toExtend<Effect.Effect<ReadonlyArray<unknown>, RequestError>>()
     expectTypeOf(conversations.createMessage({ conversationId: "c", content: "x" })).toEqualTypeOf<
-      Effect.Effect<MessageCreated, StreamError>
+      Effect.Effect<MessageCreated, SendError>
     >()
     expectTypeOf(conversations.streamMessages({ conversationId: "c" })).toEqualTypeOf<
       Stream.Stream<Message, RequestError>
@@ -169,7 +172,7 @@ describe("Typed, or it did not happen", () => {
     expectTypeOf(conversations.create()).toEqualTypeOf<Effect.Effect<Conversation, RequestError>>()
     expectTypeOf(conversations.create({ title: "x" })).toEqualTypeOf<Effect.Effect<Conversation, RequestError>>()
     expectTypeOf(conversations.create({ message: { content: "x" } })).toEqualTypeOf<
-      Effect.Effect<ConversationWithMessage, StreamError>
+      Effect.Effect<ConversationWithMessage, SendError>
     >()
     // @ts-expect-error a message has content
     conversations.create({ message: {} })

@@ -1273,18 +1273,15 @@ describe("Stopping stops", () => {
 describe("Send once", () => {
   for (
     const [what, rule] of [
-      ["the creation is cut before its answer", { ...create, nth: 1, fault: faults.resetAfter() }],
       ["the creation is refused", { ...create, nth: 1, fault: faults.status(503, { type: "service_unavailable" }) }],
       ["the message is cut before its answer", { ...post, nth: 1, fault: faults.resetAfter() }],
-      ["the message is cut before it arrives", { ...post, nth: 1, fault: faults.resetBefore() }],
       ["the answer to the message breaks off", { ...post, nth: 1, fault: faults.cut(100) }],
       ["the message is told to be too much", {
         ...post,
         nth: 1,
         fault: faults.status(429, { type: "rate_limit_error" })
       }],
-      ["the message never gets an answer", { ...post, nth: 1, fault: faults.neverAnswer({ handlerRuns: true }) }],
-      ["a gateway fails behind the message", { ...post, nth: 1, fault: faults.html(502) }]
+      ["the message never gets an answer", { ...post, nth: 1, fault: faults.neverAnswer({ handlerRuns: true }) }]
     ] as const
   ) {
     it.effect(`${what}: one message, one run, one answer`, () =>
@@ -1295,6 +1292,27 @@ describe("Send once", () => {
         assert.strictEqual(reply.text, "Once")
         assert.lengthOf(yield* dust.userMessages(), 1)
         assert.lengthOf(yield* dust.agentMessages(), 1)
+      }).pipe(agents({ helper: "Once" }, { faults: [rule] })))
+  }
+
+  for (
+    const [what, tag, rule] of [
+      ["the creation is cut before its answer", "DustNetworkError", { ...create, nth: 1, fault: faults.resetAfter() }],
+      ["the message is cut before it arrives", "DustUnconfirmedError", {
+        ...post,
+        nth: 1,
+        fault: faults.resetBefore()
+      }],
+      ["a gateway fails before the message", "DustUnconfirmedError", { ...post, nth: 1, fault: faults.html(502) }]
+    ] as const
+  ) {
+    it.effect(`send: fails with ${tag} and sends nothing again when ${what}`, () =>
+      Effect.gen(function*() {
+        const chat = yield* Chat
+        const dust = yield* DustTest.DustTest
+        const error = yield* Effect.flip(chat.send({ agent: "helper", message: "Go" })).pipe(passing("5 minutes"))
+        assert.strictEqual(error._tag, tag)
+        assert.lengthOf(yield* dust.userMessages(), 0)
       }).pipe(agents({ helper: "Once" }, { faults: [rule] })))
   }
 })

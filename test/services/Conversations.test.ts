@@ -1,7 +1,7 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Chunk, Duration, Effect, Fiber, Redacted, Stream, TestClock } from "effect"
 import { type ContentFragmentInput, Conversations, type Service } from "effect-dust/Conversations"
-import type { StreamError } from "effect-dust/DustAPIError"
+import type { SendError } from "effect-dust/DustAPIError"
 import * as DustTest from "effect-dust/DustTest"
 import * as Message from "effect-dust/Message"
 import { dust as recording, failure, json } from "../support/http.ts"
@@ -126,7 +126,7 @@ describe("bad input is told before any request", () => {
   const send = (more: object) => (conversations: Service) =>
     conversations.createMessage({ conversationId: "c", content: "Hello", ...more })
   const cases: ReadonlyArray<
-    readonly [string, string, (conversations: Service) => Effect.Effect<unknown, StreamError>]
+    readonly [string, string, (conversations: Service) => Effect.Effect<unknown, SendError>]
   > = [
     ["a blank conversation id", "conversationId", (_) => _.get(" ")],
     ["an id of one dot", "conversationId", (_) => _.get(".")],
@@ -159,10 +159,10 @@ describe("bad input is told before any request", () => {
     ["client-side tools with a key", "clientSideMCPServerIds", send({ context: { clientSideMCPServerIds: ["s"] } })],
     ["tools of spaces with a key", "selectedMCPServerViewIds", send({ context: { selectedMCPServerViewIds: ["s"] } })],
     ["blank content of an edit", "content", (_) => _.editMessage({ ...ref, content: "" })],
-    ["a limit of zero", "limit", (_) => _.messagePage({ conversationId: "c", limit: 0 })],
-    ["half a message", "limit", (_) => _.messagePage({ conversationId: "c", limit: 1.5 })],
-    ["no number of messages", "limit", (_) => _.messagePage({ conversationId: "c", limit: Number.NaN })],
-    ["half a position", "lastValue", (_) => _.messagePage({ conversationId: "c", lastValue: 1.5 })],
+    ["a limit of zero", "limit", (_) => _.pageMessages({ conversationId: "c", limit: 0 })],
+    ["half a message", "limit", (_) => _.pageMessages({ conversationId: "c", limit: 1.5 })],
+    ["no number of messages", "limit", (_) => _.pageMessages({ conversationId: "c", limit: Number.NaN })],
+    ["half a position", "lastValue", (_) => _.pageMessages({ conversationId: "c", lastValue: 1.5 })],
     ["a page size of zero", "limit", (_) => Stream.runDrain(_.streamMessages({ conversationId: "c", pageSize: 0 }))],
     ["nothing to cancel", "messageIds", (_) => _.cancel({ conversationId: "c", messageIds: [] })],
     ["a blank id to cancel", "messageIds", (_) => _.cancel({ conversationId: "c", messageIds: [""] })],
@@ -261,7 +261,7 @@ describe("bad input is told before any request", () => {
       const conversations = yield* Conversations
       for (
         const call of [
-          conversations.list,
+          conversations.list(),
           conversations.delete({ conversationId: "c" }),
           conversations.deleteMessage({ conversationId: "c", messageId: "m" }),
           conversations.listFeedback("c"),
@@ -301,7 +301,7 @@ describe("reading", () => {
     Effect.gen(function*() {
       const conversations = yield* Conversations
       const { sId } = yield* conversations.create({ title: "Mine" })
-      const found = yield* conversations.list
+      const found = yield* conversations.list()
       assert.deepStrictEqual(found.filter((one) => one.sId === sId).map(({ title }) => title), ["Mine"])
     }).pipe(local({ credential: "userToken" })))
 
@@ -340,19 +340,19 @@ describe("reading", () => {
     }
   })
 
-  it.effect("messagePage: from the newest back, each page oldest first", () =>
+  it.effect("pageMessages: from the newest back, each page oldest first", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations
-      const first = yield* conversations.messagePage({ conversationId: "long", limit: 3 })
+      const first = yield* conversations.pageMessages({ conversationId: "long", limit: 3 })
       assert.deepStrictEqual([first.messages.map(Message.text), first.hasMore], [["m4", "m5", "m6"], true])
       assert.isNumber(first.lastValue)
-      const second = yield* conversations.messagePage({
+      const second = yield* conversations.pageMessages({
         conversationId: "long",
         limit: 3,
         lastValue: first.lastValue ?? 0
       })
       assert.deepStrictEqual(second.messages.map(Message.text), ["m1", "m2", "m3"])
-      const third = yield* conversations.messagePage({
+      const third = yield* conversations.pageMessages({
         conversationId: "long",
         limit: 3,
         lastValue: second.lastValue ?? 0
@@ -450,12 +450,31 @@ describe("createMessage", () => {
     }).pipe(Effect.ensuring(Effect.sync(() => spy.mockRestore())), local())
   })
 
-  it.effect("nobody answers when nobody is mentioned, and waiting for it ends", () =>
+  it.effect("createMessage: nobody answers a message that mentions no agent, so `blocking` is refused", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations
       const { sId: conversationId } = yield* conversations.create()
-      const { agentMessages } = yield* conversations.createMessage({ conversationId, content: "x", blocking: true })
+      const { agentMessages } = yield* conversations.createMessage({ conversationId, content: "x" })
       assert.deepStrictEqual(agentMessages, [])
+      const dust = yield* DustTest.DustTest
+      const before = yield* dust.countRequests()
+      for (
+        const call of [
+          conversations.createMessage({ conversationId, content: "x", blocking: true }),
+          conversations.createMessage({
+            conversationId,
+            content: "x",
+            mentions: [Message.mentionUser("usr_ada")],
+            blocking: true
+          }),
+          conversations.create({ message: { content: "x" }, blocking: true })
+        ]
+      ) {
+        const error = yield* Effect.flip(Effect.asVoid(call))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.nestedPropertyVal(error, "details.field", "mentions")
+      }
+      assert.strictEqual(yield* dust.countRequests(), before)
       const { message } = yield* conversations.createMessage({
         conversationId,
         content: "x",

@@ -325,6 +325,34 @@ const variants: ReadonlyArray<readonly [Errors.DustAPIError, boolean]> = [
       }
     }),
     false
+  ],
+  [
+    new Errors.DustUnconfirmedError({
+      ...common,
+      reason: "not_found",
+      conversationId: "c",
+      author: "ada",
+      origin: "api",
+      agentId: "dust",
+      position: { rank: 3, messageId: "m" },
+      notBefore: 1_700_000_000_000,
+      fingerprint: "0123456789abcdef"
+    }),
+    false
+  ],
+  [
+    new Errors.DustUnconfirmedError({
+      ...common,
+      reason: "ambiguous",
+      conversationId: "c",
+      author: "ada",
+      origin: "api",
+      agentId: null,
+      position: null,
+      notBefore: null,
+      fingerprint: "0123456789abcdef"
+    }),
+    false
   ]
 ]
 

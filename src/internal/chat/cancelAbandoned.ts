@@ -6,18 +6,12 @@ import type { Service as Conversations } from "../../Conversations.ts"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import { type AgentMessage, isAgentMessage, isFinal, type Message, type UserMessage } from "../../Message.ts"
-import { Recent } from "../util/recentSet.ts"
 
 /** What is done for a run that nobody follows any more is done within this time, or it is said that it was not. */
 const limit = "30 seconds"
 
 /** So long a layer that is being closed waits for it, by the clock of the machine. */
 const grace = "2 seconds"
-
-/** A message may be at the server already, and not yet be seen in its conversation. */
-const looks = [0, 500, 2_000]
-
-const rememberedMessages = 1024
 
 /** What somebody has left behind. Each method returns at once: a fiber of the layer does the work. */
 export interface Abandoned {
@@ -29,11 +23,6 @@ export interface Abandoned {
     message: UserMessage,
     answer: AgentMessage | undefined
   ) => Effect.Effect<void>
-  /** Sends a message, and finds and cancels what it has started if that is interrupted. */
-  readonly sending: <A extends { readonly message: UserMessage }, E>(
-    question: { readonly conversationId: ConversationId; readonly content: string; readonly leave: boolean },
-    self: Effect.Effect<A, E>
-  ) => Effect.Effect<A, E>
 }
 
 const warn = (what: string, conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>, why: string) =>
@@ -95,45 +84,8 @@ export const makeAbandoned = (
     yield* Effect.addFinalizer(() =>
       Effect.withClock(Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace), Clock.make())
     )
-    /** The messages that were sent here, and how many of each text are on their way to a conversation. */
-    const sent = new Recent(rememberedMessages)
-    const underway = new Map<string, number>()
-
     const inBackground = (self: Effect.Effect<void>): Effect.Effect<void> =>
       Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
-
-    /**
-     * Cancels what was started by a message of which it is not known whether it arrived: now, and a little later, when the
-     * server has had the time to take it. Not while the same text is on its way again: then it could be either one.
-     */
-    const lookFor = (conversationId: ConversationId, content: string, since: number): Effect.Effect<void> => {
-      const look = Effect.flatMap(
-        conversations.messagePage({ conversationId, limit: 20 }),
-        ({ messages }) =>
-          cancel(
-            conversations,
-            conversationId,
-            answersOf(messages, (message) =>
-              message.content === content && message.created >= since && !sent.has(message.sId) &&
-              !underway.has(keyOf(conversationId, content)))
-          )
-      )
-      return Effect.forEach(looks, (pause) => Effect.zipRight(Effect.sleep(pause), look), { discard: true }).pipe(
-        orWarn("An abandoned run could not be looked for", conversationId, [])
-      )
-    }
-
-    const counted = <A, E>(key: string, self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => underway.set(key, (underway.get(key) ?? 0) + 1)),
-        () => self,
-        () =>
-          Effect.sync(() => {
-            const others = (underway.get(key) ?? 1) - 1
-            if (others === 0) underway.delete(key)
-            else underway.set(key, others)
-          })
-      )
 
     const runs: Abandoned["runs"] = (conversationId, messageIds) =>
       messageIds.length === 0 ? Effect.void : inBackground(
@@ -153,16 +105,6 @@ export const makeAbandoned = (
               takeBack(conversations, conversationId, message)
             )
           )
-          : Effect.void,
-      sending: ({ content, conversationId, leave }, self) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          counted(
-            keyOf(conversationId, content),
-            Effect.tap(self, ({ message }) => Effect.sync(() => sent.add(message.sId)))
-          ).pipe(
-            Effect.onInterrupt(() => leave ? Effect.void : inBackground(lookFor(conversationId, content, now - 3_000)))
-          ))
+          : Effect.void
     }
   })
-
-const keyOf = (conversationId: ConversationId, content: string): string => `${conversationId}\n${content}`

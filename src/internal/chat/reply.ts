@@ -35,7 +35,7 @@ const handedOverTo = (
   message: AgentMessage
 ): Effect.Effect<MessageId | null, RequestError> =>
   (message.content ?? "").trim() !== "" ? Effect.succeed(null) : Effect.map(
-    conversations.messagePage({ conversationId: run.conversationId, limit: 20 }),
+    conversations.pageMessages({ conversationId: run.conversationId, limit: 20 }),
     ({ messages }) =>
       messages.filter(isAgentMessage).find(({ parentAgentMessageId }) => parentAgentMessageId === run.messageId)?.sId ??
         null

@@ -118,10 +118,7 @@ export const start = (
     let answer: AgentMessage | undefined
     const { message } = yield* Effect.uninterruptibleMask((restore) =>
       Effect.tap(
-        context.abandoned.sending(
-          { conversationId, content: question.message, leave },
-          restore(Effect.mapError(post(context, conversationId, agentId, question), (error) => located(error, place)))
-        ),
+        restore(Effect.mapError(post(context, conversationId, agentId, question), (error) => located(error, place))),
         ({ agentMessages, message }) => {
           answer = agentMessages[0]
           return Effect.addFinalizer(() =>
@@ -150,5 +147,7 @@ const post = ({ conversations }: Context, conversationId: ConversationId, agentI
     mentions: [{ configurationId: agentId }],
     context: question.context,
     modelSelection: question.modelSelection,
-    skipToolsValidation: question.skipToolsValidation
+    skipToolsValidation: question.skipToolsValidation,
+    // Interrupted while sending, it finds and cancels what the message has started.
+    onInterrupt: question.onInterrupt
   })

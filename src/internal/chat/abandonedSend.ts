@@ -1,0 +1,118 @@
+/** What is done, by fibers of the layer, for a message whose sender was interrupted. */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
+import type { RequestError } from "../../DustAPIError.ts"
+import type { Service as Client } from "../../DustClient.ts"
+import type { ConversationId, MessageId } from "../../Ids.ts"
+import { isFinal } from "../../Message.ts"
+import { cancelOperation, deleteMessageOperation } from "../api/conversations.ts"
+import type { Posted } from "./sameMessage.ts"
+import { looks } from "./sendOnce.ts"
+
+export interface Abandoned {
+  /** Runs something in the background, with a time limit, and logs its failure. */
+  readonly inBackground: (
+    warning: string,
+    conversationId: ConversationId,
+    messageIds: ReadonlyArray<MessageId>,
+    self: Effect.Effect<void, RequestError>
+  ) => Effect.Effect<void>
+  /** Cancels the run that a message has started. */
+  readonly cancel: (conversationId: ConversationId, posted: Posted) => Effect.Effect<void>
+  /** Looks for the message until it is there, and cancels the run that it has started. */
+  readonly find: (
+    conversationId: ConversationId,
+    look: Effect.Effect<ReadonlyArray<Posted>, RequestError>,
+    onFound: (posted: Posted) => void
+  ) => Effect.Effect<void>
+}
+
+/** Within this time it is done, or a warning says that it was not. */
+const limit = "30 seconds"
+/** How long closing the layer waits, by the real clock: one that a test has stopped would never let it go. */
+const grace = "2 seconds"
+
+export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const fibers = yield* FiberSet.make<void>()
+    const closing = yield* Deferred.make<void>()
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(
+        Deferred.succeed(closing, undefined),
+        Effect.withClock(Effect.timeoutOption(FiberSet.awaitEmpty(fibers), grace), Clock.make())
+      )
+    )
+
+    const background = (self: Effect.Effect<void>) => Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
+
+    const limited = (
+      warning: string,
+      conversationId: ConversationId,
+      messageIds: ReadonlyArray<MessageId>,
+      self: Effect.Effect<void, RequestError>
+    ) =>
+      self.pipe(
+        Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not finished within ${limit}` }) }),
+        Effect.catchAll(({ message }) =>
+          Effect.logWarning(`${warning}: ${message}`).pipe(
+            Effect.annotateLogs({ conversationId, messageIds: messageIds.join(", ") })
+          )
+        )
+      )
+
+    const stop = (conversationId: ConversationId, { agentMessages, message }: Posted) => {
+      const running = agentMessages.filter((one) => !isFinal(one)).map((one) => one.sId)
+      if (running.length > 0) {
+        return limited(
+          "The run of an interrupted message could not be cancelled",
+          conversationId,
+          running,
+          client.execute(cancelOperation, { path: { conversationId }, body: { messageIds: running } })
+        )
+      }
+      return message.visibility === "pending"
+        ? limited(
+          "A pending message could not be deleted",
+          conversationId,
+          [message.sId],
+          client.execute(deleteMessageOperation, { path: { conversationId, messageId: message.sId } })
+        )
+        : Effect.void
+    }
+
+    const find: Abandoned["find"] = (conversationId, look, onFound) => {
+      const from = (index: number): Effect.Effect<void> => {
+        const pause = looks[index]
+        if (pause === undefined) return Effect.void
+        return Effect.sleep(pause).pipe(
+          Effect.raceFirst(Deferred.await(closing)),
+          Effect.zipRight(Effect.timeout(look, limit)),
+          Effect.orElseSucceed(() => []),
+          Effect.flatMap((found) => {
+            const [one] = found
+            if (found.length > 1) {
+              return Effect.logWarning(
+                "The run of an interrupted message was not cancelled: several messages could be the one"
+              ).pipe(Effect.annotateLogs({ conversationId }))
+            }
+            if (one !== undefined && (one.agentMessages.length > 0 || one.message.visibility === "pending")) {
+              onFound(one)
+              return stop(conversationId, one)
+            }
+            return Effect.flatMap(Deferred.isDone(closing), (closed) => closed ? Effect.void : from(index + 1))
+          })
+        )
+      }
+      return background(from(0))
+    }
+
+    return {
+      inBackground: (warning, conversationId, messageIds, self) =>
+        background(limited(warning, conversationId, messageIds, self)),
+      cancel: (conversationId, posted) => background(stop(conversationId, posted)),
+      find
+    }
+  })

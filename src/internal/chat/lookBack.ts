@@ -1,0 +1,143 @@
+/** Reads a conversation from its newest message back to a position, with the time of the server that answered. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Stream from "effect/Stream"
+import { DustDecodeError, type RequestError } from "../../DustAPIError.ts"
+import type { Service as Client } from "../../DustClient.ts"
+import type { ConversationId } from "../../Ids.ts"
+import type { Message } from "../../Message.ts"
+import { ConversationEnvelope, getOperation } from "../api/conversations.ts"
+import { decodeJson } from "../decode/json.ts"
+import { common } from "../request/errors.ts"
+import { isNewer, type Newer, type Position } from "./sameMessage.ts"
+
+/** Milliseconds of a clock that nobody sets: the time of day may be stepped between two requests. */
+export const monotonic: Effect.Effect<number> = Clock.clockWith((clock) =>
+  Effect.sync(() => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n))
+)
+
+/**
+ * `created` and `Date` come from two machines of the server, and `Date` has whole seconds. The two are only compared within
+ * one answer, never with the clock of this machine.
+ */
+const tolerance = 3_000
+
+interface Page {
+  /** The newest version of each message, the oldest message first; deleted ones included. */
+  readonly messages: ReadonlyArray<Message>
+  /** The cursor of the page before. */
+  readonly before: number | undefined
+  /** When the server answered, by its own clock. */
+  readonly serverTime: number | undefined
+  /** When the answer arrived, by {@link monotonic}. */
+  readonly arrived: number
+}
+
+export interface Look extends Newer {
+  /** When the message was sent, by the server's clock, as far as it is known. */
+  readonly notBefore: number | undefined
+}
+
+export interface Bounds {
+  readonly conversationId: ConversationId
+  /** `null`: unknown. */
+  readonly position: Position | null
+  /** When the message was sent, by {@link monotonic} of this process; or by the server's clock; or unknown. */
+  readonly sent:
+    | { readonly _tag: "Here"; readonly at: number }
+    | { readonly _tag: "Server"; readonly notBefore: number }
+    | { readonly _tag: "Unknown" }
+}
+
+export interface LookBack {
+  /** The newest messages of a conversation: one is enough to know its position. */
+  readonly newest: (conversationId: ConversationId) => Effect.Effect<ReadonlyArray<Message>, RequestError>
+  /** What is newer than a position. */
+  readonly since: (bounds: Bounds) => Effect.Effect<Look, RequestError>
+}
+
+/** Most looks end on the first page; a busy conversation is read in larger steps. */
+const firstPage = 20
+const nextPages = 100
+/** Ranks and dates of messages have nearly the same order. */
+const dateSlack = 60_000
+/** Where neither a position nor a date ends the search. */
+const unboundedPages = 5
+
+/** An answer of a cache is as old as it says: its `Date` is that of the server's answer, long ago. */
+const serverTimeOf = (headers: Readonly<Record<string, string | undefined>>): number | undefined => {
+  const date = Date.parse(headers["date"] ?? "")
+  const age = Number(headers["age"] ?? "0")
+  return Number.isNaN(date) ? undefined : date + (age > 0 ? age * 1_000 : 0)
+}
+
+export const makeLookBack = (client: Client): LookBack => {
+  const operation = { ...getOperation, method: "createMessage" }
+
+  /** By `open`, because the time of an answer is in its headers. */
+  const read = (
+    conversationId: ConversationId,
+    query: { readonly limit: number; readonly lastValue?: number | undefined }
+  ): Effect.Effect<Page, RequestError> =>
+    Effect.scoped(Effect.gen(function*() {
+      const response = yield* client.open(operation, { path: { conversationId }, query })
+      const arrived = yield* monotonic
+      const text = yield* client.body(operation, response).pipe(
+        Stream.decodeText(),
+        Stream.runFold("", (all, piece) => all + piece)
+      )
+      const answer = yield* Either.mapLeft(
+        decodeJson(ConversationEnvelope, text),
+        ({ issues }) =>
+          new DustDecodeError({
+            ...common(operation, 1),
+            message: `${operation.module}.${operation.method}: cannot decode the conversation`,
+            status: response.status,
+            type: "unexpected_answer",
+            details: { issues },
+            issues
+          }, { disableValidation: true })
+      )
+      return {
+        messages: answer.conversation.content.flatMap((versions) => versions.slice(-1)),
+        before: answer.hasMore === true && answer.lastValue !== null ? answer.lastValue : undefined,
+        serverTime: serverTimeOf(response.headers),
+        arrived
+      }
+    }))
+
+  const since = ({ conversationId, position, sent }: Bounds): Effect.Effect<Look, RequestError> =>
+    Effect.gen(function*() {
+      let page = yield* read(conversationId, { limit: firstPage })
+      const notBefore = sent._tag === "Server"
+        ? sent.notBefore
+        : sent._tag === "Here" && page.serverTime !== undefined
+        ? page.serverTime - (page.arrived - sent.at) - tolerance
+        : undefined
+      const messages: Array<Message> = []
+      for (let count = 1;; count++) {
+        const known = position === null
+          ? -1
+          : page.messages.findLastIndex((message) => isNewer(message, position) === false)
+        messages.unshift(...page.messages.slice(known + 1))
+        if (known >= 0) return { messages, notBefore, bounded: true }
+        const { before } = page
+        if (before === undefined) {
+          // Without ranks, the message of the position should have been among them.
+          const bounded = position !== null && (position.messageId === null || position.rank !== null)
+          return { messages, notBefore, bounded }
+        }
+        const oldest = page.messages[0]
+        if (
+          (oldest !== undefined && notBefore !== undefined && oldest.created < notBefore - dateSlack) ||
+          (position === null && count >= unboundedPages)
+        ) return { messages, notBefore, bounded: false }
+        page = yield* read(conversationId, { limit: nextPages, lastValue: before })
+        // A list that does not advance would never end.
+        if (page.before !== undefined && page.before >= before) return { messages, notBefore, bounded: false }
+      }
+    })
+
+  return { newest: (conversationId) => Effect.map(read(conversationId, { limit: 1 }), (page) => page.messages), since }
+}
