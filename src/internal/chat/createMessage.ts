@@ -26,6 +26,7 @@ import type { Abandoned } from "./abandonedSend.ts"
 import type { Known } from "./known.ts"
 import type { LookBack } from "./lookBack.ts"
 import { messageBody } from "./messageBody.ts"
+import { located } from "./place.ts"
 import { candidates, keyOf, type Posted, soughtOf } from "./sameMessage.ts"
 import { type SendOnce, unconfirmedError } from "./sendOnce.ts"
 
@@ -62,7 +63,7 @@ const restricted = (conversationId: string, message: UserMessage, status: string
 
 /** What came after the message was stored is no reason to send it again. */
 const stored = (conversationId: string, message: UserMessage, messageId?: string) => (error: StreamError): StreamError =>
-  Object.assign(error, { conversationId, userMessageId: message.sId, ...(messageId === undefined ? {} : { messageId }) })
+  located(error, { conversationId, userMessageId: message.sId, messageId })
 
 export const makeSender = (options: {
   readonly client: Client
@@ -162,8 +163,7 @@ export const makeSender = (options: {
         Effect.tapError((error) => isRefusal(error) ? discard(conversation) : Effect.void),
         Effect.mapError((error) => {
           const details = Predicate.isRecord(error.details) ? error.details : { answer: error.details }
-          return Object.assign(error, {
-            conversationId: conversation.sId,
+          return Object.assign(located(error, { conversationId: conversation.sId }), {
             details: { ...details, conversationId: conversation.sId }
           })
         })
