@@ -1,3 +1,4 @@
+import * as HttpBody from "@effect/platform/HttpBody"
 import { assert, describe, it } from "@effect/vitest"
 import {
   Chunk,
@@ -20,6 +21,7 @@ import * as Approvals from "effect-dust/Approvals"
 import { Chat } from "effect-dust/Chat"
 import type { ChatEvent } from "effect-dust/ChatEvent"
 import { Conversations } from "effect-dust/Conversations"
+import { DustClient } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as Telemetry from "effect-dust/Telemetry"
 import * as fc from "effect/FastCheck"
@@ -1112,11 +1114,11 @@ describe("Stopping stops", () => {
       faults: [{ ...post, fault: faults.neverAnswer({ handlerRuns: true }) }]
     })))
 
-  it.effect("also when the server takes it only afterwards", () =>
+  it.effect("interrupted while sending: cancels the run of a message that the server accepts later", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
-      const conversations = yield* Conversations
+      const { http } = yield* DustClient
       const fiber = yield* Effect.fork(chat.send({ agent: "helper", message: "Go" }))
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(fiber)
@@ -1124,7 +1126,13 @@ describe("Stopping stops", () => {
       // What was on its way arrives.
       yield* dust.clearFaults
       const conversationId = (yield* dust.conversations)[0]!.sId
-      yield* conversations.createMessage({ conversationId, content: "Go", mentions: [{ configurationId: "helper" }] })
+      yield* Effect.scoped(http.post(`/api/v1/w/{workspaceId}/assistant/conversations/${conversationId}/messages`, {
+        body: HttpBody.unsafeJson({
+          content: "Go",
+          mentions: [{ configurationId: "helper" }],
+          context: { username: "effect-dust", timezone: "UTC", origin: "api" }
+        })
+      }))
       yield* TestClock.adjust("3 seconds")
       yield* dust.waitForRun((yield* theRun).sId)
       assert.strictEqual((yield* theRun).run, "cancelled")

@@ -96,22 +96,25 @@ describe("Send once", () => {
     ["a 524", faults.html(524)]
   ]
 
-  it.effect.each(lost)("Send once: fails with DustUnconfirmedError, and sends once, after %s", ([, fault]) =>
-    Effect.gen(function*() {
-      const error = yield* inTime(Effect.flip(send()))
-      assert.strictEqual(error._tag, "DustUnconfirmedError")
-      if (error._tag !== "DustUnconfirmedError") return
-      assert.deepStrictEqual([error.reason, error.isRetryable, error.author, error.agentId], [
-        "not_found",
-        false,
-        "effect-dust",
-        "echo"
-      ])
-      assert.include(error.message, error.conversationId)
-      assert.notInclude(JSON.stringify(error), "Hello")
-      assert.lengthOf(yield* stored, 0)
-      assert.strictEqual(yield* posts, 1)
-    }).pipe(local([rule(fault)])))
+  it.effect.each(lost)(
+    "Send once: fails with DustUnconfirmedError, and sends once, after %s",
+    ([, fault]) =>
+      Effect.gen(function*() {
+        const error = yield* inTime(Effect.flip(send()))
+        assert.strictEqual(error._tag, "DustUnconfirmedError")
+        if (error._tag !== "DustUnconfirmedError") return
+        assert.deepStrictEqual([error.reason, error.isRetryable, error.author, error.agentId], [
+          "not_found",
+          false,
+          "effect-dust",
+          "echo"
+        ])
+        assert.include(error.message, error.conversationId)
+        assert.notInclude(JSON.stringify(error), "Hello")
+        assert.lengthOf(yield* stored, 0)
+        assert.strictEqual(yield* posts, 1)
+      }).pipe(local([rule(fault)]))
+  )
 
   it.effect.each(lost)("onUnconfirmed \"resend\": sends again after %s", ([, fault]) =>
     Effect.gen(function*() {

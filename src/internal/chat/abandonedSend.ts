@@ -85,7 +85,8 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
 
     const find: Abandoned["find"] = (conversationId, look, onFound) => {
       const from = (index: number): Effect.Effect<void> => {
-        const pause = looks[index]
+        // It may be there already.
+        const pause = index === 0 ? 0 : looks[index - 1]
         if (pause === undefined) return Effect.void
         return Effect.sleep(pause).pipe(
           Effect.raceFirst(Deferred.await(closing)),

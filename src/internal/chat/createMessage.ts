@@ -40,9 +40,14 @@ export interface Sender {
 }
 
 /** An answer to wait for needs an agent that gives it. */
-const checkBlocking = (options: { readonly mentions?: CreateMessageOptions["mentions"] }, blocking: boolean | undefined) =>
+const checkBlocking = (
+  options: { readonly mentions?: CreateMessageOptions["mentions"] },
+  blocking: boolean | undefined
+) =>
   blocking === true && !(options.mentions ?? []).some((mention) => "configurationId" in mention)
-    ? Effect.fail(badInput(createMessageOperation, "mentions", "the mention of an agent, because `blocking` waits for its answer"))
+    ? Effect.fail(
+      badInput(createMessageOperation, "mentions", "the mention of an agent, because `blocking` waits for its answer")
+    )
     : Effect.void
 
 /** The status of the mention of an agent that the server does not let answer. */
@@ -54,7 +59,8 @@ export const restrictionOf = (message: UserMessage): string | undefined =>
 const restricted = (conversationId: string, message: UserMessage, status: string) =>
   new DustForbiddenError({
     ...common(createMessageOperation, 1),
-    message: `Conversations.createMessage: the message is stored, and the agent may not answer in this conversation (${status})`,
+    message:
+      `Conversations.createMessage: the message is stored, and the agent may not answer in this conversation (${status})`,
     type: status,
     details: { conversationId, messageId: message.sId, richMentions: message.richMentions },
     conversationId,
@@ -62,8 +68,9 @@ const restricted = (conversationId: string, message: UserMessage, status: string
   }, { disableValidation: true })
 
 /** What came after the message was stored is no reason to send it again. */
-const stored = (conversationId: string, message: UserMessage, messageId?: string) => (error: StreamError): StreamError =>
-  located(error, { conversationId, userMessageId: message.sId, messageId })
+const stored =
+  (conversationId: string, message: UserMessage, messageId?: string) => (error: StreamError): StreamError =>
+    located(error, { conversationId, userMessageId: message.sId, messageId })
 
 export const makeSender = (options: {
   readonly client: Client
@@ -116,15 +123,17 @@ export const makeSender = (options: {
   const createMessage: Sender["createMessage"] = (input) =>
     Effect.zipRight(
       checkBlocking(input, input.blocking),
-      input.blocking !== true ? post(input) : Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(post(input)), (posted) =>
-          restore(wait(input, posted)).pipe(
-            Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
-            Effect.onInterrupt(() =>
-              input.onInterrupt === "leave" ? Effect.void : abandoned.cancel(input.conversationId, posted)
-            )
-          ))
-      )
+      input.blocking !== true ?
+        post(input) :
+        Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(restore(post(input)), (posted) =>
+            restore(wait(input, posted)).pipe(
+              Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
+              Effect.onInterrupt(() =>
+                input.onInterrupt === "leave" ? Effect.void : abandoned.cancel(input.conversationId, posted)
+              )
+            ))
+        )
     )
 
   const createEmpty: Sender["createEmpty"] = ({ contentFragments, spaceId, title, visibility }) =>

@@ -40,10 +40,15 @@ export const makeReader = (client: Client, known: Known): Reader => {
     conversationId: ConversationId,
     query: { readonly limit?: number | undefined; readonly lastValue?: number | undefined } = {}
   ) =>
-    Effect.tap(client.execute({ ...getOperation, method }, { path: { conversationId }, query }), (answer) =>
-      Effect.sync(() => {
-        if (query.lastValue === undefined) known.learn(conversationId, messagesOf(answer.conversation, { deleted: true }))
-      }))
+    Effect.tap(
+      client.execute({ ...getOperation, method }, { path: { conversationId }, query }),
+      (answer) =>
+        Effect.sync(() => {
+          if (query.lastValue === undefined) {
+            known.learn(conversationId, messagesOf(answer.conversation, { deleted: true }))
+          }
+        })
+    )
 
   const page: Reader["page"] = ({ conversationId, deleted, lastValue, limit = 50 }) => {
     if (!Number.isInteger(limit) || limit < 1) {

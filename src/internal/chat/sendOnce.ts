@@ -119,13 +119,15 @@ export const makeSendOnce = (options: {
   const positionOf = (conversationId: ConversationId): Effect.Effect<Position | null> =>
     Effect.suspend(() => {
       const position = known.position(conversationId)
-      return position !== undefined ? Effect.succeed(position) : once(lookBack.newest(conversationId), positionWait).pipe(
-        Effect.map(Option.match({
-          onNone: () => null,
-          onSome: (messages) => known.learn(conversationId, messages)
-        })),
-        Effect.orElseSucceed(() => null)
-      )
+      return position !== undefined ?
+        Effect.succeed(position) :
+        once(lookBack.newest(conversationId), positionWait).pipe(
+          Effect.map(Option.match({
+            onNone: () => null,
+            onSome: (messages) => known.learn(conversationId, messages)
+          })),
+          Effect.orElseSucceed(() => null)
+        )
     })
 
   return (sending) =>
