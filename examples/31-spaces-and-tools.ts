@@ -11,7 +11,7 @@ const program = Effect.gen(function*() {
   const withTools = yield* Effect.forEach(
     all,
     (space) =>
-      Effect.map(spaces.mcpServerViews({ spaceId: space.sId, includeAuto: true }), (views) => ({ space, views })),
+      Effect.map(spaces.listMcpServerViews({ spaceId: space.sId, includeAuto: true }), (views) => ({ space, views })),
     { concurrency: 4 }
   )
   for (const { space, views } of withTools) {

@@ -20,7 +20,7 @@ const program = Effect.gen(function*() {
     Stream.runForEach((trigger) => {
       const { configuration } = trigger
       const when = "cron" in configuration ? `at ${String(configuration.cron)}` : trigger.kind
-      return says(trigger.name, `${when}, starts ${trigger.agentConfigurationId ?? "nobody"}`)
+      return says(trigger.name, `${when}, starts ${trigger.agentId ?? "nobody"}`)
     }),
     Effect.catchTag("DustForbiddenError", (error) => failed(error.message))
   )

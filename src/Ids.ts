@@ -104,7 +104,7 @@ export type McpServerId = Id<"McpServerId">
 /** @category schemas @since 0.1.0 */
 export const McpServerId: Schema.Schema<McpServerId, string> = id("McpServerId")
 
-/** Of a tool server in one space; `Spaces.mcpServerViews` has them. @category ids @since 0.1.0 */
+/** Of a tool server in one space; `Spaces.listMcpServerViews` has them. @category ids @since 0.1.0 */
 export type McpServerViewId = Id<"McpServerViewId">
 /** @category schemas @since 0.1.0 */
 export const McpServerViewId: Schema.Schema<McpServerViewId, string> = id("McpServerViewId")

@@ -6,6 +6,7 @@
 import * as Schema from "effect/Schema"
 import { McpServerViewId, SpaceId, UserId } from "./Ids.ts"
 import { anything, list, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { commaSeparated } from "./internal/input/query.ts"
 
 /**
  * A space.
@@ -35,13 +36,35 @@ export const Space = Schema.Struct({
  */
 export interface Space extends Schema.Schema.Type<typeof Space> {}
 
+const listed = ["system", "global", "regular", "project"] as const
+
 /**
- * The kinds that a list can ask for.
+ * The kinds of spaces that a list can contain.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
-export type ListedKind = "system" | "global" | "regular" | "project"
+export type ListedSpaceKind = (typeof listed)[number]
+
+/**
+ * Selects the spaces of a list.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const SpaceFilter = Schema.Struct({
+  /** Defaults to `system`, `global` and `regular`: projects are listed only on request. */
+  kinds: Schema.optional(commaSeparated(
+    Schema.Literal(...listed),
+    "at least one of system, global, regular and project"
+  ))
+})
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface SpaceFilter extends Schema.Schema.Type<typeof SpaceFilter> {}
 
 /**
  * A member of a space.

@@ -50,8 +50,8 @@ describe("the official client and the workspace", () => {
         return [
           yield* spaces.list(),
           yield* spaces.list({ kinds: ["project"] }),
-          yield* spaces.mcpServerViews({ spaceId: "vlt_global" }),
-          yield* spaces.mcpServerViews({ spaceId: "vlt_global", includeAuto: true })
+          yield* spaces.listMcpServerViews({ spaceId: "vlt_global" }),
+          yield* spaces.listMcpServerViews({ spaceId: "vlt_global", includeAuto: true })
         ] as const
       }).pipe(Effect.provide(ours(server)))
       assert.deepStrictEqual(ids(yield* ok<ReadonlyArray<Json>>(() => client.getSpaces())), ids(spaces))
@@ -211,8 +211,8 @@ describe("the SDK's own requests about the workspace", () => {
       const agents = yield* Agents.Agents
       const [member] = yield* workspace.members
       yield* spaces.addMembers({ spaceId: "vlt_product", userIds: [member!.sId] })
-      yield* spaces.mcpServerViews({ spaceId: "vlt_product" })
-      yield* spaces.mcpServerViews({ spaceId: "vlt_product", includeAuto: false })
+      yield* spaces.listMcpServerViews({ spaceId: "vlt_product" })
+      yield* spaces.listMcpServerViews({ spaceId: "vlt_product", includeAuto: false })
       yield* search.nodes({ query: "roadmap", searchSourceUrls: true })
       yield* search.nodes({ nodeIds: ["doc-roadmap"], viewType: "document" })
       yield* mentions.suggestions({ query: "a", select: ["agents"] })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import * as DustTest from "effect-dust/DustTest"
-import type { ListedKind } from "effect-dust/Space"
+import type { ListedSpaceKind } from "effect-dust/Space"
 import * as Spaces from "effect-dust/Spaces"
 import * as Workspace from "effect-dust/Workspace"
 
@@ -38,7 +38,7 @@ describe("Spaces", () => {
       const spaces = yield* Spaces.Spaces
       const kinds: ReadonlyArray<string> = ["public"]
       for (const given of [kinds, []]) {
-        const error = yield* Effect.flip(spaces.list({ kinds: given as ReadonlyArray<ListedKind> }))
+        const error = yield* Effect.flip(spaces.list({ kinds: given as ReadonlyArray<ListedSpaceKind> }))
         assert.strictEqual(error._tag, "DustBadRequestError")
         assert.deepPropertyVal(error.details, "field", "kinds")
       }
@@ -60,7 +60,7 @@ describe("Spaces", () => {
   it.effect("keeps a restricted space from those who are not in it", () =>
     Effect.gen(function*() {
       const spaces = yield* Spaces.Spaces
-      const error = yield* Effect.flip(spaces.mcpServerViews({ spaceId: "vlt_board" }))
+      const error = yield* Effect.flip(spaces.listMcpServerViews({ spaceId: "vlt_board" }))
       assert.strictEqual(error._tag, "DustNotFoundError")
       assert.strictEqual(error.type, "space_not_found")
       yield* Effect.flatMap(Spaces.Spaces, (spaces) => spaces.findByName("Board")).pipe(
@@ -71,12 +71,12 @@ describe("Spaces", () => {
   it.effect("lists tools, those that Dust brings along only when asked for", () =>
     Effect.gen(function*() {
       const spaces = yield* Spaces.Spaces
-      const manual = yield* spaces.mcpServerViews({ spaceId: "vlt_global" })
+      const manual = yield* spaces.listMcpServerViews({ spaceId: "vlt_global" })
       assert.deepStrictEqual(manual.map((view) => [view.sId, view.server?.name, view.server?.availability]), [
         ["msv_notes", "notes", "manual"]
       ])
       assert.deepStrictEqual(manual[0]?.server?.tools.map((tool) => tool.name), ["take_note"])
-      const auto = yield* spaces.mcpServerViews({ spaceId: "vlt_global", includeAuto: true })
+      const auto = yield* spaces.listMcpServerViews({ spaceId: "vlt_global", includeAuto: true })
       assert.deepStrictEqual(auto.map((view) => view.sId), ["msv_web_search", "msv_notes"])
       assert.deepStrictEqual((yield* last).query, { includeAuto: "true" })
     }).pipe(local()))

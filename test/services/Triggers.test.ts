@@ -22,17 +22,18 @@ const secret = Redacted.make("local-webhook-secret")
 const deploys = { webhookSourceId: "whs_deploys", urlSecret: secret } as const
 
 describe("Triggers", () => {
-  it.effect("lists the enabled ones, and others by status and kind", () =>
+  it.effect("list: returns the enabled triggers, or those of a status, a kind and an agent", () =>
     Effect.gen(function*() {
       const triggers = yield* Triggers.Triggers
       const enabled = yield* triggers.list()
       assert.deepStrictEqual(enabled.map((one) => one.sId), ["trg_weekly", "trg_deploys"])
-      assert.deepStrictEqual((yield* last).query, {})
+      assert.deepStrictEqual((yield* last).query, { limit: "100", offset: "0" })
+      assert.strictEqual(enabled[0]?.agentId, "echo")
       assert.deepStrictEqual(enabled[0]?.configuration, { cron: "0 9 * * 1", timezone: "Europe/Paris" })
       assert.isNull(enabled[0]?.webhookSource)
       assert.deepStrictEqual(enabled[1]?.configuration, { includePayload: true, event: null, filter: null })
       assert.strictEqual(enabled[1]?.webhookSource?.provider, "custom")
-      const disabled = yield* triggers.list({ status: "disabled", kind: "schedule", agentId: "echo", limit: 1 })
+      const disabled = yield* triggers.list({ status: "disabled", kind: "schedule", agentId: "echo" })
       assert.deepStrictEqual(disabled.map((one) => one.configuration), [
         { intervalDays: 2, dayOfWeek: null, hour: 8, minute: 30, timezone: "UTC" }
       ])
@@ -40,9 +41,30 @@ describe("Triggers", () => {
         status: "disabled",
         kind: "schedule",
         agentConfigurationId: "echo",
-        limit: "1"
+        limit: "100",
+        offset: "0"
       })
     }).pipe(local()))
+
+  it.effect("list: returns every page", () =>
+    Effect.gen(function*() {
+      const triggers = yield* Triggers.Triggers
+      assert.lengthOf(yield* triggers.list(), 250)
+      assert.strictEqual(yield* requests, 3)
+    }).pipe(local({ seed: { triggers: { triggers: many } } })))
+
+  it.effect("page: returns one page, and where the next one begins", () =>
+    Effect.gen(function*() {
+      const triggers = yield* Triggers.Triggers
+      const first = yield* triggers.page()
+      assert.lengthOf(first.triggers, 50)
+      assert.strictEqual(first.nextOffset, 50)
+      assert.deepStrictEqual((yield* last).query, {})
+      const end = yield* triggers.page({ limit: 100, offset: 200 })
+      assert.lengthOf(end.triggers, 50)
+      assert.isNull(end.nextOffset)
+      assert.deepStrictEqual((yield* last).query, { limit: "100", offset: "200" })
+    }).pipe(local({ seed: { triggers: { triggers: many } } })))
 
   it.effect("streams all of them, a page at a time, and stops on a short one", () =>
     Effect.gen(function*() {
@@ -73,13 +95,13 @@ describe("Triggers", () => {
       }]
     })))
 
-  it.effect("refuses limits and offsets before any request", () =>
+  it.effect("page: refuses limits and offsets out of range before any request", () =>
     Effect.gen(function*() {
       const triggers = yield* Triggers.Triggers
       for (const options of [{ limit: 0 }, { limit: 101 }, { limit: 1.5 }, { limit: Number.NaN }]) {
-        assert.deepPropertyVal((yield* Effect.flip(triggers.list(options))).details, "field", "limit")
+        assert.deepPropertyVal((yield* Effect.flip(triggers.page(options))).details, "field", "limit")
       }
-      assert.deepPropertyVal((yield* Effect.flip(triggers.list({ offset: -1 }))).details, "field", "offset")
+      assert.deepPropertyVal((yield* Effect.flip(triggers.page({ offset: -1 }))).details, "field", "offset")
       assert.strictEqual(yield* requests, 0)
     }).pipe(local()))
 

@@ -1,4 +1,5 @@
 /** Every group of endpoints, and the paths that they have. */
+import { dataSourceViews } from "./dataSourceViews.ts"
 import {
   type Colons,
   colons,
@@ -9,11 +10,18 @@ import {
   type ServiceName,
   type Template
 } from "./endpoint.ts"
+import { mentions } from "./mentions.ts"
 import { skills } from "./skills.ts"
+import { spaces } from "./spaces.ts"
+import { triggers } from "./triggers.ts"
 
 /** The groups by the names of their services: one under another name does not compile. */
 const groups = {
-  Skills: skills
+  Spaces: spaces,
+  DataSourceViews: dataSourceViews,
+  Triggers: triggers,
+  Skills: skills,
+  Mentions: mentions
 } satisfies { readonly [Name in ServiceName]?: Group<Name, Members> }
 
 type Groups = (typeof groups)[keyof typeof groups]

@@ -8,11 +8,19 @@ export const onlyTrue = Schema.optionalToOptional(Schema.Literal(true), Schema.U
   encode: Option.filter((value): value is true => value === true)
 })
 
-/** Values in one text, with commas between them. */
-export const commaSeparated = <A, I extends string>(
-  element: Schema.Schema<A, I>
+/** At least one value, all of them in one text with commas between them. */
+export const commaSeparated = <A extends string>(
+  element: Schema.Schema<A, A>,
+  expected: string
 ): Schema.Schema<ReadonlyArray<A>, string> =>
-  Schema.compose(Schema.split(","), Schema.Array(element), { strict: false })
+  Schema.compose(
+    Schema.split(","),
+    Schema.Array(element).pipe(
+      Schema.minItems(1),
+      Schema.annotations({ message: () => ({ message: expected, override: true }) })
+    ),
+    { strict: false }
+  )
 
 /** A whole number within bounds. */
 export const integer = (from: number, to: number = Number.MAX_SAFE_INTEGER) =>

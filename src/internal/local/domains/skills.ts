@@ -214,7 +214,7 @@ const archive = (context: Context) =>
     return Effect.succeed(json({ success: true }))
   })
 
-export const skillRoutes: ReadonlyArray<Route> = routesOf(skillsApi, {
+export const skillRoutes: ReadonlyArray<Route> = routesOf(skillsApi)({
   "GET /skills": { auth: "any", handler: list },
   "POST /skills": { auth: "any", handler: importSkills },
   "DELETE /skills/{skillId}": { auth: "any", handler: archive }

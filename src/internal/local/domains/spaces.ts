@@ -1,8 +1,10 @@
 /** Spaces, their members and the tools in them. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { spaces as spacesApi } from "../../api/spaces.ts"
+import { routesOf } from "../server/declared.ts"
 import { badRequest, empty, json, refuse, type Refusal } from "../server/http.ts"
-import { body, type Context, hasRole, param, type Route, route } from "../server/route.ts"
+import { body, type Context, hasRole, param, type Route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
 
 /** A tool server that exists in a space from the start. @category models @since 0.1.0 */
@@ -210,10 +212,8 @@ const renderMembers = (world: World, space: LocalSpace, ids: Iterable<string>, w
       : [{ sId, ...(withId ? { id: member.user.id } : {}), email: member.user.email }]
   })
 
-const base = "/api/v1/w/:workspaceId/spaces"
-
-export const spaceRoutes: ReadonlyArray<Route> = [
-  route("GET", base, {
+export const spaceRoutes: ReadonlyArray<Route> = routesOf(spacesApi)({
+  "GET /spaces": {
     auth: "any",
     handler: (context) =>
       Effect.suspend(() => {
@@ -225,16 +225,16 @@ export const spaceRoutes: ReadonlyArray<Route> = [
           )
           : badRequest(`Invalid query parameters: Validation error: unknown space kind "${unknown}" at "kinds"`)
       })
-  }),
-  route("GET", `${base}/:spaceId/members`, {
+  },
+  "GET /spaces/{spaceId}/members": {
     auth: "admin",
     handler: (context) =>
       Effect.map(
         memberSpace(context),
         (space) => json({ users: renderMembers(context.world, space, space.members, false) })
       )
-  }),
-  route("POST", `${base}/:spaceId/members`, {
+  },
+  "POST /spaces/{spaceId}/members": {
     auth: "admin",
     handler: (context) =>
       Effect.gen(function*() {
@@ -251,8 +251,8 @@ export const spaceRoutes: ReadonlyArray<Route> = [
         for (const userId of userIds) space.members.add(userId)
         return json({ space: renderSpace(space), users: renderMembers(context.world, space, userIds, true) })
       })
-  }),
-  route("DELETE", `${base}/:spaceId/members/:userId`, {
+  },
+  "DELETE /spaces/{spaceId}/members/{userId}": {
     auth: "admin",
     handler: (context) =>
       Effect.gen(function*() {
@@ -266,8 +266,8 @@ export const spaceRoutes: ReadonlyArray<Route> = [
         }
         return context.world.quirks.emptyOkBodies ? empty() : json({ success: true })
       })
-  }),
-  route("GET", `${base}/:spaceId/mcp_server_views`, {
+  },
+  "GET /spaces/{spaceId}/mcp_server_views": {
     auth: "any",
     handler: (context) =>
       Effect.gen(function*() {
@@ -287,8 +287,8 @@ export const spaceRoutes: ReadonlyArray<Route> = [
             .map((view) => renderServerView(space, view))
         })
       })
-  })
-]
+  }
+})
 
 /** What other domains may ask about spaces. */
 export const installSpaces = (world: World): void => {

@@ -1,7 +1,9 @@
 /** Triggers, and the webhooks that set them off. */
 import * as Effect from "effect/Effect"
+import { triggers as triggersApi } from "../../api/triggers.ts"
+import { routesOf } from "../server/declared.ts"
 import { badRequest, decodeText, json, refuse, type Refusal } from "../server/http.ts"
-import { type Context, param, type Route, route } from "../server/route.ts"
+import { type Context, param, type Route } from "../server/route.ts"
 import { slice } from "../state/state.ts"
 
 /** A trigger that exists from the start. @category models @since 0.1.0 */
@@ -188,10 +190,8 @@ const receive = (context: Context) =>
 const missingSignature = (header: string): Effect.Effect<never, Refusal> =>
   badRequest(`Missing signature header: ${header}`)
 
-const base = "/api/v1/w/:workspaceId/triggers"
-
-export const triggerRoutes: ReadonlyArray<Route> = [
-  route("GET", base, { auth: "admin", handler: list }),
-  route("GET", `${base}/:triggerId`, { auth: "admin", handler: get }),
-  route("POST", `${base}/hooks/:webhookSourceId/:webhookSourceUrlSecret`, { auth: "none", handler: receive })
-]
+export const triggerRoutes: ReadonlyArray<Route> = routesOf(triggersApi)({
+  "GET /triggers": { auth: "admin", handler: list },
+  "GET /triggers/{triggerId}": { auth: "admin", handler: get },
+  "POST /triggers/hooks/{webhookSourceId}/{webhookSourceUrlSecret}": { auth: "none", handler: receive }
+})

@@ -1,12 +1,12 @@
 /** Mention suggestions, and the markup of mentions in text. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { mentions } from "../../../api/mentions.ts"
+import { routesOf } from "../../server/declared.ts"
 import { badRequest, json, type LocalFailure, type LocalResponse } from "../../server/http.ts"
-import { body, type Context, query, type Route, route } from "../../server/route.ts"
+import { body, type Context, query, type Route } from "../../server/route.ts"
 import { agents } from "../agents.ts"
 import { findConversation } from "./access.ts"
-
-const BASE = "/api/v1/w/:workspaceId/assistant"
 
 const suggestions = (context: Context): Effect.Effect<LocalResponse, LocalFailure> =>
   Effect.gen(function*() {
@@ -68,11 +68,11 @@ const parse = (context: Context): Effect.Effect<LocalResponse, LocalFailure> =>
     return json({ markdown: parsed })
   })
 
-export const mentionRoutes: ReadonlyArray<Route> = [
-  route("GET", `${BASE}/mentions/suggestions`, { auth: "any", handler: suggestions }),
-  route("GET", `${BASE}/conversations/:conversationId/mentions/suggestions`, {
+export const mentionRoutes: ReadonlyArray<Route> = routesOf(mentions)({
+  "GET /assistant/mentions/suggestions": { auth: "any", handler: suggestions },
+  "GET /assistant/conversations/{conversationId}/mentions/suggestions": {
     auth: "any",
     handler: (context) => Effect.zipRight(findConversation(context), suggestions(context))
-  }),
-  route("POST", `${BASE}/mentions/parse`, { auth: "any", handler: parse })
-]
+  },
+  "POST /assistant/mentions/parse": { auth: "any", handler: parse }
+})
