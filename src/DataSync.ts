@@ -196,20 +196,69 @@ export type TableContent<E = never, R = never> =
   }
   | {
     /**
-     * The text of a CSV. Names of columns are converted (`First Name` becomes `first_name`). A column is numbers or
-     * booleans if every value in it is, and text otherwise, also when a number would not come back as it was written;
-     * empty values are `null`.
+     * A CSV with a header: text, bytes, or a Stream of either (`fileSystem.stream(path)`). All of it is read and checked
+     * before the first request.
+     *
+     * A column is numbers or booleans if every value in it is written the way it comes back, and text otherwise: `1.10`,
+     * `1E5`, `007` and integers over 2^53 stay text unless `columns` says what they are. Blank lines are left out.
      */
-    readonly csv: string
+    readonly csv: string | Uint8Array | Stream.Stream<string | Uint8Array, E, R>
     readonly rows?: undefined
     readonly records?: undefined
-    /** One character. Defaults to `,`. */
+    /** One character. Defaults to the one of `,` `;` tab `|` that divides the first records into the same columns. */
     readonly delimiter?: string | undefined
+    /** Of bytes. Defaults to UTF-8, or UTF-16 if a byte order mark says so; bytes that do not fit are an error. */
+    readonly encoding?: CsvEncoding | undefined
+    /**
+     * Names and types of columns, by their header. By default names are converted to what Dust takes (`First Name` becomes
+     * `first_name`), headers without Latin letters or digits become `column_3`, and repeated ones get a number.
+     */
+    readonly columns?: Readonly<Record<string, CsvColumnType | CsvColumn>> | undefined
+    /** Values that stand for `null`. Defaults to the empty one. */
+    readonly nulls?: ReadonlyArray<string> | undefined
     /** The column with the ids of the rows. Defaults to ids made of the content of each row. */
     readonly rowId?: string | undefined
-    /** `false`: everything stays text. Defaults to `true`. */
+    /** `false`: columns without a type stay text. Defaults to `true`. */
     readonly infer?: boolean | undefined
   }
+
+/**
+ * Encodings of a CSV. `latin1` is read as windows-1252, as browsers do.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type CsvEncoding = "utf-8" | "utf-16le" | "utf-16be" | "latin1" | "windows-1252"
+
+/**
+ * Types of a column of a CSV. A value that does not fit is an error with its line.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type CsvColumnType = "text" | "number" | "datetime" | "boolean"
+
+/**
+ * A column of a CSV.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface CsvColumn {
+  /** The name in the table: `a`-`z`, `0`-`9` and `_`. */
+  readonly name?: string | undefined
+  /** Defaults to what its values are. */
+  readonly type?: CsvColumnType | undefined
+  /** The decimal separator of a `number`; the other one may group thousands. Defaults to `.`. */
+  readonly decimal?: "." | "," | undefined
+  /**
+   * How a `datetime` is written, of `YYYY`, `MM`, `DD`, `HH`, `mm` and `ss`: `DD.MM.YYYY HH:mm`. Defaults to ISO 8601.
+   * Without a time zone it is UTC.
+   */
+  readonly format?: string | undefined
+  /** Values that stand for `null` in this column. Defaults to those of the load. */
+  readonly nulls?: ReadonlyArray<string> | undefined
+}
 
 /**
  * What to load into which table, and what becomes of the rows that are there.

@@ -1,109 +1,110 @@
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { columnName } from "./columns.ts"
+import type { RowInput } from "../../DataSource.ts"
+import type { CsvColumn, CsvColumnType } from "../../DataSync.ts"
+import { inSlices } from "../util/slices.ts"
+import { columnName, ColumnNames } from "./columns.ts"
+import {
+  type CsvCell,
+  expectation,
+  isFormat,
+  isPlainBoolean,
+  isPlainNumber,
+  type ReadCell,
+  reader
+} from "./csvCells.ts"
+import { type CsvProblem, type CsvRecord, csvRecords, type Dialect, dialectOf } from "./csvRecords.ts"
 import { hash53 } from "./document.ts"
 
-/** What is wrong with a CSV, and in which line of the text it begins. */
-export interface CsvProblem {
-  readonly line: number
-  readonly expected: string
+export interface CsvOptions {
+  readonly delimiter: string | undefined
+  readonly rowId: string | undefined
+  readonly infer: boolean
+  readonly columns: Readonly<Record<string, CsvColumnType | CsvColumn>>
+  readonly nulls: ReadonlyArray<string>
 }
 
-export interface CsvRecord {
-  readonly line: number
-  readonly values: ReadonlyArray<string>
+/** A CSV that has been read once and is in order. */
+export interface CsvTable {
+  /** Reads it again, row by row. */
+  readonly rows: Iterable<RowInput>
+  readonly total: number
+  /** The column of each name of the header. */
+  readonly columns: Readonly<Record<string, string>>
 }
 
-/** RFC 4180: quotes, doubled quotes, line ends inside quotes, LF or CRLF, an optional BOM. Blank lines are left out. */
-export const parseCsv = (
-  text: string,
-  delimiter: string
-): Either.Either<ReadonlyArray<CsvRecord>, CsvProblem> => {
-  const records: Array<CsvRecord> = []
-  let at = text.startsWith("\ufeff") ? 1 : 0
-  let line = 1
-  // Looked for again only once passed, so that a long line is not searched for its end value by value.
-  let nextLine = text.indexOf("\n")
-  while (at < text.length) {
-    const startLine = line
-    const values: Array<string> = []
-    let quotedAny = false
-    for (;;) {
-      let value = ""
-      if (text[at] === "\"") {
-        quotedAny = true
-        const opened = line
-        at++
-        for (;;) {
-          const close = text.indexOf("\"", at)
-          if (close < 0) return Either.left({ line: opened, expected: "a closing quote" })
-          while (nextLine >= 0 && nextLine < close) {
-            if (nextLine >= at) line++
-            nextLine = text.indexOf("\n", nextLine + 1)
-          }
-          value += text.slice(at, close)
-          at = close + 1
-          if (text[at] !== "\"") break
-          value += "\""
-          at++
-        }
-        if (at < text.length && text[at] !== delimiter && text[at] !== "\n" && !text.startsWith("\r\n", at)) {
-          return Either.left({ line, expected: "a delimiter or the end of the line after a closing quote" })
-        }
-      } else {
-        let end = at
-        while (end < text.length && text[end] !== delimiter && text[end] !== "\n" && text[end] !== "\"") end++
-        if (text[end] === "\"") {
-          return Either.left({ line, expected: "quotes around the whole value, and inside it doubled" })
-        }
-        value = text.slice(at, end)
-        at = end
-        if (text[at] !== delimiter && value.endsWith("\r")) value = value.slice(0, -1)
-        // With line ends of CR alone all of it would be the header, and the table would have no rows.
-        if (value.includes("\r")) {
-          return Either.left({ line, expected: "lines that end with LF or CRLF, and quotes around any other CR" })
-        }
-      }
-      values.push(value)
-      if (text[at] === delimiter) {
-        at++
-        continue
-      }
-      break
+interface Column {
+  readonly header: string
+  readonly name: string
+  readonly rule: CsvColumn
+  readonly read: ReadCell
+  readonly nulls: ReadonlySet<string>
+  /** What its values so far may be, when its type is to be found. */
+  numbers: boolean
+  booleans: boolean
+  filled: boolean
+}
+
+type Problem = CsvProblem & { readonly field?: string }
+
+const ruleOf = (
+  options: CsvOptions,
+  keys: ReadonlyArray<string>,
+  used: Set<string>
+): CsvColumn | CsvColumnType | undefined => {
+  for (const key of keys) {
+    if (Object.hasOwn(options.columns, key) && !used.has(key)) {
+      used.add(key)
+      return options.columns[key]
     }
-    if (text.startsWith("\r\n", at)) at += 2
-    else if (text[at] === "\n") at++
-    line++
-    if (values.length > 1 || values[0] !== "" || quotedAny) records.push({ line: startLine, values })
   }
-  return Either.right(records)
+  return undefined
 }
 
-const numeric = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
-
-/** The digits that count: without zeros at either end, sign, point and exponent. */
-const digits = (value: string): string => value.replace(/[eE].*$|[-.]/g, "").replace(/^0+|0+$/g, "")
-
-/** A number that a double holds: with more digits than that, a value would not come back as it was. */
-const isNumber = (value: string): boolean =>
-  numeric.test(value) && Number.isFinite(Number(value)) &&
-  (/[.eE]/.test(value) || Number.isSafeInteger(Number(value))) && digits(String(Number(value))) === digits(value)
-
-/** A column is numbers or booleans when every value in it is; else it stays text. An empty value is `null`. */
-const converter = (values: ReadonlyArray<string>): (value: string) => string | number | boolean | null => {
-  const filled = values.filter((value) => value !== "")
-  const convert: (value: string) => string | number | boolean = filled.length === 0
-    ? (value) => value
-    : filled.every(isNumber)
-    ? Number
-    : filled.every((value) => /^(true|false)$/i.test(value))
-    ? (value) => value.toLowerCase() === "true"
-    : (value) => value
-  return (value) => value === "" ? null : convert(value)
-}
-
-export interface CsvRow {
-  readonly rowId: string
-  readonly value: Readonly<Record<string, string | number | boolean | null>>
+/** The columns of a header: unnamed and repeated ones get a number, `columns` renames and types them. */
+const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<ReadonlyArray<Column>, Problem> => {
+  const names = new ColumnNames()
+  const used = new Set<string>()
+  const columns: Array<Column> = []
+  for (const [i, text] of header.values.entries()) {
+    const given = text.trim()
+    const name = columnName(given)
+    const earlier = columns.filter((column) => column.header === given).length
+    const keys = earlier === 0 ? [given, name] : [`${given}_${earlier + 1}`, `${name}_${earlier + 1}`]
+    const rule = ruleOf(options, [...keys, `column_${i + 1}`], used) ?? {}
+    const full: CsvColumn = typeof rule === "string" ? { type: rule } : rule
+    const { format, name: renamed, nulls, type } = full
+    if (renamed !== undefined && !/^[a-z0-9_]+$/.test(renamed)) {
+      return Either.left({
+        line: header.line,
+        field: `columns.${given}.name`,
+        expected: "a name made of a-z, 0-9 and _"
+      })
+    }
+    if (format !== undefined && !isFormat(format)) {
+      return Either.left({
+        line: header.line,
+        field: `columns.${given}.format`,
+        expected: "a format of YYYY, MM, DD, HH, mm and ss, each at most once"
+      })
+    }
+    columns.push({
+      header: given,
+      name: names.add(renamed ?? (name === "" ? `column_${i + 1}` : name)),
+      rule: full,
+      read: reader(full),
+      nulls: new Set(nulls ?? options.nulls),
+      numbers: type === undefined && options.infer,
+      booleans: type === undefined && options.infer,
+      filled: false
+    })
+  }
+  const unknown = Object.keys(options.columns).find((key) => !used.has(key))
+  return unknown === undefined ? Either.right(columns) : Either.left({
+    line: header.line,
+    field: `columns.${unknown}`,
+    expected: `a name of the header (${columns.map((column) => column.header).join(", ").slice(0, 200)})`
+  })
 }
 
 /** Ids made of content, not of positions: a row that is inserted at the top does not shift the others. */
@@ -117,57 +118,110 @@ const contentIds = () => {
   }
 }
 
-/** Rows of a CSV with a header. Without a column for the ids they are made of the content of the rows. */
-export const csvRows = (text: string, options: {
-  readonly delimiter: string
-  readonly rowId: string | undefined
-  readonly infer: boolean
-}): Either.Either<ReadonlyArray<CsvRow>, CsvProblem> =>
-  Either.gen(function*() {
-    const [header, ...records] = yield* parseCsv(text, options.delimiter)
-    if (header === undefined) return yield* Either.left({ line: 1, expected: "a header with the names of the columns" })
-    const names = header.values.map(columnName)
-    const seen = new Set<string>()
-    for (const [i, name] of names.entries()) {
-      if (name === "") {
-        return yield* Either.left({
-          line: header.line,
-          expected: `a name with letters or digits for column ${i + 1}`
-        })
+const checkValues = (columns: ReadonlyArray<Column>, { line, values }: CsvRecord): CsvProblem | undefined => {
+  if (values.length !== columns.length) {
+    return { line, expected: `${columns.length} values, as many as in the header, and not ${values.length}` }
+  }
+  for (let i = 0; i < columns.length; i++) {
+    const column = columns[i]!
+    const value = values[i]!
+    if (column.nulls.has(value)) continue
+    column.filled = true
+    if (column.rule.type !== undefined) {
+      if (column.read(value) === undefined) {
+        return { line, expected: `${expectation(column.rule)} in column ${column.header || column.name}` }
       }
-      if (seen.has(name)) {
-        return yield* Either.left({ line: header.line, expected: `no second column named ${name}` })
+      continue
+    }
+    if (column.numbers && !isPlainNumber(value)) column.numbers = false
+    if (column.booleans && !isPlainBoolean(value)) column.booleans = false
+  }
+  return undefined
+}
+
+const cellOf = (column: Column, value: string): CsvCell => {
+  if (column.nulls.has(value)) return null
+  if (column.rule.type !== undefined) return column.read(value) ?? null
+  return column.filled && column.numbers
+    ? Number(value)
+    : column.filled && column.booleans
+    ? value.toLowerCase() === "true"
+    : value
+}
+
+const idColumnOf = (columns: ReadonlyArray<Column>, rowId: string | undefined): number | undefined => {
+  if (rowId === undefined) return undefined
+  const exact = columns.findIndex((column) => column.header === rowId || column.name === rowId)
+  return exact >= 0 ? exact : columns.findIndex((column) => column.name === columnName(rowId))
+}
+
+/** Whether an id can be one; the position of the column of the ids is known. */
+const checkId = (ids: Set<string>, { line, values }: CsvRecord, at: number): CsvProblem | undefined => {
+  const id = values[at]!
+  if (id.trim() === "") return { line, expected: "an id in the column of the ids" }
+  if (ids.has(id)) return { line, expected: "an id that no earlier row has" }
+  ids.add(id)
+  return undefined
+}
+
+function* rowsOf(
+  text: string,
+  dialect: Dialect,
+  columns: ReadonlyArray<Column>,
+  idColumn: number | undefined
+): Generator<RowInput> {
+  const contentId = contentIds()
+  let isHeader = true
+  for (const record of csvRecords(text, dialect)) {
+    // It has been read once without a mistake.
+    if (Either.isLeft(record)) return
+    const { values } = record.right
+    if (!isHeader) {
+      yield {
+        rowId: idColumn === undefined ? contentId(values) : values[idColumn]!,
+        value: Object.fromEntries(columns.map((column, i) => [column.name, cellOf(column, values[i]!)]))
       }
-      seen.add(name)
     }
-    const idColumn = options.rowId === undefined ? undefined : names.indexOf(columnName(options.rowId))
-    if (idColumn === -1) {
-      return yield* Either.left({ line: header.line, expected: `the column of the ids (rowId)` })
-    }
-    for (const record of records) {
-      if (record.values.length !== names.length) {
-        return yield* Either.left({
-          line: record.line,
-          expected: `${names.length} values, as many as in the header, and not ${record.values.length}`
-        })
-      }
-    }
-    const converters = names.map((_, i) =>
-      options.infer ? converter(records.map((record) => record.values[i]!)) : (value: string) => value
-    )
+    isHeader = false
+  }
+}
+
+/** Text that was decoded from bytes always is; a check costs little where the platform has one. */
+const isWellFormed = (text: string & { readonly isWellFormed?: () => boolean }): boolean =>
+  text.isWellFormed?.() ?? true
+
+/** Reads a CSV with a header: once to check it and to find the types of its columns, then row by row. */
+export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTable, Problem> =>
+  Effect.suspend(() => {
+    if (text.includes("\0")) return Effect.fail({ line: 1, expected: "text without NUL characters; is it UTF-16?" })
+    if (!isWellFormed(text)) return Effect.fail({ line: 1, expected: "well-formed Unicode" })
+    const dialect = dialectOf(text, options.delimiter)
     const ids = new Set<string>()
-    const rows: Array<CsvRow> = []
-    const contentId = contentIds()
-    for (const record of records) {
-      const rowId = idColumn === undefined ? contentId(record.values) : record.values[idColumn]!
-      if (rowId.trim() === "") {
-        return yield* Either.left({ line: record.line, expected: "an id in the column of the ids" })
+    let columns: ReadonlyArray<Column> = []
+    let idColumn: number | undefined
+    let total = -1
+    const visit = (record: Either.Either<CsvRecord, CsvProblem>): Problem | undefined => {
+      if (Either.isLeft(record)) return record.left
+      total++
+      if (total > 0) {
+        return checkValues(columns, record.right) ??
+          (idColumn === undefined ? undefined : checkId(ids, record.right, idColumn))
       }
-      if (ids.has(rowId)) {
-        return yield* Either.left({ line: record.line, expected: "an id that no earlier row has" })
-      }
-      ids.add(rowId)
-      rows.push({ rowId, value: Object.fromEntries(names.map((name, i) => [name, converters[i]!(record.values[i]!)])) })
+      const found = columnsOf(record.right, options)
+      if (Either.isLeft(found)) return found.left
+      columns = found.right
+      idColumn = idColumnOf(columns, options.rowId)
+      return idColumn === -1
+        ? { line: record.right.line, expected: "the column of the ids (rowId)" }
+        : undefined
     }
-    return rows
+    return Effect.flatMap(inSlices(csvRecords(text, dialect), visit), () =>
+      total < 0
+        ? Effect.fail({ line: 1, expected: "a header with the names of the columns" })
+        : Effect.succeed({
+          rows: { [Symbol.iterator]: () => rowsOf(text, dialect, columns, idColumn) },
+          total,
+          // Of repeated headers the first one; the others are known by their column.
+          columns: Object.fromEntries([...columns].reverse().map(({ header, name }) => [header, name]))
+        }))
   })

@@ -12,8 +12,10 @@ import type { Settings } from "../../DustClient.ts"
 import type { RowId, TableId } from "../../Ids.ts"
 import { loadTable as identity, maxRows, type WireRow } from "../api/dataSources.ts"
 import { badInput, common } from "../request/errors.ts"
+import { inSlices } from "../util/slices.ts"
 import { ColumnNames } from "./columns.ts"
-import { csvRows } from "./csv.ts"
+import { readCsv } from "./csv.ts"
+import { decodeText } from "./csvText.ts"
 import { allowed, checkLimit, emptySource, tooMany } from "./deletions.ts"
 import { makePersist, type Persist } from "./persist.ts"
 import { tooManyRows, wireRows } from "./rows.ts"
@@ -40,8 +42,11 @@ const deletionsAtOnce = 8
 
 interface Content<E, R> {
   readonly rows: Source<RowInput, E, R>
-  /** How many there are, when all of them are at hand. */
-  readonly known: ReadonlyArray<RowInput> | undefined
+  /** How many there are, and how many ids they have, when all of them are at hand; they are in order then. */
+  readonly known: { readonly total: number; readonly distinct: number } | undefined
+  readonly columns: ColumnNames
+  /** The column that each name of the source went to. */
+  readonly names: () => Readonly<Record<string, string>>
 }
 
 const keyed = (rowId: string | ((record: never) => string)) => (record: object): RowInput => {
@@ -57,46 +62,99 @@ function* mapped<A, B>(source: Iterable<A>, f: (a: A) => B): Generator<B> {
   for (const one of source) yield f(one)
 }
 
-const csvContent = (
-  options: Extract<TableContent, { readonly csv: string }>
-): Either.Either<ReadonlyArray<RowInput>, DustBadRequestError> => {
-  const { delimiter = "," } = options
-  if (!/^[^"\r\n]$/.test(delimiter)) {
-    return Either.left(badInput(identity, "delimiter", "one character, no quote and no line end"))
+const csvProblem = (problem: { readonly field?: string; readonly line?: number; readonly expected: string }) => {
+  const { expected, field = "csv", line } = problem
+  return new DustBadRequestError({
+    ...common(identity, 0),
+    message: `DataSources.loadTable: ${field}: ${line === undefined ? "" : `line ${line}: `}expected ${expected}`,
+    type: "invalid_input",
+    details: { field, line, expected }
+  }, { disableValidation: true })
+}
+
+type CsvContent<E, R> = Extract<TableContent<E, R>, { readonly delimiter?: unknown }>
+
+const csvText = <E, R>({ csv, encoding }: CsvContent<E, R>): Effect.Effect<string, E | RequestError, R> => {
+  const decoded = (chunks: ReadonlyArray<Uint8Array>) =>
+    Effect.mapError(decodeText(chunks, encoding), ({ expected }) => csvProblem({ field: "encoding", expected }))
+  if (typeof csv === "string") return Effect.succeed(csv)
+  if (!(Stream.StreamTypeId in csv)) return decoded([csv])
+  return Effect.flatMap(Stream.runCollect(csv), (pieces) => {
+    const texts: Array<string> = []
+    const chunks: Array<Uint8Array> = []
+    for (const piece of pieces) {
+      if (typeof piece === "string") texts.push(piece)
+      else chunks.push(piece)
+    }
+    if (chunks.length === 0) return Effect.succeed(texts.join(""))
+    return texts.length === 0 ? decoded(chunks) : Effect.fail(badInput(identity, "csv", "a Stream of text or of bytes"))
+  })
+}
+
+const csvContent = <E, R>(options: CsvContent<E, R>): Effect.Effect<Content<E, R>, E | RequestError, R> => {
+  const { delimiter } = options
+  if (delimiter !== undefined && !/^[^"\r\n]$/.test(delimiter)) {
+    return Effect.fail(badInput(identity, "delimiter", "one character, no quote and no line end"))
   }
-  return Either.mapLeft(
-    csvRows(options.csv, { delimiter, rowId: options.rowId, infer: options.infer ?? true }),
-    ({ expected, line }) =>
-      new DustBadRequestError({
-        ...common(identity, 0),
-        message: `DataSources.loadTable: csv: line ${line}: expected ${expected}`,
-        type: "invalid_input",
-        details: { field: "csv", line, expected }
-      }, { disableValidation: true })
+  const settings = {
+    delimiter,
+    rowId: options.rowId,
+    infer: options.infer ?? true,
+    columns: options.columns ?? {},
+    nulls: options.nulls ?? [""]
+  }
+  return csvText(options).pipe(
+    Effect.flatMap((text) => Effect.mapError(readCsv(text, settings), csvProblem)),
+    Effect.map(({ columns, rows, total }) => ({
+      rows,
+      known: { total, distinct: total },
+      columns: new ColumnNames(),
+      names: () => columns
+    }))
   )
 }
 
-const contentOf = <E, R>(options: LoadTableOptions<E, R>): Either.Either<Content<E, R>, RequestError> =>
-  Either.gen(function*() {
-    if (options.csv !== undefined) {
-      const known = yield* csvContent(options)
-      return { rows: known, known }
-    }
-    if (options.records !== undefined) {
-      const { records } = options
-      const toRow = keyed(options.rowId)
-      if (Array.isArray(records)) {
-        const known = (records as ReadonlyArray<object>).map(toRow)
-        return { rows: known, known }
-      }
-      const rows: Source<RowInput, E, R> = Symbol.iterator in records
-        ? { [Symbol.iterator]: () => mapped(records, toRow) }
-        : Stream.map(records, toRow)
-      return { rows, known: undefined }
-    }
+/** An array is checked as a whole before the first request. */
+const arrayContent = <E, R>(rows: ReadonlyArray<RowInput>): Effect.Effect<Content<E, R>, RequestError> => {
+  const columns = new ColumnNames()
+  const ids = new Set<string>()
+  let at = 0
+  const visit = (row: RowInput) => {
+    const checked = wireRows(identity, columns, [row], at++)
+    if (Either.isLeft(checked)) return checked.left
+    ids.add(row.rowId)
+    return undefined
+  }
+  return rows.length > maxRows ? Effect.fail(tooManyRows(identity)) : Effect.map(inSlices(rows, visit), () => ({
+    rows,
+    known: { total: rows.length, distinct: ids.size },
+    columns,
+    names: () => columns.entries
+  }))
+}
+
+const sourceContent = <E, R>(rows: Source<RowInput, E, R>): Content<E, R> => {
+  const columns = new ColumnNames()
+  return { rows, known: undefined, columns, names: () => columns.entries }
+}
+
+const contentOf = <E, R>(options: LoadTableOptions<E, R>): Effect.Effect<Content<E, R>, E | RequestError, R> => {
+  if (options.csv !== undefined) return csvContent(options)
+  if (options.records === undefined) {
     const { rows } = options
-    return { rows, known: Array.isArray(rows) ? rows as ReadonlyArray<RowInput> : undefined }
-  })
+    return Array.isArray(rows)
+      ? arrayContent(rows as ReadonlyArray<RowInput>)
+      : Effect.succeed(sourceContent(rows))
+  }
+  const { records } = options
+  const toRow = keyed(options.rowId)
+  if (Array.isArray(records)) return arrayContent((records as ReadonlyArray<object>).map(toRow))
+  return Effect.succeed(sourceContent<E, R>(
+    Symbol.iterator in records
+      ? { [Symbol.iterator]: () => mapped(records, toRow) }
+      : Stream.map(records, toRow)
+  ))
+}
 
 interface Rules {
   readonly batchSize: number
@@ -105,29 +163,19 @@ interface Rules {
   readonly columns: ColumnNames
 }
 
-const checked = <E, R>(
-  options: LoadTableOptions<E, R>,
-  { known }: Content<E, R>
-): Either.Either<Rules, RequestError> =>
+const rulesOf = <E, R>(options: LoadTableOptions<E, R>, columns: ColumnNames): Either.Either<Rules, RequestError> =>
   Either.gen(function*() {
     const { batchSize = 500 } = options
     if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
       return yield* Either.left(badInput(identity, "batchSize", "a whole number, at least 1"))
     }
     yield* checkLimit(identity, options.maxDeletions)
-    const columns = new ColumnNames()
-    const rules: Rules = {
+    return {
       batchSize,
       replace: options.replace ?? options.truncate ?? false,
       allowEmpty: options.allowEmpty ?? false,
       columns
     }
-    if (known !== undefined) {
-      if (known.length > maxRows) return yield* Either.left(tooManyRows(identity))
-      if (known.length === 0) yield* notEmpty(rules)
-      yield* wireRows(identity, columns, known)
-    }
-    return rules
   })
 
 const notEmpty = ({ allowEmpty, replace }: Rules): Either.Either<void, RequestError> =>
@@ -263,8 +311,12 @@ const runLoad = <E, R>(
   emit: (event: LoadEvent) => Effect.Effect<unknown>
 ): Effect.Effect<void, E | RequestError, R | Scope.Scope> =>
   Effect.gen(function*() {
+    yield* rulesOf(options, new ColumnNames())
     const content = yield* contentOf(options)
-    const rules = yield* checked(options, content)
+    const { known } = content
+    const rules = yield* rulesOf(options, content.columns)
+    if (known !== undefined && known.total > maxRows) return yield* Effect.fail(tooManyRows(identity))
+    if (known?.total === 0) yield* notEmpty(rules)
     const { table } = options
     if (typeof table !== "string") yield* store.check(table)
     const pull = yield* pulled(content.rows)
@@ -273,7 +325,7 @@ const runLoad = <E, R>(
     // A first wrong row is reported before there is a table.
     yield* wireRows(identity, rules.columns, rows)
     const { existed, tableId } = yield* findTable(store, table)
-    const total = options.total ?? content.known?.length
+    const total = options.total ?? known?.total
     const load: Load = new Load(
       tableId,
       existed,
@@ -287,9 +339,9 @@ const runLoad = <E, R>(
     )
     const replace = rules.replace && existed
     const existing = replace ? (yield* load.persist(store.count(tableId))) ?? 0 : 0
-    const isAll = rows.length < rules.batchSize || rows.length === content.known?.length
-    if (replace && content.known !== undefined && content.known.length > 0 && options.maxDeletions === undefined) {
-      yield* notShrunk(distinct(content.known), existing)
+    const isAll = rows.length < rules.batchSize || rows.length === known?.total
+    if (replace && known !== undefined && known.total > 0 && options.maxDeletions === undefined) {
+      yield* notShrunk(known.distinct, existing)
     }
     if (replace && isAll && options.maxDeletions === undefined) {
       yield* emit(yield* replaceAtOnce(load, rows, existing))
@@ -306,7 +358,7 @@ const runLoad = <E, R>(
       ...load.progress,
       duplicates: load.rows - load.seen.size,
       rowsInTable,
-      columns: rules.columns.entries,
+      columns: content.names(),
       table: load.table
     })
   })

@@ -1,0 +1,154 @@
+import type { CsvColumn } from "../../DataSync.ts"
+
+export type CsvCell = string | number | boolean | null | Date
+
+/** Reads a value; undefined: it cannot be read as that. */
+export type ReadCell = (value: string) => CsvCell | undefined
+
+/** Digits alone, without a leading zero, and few enough for a double. */
+const isSmallInteger = (value: string): boolean => {
+  const from = value.charCodeAt(0) === 45 ? 1 : 0
+  const { length } = value
+  if (length === from || length - from > 15) return false
+  if (value.charCodeAt(from) === 48 && (length > from + 1 || from === 1)) return false
+  for (let i = from; i < length; i++) {
+    const code = value.charCodeAt(i)
+    if (code < 48 || code > 57) return false
+  }
+  return true
+}
+
+/** A number that is written the way it comes back: not `1.10`, `1E5`, `007`, nor more digits than a double holds. */
+export const isPlainNumber = (value: string): boolean =>
+  isSmallInteger(value) || (/^-?\d/.test(value) && String(Number(value)) === value)
+
+export const isPlainBoolean = (value: string): boolean => {
+  const { length } = value
+  return (length === 4 || length === 5) && /^(?:true|false)$/i.test(value)
+}
+
+/** The digits that count: without zeros at either end, sign, point and exponent. */
+const digits = (value: string): string => value.replace(/[eE].*$|[-+.]/g, "").replace(/^0+|0+$/g, "")
+
+const readNumber = (decimal: "." | ","): ReadCell => {
+  const group = decimal === "." ? "," : "."
+  const grouped = new RegExp(`^[-+]?\\d{1,3}(?:[${group}'\u2019 \u00a0\u202f]\\d{3})+(?:\\${decimal}\\d*)?$`)
+  const plain = new RegExp(`^[-+]?(?:\\d+\\${decimal}?\\d*|\\${decimal}\\d+)(?:[eE][-+]?\\d+)?$`)
+  return (value) => {
+    const text = value.trim()
+    if (!plain.test(text) && !grouped.test(text)) return undefined
+    const normal = text.replace(new RegExp(`[${group}'\u2019 \u00a0\u202f]`, "g"), "").replace(decimal, ".")
+    const number = Number(normal)
+    // With more digits than that, the value would not come back as it was.
+    return Number.isFinite(number) && digits(String(number)) === digits(normal) ? number : undefined
+  }
+}
+
+const truths: ReadonlySet<string> = new Set(["true", "t", "yes", "y", "1"])
+const falsehoods: ReadonlySet<string> = new Set(["false", "f", "no", "n", "0"])
+
+const readBoolean: ReadCell = (value) => {
+  const text = value.trim().toLowerCase()
+  return truths.has(text) ? true : falsehoods.has(text) ? false : undefined
+}
+
+const iso = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?(Z|[-+]\d\d:?\d\d)?)?$/
+
+const moment = (parts: {
+  readonly year: number
+  readonly month: number
+  readonly day: number
+  readonly rest?: ReadonlyArray<number>
+}): Date | undefined => {
+  const { day, month, rest = [], year } = parts
+  const date = new Date(Date.UTC(year, month - 1, day, ...rest))
+  date.setUTCFullYear(year, month - 1, day)
+  // 31 February is no date.
+  return date.getUTCMonth() === month - 1 && date.getUTCDate() === day && (rest[0] ?? 0) < 24 && (rest[1] ?? 0) < 60
+    ? date
+    : undefined
+}
+
+const readIso: ReadCell = (value) => {
+  const match = iso.exec(value.trim())
+  if (match === null) return undefined
+  const [, year, month, day, hour, minute, second, fraction, zone] = match
+  const date = moment({
+    year: Number(year),
+    month: Number(month),
+    day: Number(day),
+    rest: [
+      Number(hour ?? 0),
+      Number(minute ?? 0),
+      Number(second ?? 0),
+      Number((fraction ?? "").padEnd(3, "0").slice(0, 3))
+    ]
+  })
+  if (date === undefined || zone === undefined || zone === "Z") return date
+  const minutes = Number(zone.slice(1, 3)) * 60 + Number(zone.slice(-2))
+  return new Date(date.getTime() - (zone.startsWith("-") ? -1 : 1) * minutes * 60_000)
+}
+
+const tokens: Readonly<Record<string, string>> = {
+  YYYY: "(?<YYYY>\\d{4})",
+  MM: "(?<MM>\\d{1,2})",
+  DD: "(?<DD>\\d{1,2})",
+  HH: "(?<HH>\\d{1,2})",
+  mm: "(?<mm>\\d{2})",
+  ss: "(?<ss>\\d{2})"
+}
+
+const readFormat = (format: string): ReadCell => {
+  const pattern = new RegExp(
+    `^${
+      format.replace(
+        /YYYY|MM|DD|HH|mm|ss|[^]/g,
+        (part) => tokens[part] ?? part.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")
+      )
+    }$`
+  )
+  return (value) => {
+    const found = pattern.exec(value.trim())?.groups
+    return found === undefined ? undefined : moment({
+      year: Number(found["YYYY"] ?? 1970),
+      month: Number(found["MM"] ?? 1),
+      day: Number(found["DD"] ?? 1),
+      rest: [Number(found["HH"] ?? 0), Number(found["mm"] ?? 0), Number(found["ss"] ?? 0)]
+    })
+  }
+}
+
+/** The names of the date parts that a format may have once each. */
+export const isFormat = (format: string): boolean =>
+  format.includes("YYYY") &&
+  (format.match(/YYYY|MM|DD|HH|mm|ss/g) ?? []).every((token, i, all) => all.indexOf(token) === i)
+
+const asText: ReadCell = (value) => value
+
+/** How the values of a column with a type are read. */
+export const reader = ({ decimal = ".", format, type }: CsvColumn): ReadCell => {
+  switch (type) {
+    case "number":
+      return readNumber(decimal)
+    case "boolean":
+      return readBoolean
+    case "datetime":
+      return format === undefined ? readIso : readFormat(format)
+    default:
+      return asText
+  }
+}
+
+/** What is expected of a value of a column with a type. */
+export const expectation = ({ decimal = ".", format, type }: CsvColumn): string => {
+  switch (type) {
+    case "number":
+      return `a number that can be stored exactly${decimal === "," ? ", with a decimal comma" : ""}`
+    case "boolean":
+      return "true or false, yes or no, 1 or 0"
+    case "datetime":
+      return format === undefined ? "an ISO 8601 date, with or without a time" : `a date in the format ${format}`
+    default:
+      return "text"
+  }
+}

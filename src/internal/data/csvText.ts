@@ -1,0 +1,65 @@
+import * as Effect from "effect/Effect"
+import type { CsvEncoding } from "../../DataSync.ts"
+import { inSlices } from "../util/slices.ts"
+
+/** What is wrong with the bytes of a CSV. */
+export interface EncodingProblem {
+  readonly expected: string
+}
+
+const pieceSize = 256 * 1024
+
+/** What the first bytes say. */
+const detected = (bytes: Uint8Array): CsvEncoding | "utf-16" => {
+  const [a, b] = bytes
+  if (a === 0xff && b === 0xfe) return "utf-16le"
+  if (a === 0xfe && b === 0xff) return "utf-16be"
+  // ASCII in UTF-16 has a zero in each character.
+  return bytes.subarray(0, 1024).includes(0) ? "utf-16" : "utf-8"
+}
+
+function* pieces(chunks: ReadonlyArray<Uint8Array>): Generator<Uint8Array> {
+  for (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += pieceSize) yield chunk.subarray(at, at + pieceSize)
+  }
+}
+
+const unreadable = (encoding: CsvEncoding, given: boolean): EncodingProblem => ({
+  expected: given
+    ? `bytes that are ${encoding}`
+    : "UTF-8, or UTF-16 with a byte order mark; set encoding if it is another one, such as windows-1252"
+})
+
+/**
+ * The text of a CSV. Without an encoding it is UTF-8, or UTF-16 when a byte order mark says so; bytes that do not fit are
+ * an error, never replaced.
+ */
+export const decodeText = (
+  chunks: ReadonlyArray<Uint8Array>,
+  encoding: CsvEncoding | undefined
+): Effect.Effect<string, EncodingProblem> =>
+  Effect.suspend(() => {
+    const found = encoding ?? detected(chunks.find((chunk) => chunk.length > 0) ?? new Uint8Array())
+    if (found === "utf-16") {
+      return Effect.fail({ expected: "text without NUL bytes; set encoding if it is utf-16le or utf-16be" })
+    }
+    // A label of the Encoding Standard: `latin1` is windows-1252 there as well.
+    const decoder = new TextDecoder(found, { fatal: true })
+    const parts: Array<string> = []
+    const failure = unreadable(found, encoding !== undefined)
+    const decode = (piece?: Uint8Array): EncodingProblem | undefined => {
+      try {
+        parts.push(piece === undefined ? decoder.decode() : decoder.decode(piece, { stream: true }))
+        return undefined
+      } catch {
+        return failure
+      }
+    }
+    return Effect.zipRight(
+      inSlices(pieces(chunks), decode),
+      Effect.suspend(() => {
+        const last = decode()
+        return last === undefined ? Effect.succeed(parts.join("")) : Effect.fail(last)
+      })
+    )
+  })
