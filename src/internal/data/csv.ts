@@ -186,15 +186,32 @@ function* rowsOf(
   }
 }
 
-/** Text that was decoded from bytes always is; a check costs little where the platform has one. */
 const isWellFormed = (text: string & { readonly isWellFormed?: () => boolean }): boolean =>
+  // Text that was decoded from bytes always is; older platforms cannot check any other.
   text.isWellFormed?.() ?? true
+
+const sliceSize = 1_000_000
+
+/** Pieces of a text, none of which begins or ends inside a character. */
+function* slices(text: string): Generator<string> {
+  for (let at = 0; at < text.length;) {
+    let end = Math.min(text.length, at + sliceSize)
+    if (/[\ud800-\udbff]/.test(text[end - 1]!) && end < text.length) end++
+    yield text.slice(at, end)
+    at = end
+  }
+}
+
+const checkText = (slice: string): Problem | undefined =>
+  slice.includes("\0")
+    ? { line: 1, expected: "text without NUL characters; is it UTF-16?" }
+    : isWellFormed(slice)
+    ? undefined
+    : { line: 1, expected: "well-formed Unicode" }
 
 /** Reads a CSV with a header: once to check it and to find the types of its columns, then row by row. */
 export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTable, Problem> =>
   Effect.suspend(() => {
-    if (text.includes("\0")) return Effect.fail({ line: 1, expected: "text without NUL characters; is it UTF-16?" })
-    if (!isWellFormed(text)) return Effect.fail({ line: 1, expected: "well-formed Unicode" })
     const dialect = dialectOf(text, options.delimiter)
     const ids = new Set<string>()
     let columns: ReadonlyArray<Column> = []
@@ -215,13 +232,14 @@ export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTab
         ? { line: record.right.line, expected: "the column of the ids (rowId)" }
         : undefined
     }
-    return Effect.flatMap(inSlices(csvRecords(text, dialect), visit), () =>
+    const read = Effect.zipRight(inSlices(slices(text), checkText), inSlices(csvRecords(text, dialect), visit))
+    return Effect.flatMap(read, () =>
       total < 0
         ? Effect.fail({ line: 1, expected: "a header with the names of the columns" })
         : Effect.succeed({
           rows: { [Symbol.iterator]: () => rowsOf(text, dialect, columns, idColumn) },
           total,
           // Of repeated headers the first one; the others are known by their column.
-          columns: Object.fromEntries([...columns].reverse().map(({ header, name }) => [header, name]))
+          columns: Object.fromEntries(columns.toReversed().map(({ header, name }) => [header, name]))
         }))
   })

@@ -23,7 +23,7 @@ export const inSlices = <A, E>(
         if (next.done === true) return Effect.void
         const failure = visit(next.value)
         if (failure !== undefined) return Effect.fail(failure)
-        if (n % 32 === 0 && performance.now() > until) return Effect.zipRight(breathe, go)
+        if (n % 16 === 0 && performance.now() > until) return Effect.zipRight(breathe, go)
       }
     })
     return go
