@@ -55,7 +55,7 @@ import {
   type ToolResult,
   type UserAnswer
 } from "./internal/local/agent/steps.ts"
-import type { AgentOptions } from "./internal/local/domains/agents.ts"
+import type { AgentOptions, AgentTagSeed } from "./internal/local/domains/agents.ts"
 import type { AnalyticsSeed } from "./internal/local/domains/analytics.ts"
 import type { AppSeed } from "./internal/local/domains/apps.ts"
 import type {
@@ -102,6 +102,7 @@ export type {
   AgentBehavior,
   AgentInput,
   AgentOptions,
+  AgentTagSeed,
   AnalyticsSeed,
   ApiKeyOptions,
   ApprovalOptions,

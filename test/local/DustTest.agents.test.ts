@@ -675,10 +675,10 @@ describe("agent configurations", () => {
           agent: { handle: "Helper2" },
           instructions: "Be brief",
           generation_settings: { temperature: 0.1 },
-          tags: [{ name: "t", kind: "standard" }],
+          tags: [{ name: "support", kind: "standard" }],
           toolset: [
-            { name: "ok", description: "", type: "MCP", configuration: { mcp_server_name: "search" } },
-            { name: "bad", description: "", type: "MCP", configuration: { mcp_server_name: "unknown_server" } }
+            { name: "ok", description: "Search", type: "MCP", configuration: { mcp_server_name: "search" } },
+            { name: "bad", description: "Bad", type: "MCP", configuration: { mcp_server_name: "unknown_server" } }
           ]
         }
       })
@@ -701,7 +701,7 @@ describe("agent configurations", () => {
         instructions: "i",
         generation_settings: {},
         tags: [],
-        editors: [],
+        editors: ["ada@local-dust.test"],
         toolset: []
       }, admin)
       assert.deepStrictEqual([imported.json.agentConfiguration.name, imported.json.skippedActions], ["Imported", []])

@@ -166,7 +166,7 @@ describe("the official client and the workspace", () => {
           instructions: "Do it.",
           generation_settings: { model_id: "gpt-5", provider_id: "openai", temperature: 0, reasoning_effort: "light" },
           tags: [],
-          editors: [],
+          editors: ["ada@local-dust.test"],
           toolset: []
         },
         credential: admin
@@ -219,7 +219,7 @@ describe("the SDK's own requests about the workspace", () => {
       yield* mentions.suggestions({ query: "a", select: ["agents", "users"] })
       yield* mentions.parse("@echo")
       yield* workspace.validateMember("ada@local-dust.test")
-      yield* agents.update({ agentId: "echo", tags: [{ name: "t", kind: "standard" }] })
+      yield* agents.update({ agentId: "echo", tags: [{ name: "support", kind: "standard" }] })
       const seen = new Set<string>()
       for (const request of yield* dust.requests()) {
         const route = `${request.method} ${request.route}`

@@ -32,7 +32,8 @@ const importOptions: Agents.ImportOptions = {
   toolset: [
     { name: "notes", description: "Notes", type: "MCP", configuration: { mcp_server_name: "notes" } },
     { name: "gone", description: "Gone", type: "MCP", configuration: { mcp_server_name: "unknown_server" } }
-  ]
+  ],
+  editors: ["ada@local-dust.test"]
 }
 
 describe("Agents", () => {
@@ -145,21 +146,30 @@ describe("Agents", () => {
       const { agent, skippedActions } = yield* service.update({
         agentId: "agt_triage",
         agent: { handle: "Triage", maxStepsPerRun: 3, avatarUrl: "https://example.com/b.png" },
-        generationSettings: { modelId: "claude", reasoningEffort: "high" },
+        generationSettings: {
+          modelId: "claude-sonnet-4-5-20250929",
+          providerId: "anthropic",
+          reasoningEffort: "high"
+        },
         tags: [{ name: "support", kind: "standard" }],
         editors: ["ada@local-dust.test"],
         toolset: importOptions.toolset
       })
       assert.strictEqual(agent.name, "Triage")
-      assert.strictEqual(agent.maxStepsPerRun, 3)
-      assert.strictEqual(agent.model?.modelId, "claude")
+      // Dust ignores it.
+      assert.strictEqual(agent.maxStepsPerRun, 64)
+      assert.strictEqual(agent.model?.modelId, "claude-sonnet-4-5-20250929")
       assert.strictEqual(agent.actions.length, 1)
       assert.deepStrictEqual(skippedActions, [{ name: "gone", reason: "MCP server unknown_server not found" }])
       const request = yield* last
       assert.strictEqual(request.method, "PATCH")
       assert.deepStrictEqual(request.body, {
         agent: { handle: "Triage", max_steps_per_run: 3, avatar_url: "https://example.com/b.png" },
-        generation_settings: { model_id: "claude", reasoning_effort: "high" },
+        generation_settings: {
+          model_id: "claude-sonnet-4-5-20250929",
+          provider_id: "anthropic",
+          reasoning_effort: "high"
+        },
         tags: [{ name: "support", kind: "standard" }],
         editors: ["ada@local-dust.test"],
         toolset: importOptions.toolset
@@ -226,7 +236,7 @@ describe("Agents", () => {
         instructions: "Do it.",
         generation_settings: { model_id: "gpt-5", provider_id: "openai", temperature: 0.2, reasoning_effort: "low" },
         tags: [],
-        editors: [],
+        editors: ["ada@local-dust.test"],
         toolset: importOptions.toolset
       })
       const before = yield* requests

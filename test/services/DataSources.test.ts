@@ -200,10 +200,13 @@ describe("DataSources: documents", () => {
       yield* noRequests
     }).pipe(local(empty)))
 
-  it.effect("a title of 512 characters passes, spaces around it do not count", () =>
+  it.effect("a title of 512 characters passes, spaces around it count", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
-      yield* dataSources.upsertDocument({ ...at, documentId: "a", text: "b", title: ` ${"a".repeat(512)} ` })
+      yield* dataSources.upsertDocument({ ...at, documentId: "a", text: "b", title: "a".repeat(512) })
+      const long = { ...at, documentId: "a", text: "b", title: ` ${"a".repeat(512)} ` }
+      const error = yield* Effect.flip(dataSources.upsertDocument(long))
+      assert.deepPropertyVal(error.details, "field", "title")
     }).pipe(local(empty)))
 
   it.effect("a managed connection may not be written to", () =>
@@ -1249,7 +1252,8 @@ describe("DataSources.syncDocuments", () => {
       assert.strictEqual(yield* write("new", tags), "Upserted")
       const written = yield* read
       assert.strictEqual(written.text, "new")
-      assert.strictEqual(written.tags.length, 2)
+      assert.deepStrictEqual(written.tags.filter((tag) => !tag.startsWith("fingerprint:")).sort(), ["t", "title:a"])
+      assert.strictEqual(written.tags.length, 3)
     }).pipe(local(empty)))
 
   it.effect("leaves out what a function says", () =>

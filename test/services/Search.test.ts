@@ -38,7 +38,7 @@ describe("Search.nodes", () => {
       assert.deepStrictEqual(request.body, {
         query: "roadmap",
         viewType: "all",
-        spaceIds: ["vlt_global", "vlt_product", "vlt_launch"],
+        spaceIds: ["vlt_global", "vlt_product"],
         includeDataSources: true,
         limit: 100
       })
@@ -197,7 +197,7 @@ describe("Search.unified", () => {
         query: "roadmap",
         limit: "25",
         viewType: "all",
-        spaceIds: "vlt_global,vlt_product,vlt_launch",
+        spaceIds: "vlt_global,vlt_product",
         includeDataSources: "true",
         searchSourceUrls: "false",
         includeTools: "true"

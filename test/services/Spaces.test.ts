@@ -22,7 +22,6 @@ describe("Spaces", () => {
       const spaces = yield* Spaces.Spaces
       const all = yield* spaces.list()
       assert.deepStrictEqual(all.map((space) => [space.name, space.kind]), [
-        ["System", "system"],
         ["Company Data", "global"],
         ["Product", "regular"]
       ])
@@ -31,7 +30,7 @@ describe("Spaces", () => {
       const projects = yield* spaces.list({ kinds: ["project", "regular"] })
       assert.deepStrictEqual(projects.map((space) => space.name), ["Product", "Launch"])
       assert.deepStrictEqual((yield* last).query, { kinds: "project,regular" })
-    }).pipe(local()))
+    }).pipe(local({ credential: "userToken" })))
 
   it.effect("refuses kinds that the server does not list, before any request", () =>
     Effect.gen(function*() {
@@ -55,7 +54,7 @@ describe("Spaces", () => {
       assert.strictEqual(missing.method, "findByName")
       assert.include(missing.message, "Company Data")
       assert.strictEqual((yield* Effect.flip(spaces.findByName("Board")))._tag, "DustNotFoundError")
-    }).pipe(local()))
+    }).pipe(local({ credential: "userToken" })))
 
   it.effect("keeps a restricted space from those who are not in it", () =>
     Effect.gen(function*() {

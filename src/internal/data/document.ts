@@ -68,15 +68,16 @@ const normalText = (text: string): string => text.replace(/\r\n?/g, "\n").normal
 const normalUrl = (url: string): string => URL.canParse(url) ? new URL(url).href : url
 
 /** Dust gives the same meaning to bodies that differ only in this: the order of tags, line ends, Unicode form, … */
-const canonical = (body: Either.Either.Right<ReturnType<typeof documentBody>>): string => {
+const canonical = (documentId: string, body: Either.Either.Right<ReturnType<typeof documentBody>>): string => {
   const title = body.title === undefined ? undefined : normalText(body.title).trim()
+  const impliedTitle = title === undefined || title === "" ? documentId : title
   return JSON.stringify({
     ...body,
     text: body.text === undefined ? undefined : normalText(body.text),
     title: title === "" ? undefined : title,
     sourceUrl: body.sourceUrl === undefined ? undefined : normalUrl(body.sourceUrl),
-    // Dust adds `title:` itself to the tags that it is given.
-    tags: [...new Set(body.tags?.map(normalText))].filter((tag) => tag !== `title:${title}`).sort()
+    // Dust adds a tag with the title, or else with the id, to the tags that it is given.
+    tags: [...new Set(body.tags?.map(normalText))].filter((tag) => tag !== `title:${impliedTitle}`).sort()
   })
 }
 
@@ -85,6 +86,6 @@ export const withFingerprint = (input: DocumentInput): Checked<DocumentInput> =>
   const own = input.tags?.filter((tag) => !isFingerprint(tag))
   return Either.map(documentBody({ ...input, tags: own }), (body) => ({
     ...input,
-    tags: [...(own ?? []), `${fingerprintPrefix}${hash53(canonical(body))}`]
+    tags: [...(own ?? []), `${fingerprintPrefix}${hash53(canonical(input.documentId, body))}`]
   }))
 }

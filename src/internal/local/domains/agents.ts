@@ -2,9 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type AgentBehavior, type AgentInput, Step, tokenize } from "../agent/steps.ts"
+import { findMember } from "../server/auth.ts"
 import { badRequest, bytes, encodeText, json, type LocalResponse, refuse, type Refusal } from "../server/http.ts"
 import { body, type Handler, type Context, param, requireUser, type Route, route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
+import { isKnownModel } from "./languageModels.ts"
 
 /** A scripted agent and how the API describes it. @category models @since 0.1.0 */
 export interface AgentOptions {
@@ -24,6 +26,29 @@ export interface AgentOptions {
     readonly temperature?: number | undefined
   } | undefined
   readonly pictureUrl?: string | undefined
+  /** E-mail addresses of its editors. Defaults to Grace Hopper's, `grace@local-dust.test`. */
+  readonly editors?: ReadonlyArray<string> | undefined
+  /** The restricted spaces that it needs. Default: none. */
+  readonly requestedSpaceIds?: ReadonlyArray<string> | undefined
+  /**
+   * What Dust makes of a mention of it. With any other status than `approved` the message is stored and no agent answers.
+   * Default `approved`.
+   */
+  readonly mentionStatus?:
+    | "approved"
+    | "rejected"
+    | "pending_conversation_access"
+    | "pending_project_membership"
+    | "user_restricted_by_conversation_access"
+    | "agent_restricted_by_space_usage"
+    | undefined
+}
+
+/** A tag that agents can have. @category models @since 0.2.0 */
+export interface AgentTagSeed {
+  readonly name: string
+  /** Default `standard`. */
+  readonly kind?: "standard" | "protected" | undefined
 }
 
 export interface Agent {
@@ -38,12 +63,19 @@ export interface Agent {
   status: string
   scope: string
   readonly favoriteOf: Set<string>
-  model: { readonly providerId: string; readonly modelId: string; readonly temperature: number }
+  model: {
+    readonly providerId: string
+    readonly modelId: string
+    readonly temperature: number
+    readonly responseFormat?: string | undefined
+  }
   reasoningEffort: string | undefined
   maxStepsPerRun: number
   visualizationEnabled: boolean
   tags: ReadonlyArray<{ readonly sId: string; readonly name: string; readonly kind: string }>
   editors: ReadonlyArray<string>
+  requestedSpaceIds: ReadonlyArray<string>
+  readonly mentionStatus: NonNullable<AgentOptions["mentionStatus"]>
   skills: ReadonlyArray<{ readonly sId: string; readonly name: string }>
   actions: ReadonlyArray<Readonly<Record<string, unknown>>>
   behavior: AgentBehavior
@@ -57,7 +89,17 @@ export const echo = (input: AgentInput): ReadonlyArray<Step> => [
   Step.Tokens({ tokens: tokenize(input.message), classification: "tokens", pace: undefined })
 ]
 
-export const agents = slice("agents", () => ({ byId: new Map<string, Agent>() }))
+export const agents = slice("agents", (world) => ({
+  byId: new Map<string, Agent>(),
+  tags: new Map(
+    (world.seed.agentTags ?? sampleTags).map(({ kind, name }) => [
+      name,
+      { sId: world.sId("tag"), name, kind: kind ?? "standard" }
+    ])
+  )
+}))
+
+const sampleTags: ReadonlyArray<AgentTagSeed> = [{ name: "support" }, { name: "sales" }]
 
 export const addAgent = (world: World, sId: string, given: AgentOptions | AgentBehavior): Agent => {
   const options: AgentOptions = isOptions(given) ? given : { script: given }
@@ -84,7 +126,9 @@ export const addAgent = (world: World, sId: string, given: AgentOptions | AgentB
     maxStepsPerRun: known?.maxStepsPerRun ?? 64,
     visualizationEnabled: known?.visualizationEnabled ?? false,
     tags: known?.tags ?? [],
-    editors: known?.editors ?? [],
+    editors: options.editors ?? known?.editors ?? ["grace@local-dust.test"],
+    requestedSpaceIds: options.requestedSpaceIds ?? known?.requestedSpaceIds ?? [],
+    mentionStatus: options.mentionStatus ?? known?.mentionStatus ?? "approved",
     skills: known?.skills ?? [],
     actions: known?.actions ?? [],
     behavior: options.script ?? echo
@@ -114,7 +158,7 @@ export const renderAgent = (
   templateId: null,
   visualizationEnabled: agent.visualizationEnabled,
   requestedGroupIds: [],
-  requestedSpaceIds: [],
+  requestedSpaceIds: agent.requestedSpaceIds,
   tags: agent.tags,
   canRead: true,
   canEdit: agent.scope !== "global"
@@ -129,7 +173,7 @@ const mayUse = (context: Context, agent: Agent): boolean =>
   agent.scope !== "hidden" || mayManage(context)
   || (context.auth.user !== undefined && agent.editors.includes(context.auth.user.email))
 
-const VIEWS = new Set(["all", "list", "workspace", "published", "global", "favorites"])
+const VIEWS = new Set(["all", "all_unrestricted", "list", "workspace", "published", "global", "favorites"])
 
 const render = (context: Context, agent: Agent): Record<string, unknown> =>
   renderAgent(agent, { userId: context.auth.user?.sId })
@@ -159,9 +203,15 @@ const list: Handler = (context) =>
         message: "The user must be authenticated to retrieve this view of agents."
       })
     }
+    // Source: `front-api/routes/v1/w/[wId]/assistant/agent_configurations.ts`.
+    if (view === "all_unrestricted" && !mayManage(context)) {
+      return yield* refuse(403, "app_auth_error", "Only administrators can list all agents of the workspace.")
+    }
     const chosen = Array.from(agents(world).byId.values()).filter((agent) => {
       if (agent.status === "archived" || agent.status === "draft" || !mayUse(context, agent)) return false
       switch (view) {
+        case "all_unrestricted":
+          return agent.status === "active"
         case "global":
           return agent.scope === "global"
         case "workspace":
@@ -221,7 +271,7 @@ const AgentFields = Schema.Struct({
   handle: optional(Schema.String),
   description: optional(Schema.String),
   scope: optional(Schema.Literal("visible", "hidden")),
-  avatar_url: optional(Schema.String),
+  avatar_url: optional(Schema.String.pipe(Schema.filter((text) => URL.canParse(text) || "Invalid url"))),
   max_steps_per_run: optional(Schema.Number),
   visualization_enabled: optional(Schema.Boolean)
 })
@@ -229,12 +279,13 @@ const Generation = Schema.Struct({
   model_id: optional(Schema.String),
   provider_id: optional(Schema.String),
   temperature: optional(Schema.Number),
+  response_format: optional(Schema.String),
   reasoning_effort: optional(Schema.NullOr(Schema.String))
 })
 const Tag = Schema.Struct({ name: Schema.String, kind: Schema.Literal("standard", "protected") })
 const Tool = Schema.Struct({
   name: Schema.String,
-  description: Schema.String,
+  description: Schema.NonEmptyString,
   type: Schema.Literal("MCP"),
   configuration: Schema.Struct(
     { mcp_server_name: Schema.String },
@@ -250,12 +301,54 @@ const AgentPatch = Schema.Struct({
   tags: optional(Schema.Array(Tag)),
   editors: optional(Schema.Array(Schema.String)),
   skills: optional(Schema.Array(Schema.Struct({ sId: Schema.String, name: Schema.String }))),
+  spaces: optional(Schema.Array(Schema.Struct({ space_id: Schema.String }))),
   toolset: optional(Schema.Array(Tool))
 })
 type AgentPatch = typeof AgentPatch.Type
 
-/** Applies what it can; tools of servers that the workspace does not have are skipped and reported. */
-const apply = (context: Context, agent: Agent, input: AgentPatch): ReadonlyArray<{ name: string; reason: string }> => {
+/** The editors, of whom there must be one: addresses of nobody are left out, the user who saves is one. */
+const editorsOf = (context: Context, emails: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, Refusal> => {
+  const { auth, world } = context
+  const known = [...new Set(emails.map((email) => email.toLowerCase()))]
+    .filter((email) => findMember(world, email) !== undefined)
+  const editors = auth.user === undefined || known.includes(auth.user.email) ? known : [...known, auth.user.email]
+  return editors.length === 0 ? badRequest("At least one editor is required.") : Effect.succeed(editors)
+}
+
+/**
+ * What saving refuses. Source: `resolveEditorUsers`, `resolveTags` and `saveAgentConfigurationFromAssistant` of
+ * `front/lib/api/assistant/configuration/yaml_import.ts`.
+ */
+const check = (context: Context, agent: Agent | undefined, input: AgentPatch) =>
+  Effect.gen(function*() {
+    const editors = yield* editorsOf(context, input.editors ?? agent?.editors ?? [])
+    const missing = (input.tags ?? []).filter(({ name }) => !agents(context.world).tags.has(name))
+    if (missing.length > 0) {
+      return yield* badRequest(`Tags not found: ${missing.map(({ name }) => `"${name}"`).join(", ")}.`)
+    }
+    const providerId = input.generation_settings?.provider_id ?? agent?.model.providerId ?? "openai"
+    const modelId = input.generation_settings?.model_id ?? agent?.model.modelId ?? "gpt-5"
+    if (!isKnownModel(providerId, modelId)) {
+      return yield* refuse(
+        400,
+        "assistant_saving_error",
+        `Error creating agent: unknown model ${providerId}/${modelId}`
+      )
+    }
+    return editors
+  })
+
+/**
+ * Applies what it can; tools of servers that the workspace does not have are skipped and reported. The limit of steps and
+ * visualizations are read and ignored. Spaces, tools or skills replace the spaces that the agent asked for: without `spaces`
+ * there are none any more. Source: `patchAgentConfigurationFromJSON` of `yaml_import.ts`.
+ */
+const apply = (
+  context: Context,
+  agent: Agent,
+  input: AgentPatch,
+  editors: ReadonlyArray<string>
+): ReadonlyArray<{ name: string; reason: string }> => {
   const { world } = context
   const skipped: Array<{ name: string; reason: string }> = []
   const { agent: fields, generation_settings: generation } = input
@@ -263,19 +356,23 @@ const apply = (context: Context, agent: Agent, input: AgentPatch): ReadonlyArray
   if (fields?.description !== undefined) agent.description = fields.description
   if (fields?.scope !== undefined) agent.scope = fields.scope
   if (fields?.avatar_url !== undefined) agent.pictureUrl = fields.avatar_url
-  if (fields?.max_steps_per_run !== undefined) agent.maxStepsPerRun = fields.max_steps_per_run
-  if (fields?.visualization_enabled !== undefined) agent.visualizationEnabled = fields.visualization_enabled
   if (input.instructions !== undefined) agent.instructions = input.instructions
   if (generation !== undefined) {
     agent.model = {
       providerId: generation.provider_id ?? agent.model.providerId,
       modelId: generation.model_id ?? agent.model.modelId,
-      temperature: generation.temperature ?? agent.model.temperature
+      temperature: generation.temperature ?? agent.model.temperature,
+      responseFormat: generation.response_format ?? agent.model.responseFormat
     }
     agent.reasoningEffort = generation.reasoning_effort ?? agent.reasoningEffort
   }
-  if (input.tags !== undefined) agent.tags = input.tags.map((tag) => ({ sId: world.sId("tag"), ...tag }))
-  if (input.editors !== undefined) agent.editors = input.editors.map((email) => email.toLowerCase())
+  if (input.tags !== undefined) {
+    agent.tags = input.tags.flatMap(({ name }) => agents(world).tags.get(name) ?? [])
+  }
+  agent.editors = editors
+  if (input.spaces !== undefined || input.toolset !== undefined || input.skills !== undefined) {
+    agent.requestedSpaceIds = input.spaces?.map((space) => space.space_id) ?? []
+  }
   if (input.skills !== undefined) agent.skills = input.skills
   if (input.toolset !== undefined) {
     agent.actions = input.toolset.flatMap((tool) => {
@@ -313,7 +410,8 @@ const patch: Handler = (context) =>
     const others = Object.keys(input).filter((key) => key !== "userFavorite")
     if (others.length === 0) return answer(context, agent, [])
     if (agent.scope === "global") return yield* badRequest("Global agents cannot be changed.")
-    return answer(context, agent, apply(context, agent, input))
+    const editors = yield* check(context, agent, input)
+    return answer(context, agent, apply(context, agent, input, editors))
   })
 
 const archive: Handler = (context) =>
@@ -339,8 +437,9 @@ const importAgent: Handler = (context) =>
         toolset: Schema.Array(Tool)
       })
     )
+    const editors = yield* check(context, undefined, input)
     const agent = addAgent(world, world.sId(), { name: input.agent.handle, description: input.agent.description })
-    const skippedActions = apply(context, agent, input)
+    const skippedActions = apply(context, agent, input, editors)
     agent.version = 0
     return json({ agentConfiguration: renderFull(context, agent), skippedActions })
   })
@@ -379,7 +478,8 @@ const exportYaml: Handler = (context) =>
 export const agentRoutes: ReadonlyArray<Route> = [
   route("GET", BASE, { auth: "any", handler: list }),
   route("GET", `${BASE}/search`, { auth: "any", handler: search }),
-  route("POST", `${BASE}/import`, { auth: "admin", handler: importAgent }),
+  // No guard of its own. Source: `front-api/routes/v1/w/[wId]/assistant/agent_configurations/import.ts`.
+  route("POST", `${BASE}/import`, { auth: "any", handler: importAgent }),
   route("GET", ONE, { auth: "any", handler: get }),
   route("PATCH", ONE, { auth: "admin", handler: patch }),
   route("DELETE", ONE, { auth: "admin", handler: archive }),

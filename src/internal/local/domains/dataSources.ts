@@ -501,6 +501,33 @@ const moment = (timestamp: number | null | undefined): number | undefined =>
     ? timestamp * 1000
     : timestamp
 
+/** http and https only, and no empty segment in the path. Source: `validateUrl` of `front/types/shared/utils/url_utils.ts`. */
+const checkSourceUrl = (given: string | null | undefined): Effect.Effect<string | null, Refusal> => {
+  if (given === null || given === undefined || given === "") return Effect.succeed(null)
+  const url = URL.canParse(given) ? new URL(given) : undefined
+  return url !== undefined && /^https?:$/.test(url.protocol) && !url.pathname.includes("//")
+    ? Effect.succeed(url.href)
+    : badRequest("Invalid request body, `source_url` if provided must be a valid URL.")
+}
+
+/**
+ * The title, and the tags as they are stored: without a tag of the title, given tags get one; tags that were not given get
+ * one only in the queue. Source: `documents/[documentId]/index.ts`, which pushes to the array of the request.
+ */
+const titleAndTags = (
+  documentId: string,
+  givenTitle: string | null | undefined,
+  givenTags: ReadonlyArray<string> | null | undefined,
+  queued: boolean
+): { readonly title: string; readonly tags: ReadonlyArray<string> } => {
+  const present = (text: string | undefined) => text === undefined || text === "" ? undefined : text
+  const tags = givenTags ?? []
+  const inTags = present(tags.find((tag) => tag.startsWith("title:"))?.slice("title:".length).trim())
+  const title = present(givenTitle?.trim()) ?? inTags ?? documentId
+  const added = inTags === undefined && (queued || (givenTags ?? undefined) !== undefined)
+  return { title, tags: added ? [...tags, `title:${title}`] : tags }
+}
+
 const upsertDocument = (context: Context) =>
   Effect.gen(function*() {
     const { auth, world } = context
@@ -520,21 +547,10 @@ const upsertDocument = (context: Context) =>
       all.upserts.push(now)
     }
     const input = yield* body(context, UpsertBody)
-    if (auth.kind !== "system" && ((input.parents ?? null) !== null || (input.parent_id ?? null) !== null)) {
-      return yield* badRequest("Setting a custom hierarchy is not supported yet. Please omit the parents field.")
-    }
+    const sourceUrl = yield* checkSourceUrl(input.source_url)
     const text = input.text ?? (input.section === null || input.section === undefined ? null : flatten(input.section))
     if (text === null) {
       return yield* badRequest("Invalid request body, `text` or `section` must be provided.")
-    }
-    const title = input.title?.trim()
-    if (title !== undefined && title.length > 512) {
-      return yield* badRequest("Invalid title: must be 512 characters or less.")
-    }
-    let sourceUrl: string | null = null
-    if (input.source_url !== null && input.source_url !== undefined) {
-      if (!URL.canParse(input.source_url)) return yield* badRequest("Invalid request body, `source_url` is not a URL.")
-      sourceUrl = new URL(input.source_url).href
     }
     if (text.length > world.limits.documentSize) {
       return yield* refuse(
@@ -543,19 +559,19 @@ const upsertDocument = (context: Context) =>
         `Data sources are limited to 2MB documents on your current plan.`
       )
     }
+    if (auth.kind !== "system" && ((input.parents ?? null) !== null || (input.parent_id ?? null) !== null)) {
+      return yield* badRequest("Setting a custom hierarchy is not supported yet. Please omit the parents field.")
+    }
+    if ((input.title ?? "").length > 512) {
+      return yield* badRequest("Invalid title: must be 512 characters or less.")
+    }
     const queued = input.async === true
-    const given = input.tags ?? undefined
-    const titled = title === undefined || title === "" ? undefined : `title:${title}`
-    const tags = titled === undefined || given?.some((tag) => tag.startsWith("title:")) === true ||
-        (given === undefined && !queued)
-      ? given ?? []
-      : [...(given ?? []), titled]
-    const fromTags = tags.find((tag) => tag.startsWith("title:"))?.slice("title:".length)
+    const { tags, title } = titleAndTags(documentId, input.title, input.tags, queued)
     const before = source.documents.get(documentId)
     const document: LocalDocument = {
       documentId,
       created: world.now(),
-      title: title !== undefined && title !== "" ? title : fromTags ?? documentId,
+      title,
       mimeType: input.mime_type ?? "application/octet-stream",
       timestamp: moment(input.timestamp) ?? world.now(),
       tags,
@@ -729,11 +745,7 @@ const upsertTable = (context: Context) =>
     if (auth.kind !== "system" && ((input.parents ?? null) !== null || (input.parent_id ?? null) !== null)) {
       return yield* badRequest("Setting a custom hierarchy is not supported yet. Please omit the parents field.")
     }
-    let sourceUrl: string | null = null
-    if (input.source_url !== null && input.source_url !== undefined) {
-      if (!URL.canParse(input.source_url)) return yield* badRequest("Invalid request body, `source_url` is not a URL.")
-      sourceUrl = new URL(input.source_url).href
-    }
+    const sourceUrl = yield* checkSourceUrl(input.source_url)
     const tableId = input.table_id ?? world.sId("tbl")
     if ([...source.tables.values()].some((table) => table.name === input.name && table.tableId !== tableId)) {
       return yield* refuse(500, "internal_server_error", "Failed to upsert table: the name is taken.")

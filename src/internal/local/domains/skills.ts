@@ -14,7 +14,10 @@ export interface SkillSeed {
   readonly instructions?: string | undefined
   /** Default `active`. */
   readonly status?: "active" | "archived" | "suggested" | undefined
-  /** `editors` hides it from everybody else. Default `workspace_users`. */
+  /**
+   * `editors` hides it from lists, also from its editors: only administrators who ask for it see it. Default
+   * `workspace_users`.
+   */
   readonly availability?: "editors" | "workspace_users" | "users_and_agents" | undefined
   /** E-mail addresses. */
   readonly editors?: ReadonlyArray<string> | undefined
@@ -110,7 +113,8 @@ const list = (context: Context) =>
       skills: [...skills(context.world).byId.values()]
         .filter((skill) =>
           skill.status === status && (wanted.length === 0 || wanted.includes(skill.availability)) &&
-          (bypass || skill.availability !== "editors" || isEditor(context, skill))
+          // Editors do not see it either. Source: `front-api/routes/v1/w/[wId]/skills/index.ts`.
+          (bypass || skill.availability !== "editors")
         )
         .map((skill) => render(context, skill))
     }))

@@ -30,10 +30,12 @@ export interface SpaceSeed {
   readonly name: string
   /** Default `regular`. */
   readonly kind?: "regular" | "project" | "global" | undefined
-  /** Only members and administrators see it. Default `false`. */
+  /** Only its members, and API keys that were given access, see it; administrators do not. Default `false`. */
   readonly isRestricted?: boolean | undefined
   /** E-mail addresses of members. */
   readonly members?: ReadonlyArray<string> | undefined
+  /** Names of API keys that were given access. A key sees no restricted space and no project without it. */
+  readonly keys?: ReadonlyArray<string> | undefined
   readonly mcpServerViews?: ReadonlyArray<ServerViewSeed> | undefined
 }
 
@@ -54,6 +56,8 @@ export interface LocalSpace {
   readonly groupId: string
   /** `sId`s of users. */
   readonly members: Set<string>
+  /** Names of API keys. */
+  readonly keys: ReadonlySet<string>
   readonly serverViews: Array<LocalServerView>
 }
 
@@ -112,6 +116,7 @@ const makeSpace = (
       .filter(({ user }) => seed.members?.includes(user.email) === true)
       .map(({ user }) => user.sId)
   ),
+  keys: new Set(seed.keys),
   serverViews: (seed.mcpServerViews ?? []).map((view) => ({
     id: world.numericId(),
     sId: view.sId ?? world.sId("msv"),
@@ -135,19 +140,24 @@ export const spaces = slice("spaces", (world) => {
   return { byId }
 })
 
-/** Whether the caller sees the space. */
-export const maySee = (context: Context, space: LocalSpace): boolean =>
-  space.kind !== "conversations" &&
-  (hasRole(context, "admin") ||
-    (space.kind === "system"
-      ? hasRole(context, "builder")
-      : (!space.isRestricted && space.kind !== "project") ||
-        (space.kind === "project" && context.auth.kind === "key") ||
-        (context.auth.user !== undefined && space.members.has(context.auth.user.sId))))
+/**
+ * Whether the caller may read the space: an open one anybody, a restricted one or a project only its members and the keys
+ * that were given access, administrators included. Source: `isMember` and `canRead` of `SpaceResource`
+ * (`front/lib/resources/space_resource.ts`).
+ */
+export const maySee = (context: Context, space: LocalSpace): boolean => {
+  const { auth } = context
+  if (space.kind === "conversations") return false
+  if (auth.kind === "system") return true
+  if (space.kind === "system") return hasRole(context, "builder")
+  return (!space.isRestricted && space.kind !== "project")
+    || (auth.user !== undefined && space.members.has(auth.user.sId))
+    || (auth.key !== undefined && space.keys.has(auth.key.name))
+}
 
-/** The spaces that the caller sees. */
+/** The spaces of which the caller is a member: never the system's. */
 export const visibleSpaces = (context: Context): ReadonlyArray<LocalSpace> =>
-  [...spaces(context.world).byId.values()].filter((space) => maySee(context, space))
+  [...spaces(context.world).byId.values()].filter((space) => space.kind !== "system" && maySee(context, space))
 
 const notFound = refuse(404, "space_not_found", "The space you requested was not found.")
 
@@ -196,13 +206,12 @@ export const renderServerView = (space: LocalSpace, view: LocalServerView): Reco
 
 const kinds: ReadonlySet<string> = new Set(["system", "global", "regular", "project"])
 
-/** Members are kept for regular and project spaces only. */
+/** Members are kept for regular and project spaces only. Administrators manage them without being one. */
 const memberSpace = (context: Context): Effect.Effect<LocalSpace, Refusal> =>
-  Effect.filterOrElse(
-    spaceOf(context),
-    (space) => space.kind === "regular" || space.kind === "project",
-    () => notFound
-  )
+  Effect.suspend(() => {
+    const space = spaces(context.world).byId.get(param(context, "spaceId"))
+    return space?.kind === "regular" || space?.kind === "project" ? Effect.succeed(space) : notFound
+  })
 
 const renderMembers = (world: World, space: LocalSpace, ids: Iterable<string>, withId: boolean) =>
   [...ids].flatMap((sId) => {

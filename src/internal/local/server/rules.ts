@@ -2,6 +2,7 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type { RoutePath } from "../../api/groups.ts"
 import { distance } from "../../input/findByName.ts"
 import { report } from "../state/report.ts"
 import type { World } from "../state/state.ts"
@@ -37,7 +38,7 @@ export interface RequestPattern {
    * (`:conversationId`), with or without its `/api/v1/w/{workspaceId}`; an exact path; or a RegExp that is tested against the
    * path. A text that no route of Local Dust has is refused with `DustTestRuleError`: use a RegExp for other paths.
    */
-  readonly path?: string | RegExp | undefined
+  readonly path?: RoutePath | (string & {}) | RegExp | undefined
 }
 
 /** When something goes wrong. Without conditions: at every request. @category models @since 0.1.0 */

@@ -88,6 +88,7 @@ export const defaultQuirks: Quirks = {
   removeAnsweredApprovals: true,
   sameMillisecondReorder: false,
   retainedEvents: 50_000,
+  credits: "available",
   rateLimitStatus: 403,
   fixedTimezones: true,
   plainNotFound: true,

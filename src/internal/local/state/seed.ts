@@ -1,5 +1,6 @@
 /** What a workspace can be given at the start. Each domain adds its own member. */
 
+import type { AgentTagSeed } from "../domains/agents.ts"
 import type { AnalyticsSeed } from "../domains/analytics.ts"
 import type { AppSeed } from "../domains/apps.ts"
 import type { DataSourceSeed } from "../domains/dataSources.ts"
@@ -13,6 +14,8 @@ import type { TriggersSeed } from "../domains/triggers.ts"
 export interface Seed {
   /** Rows of the exports of usage. Default: a few of some tables. */
   readonly analytics?: AnalyticsSeed | undefined
+  /** The tags that agents can have. Default: `support` and `sales`. */
+  readonly agentTags?: ReadonlyArray<AgentTagSeed> | undefined
   readonly apps?: ReadonlyArray<AppSeed> | undefined
   readonly conversations?: ReadonlyArray<ConversationSeed> | undefined
   /** Default: the folder `handbook` and the managed connection `wiki`, both in the global space. */

@@ -107,6 +107,12 @@ export interface Quirks {
    * for it. Default 50 000.
    */
   readonly retainedEvents: number
+  /**
+   * What is left to pay for messages with. `exhausted`, `no_seat`, `user_cap` and `group_cap` answer 403 with
+   * `credits_exhausted`, `no_seat`, `user_cap_reached` and `group_shared_usage_limit_reached`; `key_cap` answers API keys
+   * with 429 `rate_limit_error`. Default `available`.
+   */
+  readonly credits: "available" | "exhausted" | "no_seat" | "user_cap" | "group_cap" | "key_cap"
   /** The status of `rate_limit_error` for too many messages. Default 403. */
   readonly rateLimitStatus: 403 | 429
   /** Only the server's 592 timezone names are accepted in a message context. Default true. */

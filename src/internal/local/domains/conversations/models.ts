@@ -3,7 +3,7 @@ import type * as Deferred from "effect/Deferred"
 import type { UserAnswer } from "../../agent/steps.ts"
 import { type Channel, makeChannel } from "../../server/pubsub.ts"
 import { type Auth, type LocalUser, slice, type World } from "../../state/state.ts"
-import { type Agent, renderAgent } from "../agents.ts"
+import { type Agent, agents, renderAgent } from "../agents.ts"
 
 export type Mention = { readonly configurationId: string } | { readonly type: "user"; readonly userId: string }
 
@@ -248,11 +248,11 @@ const richMention = (world: World, mention: Mention): ReadonlyArray<Record<strin
     return [{
       id: mention.configurationId,
       type: "agent",
-      label: mention.configurationId,
-      pictureUrl: "",
-      description: "",
+      label: agents(world).byId.get(mention.configurationId)?.name ?? mention.configurationId,
+      pictureUrl: agents(world).byId.get(mention.configurationId)?.pictureUrl ?? "",
+      description: agents(world).byId.get(mention.configurationId)?.description ?? "",
       dismissed: false,
-      status: "approved"
+      status: agents(world).byId.get(mention.configurationId)?.mentionStatus ?? "approved"
     }]
   }
   const member = world.members.get(mention.userId)

@@ -6,7 +6,7 @@ import { announceUserMessage, makeAgentMessage, makeUserMessage, startRun } from
 import { findMember } from "../../server/auth.ts"
 import { badRequest, type Refusal, refuse } from "../../server/http.ts"
 import type { Context } from "../../server/route.ts"
-import type { LocalUser } from "../../state/state.ts"
+import type { LocalUser, Quirks } from "../../state/state.ts"
 import { type Agent, agents } from "../agents.ts"
 import { liveServer, touch } from "../mcp/servers.ts"
 import type { MessageInput } from "./bodies.ts"
@@ -116,6 +116,25 @@ const checkModel = (input: MessageInput): Effect.Effect<void, Refusal> =>
     ? refuse(400, "invalid_request_error", "Unsupported model.", { model: input.modelSelection })
     : Effect.void
 
+const refusals: Readonly<
+  Record<Exclude<Quirks["credits"], "available">, readonly [status: number, type: string, message: string]>
+> = {
+  exhausted: [403, "credits_exhausted", "Your workspace has run out of credits."],
+  no_seat: [403, "no_seat", "You do not have a seat in this workspace."],
+  user_cap: [403, "user_cap_reached", "You have reached your usage cap."],
+  group_cap: [403, "group_shared_usage_limit_reached", "Your group has reached its shared usage limit."],
+  key_cap: [429, "rate_limit_error", "Your API key has reached its spend cap"]
+}
+
+/** Refuses as the server does without credits, a seat or what is left of a cap. Source: its conversations and messages routes. */
+export const checkCredits = ({ auth, world }: Context): Effect.Effect<void, Refusal> => {
+  const { credits } = world.quirks
+  if (credits === "available" || auth.kind === "system" || (credits === "key_cap" && auth.kind !== "key")) {
+    return Effect.void
+  }
+  return refuse(...refusals[credits])
+}
+
 export const checkLimits = (context: Context): Effect.Effect<void, Refusal> =>
   Effect.suspend((): Effect.Effect<void, Refusal> => {
     const { auth, world } = context
@@ -208,6 +227,7 @@ export const postMessage = (
   Effect.gen(function*() {
     const { auth, world } = context
     yield* checkModel(input)
+    yield* checkCredits(context)
     const asked = yield* checkAgents(context, conversation, input.mentions)
     yield* checkLimits(context)
     // An API key may name a member by email: the message is that member's, the credential stays the key's.
@@ -237,6 +257,8 @@ export const postMessage = (
     }
     const agentMessages: Array<AgentMessage> = []
     for (const agent of asked) {
+      // A restricted mention is kept with its status, and nobody answers.
+      if ((agents(world).byId.get(agent)?.mentionStatus ?? "approved") !== "approved") continue
       agentMessages.push(
         yield* makeAgentMessage(world, conversation, { agent, parent: message, rank: nextRank(conversation) })
       )

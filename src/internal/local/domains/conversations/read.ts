@@ -22,7 +22,7 @@ import {
   renderUserMessage,
   renderWithoutContent
 } from "./models.ts"
-import { checkContext, checkTimezone, type Posted, postMessage, start, waitFor } from "./post.ts"
+import { checkContext, checkCredits, checkTimezone, type Posted, postMessage, start, waitFor } from "./post.ts"
 
 const visibleContent = (conversation: Conversation): ReadonlyArray<ReadonlyArray<Message>> =>
   conversation.ranks.map((versions) => versions.filter((message) => !isInternal(message)))
@@ -38,6 +38,8 @@ const create: Handler = (context) =>
     if (input.message !== undefined) {
       yield* checkTimezone(context, input.message, "message.context.timezone")
       yield* checkContext(context, input.message, true)
+      // Before the conversation is made, so that a refusal leaves none behind.
+      yield* checkCredits(context)
     }
     if ((input.depth ?? 0) >= 4) return yield* badRequest("Conversation depth is too high.")
     for (const fragment of fragments) yield* checkFragment(context, fragment)
