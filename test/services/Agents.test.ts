@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
+import type { AgentImport, AgentUpdate } from "effect-dust/Agent"
 import * as Agents from "effect-dust/Agents"
 import * as DustTest from "effect-dust/DustTest"
 
@@ -18,14 +19,12 @@ const local = (options?: DustTest.Options & DustTest.ClientOptions) =>
 const requests = Effect.flatMap(DustTest.DustTest, (dust) => dust.countRequests())
 const last = Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())
 
-const importOptions: Agents.ImportOptions = {
+const importOptions: AgentImport = {
   agent: {
     handle: "Imported",
     description: "From a file",
     scope: "visible",
-    avatarUrl: "https://example.com/a.png",
-    maxStepsPerRun: 12,
-    visualizationEnabled: true
+    avatarUrl: "https://example.com/a.png"
   },
   instructions: "Do it.",
   generationSettings: { modelId: "gpt-5", providerId: "openai", temperature: 0.2, reasoningEffort: "low" },

@@ -1,4 +1,5 @@
 /** Every group of endpoints, and the paths that they have. */
+import { agents } from "./agents.ts"
 import { dataSourceViews } from "./dataSourceViews.ts"
 import {
   type Colons,
@@ -21,6 +22,7 @@ const groups = {
   DataSourceViews: dataSourceViews,
   Triggers: triggers,
   Skills: skills,
+  Agents: agents,
   Mentions: mentions
 } satisfies { readonly [Name in ServiceName]?: Group<Name, Members> }
 
