@@ -144,35 +144,102 @@ describe("Agents", () => {
       const service = yield* Agents.Agents
       const { agent, skippedActions } = yield* service.update({
         agentId: "agt_triage",
-        agent: { handle: "Triage", maxStepsPerRun: 3, avatarUrl: "https://example.com/b.png" },
+        agent: { handle: "Triage", avatarUrl: "https://example.com/b.png" },
         generationSettings: {
           modelId: "claude-sonnet-4-5-20250929",
           providerId: "anthropic",
-          reasoningEffort: "high"
+          reasoningEffort: "high",
+          responseFormat: "{\"type\":\"object\"}"
         },
         tags: [{ name: "support", kind: "standard" }],
         editors: ["ada@local-dust.test"],
-        toolset: importOptions.toolset
+        toolset: importOptions.toolset,
+        spaces: ["vlt_board"]
       })
       assert.strictEqual(agent.name, "Triage")
-      // Dust ignores it.
-      assert.strictEqual(agent.maxStepsPerRun, 64)
+      assert.deepStrictEqual(agent.requestedSpaceIds, ["vlt_board"])
       assert.strictEqual(agent.model?.modelId, "claude-sonnet-4-5-20250929")
       assert.strictEqual(agent.actions.length, 1)
       assert.deepStrictEqual(skippedActions, [{ name: "gone", reason: "MCP server unknown_server not found" }])
       const request = yield* last
       assert.strictEqual(request.method, "PATCH")
       assert.deepStrictEqual(request.body, {
-        agent: { handle: "Triage", max_steps_per_run: 3, avatar_url: "https://example.com/b.png" },
+        agent: { handle: "Triage", avatar_url: "https://example.com/b.png" },
         generation_settings: {
           model_id: "claude-sonnet-4-5-20250929",
           provider_id: "anthropic",
-          reasoning_effort: "high"
+          reasoning_effort: "high",
+          response_format: "{\"type\":\"object\"}"
         },
         tags: [{ name: "support", kind: "standard" }],
         editors: ["ada@local-dust.test"],
-        toolset: importOptions.toolset
+        toolset: importOptions.toolset,
+        spaces: [{ space_id: "vlt_board" }]
       })
+    }).pipe(local({ credential: "adminApiKey" })))
+
+  it.effect("update: refuses toolset or skills without spaces, which would remove the agent's restrictions", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      for (const change of [{ toolset: [] }, { skills: [] }]) {
+        // @ts-expect-error spaces is missing
+        const options: AgentUpdate = { agentId: "agt_board", ...change }
+        const error = yield* Effect.flip(service.update(options))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.deepPropertyVal(error.details, "field", "spaces")
+        assert.include(error.message, "[] for none")
+      }
+      assert.strictEqual(yield* requests, 0)
+      const kept = yield* service.update({ agentId: "agt_board", toolset: [], spaces: ["vlt_board"] })
+      assert.deepStrictEqual(kept.agent.requestedSpaceIds, ["vlt_board"])
+      const untouched = yield* service.update({ agentId: "agt_board", instructions: "Be brief." })
+      assert.deepStrictEqual(untouched.agent.requestedSpaceIds, ["vlt_board"])
+      const opened = yield* service.update({ agentId: "agt_board", spaces: [] })
+      assert.deepStrictEqual(opened.agent.requestedSpaceIds, [])
+    }).pipe(local({
+      credential: "adminApiKey",
+      agents: { agt_board: { name: "Board", requestedSpaceIds: ["vlt_board"] } }
+    })))
+
+  it.effect("update and importAgent: refuse an empty list of editors with an API key, before any request", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const { editors: _, ...withoutEditors } = importOptions
+      const errors = [
+        yield* Effect.flip(service.update({ agentId: "agt_triage", editors: [] })),
+        yield* Effect.flip(service.importAgent(withoutEditors))
+      ]
+      assert.deepStrictEqual(errors.map(({ _tag }) => _tag), ["DustBadRequestError", "DustBadRequestError"])
+      for (const error of errors) assert.deepPropertyVal(error.details, "field", "editors")
+      assert.strictEqual(yield* requests, 0)
+      yield* Effect.flatMap(Agents.Agents, (service) => service.importAgent(withoutEditors)).pipe(
+        local({ credential: "adminToken" })
+      )
+    }).pipe(local({ credential: "adminApiKey" })))
+
+  it.effect("importAgent: refuses an address of a picture that is no URL, and a tool without a description", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const picture = yield* Effect.flip(
+        service.importAgent({ ...importOptions, agent: { ...importOptions.agent, avatarUrl: "a.png" } })
+      )
+      assert.deepPropertyVal(picture.details, "field", "agent.avatarUrl")
+      const tool = { name: "notes", description: "", type: "MCP", configuration: { mcp_server_name: "notes" } }
+      const described = yield* Effect.flip(service.importAgent({ ...importOptions, toolset: [tool] }))
+      assert.deepPropertyVal(described.details, "field", "toolset.0.description")
+      assert.strictEqual(yield* requests, 0)
+    }).pipe(local({ credential: "adminApiKey" })))
+
+  it.effect("list: has every active agent in the view all_unrestricted, for administrators", () =>
+    Effect.gen(function*() {
+      const service = yield* Agents.Agents
+      const all = yield* service.list({ view: "all_unrestricted" })
+      assert.include(all.map(({ name }) => name), "Secret")
+      assert.deepStrictEqual((yield* last).query, { view: "all_unrestricted" })
+      const denied = yield* Effect.flip(
+        Effect.flatMap(Agents.Agents, (service) => service.list({ view: "all_unrestricted" })).pipe(local())
+      )
+      assert.strictEqual(denied._tag, "DustForbiddenError")
     }).pipe(local({ credential: "adminApiKey" })))
 
   it.effect("makes a favorite only with a user, and changes only with the role", () =>
@@ -229,8 +296,8 @@ describe("Agents", () => {
           description: "From a file",
           scope: "visible",
           avatar_url: "https://example.com/a.png",
-          max_steps_per_run: 12,
-          visualization_enabled: true
+          max_steps_per_run: 8,
+          visualization_enabled: false
         },
         instructions: "Do it.",
         generation_settings: { model_id: "gpt-5", provider_id: "openai", temperature: 0.2, reasoning_effort: "low" },

@@ -1,10 +1,12 @@
 /** Agents: their configurations and the routes about them. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { agents as agentsApi } from "../../api/agents.ts"
 import { type AgentBehavior, type AgentInput, Step, tokenize } from "../agent/steps.ts"
 import { findMember } from "../server/auth.ts"
+import { routesOf } from "../server/declared.ts"
 import { badRequest, bytes, encodeText, json, type LocalResponse, refuse, type Refusal } from "../server/http.ts"
-import { body, type Handler, type Context, param, requireUser, type Route, route } from "../server/route.ts"
+import { body, type Handler, type Context, param, requireUser, type Route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
 import { isKnownModel } from "./languageModels.ts"
 
@@ -163,9 +165,6 @@ export const renderAgent = (
   canRead: true,
   canEdit: agent.scope !== "global"
 })
-
-const BASE = "/api/v1/w/:workspaceId/assistant/agent_configurations"
-const ONE = `${BASE}/:agentId`
 
 const mayManage = ({ auth }: Context): boolean => auth.kind === "system" || auth.role === "admin"
 
@@ -475,13 +474,13 @@ const exportYaml: Handler = (context) =>
       }
     ))
 
-export const agentRoutes: ReadonlyArray<Route> = [
-  route("GET", BASE, { auth: "any", handler: list }),
-  route("GET", `${BASE}/search`, { auth: "any", handler: search }),
+export const agentRoutes: ReadonlyArray<Route> = routesOf(agentsApi)({
+  "GET /assistant/agent_configurations": { auth: "any", handler: list },
+  "GET /assistant/agent_configurations/search": { auth: "any", handler: search },
   // No guard of its own. Source: `front-api/routes/v1/w/[wId]/assistant/agent_configurations/import.ts`.
-  route("POST", `${BASE}/import`, { auth: "any", handler: importAgent }),
-  route("GET", ONE, { auth: "any", handler: get }),
-  route("PATCH", ONE, { auth: "admin", handler: patch }),
-  route("DELETE", ONE, { auth: "admin", handler: archive }),
-  route("GET", `${ONE}/export/yaml`, { auth: "any", handler: exportYaml })
-]
+  "POST /assistant/agent_configurations/import": { auth: "any", handler: importAgent },
+  "GET /assistant/agent_configurations/{agentId}": { auth: "any", handler: get },
+  "PATCH /assistant/agent_configurations/{agentId}": { auth: "admin", handler: patch },
+  "DELETE /assistant/agent_configurations/{agentId}": { auth: "admin", handler: archive },
+  "GET /assistant/agent_configurations/{agentId}/export/yaml": { auth: "any", handler: exportYaml }
+})
