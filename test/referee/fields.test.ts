@@ -1,0 +1,131 @@
+/** Every field of every model: its name on the wire is recorded, and judged by the official client's schemas. */
+import * as Official from "@dust-tt/client"
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import recorded from "../fixtures/wire-fields.json" with { type: "json" }
+import { type Fields, official, ours, sample } from "../support/fields.ts"
+import { models } from "../support/models.ts"
+
+const lastNames = (fields: Iterable<string>): ReadonlyArray<string> =>
+  [...new Set([...fields].map((path) => path.split(".").at(-1)!))].filter((name) => name !== "*").sort()
+
+const words = (text: string): ReadonlyArray<string> => text.split(" ").filter((word) => word !== "").sort()
+
+const schemaOf = (name: string) => {
+  const found = models.find(([known]) => known === name)
+  assert.isDefined(found, `no model is named ${name}`)
+  return found[1]
+}
+
+describe("Fields of models", () => {
+  it("each model has a record of its fields, and each record a model", () => {
+    assert.sameMembers(models.map(([name]) => name), Object.keys(recorded))
+  })
+
+  for (const [name, schema] of models) {
+    it(`${name}: its names on the wire are the recorded ones`, () => {
+      const record: Readonly<Record<string, string>> = recorded
+      assert.deepStrictEqual(lastNames(ours(schema)), words(record[name] ?? ""))
+    })
+
+    // Its one field takes words of a list, joined by commas.
+    if (name === "Space.SpaceFilter") continue
+    it(`${name}: decodes a full sample without losing a field`, () => {
+      const full = sample(schema)
+      const model = schema as Schema.Schema<unknown, unknown>
+      const decoded = Schema.decodeUnknownSync(model)(full)
+      assert.deepStrictEqual(Schema.encodeSync(model)(decoded), full)
+    })
+  }
+
+  /** Named in both, compared in both directions: `beyond` only we read, `leftOut` only they have. */
+  const pairs: ReadonlyArray<
+    readonly [model: string, theirs: unknown, path: ReadonlyArray<string>, beyond: string, leftOut: string]
+  > = [
+    [
+      "Agent.FullAgent",
+      Official.GetOrPatchAgentConfigurationResponseSchema,
+      ["agentConfiguration"],
+      "actions canEdit canRead createdAt editors email firstName fullName image instructionsHtml kind lastName name provider reasoningEffort sId skills tags username",
+      "groupIds id requestedGroupIds versionAuthorId"
+    ],
+    [
+      "Agent.Agent",
+      Official.GetAgentConfigurationsResponseSchema,
+      ["agentConfigurations"],
+      "canEdit canRead createdAt editors email firstName fullName image kind lastName name provider reasoningEffort sId tags username",
+      "groupIds id requestedGroupIds versionAuthorId"
+    ],
+    [
+      "Apps.App",
+      Official.GetAppsResponseSchema,
+      ["apps"],
+      "",
+      "coreSpecifications createdAt data datasets description groupIds id isRestricted key name schema type updatedAt"
+    ],
+    ["Apps.AppCheck", Official.AppsCheckResponseSchema, ["apps"], "", ""],
+    ["Apps.Run", Official.RunAppResponseSchema, ["run"], "meta", "app_hash blocks"],
+    [
+      "Conversation.Conversation",
+      Official.ConversationSchema,
+      [],
+      "canEdit canRead completedTs completionDurationMs contentFragmentId contentFragmentType contentFragmentVersion contentFragments contentType context costCredits created createdAt depth description dismissed editors email expiredReason fileId firstName fullName generatedTables hasError id image kind label lastName metadata modelId name nodeDataSourceViewId nodeId nodeType pictureUrl profilePictureUrl provider providerId rank reasoningEffort requestedModel resolvedModel richMentions sId snippet sourceUrl spaceId status tags textBytes textUrl title type username version visibility",
+      "_meta agentMessageId agenticMessageData blob citationsAllocated content contentNodeData data description groupIds id isInProjectContext lastTriggerRunAt mimeType name nodeDataSourceViewId nodeId nodeType originMessageId provider rawContents requestedGroupIds resource sourceIcon sourceProvider spaceName step text title type uri versionAuthorId"
+    ],
+    [
+      "Conversation.BlockedAction",
+      Official.BlockedActionsResponseSchema,
+      ["blockedActions"],
+      "authError fileAuthError",
+      "approvalArgsLabel argumentsRequiringApproval pubsubMessageId"
+    ],
+    ["Conversation.Feedback", Official.GetFeedbacksResponseSchema, ["feedbacks"], "", "agentMessageId userId"],
+    [
+      "Message.Message",
+      Official.ConversationSchema,
+      ["content"],
+      "canEdit canRead completedTs completionDurationMs contentFragmentId contentFragmentType contentFragmentVersion contentFragments contentType context costCredits created createdAt description dismissed editors email expiredReason fileId firstName fullName generatedTables id image kind label lastName modelId name nodeDataSourceViewId nodeId nodeType pictureUrl profilePictureUrl provider providerId rank reasoningEffort requestedModel resolvedModel richMentions sId snippet sourceUrl status tags textBytes textUrl title type username version visibility",
+      "_meta agentMessageId agenticMessageData blob citationsAllocated content contentNodeData data description groupIds id isInProjectContext lastTriggerRunAt mimeType name nodeDataSourceViewId nodeId nodeType originMessageId provider rawContents requestedGroupIds resource sourceIcon sourceProvider spaceName step text title type uri versionAuthorId"
+    ],
+    [
+      "AgentMessageEvent.AgentMessageEvent",
+      Official.AgentMessageEventDataSchema,
+      [],
+      "canEdit canRead completedTs completionDurationMs costCredits createdAt editors email eventId firstName fullName image kind lastName modelId name provider providerId rank raw reasoningEffort resolvedModel sId status step tags thresholdAwuCredits username",
+      "_meta actionId agentMessageId agentName approvalArgsLabel blob childAgentId childConversationEventsUrl childConversationUrl citationsAllocated configurationId content contents conversationId data delimiterClassification description fileId groupIds icon id inputs isInProjectContext label mcpServerName messageId metadata mimeType name output pubsubMessageId query rawContents requestedGroupIds resource runIds stake step text title toolName type updatedAt uri userId versionAuthorId"
+    ],
+    ["DataSource.DataSource", Official.GetDataSourcesResponseSchema, ["data_sources"], "", "id"],
+    ["DataSource.DataSourceView", Official.DataSourceViewResponseSchema, ["dataSourceView"], "", "id"],
+    ["File.AnnouncedFile", Official.FileUploadRequestResponseSchema, ["file"], "", ""],
+    ["Mention.MentionSuggestion", Official.GetMentionSuggestionsResponseBodySchema, ["suggestions"], "", ""],
+    ["Search.Node", Official.PostWorkspaceSearchResponseBodySchema, ["nodes"], "", "id"],
+    ["Space.Space", Official.GetSpacesResponseSchema, ["spaces"], "managementMode", ""],
+    ["Space.McpServerView", Official.GetMCPServerViewsResponseSchema, ["serverViews"], "", "id imageUrl"],
+    [
+      "User.Me",
+      Official.MeResponseSchema,
+      ["user"],
+      "",
+      "blacklistedDomains createdAt externalId id metadata name organizations updatedAt"
+    ],
+    [
+      "DataSource.Document",
+      Official.PostDataSourceDocumentRequestSchema,
+      [],
+      "chunk_count chunks created data_source_id document_id hash offset score text text_size vector",
+      "async content light_document_output prefix section sections sync_type upsert_context"
+    ]
+  ]
+
+  const without = (fields: Fields, others: Fields) => lastNames([...fields].filter((name) => !others.has(name)))
+
+  for (const [name, zod, path, beyond, leftOut] of pairs) {
+    it(`${name}: has the fields of the official schema, but for those that are named`, () => {
+      const mine = ours(schemaOf(name))
+      const theirs = official(zod, path)
+      assert.isAbove(theirs.size, 0)
+      assert.deepStrictEqual(without(mine, theirs), words(beyond), "only here")
+      assert.deepStrictEqual(without(theirs, mine), words(leftOut), "only there")
+    })
+  }
+})
