@@ -3,7 +3,12 @@
  *
  * @since 0.1.0
  */
+import type { PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
 import { FileId } from "./Ids.ts"
 import { nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
 
@@ -134,24 +139,70 @@ export const textAndDocuments = {
   "text/comma-separated-values": [".csv"],
   "text/tab-separated-values": [".tsv"],
   "text/tsv": [".tsv"],
-  "text/plain": [".txt", ".log", ".cfg", ".conf"],
-  "text/markdown": [".md", ".markdown"],
+  "text/plain": [
+    ".txt",
+    ".log",
+    ".cfg",
+    ".conf",
+    ".ini",
+    ".toml",
+    ".env",
+    ".properties",
+    ".jsonl",
+    ".ndjson",
+    ".rst",
+    ".adoc",
+    ".org",
+    ".tex",
+    ".bib",
+    ".srt",
+    ".vtt",
+    ".diff",
+    ".patch",
+    ".vue",
+    ".svelte",
+    ".scss",
+    ".sass",
+    ".less",
+    ".graphql",
+    ".gql",
+    ".proto",
+    ".tf",
+    ".hcl",
+    ".dart",
+    ".lua",
+    ".r",
+    ".jl",
+    ".ex",
+    ".exs",
+    ".erl",
+    ".hs",
+    ".clj",
+    ".ml",
+    ".ps1",
+    ".bat",
+    ".cmd",
+    ".gradle",
+    ".cmake",
+    ".mk"
+  ],
+  "text/markdown": [".md", ".markdown", ".mdx"],
   "text/html": [".html", ".htm", ".xhtml", ".xhtml+xml"],
   "text/xml": [".xml"],
   "application/xml": [".xml"],
   "text/calendar": [".ics"],
-  "application/json": [".json"],
+  "application/json": [".json", ".geojson", ".ipynb", ".webmanifest"],
   "text/css": [".css"],
-  "text/javascript": [".js", ".mjs", ".jsx"],
-  "text/typescript": [".ts", ".tsx"],
-  "application/x-sh": [".sh"],
+  "text/javascript": [".js", ".mjs", ".cjs", ".jsx"],
+  "text/typescript": [".ts", ".mts", ".cts", ".tsx"],
+  "application/x-sh": [".sh", ".bash", ".zsh"],
   "text/x-sh": [".sh"],
-  "text/x-python": [".py"],
+  "text/x-python": [".py", ".pyi"],
   "text/x-python-script": [".py"],
   "application/x-yaml": [".yaml", ".yml"],
   "text/yaml": [".yaml", ".yml"],
   "text/vnd.yaml": [".yaml", ".yml"],
-  "text/x-c": [".c", ".cc", ".cpp", ".cxx", ".dic", ".h", ".hh"],
+  "text/x-c": [".c", ".cc", ".cpp", ".cxx", ".dic", ".h", ".hh", ".hpp"],
   "text/x-csharp": [".cs"],
   "text/x-java-source": [".java"],
   "text/x-php": [".php"],
@@ -195,8 +246,8 @@ export const images = {
  */
 export const audio = {
   "audio/mpeg": [".mp3"],
-  "audio/x-m4a": [".m4a", ".mp4"],
-  "audio/ogg": [".ogg"],
+  "audio/x-m4a": [".m4a"],
+  "audio/ogg": [".ogg", ".oga", ".opus"],
   "audio/wav": [".wav"],
   "audio/x-wav": [".wav"],
   "audio/webm": [".webm"],
@@ -252,14 +303,73 @@ const byExtension: ReadonlyMap<string, ContentType> = new Map(
  */
 export const isSupported = (contentType: string): contentType is ContentType => Object.hasOwn(contentTypes, contentType)
 
+/** Files that are known by their name. */
+const byName: ReadonlyMap<string, ContentType> = new Map([
+  "readme",
+  "license",
+  "licence",
+  "copying",
+  "authors",
+  "contributors",
+  "changelog",
+  "changes",
+  "notice",
+  "todo",
+  "makefile",
+  "dockerfile",
+  "containerfile",
+  "procfile",
+  "gemfile",
+  "rakefile",
+  "jenkinsfile",
+  "vagrantfile",
+  "codeowners"
+].map((name) => [name, "text/plain"] as const))
+
+/** What people also have, and Dust does not take: to say so by name. */
+const elsewhere: Readonly<Record<string, string>> = {
+  ".mp4": "video/mp4",
+  ".m4v": "video/mp4",
+  ".mov": "video/quicktime",
+  ".avi": "video/x-msvideo",
+  ".mkv": "video/x-matroska",
+  ".flac": "audio/flac",
+  ".aac": "audio/aac",
+  ".heic": "image/heic",
+  ".avif": "image/avif",
+  ".tif": "image/tiff",
+  ".tiff": "image/tiff",
+  ".zip": "application/zip",
+  ".gz": "application/gzip",
+  ".tar": "application/x-tar",
+  ".7z": "application/x-7z-compressed",
+  ".rar": "application/vnd.rar",
+  ".exe": "application/x-msdownload",
+  ".odt": "application/vnd.oasis.opendocument.text",
+  ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+  ".odp": "application/vnd.oasis.opendocument.presentation",
+  ".epub": "application/epub+zip",
+  ".parquet": "application/vnd.apache.parquet",
+  ".sqlite": "application/vnd.sqlite3"
+}
+
+/** The name without folders, in lower case, and its extension with the dot; a name that begins with one has none else. */
+const parts = (fileName: string): { readonly name: string; readonly extension: string } => {
+  const name = (fileName.split(/[\\/]/).at(-1) ?? "").toLowerCase()
+  const dot = name.lastIndexOf(".")
+  return { name, extension: dot < 0 ? "" : name.slice(dot) }
+}
+
 /**
- * The content type that the extension of a file name stands for; undefined when Dust takes none for it.
+ * The content type of a file name: by its extension, or as a whole (`README`, `Dockerfile`); undefined if Dust takes none
+ * for it. Any other can be given as `contentType` of an upload.
  *
  * @example
  * ```ts
  * import * as File from "effect-dust/File"
  *
  * File.contentTypeOf("Report Q3.PDF") // "application/pdf"
+ * File.contentTypeOf("README") // "text/plain"
  * File.contentTypeOf("movie.mov") // undefined
  * ```
  *
@@ -267,6 +377,58 @@ export const isSupported = (contentType: string): contentType is ContentType => 
  * @since 0.1.0
  */
 export const contentTypeOf = (fileName: string): ContentType | undefined => {
-  const dot = fileName.lastIndexOf(".")
-  return dot < 0 ? undefined : byExtension.get(fileName.slice(dot).toLowerCase())
+  const { extension, name } = parts(fileName)
+  return byExtension.get(extension) ?? byName.get(name)
 }
+
+/**
+ * The content type of a file name that Dust does not take (`video/mp4`), as far as it is known.
+ *
+ * @category content types
+ * @since 0.2.0
+ */
+export const unsupportedTypeOf = (fileName: string): string | undefined => elsewhere[parts(fileName).extension]
+
+/**
+ * What `Files.upload` needs to know of a file on disk.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface FromPath {
+  readonly fileName: string
+  /** Bytes. */
+  readonly size: number
+  /** The bytes, read as they are sent, and again if the upload starts again. */
+  readonly content: Stream.Stream<Uint8Array, PlatformError>
+}
+
+/**
+ * A file on disk, for `Files.upload`: its name and size, and its bytes as a Stream that never holds the whole file. Works
+ * with the `FileSystem` and `Path` of any platform. Fails with a `PlatformError` if the file cannot be read.
+ *
+ * @example
+ * ```ts
+ * import * as NodeContext from "@effect/platform-node/NodeContext"
+ * import * as File from "effect-dust/File"
+ * import { Files } from "effect-dust/Files"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const files = yield* Files
+ *   return yield* files.upload(yield* File.fromPath("reports/q3.pdf"))
+ * }).pipe(Effect.provide(NodeContext.layer))
+ * ```
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const fromPath = (
+  path: string
+): Effect.Effect<FromPath, PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const { basename } = yield* Path.Path
+    const { size } = yield* fileSystem.stat(path)
+    return { fileName: basename(path), size: Number(size), content: fileSystem.stream(path) }
+  })

@@ -95,15 +95,14 @@ export interface Ticket {
  */
 export interface Service {
   /**
-   * Runs an attempt once there is a place for it. A pause longer than `maxPause` fails at once, with how long it lasts.
+   * Waits for a place. A pause longer than `maxPause` fails at once, with how long it lasts.
    */
-  readonly run: <A, E, R, E2>(
-    attempt: Effect.Effect<A, E, R>,
-    options: Ticket & {
-      readonly maxPause: Duration.Duration
-      readonly onPaused: (left: Duration.Duration) => E2
-    }
-  ) => Effect.Effect<A, E | E2, R>
+  readonly admit: <E>(ticket: Ticket, options: {
+    readonly maxPause: Duration.Duration
+    readonly onPaused: (left: Duration.Duration) => E
+  }) => Effect.Effect<void, E>
+  /** Runs an admitted attempt, with at most `concurrency` of its class in flight. */
+  readonly bound: (ticket: Ticket) => <A, E, R>(attempt: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Pauses the class of a refused call, for as long as the server asks, or the configured pause. */
   readonly refused: (ticket: Ticket, retryAfter: Duration.Duration | undefined) => Effect.Effect<void>
 }
@@ -215,25 +214,25 @@ export const make = (store: Store, options: Options = {}): Service => {
     )
 
   return {
-    run: (attempt, { maxPause, onPaused, ...ticket }) =>
+    admit: (ticket, { maxPause, onPaused }) =>
       Effect.suspend(() => {
         const lane = laneOf(ticket)
-        const notForLong = Effect.flatMap(store.pausedUntil(nameOf(ticket)), (until) =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            until - now > Duration.toMillis(maxPause)
-              ? Effect.fail(onPaused(Duration.millis(until - now)))
-              : Effect.void))
-        const admitted = Effect.zipRight(
-          notForLong,
-          Effect.zipRight(
-            Effect.zipRight(
-              queued(ticket, lane),
-              lane.queue.withPermits(1)(place(ticket, lane, notForLong))
-            ),
-            attempt
-          )
+        const notForLong = Effect.zipWith(
+          store.pausedUntil(nameOf(ticket)),
+          Clock.currentTimeMillis,
+          (until, now) => until - now
+        ).pipe(Effect.flatMap((left) =>
+          left > Duration.toMillis(maxPause) ? Effect.fail(onPaused(Duration.millis(left))) : Effect.void
+        ))
+        return notForLong.pipe(
+          Effect.zipRight(queued(ticket, lane)),
+          Effect.zipRight(lane.queue.withPermits(1)(place(ticket, lane, notForLong)))
         )
-        return lane.inFlight === undefined ? admitted : lane.inFlight.withPermits(1)(admitted)
+      }),
+    bound: (ticket) => (attempt) =>
+      Effect.suspend(() => {
+        const { inFlight } = laneOf(ticket)
+        return inFlight === undefined ? attempt : inFlight.withPermits(1)(attempt)
       }),
     refused: (ticket, retryAfter) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
@@ -401,6 +400,7 @@ export const layerStore = <E, R>(
  * @since 0.2.0
  */
 export const layerOff: Layer.Layer<Governor> = Layer.succeed(Governor, {
-  run: (attempt) => attempt,
+  admit: () => Effect.void,
+  bound: () => (attempt) => attempt,
   refused: () => Effect.void
 })

@@ -741,6 +741,26 @@ describe("Files.delete", () => {
 })
 
 describe("File", () => {
+  it("contentTypeOf: knows the files that people have", () => {
+    const expected: ReadonlyArray<readonly [string, string | undefined]> = [
+      ["README", "text/plain"],
+      ["docs/LICENSE", "text/plain"],
+      ["Dockerfile", "text/plain"],
+      ["events.jsonl", "text/plain"],
+      ["Cargo.toml", "text/plain"],
+      [".env", "text/plain"],
+      ["notes.MDX", "text/markdown"],
+      ["index.mts", "text/typescript"],
+      ["talk.m4a", "audio/x-m4a"],
+      ["film.mp4", undefined],
+      ["README.zip", undefined],
+      ["noextension", undefined]
+    ]
+    for (const [name, type] of expected) assert.strictEqual(File.contentTypeOf(name), type, name)
+    assert.strictEqual(File.unsupportedTypeOf("film.MP4"), "video/mp4")
+    assert.isUndefined(File.unsupportedTypeOf("a.txt"))
+  })
+
   it("guesses content types from names", () => {
     assert.strictEqual(File.contentTypeOf("Report Q3.PDF"), "application/pdf")
     assert.strictEqual(File.contentTypeOf("a.b.csv"), "text/csv")

@@ -7,15 +7,21 @@ class Paused extends Data.TaggedError("Paused")<{ readonly left: number }> {}
 
 const uploads: Governor.Ticket = { limitClass: "uploads", key: "w" }
 
+const run = <A, E, R>(governor: Governor.Service, ticket: Governor.Ticket, attempt: Effect.Effect<A, E, R>) =>
+  Effect.zipRight(
+    governor.admit(ticket, {
+      maxPause: Duration.minutes(1),
+      onPaused: (left) => new Paused({ left: Duration.toMillis(left) })
+    }),
+    governor.bound(ticket)(attempt)
+  )
+
 const setup = (options?: Governor.Options) =>
   Effect.map(Governor.storeMemory, (store) => {
     const governor = Governor.make(store, options)
     const starts: Array<number> = []
     const call = (ticket: Governor.Ticket = uploads) =>
-      governor.run(
-        Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)),
-        { ...ticket, maxPause: Duration.minutes(1), onPaused: (left) => new Paused({ left: Duration.toMillis(left) }) }
-      )
+      run(governor, ticket, Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)))
     return { governor, starts, call }
   })
 
@@ -105,11 +111,12 @@ describe("Governor", () => {
       const { governor } = yield* setup({ concurrency: { uploads: 3 } })
       let now = 0
       let most = 0
-      const slow = governor.run(
+      const slow = run(
+        governor,
+        uploads,
         Effect.sync(() => {
           most = Math.max(most, ++now)
-        }).pipe(Effect.zipRight(Effect.sleep("1 second")), Effect.ensuring(Effect.sync(() => now--))),
-        { ...uploads, maxPause: Duration.zero, onPaused: () => new Paused({ left: 0 }) }
+        }).pipe(Effect.zipRight(Effect.sleep("1 second")), Effect.ensuring(Effect.sync(() => now--)))
       )
       const fiber = yield* all(9, () => slow)
       yield* TestClock.adjust("3 seconds")
@@ -137,14 +144,7 @@ describe("Governor", () => {
       const starts: Array<number> = []
       const processes = [1, 2].map(() => Governor.make(Governor.storeTokenBucket(buckets)))
       const call = (governor: Governor.Service) =>
-        governor.run(
-          Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)),
-          {
-            ...uploads,
-            maxPause: Duration.minutes(1),
-            onPaused: (left) => new Paused({ left: Duration.toMillis(left) })
-          }
-        )
+        run(governor, uploads, Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)))
       const fiber = yield* Effect.fork(
         Effect.forEach(
           processes,
@@ -167,7 +167,7 @@ describe("Governor", () => {
       const governor = Governor.make(Governor.storeTokenBucket({ tokenBucket: () => Effect.fail("down") }))
       yield* governor.refused(uploads, undefined)
       assert.strictEqual(
-        yield* governor.run(Effect.succeed(1), { ...uploads, maxPause: Duration.zero, onPaused: () => "paused" }),
+        yield* run(governor, uploads, Effect.succeed(1)),
         1
       )
     }))
