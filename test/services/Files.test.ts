@@ -770,7 +770,6 @@ describe("File", () => {
     )
     assert.strictEqual(File.contentTypeOf("a.doc"), "application/msword")
     assert.strictEqual(File.contentTypeOf("movie.mov"), undefined)
-    assert.strictEqual(File.contentTypeOf("README"), undefined)
     assert.strictEqual(File.contentTypeOf("constructor"), undefined)
     assert.isFalse(File.isSupported("toString"))
   })
