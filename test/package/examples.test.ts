@@ -48,6 +48,24 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
   ],
   "22-load-a-table.ts": ["3 of 3 rows", "float      unit_price", "✓ 1200 rows", "pen-1199   11.99", "csv: line 3"],
   "23-search-documents.ts": ["Trains are booked in second class.", "score 0.29", "You asked: \"Which class"],
+  "24-sync-a-folder-of-markdown.ts": [
+    "would write 12, skip 0 and delete 0 documents",
+    "12 of 12",
+    "1 written, 10 unchanged, 1 deleted, 0 failed",
+    "allowEmpty"
+  ],
+  "25-replace-a-table-every-night.ts": [
+    "✓ 1500 rows in the table",
+    "✗ connection lost after 700 rows",
+    "at most 750 are allowed, and none was deleted",
+    "✓ 1500 written, 100 deleted, 1500 in the table"
+  ],
+  "26-load-a-messy-csv.ts": [
+    "encoding: expected UTF-8",
+    "Vorrätig is vorratig",
+    "007        XL 1234.5 DateTime.Utc(2026-01-31",
+    "✓ 2 rows"
+  ],
   "30-find-an-agent.ts": ["✓ dust, with 0 tools", ":mention[dust]", "no agent is named \"dustt\"; close to it: dust"],
   "31-spaces-and-tools.ts": ["Company Data (global)", "create_ticket", "Company Data is vlt_global"],
   "32-search-the-workspace.ts": ["Roadmap 2026", "✓ 2 files in tools", /Roadmap slides is fil_\w+/],

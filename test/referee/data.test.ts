@@ -139,7 +139,10 @@ describe("files: the official client against Local Dust", () => {
       ...Official.supportedFontFileFormats
     }
     assert.deepStrictEqual(Object.keys(File.contentTypes).sort(), Object.keys(theirs).sort())
-    for (const extension of new Set(Object.values(theirs).flat())) {
+    // Nearly every .mp4 is a video, which Dust does not take; the official client announces it as audio.
+    const listed = new Set(Object.values(theirs).flat())
+    assert.isTrue(listed.delete(".mp4"))
+    for (const extension of listed) {
       const guess = File.contentTypeOf(`file${extension}`)
       assert.isDefined(guess, extension)
       assert.isTrue(theirs[guess ?? ""]?.includes(extension), extension)

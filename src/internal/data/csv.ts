@@ -209,6 +209,13 @@ const checkText = (slice: string): Problem | undefined =>
     ? undefined
     : { line: 1, expected: "well-formed Unicode" }
 
+/** Of repeated headers the first one; the others are known by their column. */
+const columnsByHeader = (columns: ReadonlyArray<Column>): Readonly<Record<string, string>> => {
+  const byHeader = new Map<string, string>()
+  for (const { header, name } of columns) if (!byHeader.has(header)) byHeader.set(header, name)
+  return Object.fromEntries(byHeader)
+}
+
 /** Reads a CSV with a header: once to check it and to find the types of its columns, then row by row. */
 export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTable, Problem> =>
   Effect.suspend(() => {
@@ -239,7 +246,6 @@ export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTab
         : Effect.succeed({
           rows: { [Symbol.iterator]: () => rowsOf(text, dialect, columns, idColumn) },
           total,
-          // Of repeated headers the first one; the others are known by their column.
-          columns: Object.fromEntries(columns.toReversed().map(({ header, name }) => [header, name]))
+          columns: columnsByHeader(columns)
         }))
   })
