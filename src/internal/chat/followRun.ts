@@ -225,7 +225,7 @@ export const answerOf = (
     readonly getMessage: (ref: Ref) => Effect.Effect<Message, RequestError>
   }
 ): Effect.Effect<AgentMessage, StreamError> =>
-  Effect.flatMap(Stream.runLast(options.messageEvents(options)), (last) => {
+  Effect.flatMap(EventStream.runLast(options.messageEvents(options)), (last) => {
     const event = Option.getOrUndefined(Option.filter(last, isTerminal))
     return finalMessage({ event, ref: options, getMessage: options.getMessage })
   })

@@ -688,7 +688,7 @@ export const make = <Event, Route extends string>(
   pulls.set(
     stream,
     Effect.map(
-      Effect.acquireRelease(Effect.interruptible(follower), ({ close }, exit) => close(exit)),
+      Effect.acquireRelease(follower, ({ close }, exit) => close(exit)),
       ({ pull }) => pull
     )
   )
@@ -697,7 +697,8 @@ export const make = <Event, Route extends string>(
 
 /**
  * `Stream.toPull`, but cheaper for streams that {@link make} made and nobody changed: the next events, `undefined` at the
- * end.
+ * end. Its waits can be interrupted in regions that cannot, so that a caller's timeout holds there; `Stream.run` waits for a
+ * fiber that cannot be interrupted.
  */
 export const toPull = <Event, E, R>(
   stream: Stream.Stream<Event, E, R>
@@ -712,6 +713,18 @@ export const toPull = <Event, E, R>(
       (pull) => Effect.catchAll(pull, Option.match({ onNone: () => Effect.succeed(undefined), onSome: Effect.fail }))
     )
 }
+
+/** Runs a stream to its end: the last event. */
+export const runLast = <Event, E, R>(stream: Stream.Stream<Event, E, R>): Effect.Effect<Option.Option<Event>, E, R> =>
+  Effect.scoped(Effect.flatMap(toPull(stream), (pull) => {
+    let last = Option.none<Event>()
+    const loop: Effect.Effect<Option.Option<Event>, E, R> = Effect.flatMap(pull, (chunk) => {
+      if (chunk === undefined) return Effect.succeed(last)
+      last = Option.orElse(Chunk.last(chunk), () => last)
+      return loop
+    })
+    return loop
+  }))
 
 interface Envelope {
   readonly eventId: string | undefined
