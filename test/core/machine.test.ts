@@ -84,12 +84,12 @@ interface Row {
   readonly options?: Machine.Options
   readonly state?: Machine.State
   readonly signals: ReadonlyArray<Machine.Signal>
-  readonly then: string
+  readonly expected: string
 }
 
 const rows = (table: ReadonlyArray<Row>) => {
-  for (const { options = run, signals, state = reading, then, title } of table) {
-    it(title, () => assert.strictEqual(brief(after(options, state, ...signals)), then))
+  for (const { expected, options = run, signals, state = reading, title } of table) {
+    it(title, () => assert.strictEqual(brief(after(options, state, ...signals)), expected))
   }
 }
 
@@ -99,22 +99,27 @@ const spread = "backingOff BackOff 200-3000 then connect"
 
 describe("Stream machine: beginning", () => {
   rows([
-    { title: "a new run is connected to", state: start, signals: [{ _tag: "Started" }], then: "connecting Connect" },
+    {
+      title: "a new run is connected to",
+      state: start,
+      signals: [{ _tag: "Started" }],
+      expected: "connecting Connect"
+    },
     {
       title: "a run that is continued is asked about beside its first connection",
       options: resumed,
       state: start,
       signals: [{ _tag: "Started" }],
-      then: "connecting Connect+Look"
+      expected: "connecting Connect+Look"
     },
     {
       title: "a stream without a conversation has nothing to ask",
       options: { ...endless, resumes: true },
       state: start,
       signals: [{ _tag: "Started" }],
-      then: "connecting Connect"
+      expected: "connecting Connect"
     },
-    { title: "an open connection is read", state: start, signals: [{ _tag: "Connected" }], then: "reading Read" }
+    { title: "an open connection is read", state: start, signals: [{ _tag: "Connected" }], expected: "reading Read" }
   ])
 })
 
@@ -125,94 +130,94 @@ describe("Stream machine: pages and cuts", () => {
     {
       title: "an orderly page is followed by the next one at once",
       signals: [closed({ orderly: true, seen: 50, fresh: 50, ahead: true })],
-      then: "connecting Connect"
+      expected: "connecting Connect"
     },
     {
       title: "an orderly page of known events that leads on is a step",
       signals: [closed({ orderly: true, seen: 50, ahead: true })],
-      then: "connecting Connect"
+      expected: "connecting Connect"
     },
     {
       title: "an orderly empty page makes the conversation be asked",
       signals: [closed({ orderly: true })],
-      then: "asking Ask"
+      expected: "asking Ask"
     },
     {
       title: "a cut of a connection that brought something comes back spread over seconds",
       signals: [closed({ seen: 1, fresh: 1, error: network() })],
-      then: spread
+      expected: spread
     },
     {
       title: "an end without done is a cut",
       signals: [closed({ seen: 1, fresh: 1 })],
-      then: spread
+      expected: spread
     },
     {
       title: "a second cut in a row comes back sooner: no deploy cuts twice",
       signals: [closed({ seen: 1, fresh: 1 }), closed({ seen: 1, fresh: 1 })],
-      then: "backingOff BackOff 200-300 then connect"
+      expected: "backingOff BackOff 200-300 then connect"
     },
     {
       title: "a cut of a quiet connection is spread before the conversation is asked",
       signals: [closed({ lasted: 60_000, error: network() })],
-      then: "backingOff BackOff 200-3000 then ask"
+      expected: "backingOff BackOff 200-3000 then ask"
     },
     {
       title: "a connection that was silent for too long is replaced at once",
       signals: [closed({ silent: true, fresh: 4, seen: 4, lasted: 100_000 })],
-      then: "connecting Connect"
+      expected: "connecting Connect"
     },
     {
       title: "one that brought only known events and fell silent is continued behind them",
       signals: [closed({ silent: true, seen: 1, ahead: true, lasted: 90_000 })],
-      then: "connecting Connect"
+      expected: "connecting Connect"
     },
     {
       title: "one that was silent from its beginning makes the conversation be asked",
       signals: [closed({ silent: true, lasted: 90_000 })],
-      then: "asking Ask"
+      expected: "asking Ask"
     },
     {
       title: "1 fruitless connection is followed by a short pause",
       signals: connections(1, {}),
-      then: "backingOff BackOff 200-300 then connect"
+      expected: "backingOff BackOff 200-300 then connect"
     },
     {
       title: "2 fruitless connections are followed by a longer one",
       signals: connections(2, {}),
-      then: "backingOff BackOff 400-600 then connect"
+      expected: "backingOff BackOff 400-600 then connect"
     },
     {
       title: "3 fruitless connections make the conversation be asked",
       signals: connections(3, {}),
-      then: "asking Ask"
+      expected: "asking Ask"
     },
     {
       title: "3 fruitless connections that brought known events skip them",
       signals: [known, known, closed({ seen: 3, ahead: true })],
-      then: "backingOff BackOff 800-1200 then connect"
+      expected: "backingOff BackOff 800-1200 then connect"
     },
     {
       title: "without a conversation the pause grows to about 5 seconds",
       options: endless,
       signals: connections(9, {}),
-      then: "backingOff BackOff 4000-6000 then connect"
+      expected: "backingOff BackOff 4000-6000 then connect"
     },
     {
       title: "a connection that lasted is no failure",
       options: endless,
       signals: [...connections(5, {}), closed({ lasted: 60_000, orderly: true })],
-      then: "connecting Connect"
+      expected: "connecting Connect"
     },
     {
       title: "new events end a series of failures",
       signals: [closed(), closed(), { _tag: "Received", verdict: "go", fresh: 1 }, closed()],
-      then: "backingOff BackOff 200-300 then connect"
+      expected: "backingOff BackOff 200-300 then connect"
     },
     {
       title: "a closed HttpClient is final",
       signals: [closed({ error: network("UND_ERR_DESTROYED") })],
-      then: "failed Fail Refused"
+      expected: "failed Fail Refused"
     }
   ])
 })
@@ -222,71 +227,71 @@ describe("Stream machine: events", () => {
     {
       title: "the terminal event ends it",
       signals: [{ _tag: "Received", verdict: "end", fresh: 9 }],
-      then: "ended End"
+      expected: "ended End"
     },
     {
       title: "a failed tool makes the conversation be asked",
       signals: [{ _tag: "Received", verdict: "ask", fresh: 1 }],
-      then: "asking Ask"
+      expected: "asking Ask"
     },
     {
       title: "an end marker without a conversation to ask is followed by the next connection",
       options: endless,
       signals: [{ _tag: "Received", verdict: "ask", fresh: 1 }],
-      then: "connecting Connect"
+      expected: "connecting Connect"
     },
-    { title: "an event over the limit fails it", signals: [{ _tag: "Oversized" }], then: "failed Fail Oversized" }
+    { title: "an event over the limit fails it", signals: [{ _tag: "Oversized" }], expected: "failed Fail Oversized" }
   ])
 })
 
 describe("Stream machine: silence", () => {
   const silent = { silentFor: 1_800_000 }
   rows([
-    { title: "a first look leaves the connection open", signals: [{ _tag: "Overdue" }], then: "reading Look" },
+    { title: "a first look leaves the connection open", signals: [{ _tag: "Overdue" }], expected: "reading Look" },
     {
       title: "a run that goes on is read on",
       signals: [{ _tag: "Overdue" }, alive({ fresh: 0 })],
-      then: "reading Read"
+      expected: "reading Read"
     },
     {
       title: "a run that waits for a person is waited for",
       signals: [{ _tag: "Overdue" }, alive({ fresh: 0, waiting: true, ...silent })],
-      then: "waiting Read"
+      expected: "waiting Read"
     },
     {
       title: "an end that the conversation knows of is the end",
       signals: [{ _tag: "Overdue" }, alive({ ended: true, fresh: 0 })],
-      then: "ended End"
+      expected: "ended End"
     },
     {
       title: "an end that the conversation knows of waits for events that are still coming",
       signals: [{ _tag: "Overdue" }, alive({ ended: true, fresh: 2 })],
-      then: "reading Read"
+      expected: "reading Read"
     },
     {
       title: "a run that brought no event for too long, and waits for nobody, is a failure",
       signals: [{ _tag: "Overdue" }, alive({ fresh: 0, ...silent })],
-      then: "failed Fail Silent"
+      expected: "failed Fail Silent"
     },
     {
       title: "silence that reconnections do not end makes the conversation be asked",
       signals: [closed({ orderly: true, fresh: 1, seen: 1, ...silent })],
-      then: "asking Ask"
+      expected: "asking Ask"
     },
     {
       title: "and then fails",
       signals: [closed({ orderly: true, ...silent }), alive(silent)],
-      then: "failed Fail Silent"
+      expected: "failed Fail Silent"
     },
     {
       title: "a conversation that cannot be read at the moment costs nothing",
       signals: [{ _tag: "Overdue" }, { _tag: "Unanswered", error: down(), open: true, silentFor: 10_000, took: 0 }],
-      then: "reading Read"
+      expected: "reading Read"
     },
     {
       title: "a conversation that is gone is a failure",
       signals: [{ _tag: "Overdue" }, { _tag: "Unanswered", error: gone, open: true, silentFor: 10_000, took: 0 }],
-      then: "failed Fail Refused"
+      expected: "failed Fail Refused"
     }
   ])
 
@@ -325,21 +330,21 @@ describe("Stream machine: silence", () => {
 
 describe("Stream machine: no connection", () => {
   rows([
-    { title: "the conversation has the last word", signals: [unreachable(down())], then: "asking Ask" },
+    { title: "the conversation has the last word", signals: [unreachable(down())], expected: "asking Ask" },
     {
       title: "a run that goes on is tried again",
       signals: [unreachable(down()), alive()],
-      then: "backingOff BackOff 200-300 then connect"
+      expected: "backingOff BackOff 200-300 then connect"
     },
     {
       title: "Retry-After is honoured",
       signals: [unreachable(down(Duration.seconds(30))), alive()],
-      then: "backingOff BackOff 30000-33000 then connect"
+      expected: "backingOff BackOff 30000-33000 then connect"
     },
     {
       title: "a Retry-After beyond the time that is left fails at once",
       signals: [unreachable(down(Duration.hours(1))), alive()],
-      then: "failed Fail Lost"
+      expected: "failed Fail Lost"
     },
     {
       title: "a server that stays away is given up after the time of the retry policy",
@@ -352,7 +357,7 @@ describe("Stream machine: no connection", () => {
         unreachable(down(), 10_000),
         alive({ took: 5_000 })
       ],
-      then: "failed Fail Lost"
+      expected: "failed Fail Lost"
     },
     {
       title: "time in which the process stood still in a pause does not count",
@@ -363,24 +368,28 @@ describe("Stream machine: no connection", () => {
         unreachable(down()),
         alive()
       ],
-      then: "backingOff BackOff 400-600 then connect"
+      expected: "backingOff BackOff 400-600 then connect"
     },
     {
       title: "one that was never there is given up at once",
       state: start,
       signals: [unreachable(down()), alive()],
-      then: "failed Fail Lost"
+      expected: "failed Fail Lost"
     },
     {
       title: "a run that has ended meanwhile ends",
       signals: [unreachable(down()), alive({ ended: true })],
-      then: "ended End"
+      expected: "ended End"
     },
-    { title: "a credential that is refused is final", signals: [unreachable(forbidden)], then: "failed Fail Refused" },
+    {
+      title: "a credential that is refused is final",
+      signals: [unreachable(forbidden)],
+      expected: "failed Fail Refused"
+    },
     {
       title: "a closed HttpClient is final, too",
       signals: [unreachable(network("UND_ERR_CLOSED"))],
-      then: "failed Fail Refused"
+      expected: "failed Fail Refused"
     }
   ])
 
@@ -393,17 +402,17 @@ describe("Stream machine: no connection", () => {
       {
         title: `a ${name} in mid-run is checked against the conversation`,
         signals: [unreachable(error)],
-        then: "asking Ask"
+        expected: "asking Ask"
       },
       {
         title: `a ${name} in mid-run is tried again`,
         signals: obstacle(error, 1),
-        then: "backingOff BackOff 400-600 then connect"
+        expected: "backingOff BackOff 400-600 then connect"
       },
       {
         title: `a ${name} that stays is a typed failure after a few`,
         signals: obstacle(error, Machine.obstacleLimit + 1),
-        then: "failed Fail Lost"
+        expected: "failed Fail Lost"
       }
     ])
   }
@@ -416,24 +425,24 @@ describe("Stream machine: no connection", () => {
         { _tag: "Received", verdict: "go", fresh: 1 },
         ...obstacle(page, 1)
       ],
-      then: "backingOff BackOff 400-600 then connect"
+      expected: "backingOff BackOff 400-600 then connect"
     },
     {
       title: "a message that is not there is a failure at once",
       state: start,
       signals: [unreachable(gone)],
-      then: "failed Fail Refused"
+      expected: "failed Fail Refused"
     },
     {
       title: "a page instead of the first connection is tried again, too",
       state: start,
       signals: [unreachable(page)],
-      then: "backingOff BackOff 400-600 then connect"
+      expected: "backingOff BackOff 400-600 then connect"
     },
     {
       title: "a conversation that is gone as well is a failure",
       signals: [unreachable(gone), { _tag: "Unanswered", error: gone, open: false, silentFor: 0, took: 0 }],
-      then: "failed Fail Refused"
+      expected: "failed Fail Refused"
     }
   ])
 })
