@@ -210,7 +210,7 @@ describe("Streams on hostile networks: time that is no silence", () => {
     const jump = (millis: number) =>
       Effect.promise(async () => {
         now += millis
-        for (const sleeper of [...sleepers]) {
+        for (const sleeper of sleepers) {
           if (sleeper.at > now) continue
           sleepers.delete(sleeper)
           sleeper.wake()
