@@ -39,6 +39,7 @@ const endless = new Set<string>([
   "Conversations.messageEvents",
   "Conversations.answer",
   "McpServers.serve",
+  "McpServers.transport",
   "McpServers.requests"
 ])
 

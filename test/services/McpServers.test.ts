@@ -18,6 +18,7 @@ import {
 import * as Conversations from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
+import type * as McpServer from "effect-dust/McpServer"
 import * as McpServers from "effect-dust/McpServers"
 
 const local = (options?: DustTest.Options & DustTest.ClientOptions) =>
@@ -194,7 +195,7 @@ describe("McpServers", () => {
           assert.strictEqual(error._tag, "DustBadRequestError")
           return (error.details as { readonly field: string }).field
         })
-      const serve = (options: Partial<McpServers.ServeOptions<ReadonlyArray<McpServers.Tool<never>>>>) =>
+      const serve = (options: Partial<McpServer.ServeOptions<ReadonlyArray<McpServer.Tool<never>>>>) =>
         fieldOf(Effect.scoped(servers.serve({ name: "My desk", tools: [], ...options })))
       const named = (name: string) => ({ ...greet, name })
       const ofInput = <A, I>(input: Schema.Schema<A, I>) =>
@@ -491,7 +492,7 @@ describe("McpServers", () => {
         input: Schema.Struct({}),
         handler: () => Effect.map(Shop, ({ price }) => `${price} euros`)
       })
-      const needs: Effect.Effect<McpServers.Server, unknown, Shop | Scope.Scope> = servers.serve({
+      const needs: Effect.Effect<McpServer.Server, unknown, Shop | Scope.Scope> = servers.serve({
         name: "My desk",
         tools: [greet, price]
       })
@@ -517,7 +518,7 @@ describe("McpServers", () => {
             "done"
           )
       })
-      const needsNothing: McpServers.Tool<never> = borrow
+      const needsNothing: McpServer.Tool<never> = borrow
       yield* servers.serve({ name: "My desk", tools: [needsNothing] })
       yield* dust.sendMcp(deskId, call(1, "borrow", {}))
       yield* settle

@@ -1,11 +1,12 @@
 import { Tool, Toolkit } from "@effect/ai"
 import { assert, describe, it } from "@effect/vitest"
-import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js"
+import { McpServer as SdkServer } from "@modelcontextprotocol/sdk/server/mcp.js"
 import type { Transport as SdkTransport } from "@modelcontextprotocol/sdk/shared/transport.js"
 import { Ajv2020 } from "ajv/dist/2020.js"
 import { Context, Deferred, Effect, Exit, Layer, Schema, Scope, TestClock } from "effect"
 import * as Conversations from "effect-dust/Conversations"
 import * as DustTest from "effect-dust/DustTest"
+import type * as McpServer from "effect-dust/McpServer"
 import * as McpServers from "effect-dust/McpServers"
 import { z } from "zod"
 
@@ -152,7 +153,7 @@ describe("McpServers.tool", () => {
     const handler = () => Effect.succeed([{ type: "resource" as const, resource: { uri: "file:///a" } }])
     // @ts-expect-error neither text nor blob
     McpServers.tool({ name: "page", description: "Reads a page", input: Schema.Struct({}), handler })
-    const good: ReadonlyArray<McpServers.Content> = [
+    const good: ReadonlyArray<McpServer.Content> = [
       { type: "resource", resource: { uri: "file:///a", text: "a" } },
       { type: "resource", resource: { uri: "file:///a", blob: "YQ==" } }
     ]
@@ -257,7 +258,7 @@ describe("McpServers.fromToolkit", () => {
 describe("McpServers.transport", () => {
   const makeServer = () => {
     const calls: Array<string> = []
-    const server = new McpServer({ name: "existing", version: "1.0.0" })
+    const server = new SdkServer({ name: "existing", version: "1.0.0" })
     server.registerTool(
       "shout",
       { description: "Shouts", inputSchema: { text: z.string() } },

@@ -11,6 +11,7 @@ import {
   type ServiceName,
   type Template
 } from "./endpoint.ts"
+import { mcpServers } from "./mcpServers.ts"
 import { mentions } from "./mentions.ts"
 import { skills } from "./skills.ts"
 import { spaces } from "./spaces.ts"
@@ -23,7 +24,8 @@ const groups = {
   Triggers: triggers,
   Skills: skills,
   Agents: agents,
-  Mentions: mentions
+  Mentions: mentions,
+  McpServers: mcpServers
 } satisfies { readonly [Name in ServiceName]?: Group<Name, Members> }
 
 type Groups = (typeof groups)[keyof typeof groups]

@@ -12,7 +12,8 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { McpServerId } from "../../Ids.ts"
-import type { Endpoints, McpRequest } from "../../McpServers.ts"
+import type { McpRequest } from "../../McpServer.ts"
+import type { Endpoints } from "./endpoints.ts"
 import {
   at,
   codes,

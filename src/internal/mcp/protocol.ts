@@ -1,7 +1,7 @@
 /** JSON-RPC messages, and the methods of MCP that a server of tools answers. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import type { CallResult, Progress } from "../../McpServers.ts"
+import type { CallResult, Progress } from "../../McpServer.ts"
 
 export type JsonRpcId = string | number
 

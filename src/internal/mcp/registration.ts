@@ -8,8 +8,9 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { StreamError } from "../../DustAPIError.ts"
 import type { McpServerId } from "../../Ids.ts"
-import type { Endpoints, McpRequest } from "../../McpServers.ts"
+import type { McpRequest } from "../../McpServer.ts"
 import { Cursor } from "../stream/cursor.ts"
+import type { Endpoints } from "./endpoints.ts"
 
 export interface Registered {
   readonly serverId: McpServerId

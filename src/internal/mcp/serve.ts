@@ -12,17 +12,17 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { DustBadRequestError, RequestError, StreamError } from "../../DustAPIError.ts"
 import type {
   CallResult,
-  Endpoints,
   Registration,
   ServeOptions,
   Server,
   ServerBase,
   Tool,
   ToolRequirements
-} from "../../McpServers.ts"
+} from "../../McpServer.ts"
 import type { Identity } from "../api/operation.ts"
 import { badInput } from "../request/errors.ts"
 import { broadcast, type Delivery, finish, receive } from "./delivery.ts"
+import type { Endpoints } from "./endpoints.ts"
 import { type Handler, notification, toolServer } from "./protocol.ts"
 import { live, type Registered } from "./registration.ts"
 

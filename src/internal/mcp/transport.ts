@@ -5,9 +5,10 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { RequestError } from "../../DustAPIError.ts"
-import type { Endpoints, JsonRpcMessage, Transport, TransportOptions } from "../../McpServers.ts"
+import type { JsonRpcMessage, Transport, TransportOptions } from "../../McpServer.ts"
 import type { Identity } from "../api/operation.ts"
 import { answeredId, broadcast } from "./delivery.ts"
+import type { Endpoints } from "./endpoints.ts"
 import {
   codes,
   type Handler,

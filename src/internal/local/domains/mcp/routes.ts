@@ -1,13 +1,14 @@
 /** Client-side MCP: registration, heartbeats, the stream of requests, results. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { mcpServers } from "../../../api/mcpServers.ts"
+import { routesOf } from "../../server/declared.ts"
 import { badRequest, json, refuse, type Refusal } from "../../server/http.ts"
-import { body, type Handler, type Context, query, type Route, route } from "../../server/route.ts"
+import { body, type Context, type Handler, query, type Route } from "../../server/route.ts"
 import type { LocalUser } from "../../state/state.ts"
 import { eventStream } from "../conversations/events.ts"
 import { forget, liveServer, type McpServer, receive, register, touch } from "./servers.ts"
 
-const BASE = "/api/v1/w/:workspaceId/mcp"
 const RESULT_LIMIT = 16 * 1024 * 1024
 
 /** Only `register` guards; everything else trips over the missing user. */
@@ -90,10 +91,10 @@ const requests: Handler = (context) =>
     })
   })
 
-export const mcpRoutes: ReadonlyArray<Route> = [
-  route("POST", `${BASE}/register`, { auth: "any", handler: registerServer }),
-  route("POST", `${BASE}/heartbeat`, { auth: "any", handler: heartbeat }),
-  route("POST", `${BASE}/deregister`, { auth: "any", handler: deregister }),
-  route("POST", `${BASE}/results`, { auth: "any", handler: results }),
-  route("GET", `${BASE}/requests`, { auth: "any", sse: true, handler: requests })
-]
+export const mcpRoutes: ReadonlyArray<Route> = routesOf(mcpServers)({
+  "POST /mcp/register": { auth: "any", handler: registerServer },
+  "POST /mcp/heartbeat": { auth: "any", handler: heartbeat },
+  "POST /mcp/deregister": { auth: "any", handler: deregister },
+  "POST /mcp/results": { auth: "any", handler: results },
+  "GET /mcp/requests": { auth: "any", sse: true, handler: requests }
+})
