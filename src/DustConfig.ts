@@ -3,15 +3,18 @@
  *
  * @since 0.1.0
  */
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type { RequestError } from "./DustAPIError.ts"
 import type { WorkspaceId } from "./Ids.ts"
 import * as Checks from "./internal/input/validate.ts"
 import { totalOf } from "./internal/request/retry.ts"
@@ -38,12 +41,90 @@ export const regions: Readonly<Record<Region, string>> = {
 
 /**
  * A token that may have to be renewed. It is run for the first request, and again (once for all callers) when the server
- * says that the token has expired.
+ * reports that the token has expired.
+ *
+ * It runs in the scope of the layer, with the fiber references of the layer: interrupting a call does not interrupt it, and
+ * it cannot depend on who makes the call. `DustClient.withCredential` sets the credential of a call.
  *
  * @category models
  * @since 0.1.0
  */
-export type TokenEffect = Effect.Effect<Redacted.Redacted<string>, unknown>
+export type TokenEffect = Effect.Effect<Redacted.Redacted<string>, unknown, TokenExchange>
+
+/**
+ * What Dust returns for a refresh token.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ExchangedTokens {
+  readonly accessToken: Redacted.Redacted<string>
+  /** The refresh token to use next; the earlier one is used up then. */
+  readonly refreshToken: Redacted.Redacted<string> | undefined
+}
+
+/**
+ * The token endpoint of Dust (`POST /api/v1/auth/authenticate`). The client provides it to each {@link TokenEffect}.
+ *
+ * @category tags
+ * @since 0.2.0
+ */
+export class TokenExchange extends Context.Tag("effect-dust/DustConfig/TokenExchange")<TokenExchange, {
+  /** Exchanges a refresh token. Never repeated: a refresh token can be used once. */
+  readonly refresh: (refreshToken: Redacted.Redacted<string>) => Effect.Effect<ExchangedTokens, RequestError>
+}>() {}
+
+/**
+ * An access token that is renewed with a refresh token at Dust's own endpoint, once for all calls that wait for it.
+ *
+ * Refresh tokens rotate: `onRotated` receives each new one before the access token that came with it is used, and must store
+ * it. If it fails, calls fail with `DustUnauthorizedError`, and the next one hands the same token out again. An interrupted
+ * call does not interrupt the renewal, which belongs to the layer.
+ *
+ * @example
+ * ```ts
+ * import * as DustConfig from "effect-dust/DustConfig"
+ * import { Effect, Redacted } from "effect"
+ *
+ * declare const save: (token: string) => Effect.Effect<void>
+ *
+ * const config = DustConfig.layer({
+ *   workspaceId: "0ec9852c2f",
+ *   accessToken: DustConfig.refreshToken({
+ *     refreshToken: Redacted.make("…"),
+ *     onRotated: (token) => save(Redacted.value(token))
+ *   })
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const refreshToken = (options: {
+  readonly refreshToken: Redacted.Redacted<string>
+  readonly onRotated: (refreshToken: Redacted.Redacted<string>) => Effect.Effect<void, unknown>
+}): TokenEffect => {
+  const lock = Effect.unsafeMakeSemaphore(1)
+  let current = options.refreshToken
+  /** Came with a refresh token that `onRotated` has not taken yet. */
+  let held: Redacted.Redacted<string> | undefined
+  return lock.withPermits(1)(Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      if (held === undefined) {
+        const { refresh } = yield* TokenExchange
+        // Not to be interrupted: the answer may carry the only token that is still good.
+        const { accessToken, refreshToken } = yield* refresh(current)
+        if (refreshToken === undefined || Equal.equals(refreshToken, current)) return accessToken
+        current = refreshToken
+        held = accessToken
+      }
+      yield* restore(options.onRotated(current))
+      const accessToken = held
+      held = undefined
+      return accessToken
+    })
+  ))
+}
 
 /**
  * What requests are authenticated with.
@@ -117,6 +198,9 @@ export interface Service {
   readonly retry: RetryPolicy.RetryPolicy
   /** Sent with every request to Dust, and nowhere else. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  /** Default 64 MiB. */
+  readonly maxResponseSize?: number | undefined
+  readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
 
 /**
@@ -137,6 +221,16 @@ interface CommonOptions {
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /** Extra headers for every request to Dust. They are treated as secrets. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
+  /**
+   * The longest answer that is read as a whole, in bytes after decompression. Default 64 MiB. A longer one is a
+   * `DustContentTooLargeError` of type `response_too_large`, and not asked for again. Streams and downloads have no such
+   * limit.
+   */
+  readonly maxResponseSize?: number | undefined
+  /**
+   * Changes the HttpClient of the application for this SDK alone: every request, to the storage too, passes through it.
+   */
+  readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
 
 /**
@@ -174,115 +268,35 @@ export interface AccessTokenOptions extends CommonOptions {
  */
 export type Options = ApiKeyOptions | AccessTokenOptions
 
-const invalid = (field: string, message: string): Either.Either<never, ConfigError.ConfigError> =>
-  Either.left(ConfigError.InvalidData([field], message))
+type NameOf = Checks.NameOf
 
-// Taken from an unset variable, a value is missing at run time, whatever its type says.
-const present = (field: string, value: unknown): Either.Either<string, ConfigError.ConfigError> => {
-  if (value === undefined || value === null) {
-    return Either.left(ConfigError.MissingData([field], "expected a value, got none"))
-  }
-  if (typeof value !== "string") return invalid(field, `expected text, got something of type ${typeof value}`)
-  const trimmed = value.trim()
-  return trimmed === ""
-    ? Either.left(ConfigError.MissingData([field], "expected a value, got a blank one"))
-    : Either.right(trimmed)
-}
-
-/** How a field is called where its value comes from: `region`, or `DUST_REGION`. */
-type NameOf = (field: string) => string
-
-const keyPrefix = "sk-"
-
-const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/
-
-const secret = (
-  field: string,
-  value: Redacted.Redacted<string>
-): Either.Either<Redacted.Redacted<string>, ConfigError.ConfigError> => {
-  const revealed = Checks.revealed(value)
-  if (Option.isNone(revealed)) return invalid(field, "expected a Redacted, not wiped yet")
-  return Either.flatMap(present(field, revealed.value), (text) =>
-    credentialPattern.test(text)
-      ? Either.right(Redacted.make(text))
-      : invalid(
-        field,
-        "expected letters, digits and - . _ ~ + / only, got something that cannot be sent as a credential"
-      ))
-}
-
-const checkCredential = (options: {
-  readonly apiKey?: Redacted.Redacted<string> | undefined
-  readonly accessToken?: Redacted.Redacted<string> | TokenEffect | undefined
-}, nameOf: NameOf): Either.Either<Credential, ConfigError.ConfigError> => {
-  const { accessToken, apiKey } = options
-  const keyName = nameOf("apiKey")
-  const tokenName = nameOf("accessToken")
-  if (apiKey !== undefined && accessToken !== undefined) {
-    return invalid("apiKey", `expected either ${keyName} or ${tokenName}, got both`)
-  }
-  if (apiKey !== undefined) {
-    return Either.flatMap(
-      secret("apiKey", apiKey),
-      // The server tells the two kinds apart by this prefix, and by nothing else.
-      (apiKey): Either.Either<Credential, ConfigError.ConfigError> =>
-        Redacted.value(apiKey).startsWith(keyPrefix)
-          ? Either.right({ _tag: "ApiKey", apiKey })
-          : invalid(
-            "apiKey",
-            `expected an API key (${keyPrefix}…), got something else; pass a user's access token as ${tokenName}`
-          )
-    )
-  }
-  if (accessToken === undefined) {
-    return Either.left(ConfigError.MissingData(["apiKey"], `expected ${keyName}, or ${tokenName}`))
-  }
-  if (Effect.isEffect(accessToken)) return Either.right({ _tag: "AccessToken", accessToken })
-  return Either.flatMap(
-    secret("accessToken", accessToken),
-    (token): Either.Either<Credential, ConfigError.ConfigError> =>
-      Redacted.value(token).startsWith(keyPrefix)
-        ? invalid(
-          "accessToken",
-          `expected a user's access token, got an API key (${keyPrefix}…); pass it as ${keyName}`
-        )
-        : Either.right({ _tag: "AccessToken", accessToken: token })
-  )
-}
+const invalid = (field: string, expected: string): Either.Either<never, Checks.Unusable> =>
+  Either.left({ field, expected })
 
 const checkBaseUrl = (options: {
   readonly region?: string | undefined
   readonly baseUrl?: string | URL | undefined
-}, nameOf: NameOf): Either.Either<string, ConfigError.ConfigError> => {
+}, nameOf: NameOf): Either.Either<string, Checks.Unusable> => {
   if (options.baseUrl !== undefined && options.region !== undefined) {
-    return invalid("baseUrl", `expected either ${nameOf("region")} or ${nameOf("baseUrl")}, got both`)
+    return invalid("baseUrl", `either ${nameOf("region")} or ${nameOf("baseUrl")}, got both`)
   }
   if (options.baseUrl === undefined) {
     const region = options.region ?? "us"
     return region === "us" || region === "eu"
       ? Either.right(regions[region])
-      : invalid("region", `expected us or eu, got ${JSON.stringify(region)}`)
+      : invalid("region", `us or eu, got ${JSON.stringify(region)}`)
   }
-  return Either.flatMap(present("baseUrl", String(options.baseUrl)), (text) => {
+  return Either.flatMap(Checks.present("baseUrl", String(options.baseUrl)), (text) => {
     const url = URL.canParse(text) ? new URL(text) : undefined
     if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:")) {
-      return invalid("baseUrl", "expected an absolute http or https URL")
+      return invalid("baseUrl", "an absolute http or https URL")
     }
     if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
-      return invalid("baseUrl", "expected a URL without credentials, query and fragment")
+      return invalid("baseUrl", "a URL without credentials, query and fragment")
     }
     return Either.right(`${url.origin}${url.pathname}`.replace(/\/+$/, ""))
   })
 }
-
-const unusable = ({ expected, field }: Checks.Unusable): ConfigError.ConfigError =>
-  ConfigError.InvalidData([field], `expected ${expected}`)
-
-const checkHeaders = (headers: Readonly<Record<string, string | Redacted.Redacted<string>>>) =>
-  Either.mapLeft(Checks.headers(headers), unusable)
-
-const checkDuration = (field: string, value: Duration.DurationInput) =>
-  Either.mapLeft(Checks.duration(field, value), unusable)
 
 /**
  * Checks options. Every problem names its field and what was expected, and never shows a secret.
@@ -302,63 +316,60 @@ interface Parts {
   readonly accessToken?: Redacted.Redacted<string> | TokenEffect | undefined
   readonly timeouts?: TimeoutOptions | undefined
   readonly retry?: RetryPolicy.RetryPolicy | undefined
+  readonly maxResponseSize?: number | undefined
+  readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
+
+const defaultResponseSize = 64 * 1024 * 1024
 
 const limitNames = ["headers", "body", "idle", "total"] as const
 
 const checkTimeouts = (
   given: TimeoutOptions,
   retry: RetryPolicy.RetryPolicy
-): Either.Either<Timeouts, ConfigError.ConfigError> =>
+): Either.Either<Timeouts, Checks.Unusable> =>
   Either.gen(function*() {
-    const headers = yield* checkDuration("timeouts.headers", given.headers ?? "60 seconds")
-    const body = yield* checkDuration("timeouts.body", given.body ?? "60 seconds")
+    const headers = yield* Checks.duration("timeouts.headers", given.headers ?? "60 seconds")
+    const body = yield* Checks.duration("timeouts.body", given.body ?? "60 seconds")
     return {
       headers,
       body,
-      idle: yield* checkDuration("timeouts.idle", given.idle ?? "90 seconds"),
-      total: yield* checkDuration("timeouts.total", given.total ?? totalOf(retry, headers, body))
+      idle: yield* Checks.duration("timeouts.idle", given.idle ?? "90 seconds"),
+      total: yield* Checks.duration("timeouts.total", given.total ?? totalOf(retry, headers, body))
     }
   })
 
-const checkParts = (options: Parts, nameOf: NameOf): Either.Either<Service, ConfigError.ConfigError> =>
+const checkParts = (options: Parts, nameOf: NameOf): Either.Either<Service, Checks.Unusable> =>
   Either.gen(function*() {
-    const workspaceId = yield* present("workspaceId", options.workspaceId)
-    if (!/^[A-Za-z0-9_-]+$/.test(workspaceId)) {
-      return yield* invalid("workspaceId", "expected the id of a workspace: letters, digits, - and _ only")
-    }
-    // It would be in every URL and span.
-    if (workspaceId.startsWith(keyPrefix)) {
-      return yield* invalid(
-        "workspaceId",
-        `expected the id of a workspace, got an API key (${keyPrefix}…); pass it as ${nameOf("apiKey")}`
-      )
-    }
     const retry = options.retry ?? RetryPolicy.standard
     const given = options.timeouts ?? {}
     return {
-      workspaceId,
-      credential: yield* checkCredential(options, nameOf),
+      workspaceId: yield* Checks.workspaceId(options.workspaceId, nameOf),
+      credential: yield* Checks.credential<TokenEffect>(options, nameOf),
       baseUrl: yield* checkBaseUrl(options, nameOf),
-      headers: yield* checkHeaders(options.headers ?? {}),
+      headers: yield* Checks.headers(options.headers ?? {}),
       retry,
       timeouts: yield* checkTimeouts(given, retry),
-      chosenLimits: limitNames.filter((name) => given[name] !== undefined)
+      chosenLimits: limitNames.filter((name) => given[name] !== undefined),
+      maxResponseSize: yield* checkSize("maxResponseSize", options.maxResponseSize ?? defaultResponseSize),
+      transformClient: options.transformClient
     }
   })
 
-/** The same, with errors at the names that the caller knows. */
+const checkSize = (field: string, size: number): Either.Either<number, Checks.Unusable> =>
+  typeof size === "number" && size > 0 && !Number.isNaN(size)
+    ? Either.right(size)
+    : invalid(field, "a number of bytes greater than zero")
+
+/** With the names that the caller knows. */
 const fromParts = (options: Parts, nameOf: NameOf): Either.Either<Service, ConfigError.ConfigError> =>
-  Either.mapLeft(checkParts(options, nameOf), (error) => {
-    switch (error._op) {
-      case "InvalidData":
-        return ConfigError.InvalidData(error.path.map(nameOf), error.message)
-      case "MissingData":
-        return ConfigError.MissingData(error.path.map(nameOf), error.message)
-      default:
-        return error
-    }
-  })
+  Either.mapLeft(
+    checkParts(options, nameOf),
+    ({ expected, field, missing }) =>
+      missing === true
+        ? ConfigError.MissingData([nameOf(field)], `expected ${expected}`)
+        : ConfigError.InvalidData([nameOf(field)], `expected ${expected}`)
+  )
 
 /**
  * The configuration from values.
@@ -397,6 +408,8 @@ export interface Configs {
   readonly headers?: Config.Config<Readonly<Record<string, string | Redacted.Redacted<string>>>> | undefined
   readonly timeouts?: Config.Config<TimeoutOptions> | undefined
   readonly retry?: RetryPolicy.RetryPolicy | undefined
+  readonly maxResponseSize?: Config.Config<number | undefined> | undefined
+  readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
 
 /**
@@ -422,7 +435,9 @@ const fromConfigsNamed = (
       baseUrl: yield* configs.baseUrl ?? nothing,
       headers: yield* configs.headers ?? nothing,
       timeouts: yield* configs.timeouts ?? nothing,
-      retry: configs.retry
+      retry: configs.retry,
+      maxResponseSize: yield* configs.maxResponseSize ?? nothing,
+      transformClient: configs.transformClient
     }, nameOf)
   })
 

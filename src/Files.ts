@@ -4,14 +4,10 @@
  * @since 0.1.0
  */
 import type * as HttpBody from "@effect/platform/HttpBody"
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -23,32 +19,28 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
   DustBadRequestError,
-  DustContentTooLargeError,
-  DustNetworkError,
-  DustServerError,
-  DustTimeoutError,
+  type DustContentTooLargeError,
   type RequestError
 } from "./DustAPIError.ts"
-import { DustClient, type Service as ClientService } from "./DustClient.ts"
+import { DustClient } from "./DustClient.ts"
 import { AnnouncedFile, contentTypeOf, File, isSupported } from "./File.ts"
 import { type ConversationId, ConversationId as ConversationIdSchema, type FileId } from "./Ids.ts"
 import * as Operation from "./internal/api/operation.ts"
 import { nonBlank } from "./internal/decode/schema.ts"
 import * as errors from "./internal/request/errors.ts"
-import { delays, owned, retrying } from "./internal/request/retry.ts"
+import { isRedirect } from "./internal/request/redirect.ts"
+import { delays } from "./internal/request/retry.ts"
 import * as Multipart from "./internal/util/multipart.ts"
 
 const maxFileName = 4096
 const pieceSize = 64 * 1024
-const maxRedirects = 3
 const collectLimit = 100 * 1024 * 1024
 
 const create = Operation.make({
   name: "Files.create",
   http: "POST",
   route: "/api/v1/w/{workspaceId}/files",
-  // Announcing twice leaves an announcement behind that expires by itself.
-  replay: "safe",
+  replay: "creation",
   body: Schema.Struct({
     contentType: nonBlank("a content type"),
     fileName: nonBlank("a file name").pipe(
@@ -322,14 +314,8 @@ const ofBlob = (blob: Blob, failed: (cause: unknown) => DustBadRequestError) =>
 
 const withoutParameters = (type: string): string => (type.split(";")[0] ?? "").trim().toLowerCase()
 
-const tooLarge = (identity: Operation.Identity, type: string, expected: string, status?: number) =>
-  new DustContentTooLargeError({
-    ...errors.common(identity, 0),
-    message: `${identity.module}.${identity.method}: ${expected}`,
-    type,
-    status,
-    details: { expected }
-  }, { disableValidation: true })
+const tooLarge = (identity: Operation.Identity, type: string, expected: string) =>
+  errors.tooLarge(identity, 0, type, expected, { expected })
 
 const prepare = <E>(
   options: UploadOptions<E>
@@ -428,101 +414,6 @@ const mayRestart = (error: RequestError): boolean => {
   }
 }
 
-const isLoopback = (url: URL): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)
-
-const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-
-/** Where the storage may be: no less protected than Dust itself, and without a name and password of its own. */
-const storageTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
-  if (location === undefined || !URL.canParse(location, from)) return undefined
-  const target = new URL(location, from)
-  if (target.username !== "" || target.password !== "") return undefined
-  if (target.protocol === "https:" || target.origin === base.origin) return target
-  return target.protocol === "http:" && base.protocol === "http:" && isLoopback(base) && isLoopback(target)
-    ? target
-    : undefined
-}
-
-const refusedRedirect = (identity: Operation.Identity, status: number, location: string | undefined) => {
-  const origin = location !== undefined && URL.canParse(location) ? new URL(location).origin : "nowhere"
-  return new DustBadRequestError({
-    ...errors.common(identity, 1),
-    message:
-      `${identity.module}.${identity.method}: ${status}: redirected to ${origin}, which is neither https nor the Dust origin: not followed`,
-    status,
-    type: "redirect_refused",
-    details: { origin }
-  }, { disableValidation: true })
-}
-
-/** Reads what a signed address leads to, without anything that belongs to Dust. */
-const openStorage = (
-  client: ClientService,
-  identity: Operation.Identity,
-  first: URL
-): Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope> =>
-  Effect.flatMap(client.settings, ({ retry, timeouts }) => {
-    const base = new URL(client.config.baseUrl)
-    const http = HttpClient.withScope(client.anonymous)
-    let attempts = 0
-    const from = (url: URL, redirects: number): Effect.Effect<
-      HttpClientResponse.HttpClientResponse,
-      RequestError,
-      Scope.Scope
-    > =>
-      Effect.suspend(() => {
-        attempts++
-        return http.execute(HttpClientRequest.get(url.href))
-      }).pipe(
-        Effect.mapError((cause) => {
-          const code = errors.networkCode(cause.cause)
-          return new DustNetworkError({
-            ...errors.common(identity, attempts),
-            message: `${identity.module}.${identity.method}: ${errors.networkAdvice(code, url.origin)}`,
-            type: code,
-            details: { code },
-            reachedServer: !errors.neverSent(code)
-          }, { disableValidation: true })
-        }),
-        Effect.timeoutFail({
-          duration: timeouts.headers,
-          onTimeout: () =>
-            new DustTimeoutError({
-              ...errors.common(identity, attempts),
-              message: `${identity.module}.${identity.method}: no answer from the storage within ${
-                Duration.format(timeouts.headers)
-              }`,
-              type: "timeout",
-              details: { phase: "headers", limit: Duration.format(timeouts.headers) },
-              phase: "headers",
-              limit: timeouts.headers
-            }, { disableValidation: true })
-        }),
-        Effect.flatMap((response): Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope> => {
-          const { headers, status } = response
-          if (status >= 200 && status < 300) return Effect.succeed(response)
-          if (redirectStatus.has(status)) {
-            const target = storageTarget(base, url.href, headers["location"])
-            return target === undefined || redirects >= maxRedirects
-              ? Effect.fail(refusedRedirect(identity, status, headers["location"]))
-              : from(target, redirects + 1)
-          }
-          return Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            Effect.fail(errors.fromResponse({
-              identity,
-              hasUser: false,
-              attempts,
-              // To the storage nobody is a Dust user: what it refuses is a missing right, not a wrong credential.
-              status: status === 401 ? 403 : status,
-              headers,
-              body: "The storage of Dust refused to give out the file",
-              now
-            })))
-        })
-      )
-    return retrying(retry, owned(from(first, 0)), { mayRepeat: (error) => error.isRetryable })
-  })
-
 const capped = (
   identity: Operation.Identity,
   maxBytes: number | undefined,
@@ -545,14 +436,11 @@ const capped = (
       Stream.concat(Stream.suspend(() =>
         declared !== undefined && received < declared
           ? Stream.fail(
-            new DustNetworkError({
-              ...errors.common(identity, 1),
-              message:
-                `${identity.module}.${identity.method}: the file broke off after ${received} of ${declared} bytes`,
+            errors.network(identity, 1, `the file broke off after ${received} of ${declared} bytes`, {
               type: "truncated",
-              details: { received, declared },
-              reachedServer: true
-            }, { disableValidation: true })
+              reachedServer: true,
+              details: { received, declared }
+            })
           )
           : Stream.empty
       ))
@@ -630,12 +518,9 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
         Effect.flatMap(({ file }) =>
           file.status === "failed"
             ? Effect.fail(
-              new DustServerError({
-                ...errors.common(send, 1),
-                message: "Files.upload: Dust took the file and then failed to process it",
-                type: "file_failed",
-                details: { fileId: file.sId }
-              }, { disableValidation: true })
+              errors.serverFailure(send, 1, "file_failed", "Dust took the file and then failed to process it", {
+                fileId: file.sId
+              })
             )
             : Effect.succeed(file)
         ),
@@ -706,15 +591,15 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
         }, { accept: "*/*", redirects: "return" }),
         inner
       )
-      if (!redirectStatus.has(response.status)) {
+      if (!isRedirect(response.status)) {
         return capped(operation, options.maxBytes, response, client.body(operation, response))
       }
-      const location = response.headers["location"]
-      const { baseUrl } = client.config
-      const target = storageTarget(new URL(baseUrl), baseUrl, location)
+      const location = response.headers["location"] ?? ""
       yield* Scope.close(inner, Exit.void)
-      if (target === undefined) return yield* Effect.fail(refusedRedirect(operation, response.status, location))
-      const stored = yield* openStorage(client, operation, target)
+      const stored = yield* client.open(operation, { path: { fileId: options.fileId }, url: location }, {
+        accept: "*/*",
+        origin: "storage"
+      })
       return capped(operation, options.maxBytes, stored, client.body(operation, stored))
     }))
 

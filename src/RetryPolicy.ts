@@ -32,6 +32,16 @@ export interface RetryPolicy {
    * tries for so long to have another one, however many attempts that takes.
    */
   readonly maxElapsed: Duration.Duration
+  /**
+   * The pauses after rate limits that come without a `Retry-After`, with up to 20 % of jitter; the last one repeats. Limits
+   * of Dust are open again after a minute. Without them the schedule alone decides.
+   */
+  readonly rateLimitPauses?: ReadonlyArray<Duration.Duration> | undefined
+  /**
+   * Whether what creates something that can be there twice without harm (an empty conversation, the announcement of a file)
+   * is repeated after a failure that leaves open whether it was created. Default false. Messages are never repeated so.
+   */
+  readonly repeatCreations?: boolean | undefined
 }
 
 /**
@@ -51,9 +61,18 @@ export interface Options {
   readonly maxRetryAfter?: Duration.DurationInput | undefined
   /** No further attempt starts later than this after the first. Default 2 minutes. */
   readonly maxElapsed?: Duration.DurationInput | undefined
+  /**
+   * The pauses after rate limits that come without a `Retry-After`. Default 15, 30 and 30
+   * seconds, since Dust counts by the minute; with a `schedule` of its own none.
+   */
+  readonly rateLimitPauses?: ReadonlyArray<Duration.DurationInput> | undefined
+  /** Repeats the creation of a conversation or a file also when the first may have been made. Default false. */
+  readonly repeatCreations?: boolean | undefined
   /** Replaces `retries`, `base` and `maxDelay`. */
   readonly schedule?: Schedule.Schedule<unknown, RequestError> | undefined
 }
+
+const minutePauses: ReadonlyArray<Duration.DurationInput> = ["15 seconds", "30 seconds", "30 seconds"]
 
 /**
  * A policy from its parts: jittered exponential delays unless `schedule` is given.
@@ -77,7 +96,11 @@ export const make = (options: Options = {}): RetryPolicy => {
       Schedule.intersect(Schedule.recurs(options.retries ?? 4))
     ),
     maxRetryAfter: Duration.decode(options.maxRetryAfter ?? "60 seconds"),
-    maxElapsed: Duration.decode(options.maxElapsed ?? "2 minutes")
+    maxElapsed: Duration.decode(options.maxElapsed ?? "2 minutes"),
+    rateLimitPauses: (options.rateLimitPauses ?? (options.schedule === undefined ? minutePauses : [])).map((pause) =>
+      Duration.decode(pause)
+    ),
+    repeatCreations: options.repeatCreations ?? false
   }
 }
 

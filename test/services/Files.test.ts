@@ -400,10 +400,23 @@ describe("Files.create", () => {
       yield* noRequests
     }).pipe(local()))
 
-  it.effect("is repeated when the first attempt may have arrived", () =>
+  it.effect("Files.create: is not repeated when the first attempt may have arrived", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
-      const fiber = yield* Effect.fork(files.create({ fileName: "a.txt", contentType: "text/plain", fileSize: 3 }))
+      const error = yield* Effect.flip(
+        files.create({ fileName: "a.txt", contentType: "text/plain", fileSize: 3 })
+      )
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.strictEqual(error.attempts, 1)
+    }).pipe(local({ faults: [{ method: "POST", path: "/files", nth: 1, fault: DustTest.faults.resetAfter() }] })))
+
+  it.effect("Files.create: is repeated where the policy allows creations to be", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const fiber = yield* files.create({ fileName: "a.txt", contentType: "text/plain", fileSize: 3 }).pipe(
+        DustClient.withOptions({ retry: RetryPolicy.make({ repeatCreations: true }) }),
+        Effect.fork
+      )
       yield* TestClock.adjust("5 seconds")
       const file = yield* Fiber.join(fiber)
       assert.strictEqual(file.status, "created")

@@ -4,8 +4,11 @@ import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type { RequestError } from "../../DustAPIError.ts"
 
-/** Whether a request that may have reached its handler may be sent again. */
-export type Replay = "safe" | "once"
+/**
+ * Whether a request that may have reached its handler may be sent again. A `creation` may leave something behind twice: it is
+ * sent again only where the caller's policy allows that.
+ */
+export type Replay = "safe" | "once" | "creation"
 
 /** Which credentials the server accepts; what it is known to refuse fails before any request. */
 export type RequiredCredential = "any" | "user" | "key" | "none"

@@ -1,4 +1,5 @@
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -7,7 +8,14 @@ import * as Redacted from "effect/Redacted"
 export interface Unusable {
   readonly field: string
   readonly expected: string
+  /** There was no value, or a blank one. */
+  readonly missing?: boolean | undefined
 }
+
+/** How a field is called where its value comes from: `region`, or `DUST_REGION`. */
+export type NameOf = (field: string) => string
+
+const plainName: NameOf = (field) => field
 
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 // Latin-1 without control characters, except a tab: what an HTTP header can carry.
@@ -44,4 +52,88 @@ export const duration = (
   return duration !== undefined && Duration.greaterThan(duration, Duration.zero)
     ? Either.right(duration)
     : Either.left({ field, expected: "a duration longer than zero, such as \"30 seconds\"" })
+}
+
+/** What both kinds of credential begin with: the server tells them apart by this prefix, and by nothing else. */
+export const keyPrefix = "sk-"
+
+const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/
+
+/** Text that is there. Taken from an unset variable, a value is missing at run time, whatever its type says. */
+export const present = (field: string, value: unknown): Either.Either<string, Unusable> => {
+  if (value === undefined || value === null) {
+    return Either.left({ field, expected: "a value, got none", missing: true })
+  }
+  if (typeof value !== "string") return Either.left({ field, expected: `text, got something of type ${typeof value}` })
+  const trimmed = value.trim()
+  return trimmed === ""
+    ? Either.left({ field, expected: "a value, got a blank one", missing: true })
+    : Either.right(trimmed)
+}
+
+const secret = (field: string, value: Redacted.Redacted<string>): Either.Either<Redacted.Redacted<string>, Unusable> => {
+  const text = revealed(value)
+  if (Option.isNone(text)) return Either.left({ field, expected: "a Redacted, not wiped yet" })
+  return Either.flatMap(present(field, text.value), (text) =>
+    credentialPattern.test(text)
+      ? Either.right(Redacted.make(text))
+      : Either.left({
+        field,
+        expected: "letters, digits and - . _ ~ + / only, got something that cannot be sent as a credential"
+      }))
+}
+
+type CheckedCredential<Token> =
+  | { readonly _tag: "ApiKey"; readonly apiKey: Redacted.Redacted<string> }
+  | { readonly _tag: "AccessToken"; readonly accessToken: Redacted.Redacted<string> | Token }
+
+/** One credential of a kind that is known. A token that is an Effect is not run. */
+export const credential = <Token extends Effect.Effect<unknown, unknown, unknown>>(options: {
+  readonly apiKey?: Redacted.Redacted<string> | undefined
+  readonly accessToken?: Redacted.Redacted<string> | Token | undefined
+}, nameOf: NameOf = plainName): Either.Either<CheckedCredential<Token>, Unusable> => {
+  const { accessToken, apiKey } = options
+  const keyName = nameOf("apiKey")
+  const tokenName = nameOf("accessToken")
+  if (apiKey !== undefined && accessToken !== undefined) {
+    return Either.left({ field: "apiKey", expected: `either ${keyName} or ${tokenName}, got both` })
+  }
+  if (apiKey !== undefined) {
+    return Either.flatMap(
+      secret("apiKey", apiKey),
+      (apiKey): Either.Either<CheckedCredential<Token>, Unusable> =>
+        Redacted.value(apiKey).startsWith(keyPrefix) ? Either.right({ _tag: "ApiKey", apiKey }) : Either.left({
+          field: "apiKey",
+          expected: `an API key (${keyPrefix}…), got something else; pass a user's access token as ${tokenName}`
+        })
+    )
+  }
+  if (accessToken === undefined) {
+    return Either.left({ field: "apiKey", expected: `${keyName}, or ${tokenName}`, missing: true })
+  }
+  if (Effect.isEffect(accessToken)) return Either.right({ _tag: "AccessToken", accessToken: accessToken as Token })
+  return Either.flatMap(
+    secret("accessToken", accessToken as Redacted.Redacted<string>),
+    (accessToken): Either.Either<CheckedCredential<Token>, Unusable> =>
+      Redacted.value(accessToken).startsWith(keyPrefix)
+        ? Either.left({
+          field: "accessToken",
+          expected: `a user's access token, got an API key (${keyPrefix}…); pass it as ${keyName}`
+        })
+        : Either.right({ _tag: "AccessToken", accessToken })
+  )
+}
+
+/** The id of a workspace: it is in every URL and span. */
+export const workspaceId = (value: unknown, nameOf: NameOf = plainName): Either.Either<string, Unusable> => {
+  const field = "workspaceId"
+  return Either.flatMap(present(field, value), (id) =>
+    !/^[A-Za-z0-9_-]+$/.test(id)
+      ? Either.left({ field, expected: "the id of a workspace: letters, digits, - and _ only" })
+      : id.startsWith(keyPrefix)
+      ? Either.left({
+        field,
+        expected: `the id of a workspace, got an API key (${keyPrefix}…); pass it as ${nameOf("apiKey")}`
+      })
+      : Either.right(id))
 }

@@ -1,3 +1,4 @@
+/** The body of an answer, as bytes that come. */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
@@ -5,50 +6,55 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { DustNetworkError, DustTimeoutError } from "../../DustAPIError.ts"
+import type { DustDecodeError, DustNetworkError, DustTimeoutError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
-import { common, networkCode } from "./errors.ts"
+import { decompressed } from "./compression.ts"
+import * as errors from "./errors.ts"
 import { watched } from "./idleTimeout.ts"
+import { failureOf } from "./network.ts"
 
-type BodyError = DustNetworkError | DustTimeoutError
+export type BodyError = DustNetworkError | DustTimeoutError | DustDecodeError
 
 export type Pull = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<BodyError>>
 
-/** The next bytes of a body. None: it has ended. */
+/** An answer in a coding that the platform cannot undo. */
+export const unreadable = (identity: Identity, attempts: number, coding: string): DustDecodeError =>
+  errors.decode(
+    identity,
+    attempts,
+    `the answer is compressed (${coding}), which was not asked for and cannot be undone here; check the proxies on the way`,
+    [{ path: "", message: "no compression" }],
+    { type: "unreadable_encoding" }
+  )
+
+/** The next bytes of a body, decompressed, with a limit on each wait. None: it has ended. */
 export const pull = (
   identity: Identity,
   response: HttpClientResponse.HttpClientResponse,
   idle: Duration.Duration
-): Effect.Effect<Pull, never, Scope.Scope> => {
-  const name = `${identity.module}.${identity.method}`
-  const broken = (cause: unknown): BodyError => {
-    const code = networkCode(cause)
-    return new DustNetworkError({
-      ...common(identity, 1),
-      message: `${name}: the connection broke off before the end`,
-      type: code,
-      details: { code },
-      reachedServer: true
-    }, { disableValidation: true })
-  }
-  const silent = (): Option.Option<BodyError> =>
-    Option.some(
-      new DustTimeoutError({
-        ...common(identity, 1),
-        message: `${name}: nothing came within ${Duration.format(idle)}`,
-        type: "timeout",
-        details: { phase: "idle", limit: Duration.format(idle) },
-        phase: "idle",
-        limit: idle
-      }, { disableValidation: true })
-    )
-  return Effect.flatMap(Stream.toPull(response.stream), (pull) =>
-    watched(
-      Effect.mapError(
-        pull,
-        Option.flatMap((error) => error.reason === "EmptyBody" ? Option.none() : Option.some(broken(error.cause)))
+): Effect.Effect<Pull, never, Scope.Scope> =>
+  Effect.flatMap(Stream.toPull(response.stream), (bytes) =>
+    Effect.flatMap(
+      watched(
+        Effect.mapError(
+          bytes,
+          Option.flatMap((error): Option.Option<BodyError> =>
+            error.reason === "EmptyBody" ? Option.none() : Option.some(broken(identity, error.cause))
+          )
+        ),
+        idle,
+        () => Option.some<BodyError>(silent(identity, idle))
       ),
-      idle,
-      silent
+      (bytes) =>
+        decompressed<BodyError>(bytes, response.headers["content-encoding"], (coding) =>
+          unreadable(identity, 1, coding))
     ))
-}
+
+const broken = (identity: Identity, cause: unknown): BodyError =>
+  errors.network(identity, 1, "the connection broke off before the end", {
+    type: failureOf(cause).code,
+    reachedServer: true
+  })
+
+const silent = (identity: Identity, idle: Duration.Duration): BodyError =>
+  errors.timeout(identity, 1, "idle", idle, `received nothing within ${Duration.format(idle)}`)

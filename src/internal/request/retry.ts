@@ -1,13 +1,16 @@
+/** How often and how far apart an attempt is repeated. Until Effect 4: schedules are stepped by hand here. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleIntervals from "effect/ScheduleIntervals"
 import * as Scope from "effect/Scope"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { RetryPolicy } from "../../RetryPolicy.ts"
+import type { Replay } from "../api/operation.ts"
 
 /** The limit of one call unless another one is chosen: what its policy may take, and one more attempt. */
 export const totalOf = (policy: RetryPolicy, headers: Duration.Duration, body: Duration.Duration): Duration.Duration =>
@@ -16,44 +19,78 @@ export const totalOf = (policy: RetryPolicy, headers: Duration.Duration, body: D
 /** How long to wait before the attempt after an error, in milliseconds; none: there shall be no other attempt. */
 export type NextDelay = (error: RequestError) => Effect.Effect<Option.Option<number>>
 
-/** The pauses of one call: the policy's schedule, stretched by `Retry-After`, within the policy's bounds. */
+/**
+ * The pauses of one call: the policy's schedule, stretched by `Retry-After` and by the pauses after rate limits that do not
+ * send one, within the policy's bounds.
+ */
 export const delays = (policy: RetryPolicy): Effect.Effect<NextDelay> =>
   Effect.map(Clock.currentTimeMillis, (start) => {
     let state: unknown = policy.schedule.initial
+    let limited = 0
+    const pauseOf = (error: RequestError): Effect.Effect<number> => {
+      if (error.retryAfter !== undefined) return Effect.succeed(Duration.toMillis(error.retryAfter))
+      if (error._tag !== "DustRateLimitError") return Effect.succeed(0)
+      const pauses = policy.rateLimitPauses ?? []
+      const pause = pauses[Math.min(limited++, pauses.length - 1)]
+      return pause === undefined
+        ? Effect.succeed(0)
+        : Effect.map(Random.nextRange(1, 1.2), (jitter) => Duration.toMillis(pause) * jitter)
+    }
     return (error) => {
-      const asked = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
-      if (asked > Duration.toMillis(policy.maxRetryAfter)) return Effect.succeedNone
-      return Effect.flatMap(
-        Clock.currentTimeMillis,
-        (now) =>
-          Effect.map(policy.schedule.step(now, error, state), ([next, , decision]) => {
-            state = next
-            if (ScheduleDecision.isDone(decision)) return Option.none()
-            const delay = Math.max(ScheduleIntervals.start(decision.intervals) - now, asked, 0)
-            return now + delay - start > Duration.toMillis(policy.maxElapsed) ? Option.none() : Option.some(delay)
-          })
-      )
+      if (error.retryAfter !== undefined && Duration.greaterThan(error.retryAfter, policy.maxRetryAfter)) {
+        return Effect.succeedNone
+      }
+      return Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        const [next, , decision] = yield* policy.schedule.step(now, error, state)
+        state = next
+        if (ScheduleDecision.isDone(decision)) return Option.none()
+        const delay = Math.max(ScheduleIntervals.start(decision.intervals) - now, yield* pauseOf(error), 0)
+        return now + delay - start > Duration.toMillis(policy.maxElapsed) ? Option.none() : Option.some(delay)
+      })
     }
   })
 
-/** Repeats what may be repeated, as often and as long as the policy says. */
+/**
+ * The only place that decides whether a failed attempt may be repeated. What may already have been carried out is repeated
+ * only for operations that can be.
+ */
+export const mayRepeat = (error: RequestError, replay: Replay, policy: RetryPolicy): boolean => {
+  const safe = replay === "safe" || (replay === "creation" && policy.repeatCreations === true)
+  switch (error._tag) {
+    case "DustRateLimitError":
+      return true
+    case "DustConflictError":
+      return error.isRetryable
+    case "DustNetworkError":
+      return error.isRetryable && (safe || !error.reachedServer)
+    case "DustTimeoutError":
+      return safe && error.phase !== "total"
+    case "DustServerError":
+      return safe
+        ? error.status !== 501 && error.status !== 505
+        : error.status === 503 && error.type === "service_unavailable"
+    default:
+      return false
+  }
+}
+
+/** Repeats what may be repeated, as often and as long as the policy allows. */
 export const retrying = <A, R>(policy: RetryPolicy, attempt: Effect.Effect<A, RequestError, R>, options: {
   readonly mayRepeat: (error: RequestError) => boolean
-  readonly onRepeat?: ((error: RequestError) => Effect.Effect<void>) | undefined
+  readonly onRepeat: (error: RequestError) => Effect.Effect<void>
+  readonly sleep: (millis: number) => Effect.Effect<void, RequestError>
 }): Effect.Effect<A, RequestError, R> =>
   Effect.flatMap(delays(policy), (next) => {
-    const loop: Effect.Effect<A, RequestError, R> = Effect.catchAll(attempt, (error) =>
-      options.mayRepeat(error)
-        ? Effect.flatMap(
-          next(error),
-          Option.match({
-            onNone: () => Effect.fail(error),
-            onSome: (delay) =>
-              Effect.zipRight(options.onRepeat?.(error) ?? Effect.void, Effect.zipRight(Effect.sleep(delay), loop))
-          })
-        )
-        : Effect.fail(error))
-    return loop
+    const again = (error: RequestError): Effect.Effect<A, RequestError, R> =>
+      Effect.gen(function*() {
+        const delay = options.mayRepeat(error) ? yield* next(error) : Option.none()
+        if (Option.isNone(delay)) return yield* Effect.fail(error)
+        yield* options.onRepeat(error)
+        yield* options.sleep(delay.value)
+        return yield* Effect.catchAll(attempt, again)
+      })
+    return Effect.catchAll(attempt, again)
   })
 
 /** Closes what a failed attempt had opened at once, and hands what a successful one has opened to the outer scope. */

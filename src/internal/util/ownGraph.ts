@@ -76,6 +76,7 @@ export const graphPerConfig = <A>(
 
 const sameSettings = (a: Config, b: Config): boolean =>
   a.workspaceId === b.workspaceId && a.baseUrl === b.baseUrl && a.retry === b.retry &&
+  a.maxResponseSize === b.maxResponseSize && a.transformClient === b.transformClient &&
   sameEntries(a.credential, b.credential) && sameEntries(a.timeouts, b.timeouts) && sameEntries(a.headers, b.headers)
 
 const sameEntries = (a: object, b: object): boolean => {

@@ -1,0 +1,73 @@
+/** Where in the program a call was made: the first frame above the SDK's own. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+
+/** The stack at the call. Its text is made when it is looked at. */
+export type CallSite = Error
+
+/** The site of the method whose Effect or Stream is running, where its requests are made later than the call. */
+export class CurrentCallSite extends Context.Reference<CurrentCallSite>()("effect-dust/internal/CurrentCallSite", {
+  defaultValue: (): CallSite | undefined => undefined
+}) {}
+
+const frames = 10
+
+export const captureCallSite = (): CallSite => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = frames
+  const site = new Error()
+  Error.stackTraceLimit = limit
+  return site
+}
+
+// The folder of the SDK, as a URL and as a path: frames have either.
+const root = new URL("../../", import.meta.url).href
+const rootPath = root.startsWith("file://") ? decodeURIComponent(new URL(root).pathname) : root
+
+const isOwn = (frame: string): boolean => frame.includes(root) || frame.includes(rootPath)
+
+const isEffect = (frame: string): boolean => /node_modules[\\/](?:effect|@effect)[\\/]/.test(frame)
+
+/** `file:line:column` of the call, if the program's own code made it. */
+export const locationOf = (site: CallSite | undefined): string | undefined => {
+  for (const frame of (site?.stack ?? "").split("\n")) {
+    if (!/^\s+at /.test(frame) || isOwn(frame)) continue
+    return isEffect(frame) ? undefined : /\((.*)\)\s*$/.exec(frame)?.[1] ?? frame.replace(/^\s+at (?:async )?/, "")
+  }
+  return undefined
+}
+
+/** An error that shows its call and nothing of the SDK. */
+export const located = <E extends Error>(error: E, name: string, site: CallSite | undefined): E => {
+  const at = error.stack?.includes("\n    at ") === true ? undefined : locationOf(site)
+  if (at !== undefined) {
+    Object.defineProperty(error, "stack", {
+      value: `${error.name}: ${error.message}\n    at ${name} (${at})`,
+      configurable: true,
+      writable: true
+    })
+  }
+  return error
+}
+
+/** A service whose methods note where they are called. */
+export const withCallSites = <S extends object>(service: S): S => {
+  const wrapped: Record<string, unknown> = {}
+  for (const [name, member] of Object.entries(service)) {
+    wrapped[name] = typeof member !== "function" ? member : (...args: ReadonlyArray<unknown>): unknown => {
+      const site = captureCallSite()
+      const result: unknown = member(...args)
+      return Effect.isEffect(result)
+        ? Effect.provideService(result, CurrentCallSite, site)
+        : isStream(result)
+        ? Stream.provideService(result, CurrentCallSite, site)
+        : result
+    }
+  }
+  // The same members with the same types.
+  return wrapped as S
+}
+
+const isStream = (u: unknown): u is Stream.Stream<unknown, unknown, unknown> =>
+  typeof u === "object" && u !== null && Stream.StreamTypeId in u

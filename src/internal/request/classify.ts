@@ -1,0 +1,188 @@
+/** What an answer with an error status means: by Dust's own type where it says more than the status, then by status. */
+import * as Predicate from "effect/Predicate"
+import type { ErrorTag, Identity } from "../api/operation.ts"
+
+const detailsLimit = 2048
+const detailsDepth = 6
+const detailsMembers = 32
+/** So much of a page is searched for something to say: expressions that strip tags are not linear. */
+const pageLimit = 8192
+
+const quotaTypes: ReadonlySet<string> = new Set([
+  "plan_limit_error",
+  "plan_message_limit_exceeded",
+  "credits_exhausted",
+  "user_cap_reached",
+  "group_shared_usage_limit_reached",
+  "no_seat",
+  "no_seats_available",
+  "workspace_quota_error",
+  "data_source_quota_error",
+  "subscription_payment_failed",
+  "subscription_not_found",
+  "subscription_state_invalid",
+  "trial_restriction"
+])
+
+const tooLargeTypes: ReadonlySet<string> = new Set(["content_too_large", "file_too_large"])
+
+/** 401s that are about the credential itself. Every other 401 is about what it may do. */
+const credentialTypes: ReadonlySet<string> = new Set([
+  "not_authenticated",
+  "missing_authorization_header_error",
+  "malformed_authorization_header_error",
+  "invalid_basic_authorization_error",
+  "invalid_oauth_token_error",
+  "expired_oauth_token_error",
+  "invalid_api_key_error",
+  "invalid_sandbox_token_error",
+  "workspace_auth_error",
+  "webhook_source_auth_error",
+  "sso_enforced"
+])
+
+const userRequiredTypes: ReadonlySet<string> = new Set(["invalid_request_error", "user_authentication_required"])
+
+/** A rate limit that only a person can lift is told apart from one that passes by its text alone. */
+const cappedText = /\bcredits?\b|\bcap\b|\bquota\b|\bspend(?:ing)?\b|monthly|upgrade|top.?up|billing|24 hours/i
+
+const refreshable: ReadonlySet<string> = new Set(["expired_oauth_token_error", "invalid_oauth_token_error"])
+
+export const isTokenExpired = (error: { readonly status?: number | undefined; readonly type?: string | undefined }) =>
+  error.status === 401 && error.type !== undefined && refreshable.has(error.type)
+
+export interface Parsed {
+  readonly type: string | undefined
+  readonly message: string | undefined
+  readonly nested: string | undefined
+  readonly redirect: { readonly region: string | undefined; readonly url: string | undefined } | undefined
+  readonly details: unknown
+}
+
+const stringAt = (value: unknown, key: string): string | undefined =>
+  Predicate.hasProperty(value, key) && typeof value[key] === "string" ? value[key] : undefined
+
+const nestedKeys = ["data_source_error", "run_error", "app_error", "connectors_error"]
+
+/** What an error keeps of an answer: enough to read, never a flood. */
+const bounded = (value: unknown, depth = 0): unknown => {
+  if (typeof value === "string") return value.length > detailsLimit ? `${value.slice(0, detailsLimit)}…` : value
+  if (typeof value !== "object" || value === null) return value
+  if (depth >= detailsDepth) return "…"
+  if (Array.isArray(value)) return value.slice(0, detailsMembers).map((one) => bounded(one, depth + 1))
+  return Object.fromEntries(
+    Object.entries(value).slice(0, detailsMembers).map(([key, one]) => [key, bounded(one, depth + 1)])
+  )
+}
+
+export const parseBody = (body: string): Parsed => {
+  let json: unknown
+  try {
+    json = JSON.parse(body.startsWith("\ufeff") ? body.slice(1) : body)
+  } catch {
+    const text = body.slice(0, pageLimit).replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ").replace(
+      /<(?!redacted>)[^>]*>/g,
+      " "
+    )
+      .replace(/\s+/g, " ")
+      .trim()
+    const bounded = body.length > detailsLimit ? `${body.slice(0, detailsLimit)}…` : body
+    return {
+      type: undefined,
+      message: text === "" ? undefined : text.slice(0, 160),
+      nested: undefined,
+      redirect: undefined,
+      details: bounded
+    }
+  }
+  const error = Predicate.hasProperty(json, "error") ? json.error : json
+  const nestedKey = nestedKeys.find((key) => Predicate.hasProperty(error, key))
+  const nested = nestedKey !== undefined && Predicate.hasProperty(error, nestedKey) ? error[nestedKey] : undefined
+  const redirect = Predicate.hasProperty(error, "redirect") ? error.redirect : undefined
+  return {
+    type: stringAt(error, "type"),
+    message: typeof error === "string" ? error : stringAt(error, "message"),
+    nested: stringAt(nested, "code") ?? stringAt(nested, "type"),
+    redirect: redirect === undefined
+      ? undefined
+      : { region: stringAt(redirect, "region"), url: stringAt(redirect, "url") },
+    details: bounded(error)
+  }
+}
+
+export const classify = (identity: Identity, hasUser: boolean, status: number, parsed: Parsed): ErrorTag => {
+  const { nested, type } = parsed
+  if (type !== undefined) {
+    const own = status < 500 && Object.hasOwn(identity.errors, type) ? identity.errors[type] : undefined
+    if (own !== undefined) return own
+    if (type === "rate_limit_error") {
+      return parsed.message !== undefined && cappedText.test(parsed.message)
+        ? "DustQuotaExceededError"
+        : "DustRateLimitError"
+    }
+    if (quotaTypes.has(type)) return "DustQuotaExceededError"
+    if (tooLargeTypes.has(type)) return "DustContentTooLargeError"
+    if (type === "workspace_in_different_region") return "DustNotFoundError"
+    if (status === 400 && (type.endsWith("_not_found") || nested?.endsWith("_not_found") === true)) {
+      return "DustNotFoundError"
+    }
+    if (type === "message_deletion_not_authorized") return "DustForbiddenError"
+    // Sent with a 500, although no attempt can succeed: the message has a newer version.
+    if (type === "message_outdated") return "DustConflictError"
+  }
+  switch (status) {
+    case 401: {
+      if (type === undefined) return "DustUnauthorizedError"
+      if (type === "user_not_found") return hasUser ? "DustUnauthorizedError" : "DustUserRequiredError"
+      if (userRequiredTypes.has(type)) return "DustUserRequiredError"
+      return credentialTypes.has(type) ? "DustUnauthorizedError" : "DustForbiddenError"
+    }
+    case 402:
+      return "DustQuotaExceededError"
+    case 403:
+      return "DustForbiddenError"
+    case 404:
+    case 410:
+      return "DustNotFoundError"
+    case 408:
+    case 425:
+      return "DustServerError"
+    case 409:
+      return "DustConflictError"
+    case 413:
+      return "DustContentTooLargeError"
+    case 429:
+      return "DustRateLimitError"
+  }
+  return status >= 500 ? "DustServerError" : "DustBadRequestError"
+}
+
+export const advice = (tag: ErrorTag, parsed: Parsed, status: number): string => {
+  if (parsed.redirect?.region !== undefined) {
+    return `: the workspace lives in the region ${parsed.redirect.region}${
+      parsed.redirect.url === undefined ? "" : ` (${parsed.redirect.url})`
+    }; set \`region\` (DUST_REGION) or \`baseUrl\` (DUST_BASE_URL) accordingly`
+  }
+  switch (tag) {
+    case "DustUnauthorizedError":
+      return parsed.type === "workspace_auth_error"
+        ? ": the credential is not one of this workspace; check that it and the workspace id belong together"
+        : parsed.type === "webhook_source_auth_error"
+        ? ": check the address of the webhook"
+        : ": check the API key or access token"
+    case "DustUserRequiredError":
+      return ": this needs a user's access token, an API key has no user behind it"
+    case "DustNotFoundError":
+      return parsed.type === "workspace_not_found"
+        ? ": check the workspace id, and that the region is the one it lives in"
+        : parsed.type === undefined && status === 404
+        ? ": no such route; check `baseUrl` (DUST_BASE_URL)"
+        : ""
+    case "DustBadRequestError":
+      return status === 407
+        ? ": a proxy on the way to Dust requires authentication"
+        : parsed.type === "agent_inaccessible" ? ": check the id of the agent; Agents.list has those there are" : ""
+    default:
+      return ""
+  }
+}

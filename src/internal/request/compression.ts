@@ -1,0 +1,114 @@
+/** Answers that were compressed although nobody asked for it: not every HttpClient undoes that. */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+
+/** The next bytes. None: there are no more. */
+export type Bytes<E> = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>>
+
+type Format = "gzip" | "deflate" | "deflate-raw"
+
+const codingOf = (contentEncoding: string | undefined): string | undefined => {
+  const codings = (contentEncoding ?? "").toLowerCase().split(",").map((one) => one.trim()).filter((one) =>
+    one !== "" && one !== "identity"
+  )
+  return codings.at(-1)
+}
+
+/** The header alone does not tell: `fetch` undoes the coding and keeps the header. */
+const formatOf = (coding: string, first: Uint8Array): Format | "unreadable" | undefined => {
+  const [a = 0, b = 0] = first
+  switch (coding) {
+    case "gzip":
+    case "x-gzip":
+      return a === 0x1f && b === 0x8b ? "gzip" : undefined
+    case "deflate":
+      return (a & 0x0f) === 8 && ((a << 8) | b) % 31 === 0 ? "deflate" : isText(first) ? undefined : "deflate-raw"
+    default:
+      return isText(first) ? undefined : "unreadable"
+  }
+}
+
+/** JSON, events and pages begin with characters, and have no control characters but white space. */
+const isText = (bytes: Uint8Array): boolean => {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, 256), { stream: true })
+    // eslint-disable-next-line no-control-regex
+    return !/[\u0000-\u0008\u000b\u000e-\u001f]/.test(text)
+  } catch {
+    return false
+  }
+}
+
+const nonEmpty = (bytes: Chunk.Chunk<Uint8Array>): Uint8Array | undefined =>
+  Chunk.toReadonlyArray(bytes).find((one) => one.length > 0)
+
+/**
+ * The bytes of a body as they were before they were compressed, as they come. What is not compressed passes through
+ * untouched. `unreadable`: the error for a coding that the platform cannot undo, or for bytes that are damaged.
+ */
+export const decompressed = <E>(
+  pull: Bytes<E>,
+  contentEncoding: string | undefined,
+  unreadable: (coding: string) => E
+): Effect.Effect<Bytes<E>, never, Scope.Scope> => {
+  const coding = codingOf(contentEncoding)
+  if (coding === undefined) return Effect.succeed(pull)
+  return Effect.map(Effect.scope, (scope) => {
+    let ready: Bytes<E> | undefined
+    const begin: Bytes<E> = Effect.flatMap(pull, (bytes) => {
+      const first = nonEmpty(bytes)
+      if (first === undefined) return begin
+      const format = formatOf(coding, first)
+      if (format === undefined) {
+        ready = pull
+        return Effect.succeed(bytes)
+      }
+      return format === "unreadable"
+        ? Effect.fail(Option.some(unreadable(coding)))
+        : Effect.flatMap(inflating(pull, bytes, format, scope, () => unreadable(coding)), (inflated) => {
+          ready = inflated
+          return inflated
+        })
+    })
+    return Effect.suspend(() => ready ?? begin)
+  })
+}
+
+const inflating = <E>(
+  pull: Bytes<E>,
+  first: Chunk.Chunk<Uint8Array>,
+  format: Format,
+  scope: Scope.Scope,
+  damaged: () => E
+): Effect.Effect<Bytes<E>> =>
+  Effect.gen(function*() {
+    const { readable, writable } = new DecompressionStream(format)
+    const writer = writable.getWriter()
+    const reader = readable.getReader()
+    let failure: Option.Option<E> | undefined
+    const attempt = <A>(promise: () => Promise<A>) =>
+      Effect.tryPromise({ try: promise, catch: () => Option.some(damaged()) })
+    const write = (bytes: Chunk.Chunk<Uint8Array>) =>
+      Effect.forEach(bytes, (one) => attempt(() => writer.write(one.slice())), { discard: true })
+    // Writing waits until what was written before has been taken: the source is read one piece ahead at most.
+    const feed = Effect.zipRight(write(first), Effect.forever(Effect.flatMap(pull, write))).pipe(
+      Effect.catchAll((error) => {
+        if (Option.isNone(error)) return attempt(() => writer.close())
+        failure = error
+        return attempt(() => writer.abort())
+      }),
+      Effect.ignore
+    )
+    const feeding = yield* Effect.forkIn(Effect.interruptible(feed), scope)
+    return attempt(() => reader.read()).pipe(
+      Effect.catchAll((error) => Effect.fail(failure ?? error)),
+      Effect.flatMap(({ done, value }) =>
+        done
+          ? Effect.zipRight(Fiber.await(feeding), Effect.fail(failure ?? Option.none<E>()))
+          : Effect.succeed(Chunk.of(value))
+      )
+    )
+  })

@@ -1,0 +1,181 @@
+/** The client of one workspace: the steps of the request path, put together. */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as EffectContext from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
+import type * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { DustTimeoutError, RequestError } from "../../DustAPIError.ts"
+import type * as DustConfig from "../../DustConfig.ts"
+import type { Identity, Input, Operation } from "../api/operation.ts"
+import * as Body from "./body.ts"
+import { type CallSite, captureCallSite, CurrentCallSite, located } from "./callSite.ts"
+import type { Call, Context, Execute, Open, OpenOptions } from "./context.ts"
+import { CurrentCredential, makeCallers, UnusableCaller } from "./credential.ts"
+import { deadlinesOf, type Reached, watching } from "./deadlines.ts"
+import * as errors from "./errors.ts"
+import { execute, open } from "./execute.ts"
+import { nameOf } from "./instrument.ts"
+import { prepare } from "./prepare.ts"
+import { makeRawClient } from "./rawClient.ts"
+import { CurrentOptions, settingsOf } from "./settings.ts"
+import { makeExchange } from "./tokenExchange.ts"
+
+export const make = (
+  config: DustConfig.Service,
+  client: HttpClient.HttpClient
+): Effect.Effect<ReturnType<typeof serviceOf>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const runtime = yield* Effect.runtime<never>()
+    const plain = config.transformClient === undefined ? client : config.transformClient(client)
+    const scoped = HttpClient.withScope(plain)
+    const shared = {
+      config,
+      base: new URL(config.baseUrl),
+      execute: scoped.execute,
+      transport: untraced(plain),
+      refs
+    }
+    const context: Context = {
+      ...shared,
+      callers: makeCallers(config, makeExchange(shared), scope, runtime),
+      moved: new Set(),
+      serverClock: { offset: undefined }
+    }
+    return serviceOf(context)
+  })
+
+// Some platforms refuse the option instead of ignoring it.
+const acceptsCache = (): boolean => {
+  try {
+    return typeof Request === "function" && new Request("https://dust.tt", { cache: "no-store" }).cache === "no-store"
+  } catch {
+    return false
+  }
+}
+
+/** Redirects are followed here, with or without the credential; and yesterday's answer is of no use. */
+const requestInit: RequestInit = acceptsCache() ? { redirect: "manual", cache: "no-store" } : { redirect: "manual" }
+
+const initOf = (context: EffectContext.Context<never>): RequestInit => ({
+  ...Option.getOrElse(EffectContext.getOption(context, FetchHttpClient.RequestInit), () => ({})),
+  ...requestInit
+})
+
+const always = () => true
+
+// The span of the platform would carry the filled-in URL with its query, and every header.
+const refs: Runtime.RunForkOptions["updateRefs"] = (refs, id) => {
+  const context = FiberRefs.getOrDefault(refs, FiberRef.currentContext)
+  return FiberRefs.updateManyAs(refs, {
+    forkAs: id,
+    entries: [
+      [HttpClient.currentTracerDisabledWhen, [[id, always]]],
+      [HttpClient.currentTracerPropagation, [[id, false]]],
+      [FiberRef.currentContext, [[id, EffectContext.add(context, FetchHttpClient.RequestInit, initOf(context))]]]
+    ]
+  })
+}
+
+const untraced = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+  client.pipe(
+    HttpClient.withTracerDisabledWhen(always),
+    HttpClient.withTracerPropagation(false),
+    HttpClient.transformResponse((effect) =>
+      Effect.contextWithEffect((context: EffectContext.Context<never>) =>
+        Effect.provideService(effect, FetchHttpClient.RequestInit, initOf(context))
+      )
+    )
+  )
+
+const serviceOf = (context: Context) => {
+  const { config } = context
+  const settings = Effect.map(
+    CurrentOptions,
+    // What cannot be used fails the call itself, before its request.
+    (options) => Either.getOrElse(settingsOf(config, options), () => config)
+  )
+  return {
+    config,
+    http: makeRawClient(context),
+    execute: executeOf(context),
+    open: openOf(context),
+    body: (operation: Identity, response: HttpClientResponse.HttpClientResponse) =>
+      Stream.fromPull(Effect.flatMap(settings, ({ timeouts }) => Body.pull(operation, response, timeouts.idle))),
+    anonymous: context.transport,
+    serverOffset: Effect.sync(() => Option.fromNullable(context.serverClock.offset)),
+    settings,
+    caller: Effect.map(
+      CurrentCredential,
+      // One that cannot be used fails the call itself, before its request.
+      (given) => Either.getOrElse(context.callers.of(given), () => new UnusableCaller(given))
+    ),
+    withTotal: withTotal(context)
+  }
+}
+
+const executeOf =
+  (context: Context): Execute =>
+  <Route extends string, Body, A>(operation: Operation<Route, Body, A>, input: Input<Route, Body>) =>
+    prepared<Route, Body, A, A, never>(context, operation, input, {}, (call) => execute(context, call, operation))
+
+const openOf =
+  (context: Context): Open =>
+  <Route extends string, Body, A>(
+    operation: Operation<Route, Body, A>,
+    input: Input<Route, Body>,
+    options: OpenOptions = {}
+  ) =>
+    prepared<Route, Body, A, HttpClientResponse.HttpClientResponse, Scope.Scope>(
+      context,
+      operation,
+      input,
+      options,
+      (call) => open(context, call)
+    )
+
+/** Checks a call where it runs, and notes where it was made. */
+const prepared = <Route extends string, Body, A, B, R>(
+  context: Context,
+  operation: Operation<Route, Body, A>,
+  input: Input<Route, Body>,
+  options: OpenOptions,
+  run: (call: Call) => Effect.Effect<B, RequestError, R>
+): Effect.Effect<B, RequestError, R> => {
+  const here = captureCallSite()
+  return Effect.contextWithEffect((surroundings: EffectContext.Context<never>) => {
+    const site: CallSite = EffectContext.get(surroundings, CurrentCallSite) ?? here
+    const call = prepare(context, operation, input, {
+      options: EffectContext.get(surroundings, CurrentOptions),
+      credential: EffectContext.get(surroundings, CurrentCredential),
+      site
+    }, options)
+    return Either.isRight(call) ? run(call.right) : Effect.fail(located(call.left, nameOf(operation), site))
+  })
+}
+
+const withTotal =
+  (context: Context) =>
+  (operation: errors.Named, limit?: Duration.DurationInput) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | DustTimeoutError, R> =>
+    Effect.flatMap(CurrentOptions, (options) =>
+      Effect.clockWith((clock) => {
+        const { timeouts } = Either.getOrElse(settingsOf(context.config, options), () => context.config)
+        const total = limit === undefined ? timeouts.total : Duration.decode(limit)
+        if (!Duration.isFinite(total)) return self
+        const deadlines = deadlinesOf(clock)
+        return watching<A, E | DustTimeoutError, R, never>({
+          deadlines,
+          end: deadlines.now() + Duration.toMillis(total),
+          onTimeout: (_: Reached<never> | undefined) =>
+            errors.timeout(operation, 1, "total", total, `not finished within ${Duration.format(total)}`)
+        }, () => self)
+      }))

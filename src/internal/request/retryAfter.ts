@@ -1,0 +1,36 @@
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+
+const day = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+const month = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+const time = "\\d\\d:\\d\\d:\\d\\d"
+/** The three forms of an HTTP date. `Date.parse` alone takes `in 5` for a day in May. */
+const httpDate = `${day}, \\d\\d ${month} \\d{4} ${time} GMT` +
+  `|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \\d\\d-${month}-\\d\\d ${time} GMT` +
+  `|${day} ${month} [ \\d]\\d ${time} \\d{4}`
+const seconds = "\\d{1,12}(?:\\.\\d+)?"
+const oneValue = new RegExp(`^\\s*(${seconds}|${httpDate})\\s*(?:,|$)`)
+
+const dateOf = (text: string): number => Date.parse(text.endsWith("GMT") ? text : `${text} GMT`)
+
+/**
+ * How long an answer asks to wait: seconds, with or without a fraction, or an HTTP date. A date is compared with the date of
+ * the same answer, for the clocks of two machines differ. Sent by the origin and a proxy, the longest counts.
+ */
+export const retryAfter = (
+  headers: Readonly<Record<string, string | undefined>>,
+  now: number
+): Option.Option<Duration.Duration> => {
+  const serverNow = Date.parse(headers["date"] ?? "")
+  const from = Number.isNaN(serverNow) ? now : serverNow
+  let rest = headers["retry-after"] ?? ""
+  let longest: number | undefined
+  while (rest.trim() !== "") {
+    const match = oneValue.exec(rest)
+    if (match?.[1] === undefined) break
+    rest = rest.slice(match[0].length)
+    const millis = /^\d/.test(match[1]) ? Number(match[1]) * 1000 : Math.max(0, dateOf(match[1]) - from)
+    if (!Number.isNaN(millis)) longest = Math.max(longest ?? 0, millis)
+  }
+  return Option.map(Option.fromNullable(longest), Duration.millis)
+}

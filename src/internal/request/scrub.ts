@@ -1,0 +1,87 @@
+/** What an error must not repeat, although an answer may: credentials, and what the caller has written. */
+import * as Redacted from "effect/Redacted"
+
+/** Anything shorter is no secret, and may well be part of a word. */
+const shortestSecret = 6
+/** Shorter texts are words that an error may need. */
+const shortestContent = 12
+/** So much of a text in a row is recognised, also where an answer quotes only its beginning. */
+const window = 24
+const mark = "<redacted>"
+
+/** Members of bodies that hold what a person has written. */
+const contentKeys: ReadonlySet<string> = new Set([
+  "content",
+  "text",
+  "query",
+  "message",
+  "feedbackContent",
+  "customResponse",
+  "answer"
+])
+
+/** Removes credentials from a text. Proxies are known to answer with the request that they received. */
+export const withoutSecrets = (
+  text: string,
+  secrets: ReadonlyArray<Redacted.Redacted<string> | undefined>
+): string =>
+  secrets.reduce((text: string, secret) => {
+    const value = secret === undefined ? "" : Redacted.value(secret)
+    return value.length < shortestSecret
+      ? text
+      : text.replace(inJson(value), mark).replaceAll(encodeURIComponent(value), mark)
+  }, text)
+
+/** A text as it is, and however JSON may write it: any of its characters can be escaped. */
+const inJson = (text: string): RegExp =>
+  new RegExp(
+    text.replace(/[^]/g, (char) => {
+      const code = char.charCodeAt(0).toString(16).padStart(4, "0")
+      const escape = code.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
+      const short = char === "\t" ? "\\\\t|" : /["\\/]/.test(char) ? `\\\\\\u${code}|` : ""
+      return `(?:${short}\\u${code}|\\\\u${escape})`
+    }),
+    "g"
+  )
+
+/** The texts of a JSON body that were written by a person. */
+export const contentOf = (body: string): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const visit = (value: unknown, key: string): void => {
+    if (typeof value === "string") {
+      if (contentKeys.has(key) && value.trim().length >= shortestContent) found.push(value.trim())
+    } else if (Array.isArray(value)) {
+      for (const one of value) visit(one, key)
+    } else if (typeof value === "object" && value !== null) {
+      for (const [name, one] of Object.entries(value)) visit(one, name)
+    }
+  }
+  try {
+    visit(JSON.parse(body), "")
+  } catch {
+    // Not JSON: the bytes of a file.
+  }
+  return found
+}
+
+/** Removes content from a text, also where the text quotes only its beginning. */
+export const withoutContent = (text: string, contents: ReadonlyArray<string>): string =>
+  contents.reduce((text, content) => {
+    const escaped = JSON.stringify(content).slice(1, -1)
+    const once = withoutQuotes(text, content)
+    return escaped === content ? once : withoutQuotes(once, escaped)
+  }, text)
+
+const withoutQuotes = (text: string, content: string): string => {
+  const start = content.slice(0, window)
+  let out = ""
+  let rest = text
+  for (;;) {
+    const at = rest.indexOf(start)
+    if (at < 0) return out + rest
+    let length = start.length
+    while (length < content.length && rest[at + length] === content[length]) length++
+    out += rest.slice(0, at) + mark
+    rest = rest.slice(at + length)
+  }
+}
