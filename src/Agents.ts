@@ -107,12 +107,16 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
   Agents,
   agents,
   ({ call, client, operation }) => {
-    const withoutUser = client.config.credential._tag === "ApiKey"
+    // The credential is that of the call, not of the layer.
+    const byUser = <A>(use: (withoutUser: boolean) => Effect.Effect<A, RequestError>) =>
+      Effect.flatMap(client.caller, ({ hasUser }) => use(!hasUser))
     return {
       list: (options: AgentFilter = {}) =>
-        withoutUser && options.view !== undefined && needsUser.has(options.view)
-          ? Effect.fail(wrongCredential({ ...operation.list.read, credential: "user" }))
-          : call.list.read(options),
+        byUser((withoutUser) =>
+          withoutUser && options.view !== undefined && needsUser.has(options.view)
+            ? Effect.fail(wrongCredential({ ...operation.list.read, credential: "user" }))
+            : call.list.read(options)
+        ),
       findByName: (name: string) =>
         pickByName(
           operation.findByName.list,
@@ -120,23 +124,26 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
           name.trim().replace(/^@/, ""),
           call.findByName.list({ view: "all" })
         ),
-      update: (options: AgentUpdate) => {
-        if (withoutUser && options.userFavorite !== undefined) {
-          return Effect.fail(wrongCredential({ ...operation.update.patch, credential: "user" }))
-        }
-        if (withoutUser && options.editors?.length === 0) {
-          return Effect.fail(badInput(operation.update.patch, "editors", editorExpected))
-        }
-        return Effect.map(call.update.patch(options), changed)
-      },
+      update: (options: AgentUpdate) =>
+        byUser((withoutUser) => {
+          if (withoutUser && options.userFavorite !== undefined) {
+            return Effect.fail(wrongCredential({ ...operation.update.patch, credential: "user" }))
+          }
+          if (withoutUser && options.editors?.length === 0) {
+            return Effect.fail(badInput(operation.update.patch, "editors", editorExpected))
+          }
+          return Effect.map(call.update.patch(options), changed)
+        }),
       importAgent: (options: AgentImport) => {
         const { agent, editors = [], tags = [], toolset = [], ...rest } = options
-        return withoutUser && editors.length === 0
-          ? Effect.fail(badInput(operation.importAgent.post, "editors", editorExpected))
-          : Effect.map(
-            call.importAgent.post({ ...rest, agent: { ...agent, ...ignoredSettings }, editors, tags, toolset }),
-            changed
-          )
+        return byUser((withoutUser) =>
+          withoutUser && editors.length === 0
+            ? Effect.fail(badInput(operation.importAgent.post, "editors", editorExpected))
+            : Effect.map(
+              call.importAgent.post({ ...rest, agent: { ...agent, ...ignoredSettings }, editors, tags, toolset }),
+              changed
+            )
+        )
       }
     }
   }

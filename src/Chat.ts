@@ -402,7 +402,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
     const context: Asking = {
       conversations,
       abandoned: yield* makeAbandoned(conversations),
-      agentId: makeAgentIds(yield* Agents, Effect.succeed(client.config.credential)),
+      agentId: makeAgentIds(yield* Agents, client.caller),
       workspaceId: Effect.succeed(client.config.workspaceId)
     }
     const ask = asking(context)

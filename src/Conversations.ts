@@ -654,19 +654,20 @@ export class Conversations extends Context.Tag("effect-dust/Conversations")<Conv
 
 /** With an API key, feedback is given in the name of a member. */
 const onBehalf = (
+  client: Client,
   identity: Identity,
-  hasUser: boolean,
   userEmail: string | undefined
-): Either.Either<Readonly<Record<string, string>>, RequestError> => {
-  if (!hasUser && (userEmail === undefined || userEmail.trim() === "")) {
-    return Either.left(userRequired(identity, "without userEmail, it"))
-  }
-  const headers: Record<string, string> = userEmail === undefined ? {} : { "x-api-user-email": userEmail }
-  return Either.mapBoth(Checks.headers(headers), {
-    onLeft: ({ expected }) => badInput(identity, "userEmail", expected),
-    onRight: () => headers
+): Effect.Effect<Readonly<Record<string, string>>, RequestError> =>
+  Effect.flatMap(client.caller, ({ hasUser }): Effect.Effect<Readonly<Record<string, string>>, RequestError> => {
+    if (!hasUser && (userEmail === undefined || userEmail.trim() === "")) {
+      return Effect.fail(userRequired(identity, "without userEmail, it"))
+    }
+    const headers: Record<string, string> = userEmail === undefined ? {} : { "x-api-user-email": userEmail }
+    return Either.mapBoth(Checks.headers(headers), {
+      onLeft: ({ expected }) => badInput(identity, "userEmail", expected),
+      onRight: () => headers
+    })
   })
-}
 
 type Direct =
   | "list"
@@ -748,7 +749,6 @@ const directMethods = (client: Client): Pick<Service, Direct> => {
 
 /** Feedback in the name of a member, and files piece by piece. */
 const otherMethods = (client: Client): Pick<Service, "downloadFile" | "createFeedback" | "deleteFeedback"> => {
-  const hasUser = client.config.credential._tag === "AccessToken"
   return {
     downloadFile: ({ conversationId, path }) =>
       Stream.unwrapScoped(Effect.gen(function*() {
@@ -764,7 +764,7 @@ const otherMethods = (client: Client): Pick<Service, "downloadFile" | "createFee
       })),
     createFeedback: ({ content, conversationId, isConversationShared, messageId, thumb, userEmail }) =>
       Effect.flatMap(
-        onBehalf(Api.createFeedbackOperation, hasUser, userEmail),
+        onBehalf(client, Api.createFeedbackOperation, userEmail),
         (headers) =>
           client.execute(Api.createFeedbackOperation, {
             path: { conversationId, messageId },
@@ -774,7 +774,7 @@ const otherMethods = (client: Client): Pick<Service, "downloadFile" | "createFee
       ),
     deleteFeedback: ({ conversationId, messageId, userEmail }) =>
       Effect.flatMap(
-        onBehalf(Api.deleteFeedbackOperation, hasUser, userEmail),
+        onBehalf(client, Api.deleteFeedbackOperation, userEmail),
         (headers) => client.execute(Api.deleteFeedbackOperation, { path: { conversationId, messageId }, headers })
       )
   }

@@ -19,12 +19,7 @@ import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type {
-  DustDecodeError,
-  DustNetworkError,
-  DustTimeoutError,
-  DustUnauthorizedError
-} from "./DustAPIError.ts"
+import type { DustDecodeError, DustNetworkError, DustTimeoutError, DustUnauthorizedError } from "./DustAPIError.ts"
 import * as DustConfig from "./DustConfig.ts"
 import * as Op from "./internal/api/operation.ts"
 import type { Execute, Open } from "./internal/request/context.ts"
@@ -97,8 +92,11 @@ export type CallCredential =
 export const withOptions: {
   (options: CallOptions): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, options: CallOptions): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, options: CallOptions): Effect.Effect<A, E, R> =>
-  Effect.flatMap(CurrentOptions, (outer) => Effect.provideService(self, CurrentOptions, merge(outer, options))))
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, options: CallOptions): Effect.Effect<A, E, R> =>
+    Effect.flatMap(CurrentOptions, (outer) => Effect.provideService(self, CurrentOptions, merge(outer, options)))
+)
 
 /**
  * Adjusts timeouts, retries and headers of every Dust call inside a Stream.
@@ -151,8 +149,11 @@ export const withStreamOptions: {
 export const withCredential: {
   (credential: CallCredential): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, credential: CallCredential): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, credential: CallCredential): Effect.Effect<A, E, R> =>
-  Effect.provideService(self, CurrentCredentialReference, credential))
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, credential: CallCredential): Effect.Effect<A, E, R> =>
+    Effect.provideService(self, CurrentCredentialReference, credential)
+)
 
 /**
  * Sets the credential of every Dust call inside a Stream, as {@link withCredential} does inside an Effect.
@@ -163,8 +164,11 @@ export const withCredential: {
 export const withStreamCredential: {
   (credential: CallCredential): <A, E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E, R>
   <A, E, R>(self: Stream.Stream<A, E, R>, credential: CallCredential): Stream.Stream<A, E, R>
-} = dual(2, <A, E, R>(self: Stream.Stream<A, E, R>, credential: CallCredential): Stream.Stream<A, E, R> =>
-  Stream.provideService(self, CurrentCredentialReference, credential))
+} = dual(
+  2,
+  <A, E, R>(self: Stream.Stream<A, E, R>, credential: CallCredential): Stream.Stream<A, E, R> =>
+    Stream.provideService(self, CurrentCredentialReference, credential)
+)
 
 /**
  * One endpoint: its method, route, request and response schemas, and whether it may be repeated.

@@ -17,11 +17,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import {
-  DustBadRequestError,
-  type DustContentTooLargeError,
-  type RequestError
-} from "./DustAPIError.ts"
+import { DustBadRequestError, type DustContentTooLargeError, type RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import { AnnouncedFile, contentTypeOf, File, isSupported } from "./File.ts"
 import { type ConversationId, ConversationId as ConversationIdSchema, type FileId } from "./Ids.ts"

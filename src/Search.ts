@@ -498,16 +498,19 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
     unified: (options) => {
       const limit = options.limit ?? defaultUnifiedLimit
       const failed = (event: Extract<Event, { _tag: "Failure" }>) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.fail(fromResponse({
-            identity: unified,
-            hasUser: client.config.credential._tag === "AccessToken",
-            attempts: 1,
-            status: event.status,
-            headers: {},
-            body: event.body,
-            now
-          })))
+        Effect.flatMap(
+          Effect.zip(Clock.currentTimeMillis, client.caller),
+          ([now, { hasUser }]) =>
+            Effect.fail(fromResponse({
+              identity: unified,
+              hasUser,
+              attempts: 1,
+              status: event.status,
+              headers: {},
+              body: event.body,
+              now
+            }))
+        )
       return Stream.unwrap(
         (options.query.trim() === ""
           ? Effect.fail(badInput(unified, "query", "a non-blank text"))

@@ -88,7 +88,16 @@ describe("Apps", () => {
       assert.deepStrictEqual(run.traces[1]?.outputs.map(([one]) => one?.error), [null, "not a word"])
     }).pipe(local()))
 
-  it.effect("waits ten minutes for a blocking run, whatever the other limits are, and no longer", () =>
+  it.effect("Apps.run: a limit that is set is a ceiling for a blocking run, too", () =>
+    Effect.gen(function*() {
+      const apps = yield* Apps.Apps
+      const fiber = yield* Effect.fork(Effect.flip(apps.run(options)))
+      yield* TestClock.adjust("8 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "DustTimeoutError")
+    }).pipe(local({ duration: "9 minutes" }, { timeouts: { total: "8 seconds" } })))
+
+  it.effect("Apps.run: waits ten minutes for a blocking run by default, and no longer", () =>
     Effect.gen(function*() {
       const apps = yield* Apps.Apps
       const fiber = yield* Effect.fork(apps.run(options))
@@ -103,7 +112,7 @@ describe("Apps", () => {
       const error = yield* Fiber.join(lost)
       assert.strictEqual(error._tag, "DustTimeoutError")
       assert.strictEqual(error.attempts, 1)
-    }).pipe(local({ duration: "9 minutes" }, { timeouts: { headers: "5 seconds", total: "8 seconds" } })))
+    }).pipe(local({ duration: "9 minutes" })))
 
   it.effect("takes a server that fails for what it is, and not for a run that is not there", () =>
     Effect.gen(function*() {

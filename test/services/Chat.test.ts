@@ -1362,8 +1362,8 @@ describe("Sessions", () => {
       const waiting = yield* Effect.fork(session.send("waiting"))
       const next = yield* Effect.fork(session.send("next"))
       yield* TestClock.adjust("100 millis")
-      yield* Fiber.interrupt(stopped)
       yield* Fiber.interrupt(waiting)
+      yield* Fiber.interrupt(stopped)
       yield* TestClock.adjust("10 seconds")
       assert.match((yield* Fiber.join(next)).text, /^next after/)
       const dust = yield* DustTest.DustTest

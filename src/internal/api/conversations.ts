@@ -30,6 +30,7 @@ export const createOperation = Operation.make({
   name: "Conversations.create",
   http: "POST",
   route: root,
+  replay: "creation",
   body: Schema.Struct({
     title: Schema.optional(Schema.NullOr(Title)),
     visibility: Schema.optional(Schema.Literal("unlisted", "test")),

@@ -9,6 +9,7 @@ import type {
   CreateWithMessageOptions,
   FollowOptions,
   MessageCreated,
+  MessageInput,
   MessageRef
 } from "../../Conversations.ts"
 import {
@@ -82,10 +83,12 @@ export const makeSender = (options: {
   readonly answers: (ref: MessageRef) => Effect.Effect<ReadonlyArray<AgentMessage>, StreamError>
 }): Sender => {
   const { abandoned, answer, answers, client, known, lookBack, sendOnce } = options
-  const hasUser = client.config.credential._tag === "AccessToken"
+
+  const bodyOf = (input: MessageInput) =>
+    Effect.flatMap(client.caller, ({ hasUser }) => messageBody(createMessageOperation, hasUser, input))
 
   const post = (input: CreateMessageOptions): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
-    Effect.flatMap(messageBody(createMessageOperation, hasUser, input), (body) => {
+    Effect.flatMap(bodyOf(input), (body) => {
       const { conversationId, onInterrupt, onUnconfirmed = "fail" } = input
       const sought = soughtOf(conversationId, body)
       return sendOnce({
@@ -147,20 +150,21 @@ export const makeSender = (options: {
 
   /** Nobody has seen a conversation whose first message was refused. An API key cannot delete it. */
   const discard = (conversation: Conversation) =>
-    hasUser
-      ? abandoned.inBackground(
-        "An empty conversation could not be deleted",
-        conversation.sId,
-        [],
-        client.execute(deleteOperation, { path: { conversationId: conversation.sId }, query: { forceDelete: true } })
-      )
-      : Effect.void
+    Effect.flatMap(client.caller, ({ hasUser }) =>
+      hasUser
+        ? abandoned.inBackground(
+          "An empty conversation could not be deleted",
+          conversation.sId,
+          [],
+          client.execute(deleteOperation, { path: { conversationId: conversation.sId }, query: { forceDelete: true } })
+        )
+        : Effect.void)
 
   const createWithMessage: Sender["createWithMessage"] = (input) =>
     Effect.gen(function*() {
       // Invalid messages are refused before the conversation exists.
       yield* checkBlocking(input.message, input.blocking)
-      yield* messageBody(createMessageOperation, hasUser, input.message)
+      yield* bodyOf(input.message)
       const conversation = yield* createEmpty(input)
       const { agentMessages, message } = yield* createMessage({
         ...input.message,

@@ -71,7 +71,10 @@ export const present = (field: string, value: unknown): Either.Either<string, Un
     : Either.right(trimmed)
 }
 
-const secret = (field: string, value: Redacted.Redacted<string>): Either.Either<Redacted.Redacted<string>, Unusable> => {
+const secret = (
+  field: string,
+  value: Redacted.Redacted<string>
+): Either.Either<Redacted.Redacted<string>, Unusable> => {
   const text = revealed(value)
   if (Option.isNone(text)) return Either.left({ field, expected: "a Redacted, not wiped yet" })
   return Either.flatMap(present(field, text.value), (text) =>

@@ -31,14 +31,17 @@ export const attempt = (context: Context, trip: Trip): Effect.Effect<Answer, Req
       trip.entering("headers", call.settings.timeouts.headers)
       return Effect.mapError(token, (cause) => tokenError(trip, cause))
     })
-  return Effect.flatMap(waiting(tokens.current), (token) =>
-    Effect.catchAll(answered(context, trip, token), (error) =>
-      isTokenExpired(error)
-        ? Effect.flatMap(waiting(tokens.renew(token)), (renewed) =>
-          renewed
-            ? Effect.flatMap(waiting(tokens.current), (fresh) => answered(context, trip, fresh))
-            : Effect.fail(error))
-        : Effect.fail(error)))
+  return Effect.flatMap(
+    waiting(tokens.current),
+    (token) =>
+      Effect.catchAll(answered(context, trip, token), (error) =>
+        isTokenExpired(error)
+          ? Effect.flatMap(waiting(tokens.renew(token)), (renewed) =>
+            renewed
+              ? Effect.flatMap(waiting(tokens.current), (fresh) => answered(context, trip, fresh))
+              : Effect.fail(error))
+          : Effect.fail(error))
+  )
 }
 
 const tokenError = ({ attempts, call }: Trip, cause: unknown): RequestError => {

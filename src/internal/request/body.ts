@@ -46,8 +46,11 @@ export const pull = (
         () => Option.some<BodyError>(silent(identity, idle))
       ),
       (bytes) =>
-        decompressed<BodyError>(bytes, response.headers["content-encoding"], (coding) =>
-          unreadable(identity, 1, coding))
+        decompressed<BodyError>(
+          bytes,
+          response.headers["content-encoding"],
+          (coding) => unreadable(identity, 1, coding)
+        )
     ))
 
 const broken = (identity: Identity, cause: unknown): BodyError =>

@@ -181,7 +181,9 @@ export const advice = (tag: ErrorTag, parsed: Parsed, status: number): string =>
     case "DustBadRequestError":
       return status === 407
         ? ": a proxy on the way to Dust requires authentication"
-        : parsed.type === "agent_inaccessible" ? ": check the id of the agent; Agents.list has those there are" : ""
+        : parsed.type === "agent_inaccessible"
+        ? ": check the id of the agent; Agents.list has those there are"
+        : ""
     default:
       return ""
   }

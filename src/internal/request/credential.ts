@@ -79,8 +79,7 @@ export class UnusableCaller implements Equal.Equal {
   }
 }
 
-const secretOf = (credential: Credential) =>
-  credential._tag === "ApiKey" ? credential.apiKey : credential.accessToken
+const secretOf = (credential: Credential) => credential._tag === "ApiKey" ? credential.apiKey : credential.accessToken
 
 export interface Callers {
   readonly own: Caller

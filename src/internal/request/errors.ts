@@ -22,7 +22,7 @@ import {
 } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
 import { advice, classify, parseBody } from "./classify.ts"
-import { type Failure, networkAdvice } from "./network.ts"
+import { type Failure, failureOf, networkAdvice } from "./network.ts"
 import { retryAfter } from "./retryAfter.ts"
 
 const constructors = {
@@ -173,6 +173,9 @@ export const network = (
     }, unchecked)
   )
 
+/** The system's code of a transport failure (`ECONNREFUSED`), wherever the HttpClient put it. */
+export const networkCode = (cause: unknown): string | undefined => failureOf(cause).code
+
 /** The request could not be sent, or its answer did not begin. */
 export const transport = (identity: Named, attempts: number, failure: Failure, origin: string): DustNetworkError =>
   network(identity, attempts, networkAdvice(failure, origin), {
@@ -242,7 +245,12 @@ export const refusedAddress = (
   )
 
 /** An access token that could not be had. */
-export const tokenUnavailable = (identity: Named, attempts: number, reason: string, advice = ""): DustUnauthorizedError =>
+export const tokenUnavailable = (
+  identity: Named,
+  attempts: number,
+  reason: string,
+  advice = ""
+): DustUnauthorizedError =>
   frameless(() =>
     new DustUnauthorizedError(
       fieldsOf(identity, {

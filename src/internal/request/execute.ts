@@ -102,7 +102,9 @@ const timeoutError = (
     trip.attempts,
     name,
     limit,
-    `${waitedFor[name]} within ${Duration.format(limit)}${failure === undefined ? "" : `; the last failure: ${failure}`}`
+    `${waitedFor[name]} within ${Duration.format(limit)}${
+      failure === undefined ? "" : `; the last failure: ${failure}`
+    }`
   )
 }
 

@@ -127,20 +127,19 @@ const executeOf =
   <Route extends string, Body, A>(operation: Operation<Route, Body, A>, input: Input<Route, Body>) =>
     prepared<Route, Body, A, A, never>(context, operation, input, {}, (call) => execute(context, call, operation))
 
-const openOf =
-  (context: Context): Open =>
-  <Route extends string, Body, A>(
-    operation: Operation<Route, Body, A>,
-    input: Input<Route, Body>,
-    options: OpenOptions = {}
-  ) =>
-    prepared<Route, Body, A, HttpClientResponse.HttpClientResponse, Scope.Scope>(
-      context,
-      operation,
-      input,
-      options,
-      (call) => open(context, call)
-    )
+const openOf = (context: Context): Open =>
+<Route extends string, Body, A>(
+  operation: Operation<Route, Body, A>,
+  input: Input<Route, Body>,
+  options: OpenOptions = {}
+) =>
+  prepared<Route, Body, A, HttpClientResponse.HttpClientResponse, Scope.Scope>(
+    context,
+    operation,
+    input,
+    options,
+    (call) => open(context, call)
+  )
 
 /** Checks a call where it runs, and notes where it was made. */
 const prepared = <Route extends string, Body, A, B, R>(

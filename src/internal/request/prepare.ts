@@ -38,7 +38,9 @@ export const prepare = <Route extends string, Body, A>(
     const settings = yield* Either.mapLeft(settingsOf(context.config, surroundings.options), unusable)
     const caller = yield* Either.mapLeft(context.callers.of(surroundings.credential), (problem) =>
       unusable({ ...problem, field: `credential.${problem.field}` }))
-    if (refuses(operation.credential, caller)) return yield* Either.left(errors.wrongCredential(operation))
+    if (refuses(operation.credential, caller)) {
+      return yield* Either.left(errors.wrongCredential(operation))
+    }
     const own = yield* Either.mapLeft(Checks.headers(input.headers ?? {}), unusable)
     const origin = options.origin ?? "dust"
     const accept = options.accept ?? "application/json"
