@@ -19,7 +19,7 @@ import * as Body from "./body.ts"
 import { type CallSite, captureCallSite, CurrentCallSite, located } from "./callSite.ts"
 import type { Call, Context, Execute, Open, OpenOptions } from "./context.ts"
 import { CurrentCredential, makeCallers, UnusableCaller } from "./credential.ts"
-import { deadlinesOf, type Reached, watching } from "./deadlines.ts"
+import { deadlinesOf, watching } from "./deadlines.ts"
 import * as errors from "./errors.ts"
 import { execute, open } from "./execute.ts"
 import { nameOf } from "./instrument.ts"
@@ -174,7 +174,6 @@ const withTotal =
         return watching<A, E | DustTimeoutError, R, never>({
           deadlines,
           end: deadlines.now() + Duration.toMillis(total),
-          onTimeout: (_: Reached<never> | undefined) =>
-            errors.timeout(operation, 1, "total", total, `not finished within ${Duration.format(total)}`)
+          onTimeout: () => errors.timeout(operation, 1, "total", total, `not finished within ${Duration.format(total)}`)
         }, () => self)
       }))

@@ -11,7 +11,7 @@ import type { RequestError, TimeoutPhase } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
 import type { Identity } from "../api/operation.ts"
 import type { Context } from "./context.ts"
-import { deadlinesOf, type Watch, watching } from "./deadlines.ts"
+import { deadlinesOf, watching } from "./deadlines.ts"
 import * as errors from "./errors.ts"
 import { failureOf } from "./network.ts"
 
@@ -36,7 +36,7 @@ export const makeExchange = (
         end: deadlines.now() + Duration.toMillis(limit),
         refs: context.refs,
         onTimeout: () => errors.timeout(identity, 1, "headers", limit, `no answer within ${Duration.format(limit)}`)
-      }, (_: Watch<TimeoutPhase>) => exchanged(context, refreshToken))
+      }, () => exchanged(context, refreshToken))
     })
 })
 
