@@ -10,7 +10,7 @@ const program = Effect.gen(function*() {
   const endDate = yield* Config.string("DUST_TO").pipe(Config.withDefault("2026-01-31"))
   const period = { startDate, endDate }
 
-  yield* done(`the workspace can be reached: ${yield* workspace.exists}`)
+  yield* done(`the workspace can be reached: ${yield* workspace.exists()}`)
 
   yield* title("Messages by day")
   const days = yield* workspace.analytics({ table: "usage_metrics", ...period, timezone: "Europe/Paris" })
@@ -23,7 +23,7 @@ const program = Effect.gen(function*() {
   yield* done(`${bytes} characters`)
 
   yield* title("Credits, call by call")
-  yield* workspace.consumption(period).pipe(
+  yield* workspace.streamConsumption(period).pipe(
     Stream.runFold(0, (sum, call) => sum + (call.totalCredits ?? 0)),
     Effect.flatMap((credits) => done(`${credits} credits`)),
     Effect.catchTags({

@@ -8,7 +8,7 @@ import { ActionId, ConversationId, MessageId, SpaceId } from "./Ids.ts"
 import { list, nullable, openLiteral, record, withDefault } from "./internal/decode/schema.ts"
 import { emptyToolMetadata } from "./internal/decode/toolMetadata.ts"
 import { type AgentMessage, type ContentFragment, Message, type UserMessage } from "./Message.ts"
-import { Workspace } from "./User.ts"
+import { UserWorkspace } from "./User.ts"
 
 /**
  * A conversation without its messages.
@@ -30,7 +30,7 @@ export const ConversationSummary = Schema.Struct({
   hasError: nullable(Schema.Boolean),
   spaceId: nullable(SpaceId),
   depth: nullable(Schema.Number),
-  owner: nullable(Workspace),
+  owner: nullable(UserWorkspace),
   metadata: record
 })
 

@@ -56,7 +56,6 @@ import {
   type UserAnswer
 } from "./internal/local/agent/steps.ts"
 import type { AgentOptions, AgentTagSeed } from "./internal/local/domains/agents.ts"
-import type { AnalyticsSeed } from "./internal/local/domains/analytics.ts"
 import type { AppSeed } from "./internal/local/domains/apps.ts"
 import type {
   DataSourceSeed,
@@ -69,6 +68,7 @@ import type { NodeSeed, SearchSeed, ToolFileSeed } from "./internal/local/domain
 import type { SkillSeed } from "./internal/local/domains/skills.ts"
 import type { ServerViewSeed, SpaceSeed } from "./internal/local/domains/spaces.ts"
 import type { TriggerSeed, TriggersSeed, WebhookSourceSeed } from "./internal/local/domains/triggers.ts"
+import type { AnalyticsSeed } from "./internal/local/domains/workspace.ts"
 import { type Fault, faults as faultConstructors } from "./internal/local/server/faults.ts"
 import { makeClient } from "./internal/local/server/inProcess.ts"
 import { DustTestServeError, listen } from "./internal/local/server/node.ts"

@@ -40,7 +40,7 @@ export interface User extends Schema.Schema.Type<typeof User> {}
  * @category schemas
  * @since 0.1.0
  */
-export const Workspace = Schema.Struct({
+export const UserWorkspace = Schema.Struct({
   sId: WorkspaceId,
   name: nullable(Schema.String),
   /** The role of the caller in it. */
@@ -57,7 +57,7 @@ export const Workspace = Schema.Struct({
  * @category models
  * @since 0.1.0
  */
-export interface Workspace extends Schema.Schema.Type<typeof Workspace> {}
+export interface UserWorkspace extends Schema.Schema.Type<typeof UserWorkspace> {}
 
 /**
  * The user behind an access token.
@@ -67,7 +67,7 @@ export interface Workspace extends Schema.Schema.Type<typeof Workspace> {}
  */
 export const Me = Schema.Struct({
   ...User.fields,
-  workspaces: list(Workspace),
+  workspaces: list(UserWorkspace),
   /** The id of the workspace that is selected in the web application. */
   selectedWorkspace: nullable(Schema.String),
   origin: nullable(openLiteral("provisioned", "invited", "auto-joined"))
@@ -78,3 +78,22 @@ export const Me = Schema.Struct({
  * @since 0.1.0
  */
 export interface Me extends Schema.Schema.Type<typeof Me> {}
+
+/**
+ * An active member of the workspace.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const WorkspaceMember = Schema.Struct({
+  sId: UserId,
+  email: nullable(Schema.String),
+  /** Only newer servers report it. */
+  seatType: nullable(Schema.String)
+})
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface WorkspaceMember extends Schema.Schema.Type<typeof WorkspaceMember> {}

@@ -17,358 +17,22 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type DustBadRequestError, DustDecodeError, type RequestError, type StreamError } from "./DustAPIError.ts"
-import { DustClient, type Service as Client } from "./DustClient.ts"
-import { AgentId, ConversationId, MessageId, SkillId, SpaceId, TriggerId, UserId } from "./Ids.ts"
-import * as Operation from "./internal/api/operation.ts"
+import type { DustClient, Input, Operation, Service as Client } from "./DustClient.ts"
+import type { Methods } from "./internal/api/endpoint.ts"
+import { implement, type Tools } from "./internal/api/implement.ts"
+import type { Identity, Query } from "./internal/api/operation.ts"
+import { workspace } from "./internal/api/workspace.ts"
 import { decodeJson } from "./internal/decode/json.ts"
-import { elements, list, nonBlank, nullable, type Open, openLiteral, withDefault } from "./internal/decode/schema.ts"
+import { elements, type Open } from "./internal/decode/schema.ts"
 import { badInput, common, streamError } from "./internal/request/errors.ts"
-import { Me } from "./User.ts"
-
-/**
- * An active member of the workspace.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const Member = Schema.Struct({
-  sId: UserId,
-  email: nullable(Schema.String),
-  /** Only newer servers say so. */
-  seatType: nullable(Schema.String)
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Member extends Schema.Schema.Type<typeof Member> {}
-
-const text = nullable(Schema.String)
-const count = nullable(Schema.Union(Schema.Number, Schema.NumberFromString))
-const flag = nullable(Schema.Union(
-  Schema.Boolean,
-  Schema.transform(Schema.Literal("true", "false"), Schema.Boolean, {
-    decode: (value) => value === "true",
-    encode: (value) => value ? "true" as const : "false" as const
-  })
-))
-// Lists come as arrays, or as one text.
-const texts = withDefault(
-  Schema.Union(
-    Schema.Array(Schema.String),
-    Schema.transform(Schema.String, Schema.Array(Schema.String), {
-      decode: (value) => value.split(";").map((one) => one.trim()).filter((one) => one !== ""),
-      encode: (values) => values.join("; ")
-    })
-  ),
-  () => []
-)
-
-/**
- * The rows of the analytics tables, by the name of the table. A column that the server does not send is `null` (a list:
- * empty), a text that it has not, ids included, is `""`; columns that were added since are left out.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const AnalyticsRows = {
-  usage_metrics: Schema.Struct({ date: text, messages: count, conversations: count, activeUsers: count }),
-  /** Daily, weekly and monthly active users. */
-  active_users: Schema.Struct({ date: text, dau: count, wau: count, mau: count }),
-  /** Where messages came from. */
-  source: Schema.Struct({ date: text, source: text, messageCount: count }),
-  agents: Schema.Struct({
-    agentId: nullable(AgentId),
-    name: text,
-    description: text,
-    settings: nullable(openLiteral("published", "unpublished", "unknown", "global")),
-    modelId: text,
-    providerId: text,
-    authorEmails: texts,
-    editorEmails: texts,
-    messages: count,
-    distinctUsersReached: count,
-    distinctConversations: count,
-    lastEdit: text,
-    credits: count
-  }),
-  users: Schema.Struct({
-    userId: nullable(UserId),
-    userName: text,
-    userEmail: text,
-    messageCount: count,
-    lastMessageSent: text,
-    activeDaysCount: count,
-    groups: texts,
-    credits: count
-  }),
-  skills: Schema.Struct({
-    skillId: nullable(SkillId),
-    name: text,
-    description: text,
-    editedByEmail: text,
-    createdAt: text,
-    lastEdit: text
-  }),
-  skill_usage: Schema.Struct({ date: text, skillName: text, executions: count, uniqueUsers: count }),
-  tool_usage: Schema.Struct({ date: text, toolName: text, executions: count, uniqueUsers: count }),
-  messages: Schema.Struct({
-    messageId: nullable(MessageId),
-    createdAt: text,
-    assistantId: nullable(AgentId),
-    assistantName: text,
-    assistantSettings: text,
-    assistantTags: texts,
-    conversationId: nullable(ConversationId),
-    parentMessageId: nullable(MessageId),
-    userId: nullable(UserId),
-    userEmail: text,
-    source: text,
-    toolsUsed: texts,
-    skillsUsed: texts,
-    modelId: text,
-    modelProviderId: text,
-    modelResolutionMethod: nullable(openLiteral("agent", "user", "auto")),
-    credits: count
-  }),
-  feedback: Schema.Struct({
-    feedbackId: nullable(Schema.Union(Schema.String, Schema.Number)),
-    createdAt: text,
-    assistantId: nullable(AgentId),
-    assistantName: text,
-    conversationId: nullable(ConversationId),
-    conversationUrl: text,
-    userId: nullable(UserId),
-    userEmail: text,
-    thumb: nullable(openLiteral("up", "down")),
-    content: text,
-    dismissed: flag
-  })
-} as const
-
-/**
- * The names of the analytics tables.
- *
- * @category models
- * @since 0.1.0
- */
-export type AnalyticsTable = keyof typeof AnalyticsRows
-
-/**
- * A row of one of the tables.
- *
- * @category models
- * @since 0.1.0
- */
-export type AnalyticsRow<Table extends AnalyticsTable> = Schema.Schema.Type<(typeof AnalyticsRows)[Table]>
-
-/**
- * Which table, of which days.
- *
- * @category models
- * @since 0.1.0
- */
-export interface AnalyticsOptions<Table extends string = AnalyticsTable> {
-  readonly table: Table
-  /** The first day, `YYYY-MM-DD`. */
-  readonly startDate: string
-  /** The last day, itself included, `YYYY-MM-DD`. */
-  readonly endDate: string
-  /** An IANA name, which says when days begin. Default `UTC`. */
-  readonly timezone?: string | undefined
-}
-
-/**
- * One billed call of a model or a tool.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const ConsumptionRow = Schema.Struct({
-  completedAt: text,
-  /** Whether a model or a tool was called. */
-  consumptionType: text,
-  usageType: text,
-  status: text,
-  conversationId: nullable(ConversationId),
-  spaceId: nullable(SpaceId),
-  agentMessageId: nullable(MessageId),
-  agentId: nullable(AgentId),
-  agentName: text,
-  agentVersion: count,
-  agentTagIds: texts,
-  agentRootId: nullable(AgentId),
-  agentParentId: nullable(AgentId),
-  agentDepth: count,
-  modelProviderId: text,
-  modelId: text,
-  modelName: text,
-  modelReasoningEffort: text,
-  modelResolutionMethod: text,
-  userId: nullable(UserId),
-  userName: text,
-  userGroupIds: texts,
-  userGroupNames: texts,
-  triggerId: nullable(TriggerId),
-  contextOrigin: text,
-  apiKeyName: text,
-  toolName: text,
-  toolServerName: text,
-  toolDisplayName: text,
-  toolParentServerName: text,
-  toolActionId: text,
-  attributedSkillIds: texts,
-  attributedSkillNames: texts,
-  creditsSystem: count,
-  creditsInput: count,
-  creditsOutput: count,
-  creditsReasoning: count,
-  creditsAction: count,
-  totalCredits: count,
-  stepIndex: count,
-  executionTimeMs: count
-})
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface ConsumptionRow extends Schema.Schema.Type<typeof ConsumptionRow> {}
-
-/**
- * Only calls with one of the values of each list. At most 500 values in all, of 256 characters each.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ConsumptionFilter {
-  readonly agents?: ReadonlyArray<string> | undefined
-  readonly users?: ReadonlyArray<string> | undefined
-  readonly apiKeys?: ReadonlyArray<string> | undefined
-  readonly groups?: ReadonlyArray<string> | undefined
-  readonly models?: ReadonlyArray<string> | undefined
-  readonly tools?: ReadonlyArray<string> | undefined
-  readonly skills?: ReadonlyArray<string> | undefined
-  readonly sources?: ReadonlyArray<string> | undefined
-  readonly tags?: ReadonlyArray<string> | undefined
-}
-
-/**
- * Which calls, of which period.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ConsumptionOptions {
-  /** From this instant on. A text is ISO 8601, and UTC unless it says otherwise. */
-  readonly startDate: DateTime.Utc | Date | string
-  /** Before this instant, at most 30 days later. */
-  readonly endDate: DateTime.Utc | Date | string
-  readonly filter?: ConsumptionFilter | undefined
-}
-
-const root = "/api/v1/w/{workspaceId}"
-
-const exists = Operation.unit({ name: "Workspace.exists", http: "GET", route: `${root}/exists` })
-
-const me = Operation.make({
-  name: "Workspace.me",
-  http: "GET",
-  route: "/api/v1/me",
-  credential: "user",
-  response: Schema.Struct({ user: Me })
-})
-
-const members = Operation.make({
-  name: "Workspace.members",
-  http: "GET",
-  route: `${root}/members`,
-  response: Schema.Struct({ users: list(Member) })
-})
-
-const validateMember = Operation.make({
-  name: "Workspace.validateMember",
-  http: "POST",
-  route: `${root}/members/validate`,
-  replay: "safe",
-  body: Schema.Struct({ email: nonBlank("an e-mail address") }),
-  response: Schema.Struct({ valid: Schema.Boolean })
-})
-
-const slow = { headers: "3 minutes", body: "5 minutes" } as const
-
-const analyticsRoute = `${root}/analytics/export` as const
-
-const analyticsOf = <Table extends AnalyticsTable>(table: Table) =>
-  Operation.make({
-    name: "Workspace.analytics",
-    http: "GET",
-    route: analyticsRoute,
-    credential: "key",
-    timeouts: slow,
-    response: Schema.make<ReadonlyArray<AnalyticsRow<Table>>, unknown>(
-      elements<unknown, unknown>(Schema.make(AnalyticsRows[table].ast)).ast
-    )
-  })
-
-const analyticsCsv = Operation.text({
-  name: "Workspace.analyticsCsv",
-  http: "GET",
-  route: analyticsRoute,
-  credential: "key",
-  timeouts: slow,
-  decode: (csv) => csv
-})
-
-const streamAnalyticsCsv = Operation.unit({
-  name: "Workspace.streamAnalyticsCsv",
-  http: "GET",
-  route: analyticsRoute,
-  credential: "key",
-  timeouts: slow
-})
-
-const values = Schema.optional(Schema.Array(
-  nonBlank("a non-blank value").pipe(
-    Schema.filter((value) => value.length <= 256 || "at most 256 characters")
-  )
-))
-
-const Filter = Schema.Struct({
-  agents: values,
-  users: values,
-  apiKeys: values.pipe(Schema.fromKey("api_keys")),
-  groups: values,
-  models: values,
-  tools: values,
-  skills: values,
-  sources: values,
-  tags: values
-}).pipe(
-  Schema.filter((filter) =>
-    Object.values(filter).reduce((sum, list) => sum + (list?.length ?? 0), 0) <= 500 || "at most 500 values in all"
-  )
-)
-
-const consumptionOperation = (method: string) =>
-  Operation.unit({
-    name: `Workspace.${method}`,
-    http: "POST",
-    route: `${root}/analytics/consumption/export`,
-    credential: "key",
-    replay: "safe",
-    timeouts: slow,
-    body: Schema.Struct({
-      startDate: Schema.String,
-      endDate: Schema.String,
-      format: Schema.Literal("csv", "ndjson"),
-      filter: Schema.optional(Filter)
-    })
-  })
-
-const consumption = consumptionOperation("consumption")
-const consumptionCsv = consumptionOperation("consumptionCsv")
+import {
+  type AnalyticsOptions,
+  type AnalyticsRow,
+  AnalyticsRows,
+  type AnalyticsTable,
+  type ConsumptionOptions,
+  ConsumptionRow
+} from "./Usage.ts"
 
 /**
  * Methods fail with `RequestError` and are retried as the retry policy says: all of them only read. Streams are retried until
@@ -377,33 +41,14 @@ const consumptionCsv = consumptionOperation("consumptionCsv")
  * @category models
  * @since 0.1.0
  */
-export interface Service {
+export interface Service extends Methods<typeof workspace> {
   /**
-   * Whether the workspace is there, with a credential that is good for it: the cheapest probe of readiness. `false` only
-   * when there is no such workspace in this region; everything else that is wrong is an error, as everywhere.
+   * Returns whether the workspace exists and the credential is valid for it: the cheapest probe of readiness. `false` only
+   * if there is no such workspace in this region; every other problem is an error.
    *
    * Source: `GET /api/v1/w/{workspaceId}/exists`.
    */
-  readonly exists: Effect.Effect<boolean, RequestError>
-  /**
-   * The user behind the access token, with their workspaces. With an API key it fails with `DustUserRequiredError` before
-   * any request.
-   *
-   * Source: `GET /api/v1/me`.
-   */
-  readonly me: Effect.Effect<Me, RequestError>
-  /**
-   * The active members, in one answer. Needs the administrator role, else `DustForbiddenError`.
-   *
-   * Source: `GET /api/v1/w/{workspaceId}/members`.
-   */
-  readonly members: Effect.Effect<ReadonlyArray<Member>, RequestError>
-  /**
-   * Whether an e-mail address is that of an active member.
-   *
-   * Source: `POST /api/v1/w/{workspaceId}/members/validate`.
-   */
-  readonly validateMember: (email: string) => Effect.Effect<boolean, RequestError>
+  readonly exists: () => Effect.Effect<boolean, RequestError>
   /**
    * A table of usage, as typed rows. Needs an API key (with a user's token: `DustUserRequiredError` before any request)
    * with at least the builder role, else `DustForbiddenError`. 60 per minute: beyond that Dust asks to wait, and the
@@ -452,14 +97,14 @@ export interface Service {
    *
    * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`ndjson`).
    */
-  readonly consumption: (options: ConsumptionOptions) => Stream.Stream<ConsumptionRow, StreamError>
+  readonly streamConsumption: (options: ConsumptionOptions) => Stream.Stream<ConsumptionRow, StreamError>
   /**
    * The same as CSV, line by line. The line that reports a failure is no part of it: it is a `DustStreamError`
    * (`remote`).
    *
    * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`csv`).
    */
-  readonly consumptionCsv: (options: ConsumptionOptions) => Stream.Stream<string, StreamError>
+  readonly streamConsumptionCsv: (options: ConsumptionOptions) => Stream.Stream<string, StreamError>
 }
 
 /**
@@ -474,16 +119,16 @@ const isDay = (value: string): boolean => {
   return Option.isSome(parsed) && DateTime.formatIsoDateUtc(parsed.value) === value
 }
 
-const day = (identity: Operation.Identity, field: string, value: string) =>
+const day = (identity: Identity, field: string, value: string) =>
   isDay(value) ? Either.right(value) : Either.left(badInput(identity, field, "a day that exists, as YYYY-MM-DD"))
 
 const isoText = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/i
 
 const analyticsQuery = (
-  identity: Operation.Identity,
+  identity: Identity,
   options: AnalyticsOptions<string>,
   format: "csv" | "json"
-): Either.Either<Operation.Query, DustBadRequestError> =>
+): Either.Either<Query, DustBadRequestError> =>
   Either.gen(function*() {
     const startDate = yield* day(identity, "startDate", options.startDate)
     const endDate = yield* day(identity, "endDate", options.endDate)
@@ -496,7 +141,7 @@ const analyticsQuery = (
 const longest = Duration.days(30)
 
 const consumptionBody = (
-  identity: Operation.Identity,
+  identity: Identity,
   { endDate, filter, startDate }: ConsumptionOptions,
   format: "csv" | "ndjson"
 ) =>
@@ -522,8 +167,8 @@ const consumptionBody = (
 /** The text of an answer, in the pieces in which it arrives. */
 const streamText = <Route extends string, Body>(
   client: Client,
-  operation: Operation.Operation<Route, Body, void>,
-  input: Operation.Input<Route, Body>,
+  operation: Operation<Route, Body, void>,
+  input: Input<Route, Body>,
   accept: string
 ): Stream.Stream<string, RequestError> =>
   Stream.unwrapScoped(Effect.map(client.open<Route, Body, void>(operation, input, { accept }), (response) => {
@@ -558,7 +203,7 @@ const errorLine = /^ERROR:\s*(.*)/
 const ErrorLine = Schema.Struct({ error: Schema.Struct({ message: Schema.String }) })
 const decodeErrorLine = Schema.decodeUnknownOption(Schema.parseJson(ErrorLine))
 
-const remoteFailure = (operation: Operation.Identity, text: string) => {
+const remoteFailure = (operation: Identity, text: string) => {
   const said = text.trim().slice(0, 300)
   return streamError(operation, "remote", `the export broke off: ${said}`, {
     type: /timed out/i.test(said) ? "export_timed_out" : "export_failed",
@@ -568,87 +213,108 @@ const remoteFailure = (operation: Operation.Identity, text: string) => {
 
 const Row = Schema.make<ConsumptionRow, unknown>(ConsumptionRow.ast)
 
-const decodeRow = (line: string): Either.Either<ConsumptionRow, StreamError> | undefined => {
+const decodeRow = (
+  operation: Identity,
+  line: string
+): Either.Either<ConsumptionRow, StreamError> | undefined => {
   if (line.trim() === "") return undefined
   const said = errorLine.exec(line)?.[1]
     ?? (line.startsWith("{\"error\"") ? Option.getOrUndefined(decodeErrorLine(line))?.error.message : undefined)
-  if (said !== undefined) return Either.left(remoteFailure(consumption, said))
+  if (said !== undefined) return Either.left(remoteFailure(operation, said))
   return Either.mapLeft(decodeJson(Row, line), ({ issues, json }) =>
     json || line.endsWith("\n")
       ? new DustDecodeError({
-        ...common(consumption, 1),
-        message: `Workspace.consumption: a row is not as expected`,
+        ...common(operation, 1),
+        message: `${operation.module}.${operation.method}: a row is not as expected`,
         type: "unexpected_answer",
         details: { issues },
         issues
       }, { disableValidation: true })
-      : streamError(consumption, "truncated", "the export ended in the middle of a row"))
+      : streamError(operation, "truncated", "the export ended in the middle of a row"))
+}
+
+type WorkspaceTools = Tools<typeof workspace>
+
+const readAnalytics = ({ client, operation }: WorkspaceTools) =>
+<Table extends AnalyticsTable>(
+  options: AnalyticsOptions<Table>
+): Effect.Effect<ReadonlyArray<AnalyticsRow<Table>>, RequestError> => {
+  const { json } = operation.analytics
+  if (!Object.hasOwn(AnalyticsRows, options.table)) {
+    const expected = `one of ${Object.keys(AnalyticsRows).join(", ")}; use analyticsCsv for others`
+    return Effect.fail(badInput(json, "table", expected))
+  }
+  // The rows have the schema of the table, which is known only now.
+  const schema = Schema.make<ReadonlyArray<AnalyticsRow<Table>>, unknown>(
+    elements<unknown, unknown>(Schema.make(AnalyticsRows[options.table].ast)).ast
+  )
+  return Effect.flatMap(
+    analyticsQuery(json, options, "json"),
+    (query) => client.execute({ ...json, response: { _tag: "Json" as const, schema } }, { query })
+  )
+}
+
+const streamRows = ({ client, operation }: WorkspaceTools) => (options: ConsumptionOptions) => {
+  const { ndjson } = operation.streamConsumption
+  return Stream.unwrap(
+    Effect.map(
+      consumptionBody(ndjson, options, "ndjson"),
+      (body) =>
+        linesOf(streamText(client, ndjson, { body }, "application/x-ndjson")).pipe(
+          Stream.filterMap((line) => Option.fromNullable(decodeRow(ndjson, line))),
+          Stream.mapEffect((row): Effect.Effect<ConsumptionRow, StreamError> => row)
+        )
+    )
+  )
+}
+
+const streamCsv = ({ client, operation }: WorkspaceTools) => (options: ConsumptionOptions) => {
+  const { csv } = operation.streamConsumptionCsv
+  return Stream.unwrap(Effect.map(consumptionBody(csv, options, "csv"), (body) => {
+    let quoted = false
+    return Stream.mapEffect(
+      linesOf(streamText(client, csv, { body }, "text/csv")),
+      (line): Effect.Effect<string, StreamError> => {
+        // Inside a quoted cell such a line is nothing but text.
+        const said = quoted ? undefined : errorLine.exec(line)?.[1]
+        if (said !== undefined) return Effect.fail(remoteFailure(csv, said))
+        for (let at = line.indexOf("\""); at !== -1; at = line.indexOf("\"", at + 1)) quoted = !quoted
+        return Effect.succeed(line)
+      }
+    )
+  }))
 }
 
 /**
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustClient, (client) =>
-  Workspace.of({
-    exists: Effect.catchIf(
-      Effect.as(client.execute(exists, {}), true),
-      (error) =>
-        error._tag === "DustNotFoundError" && error.type === "workspace_not_found" &&
-        !Predicate.hasProperty(error.details, "redirect"),
-      () => Effect.succeed(false)
-    ),
-    me: Effect.map(client.execute(me, {}), (answer) => answer.user),
-    members: Effect.map(client.execute(members, {}), (answer) => answer.users),
-    validateMember: (email) =>
-      Effect.map(client.execute(validateMember, { body: { email } }), (answer) => answer.valid),
-    analytics: <Table extends AnalyticsTable>(options: AnalyticsOptions<Table>) => {
-      if (!Object.hasOwn(AnalyticsRows, options.table)) {
-        return Effect.fail(badInput(
-          analyticsCsv,
-          "table",
-          `one of ${Object.keys(AnalyticsRows).join(", ")}; use analyticsCsv for others`
-        ))
-      }
-      const operation = analyticsOf(options.table)
-      return Effect.flatMap(
-        analyticsQuery(operation, options, "json"),
-        (query): Effect.Effect<ReadonlyArray<AnalyticsRow<Table>>, RequestError> => client.execute(operation, { query })
+export const make: Effect.Effect<Service, never, DustClient> = implement(Workspace, workspace, (tools) => {
+  const { call, client, operation } = tools
+  return {
+    exists: () =>
+      Effect.catchIf(
+        Effect.as(call.exists.get(), true),
+        (error) =>
+          error._tag === "DustNotFoundError" && error.type === "workspace_not_found" &&
+          !Predicate.hasProperty(error.details, "redirect"),
+        () => Effect.succeed(false)
+      ),
+    analytics: readAnalytics(tools),
+    analyticsCsv: (options: AnalyticsOptions<Open<AnalyticsTable>>) => {
+      const { csv } = operation.analyticsCsv
+      return Effect.flatMap(analyticsQuery(csv, options, "csv"), (query) => client.execute(csv, { query }))
+    },
+    streamAnalyticsCsv: (options: AnalyticsOptions<Open<AnalyticsTable>>) => {
+      const { csv } = operation.streamAnalyticsCsv
+      return Stream.unwrap(
+        Effect.map(analyticsQuery(csv, options, "csv"), (query) => streamText(client, csv, { query }, "text/csv"))
       )
     },
-    analyticsCsv: (options) =>
-      Effect.flatMap(
-        analyticsQuery(analyticsCsv, options, "csv"),
-        (query) => client.execute(analyticsCsv, { query })
-      ),
-    streamAnalyticsCsv: (options) =>
-      Stream.unwrap(Effect.map(
-        analyticsQuery(streamAnalyticsCsv, options, "csv"),
-        (query) => streamText(client, streamAnalyticsCsv, { query }, "text/csv")
-      )),
-    consumption: (options) =>
-      Stream.unwrap(Effect.map(consumptionBody(consumption, options, "ndjson"), (body) =>
-        linesOf(streamText(client, consumption, { body }, "application/x-ndjson")).pipe(
-          Stream.filterMap((line) => Option.fromNullable(decodeRow(line))),
-          Stream.mapEffect((row): Effect.Effect<ConsumptionRow, StreamError> =>
-            row
-          )
-        ))),
-    consumptionCsv: (options) =>
-      Stream.unwrap(Effect.map(consumptionBody(consumptionCsv, options, "csv"), (body) => {
-        let quoted = false
-        return Stream.mapEffect(
-          linesOf(streamText(client, consumptionCsv, { body }, "text/csv")),
-          (line): Effect.Effect<string, StreamError> => {
-            // Inside a quoted cell such a line is nothing but text.
-            const said = quoted ? undefined : errorLine.exec(line)?.[1]
-            if (said !== undefined) return Effect.fail(remoteFailure(consumptionCsv, said))
-            for (let at = line.indexOf("\""); at !== -1; at = line.indexOf("\"", at + 1)) quoted = !quoted
-            return Effect.succeed(line)
-          }
-        )
-      }))
-  }))
+    streamConsumption: streamRows(tools),
+    streamConsumptionCsv: streamCsv(tools)
+  }
+})
 
 /**
  * @category layers

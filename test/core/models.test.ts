@@ -6,7 +6,7 @@ import * as Conversation from "effect-dust/Conversation"
 import { Conversations } from "effect-dust/Conversations"
 import * as DustTest from "effect-dust/DustTest"
 import * as Message from "effect-dust/Message"
-import { Me, User, Workspace } from "effect-dust/User"
+import { Me, User, UserWorkspace } from "effect-dust/User"
 import { dust, json } from "../support/http.ts"
 
 type Json = Record<string, unknown>
@@ -154,7 +154,7 @@ const conversation = {
 
 const samples: ReadonlyArray<readonly [string, Json, Schema.Schema.AnyNoContext, ReadonlyArray<string>]> = [
   ["User", user, User, ["sId"]],
-  ["Workspace", owner, Workspace, ["sId"]],
+  ["UserWorkspace", owner, UserWorkspace, ["sId"]],
   ["Me", { ...user, workspaces: [owner], selectedWorkspace: "ws1", origin: "invited" }, Me, ["sId"]],
   ["Agent", agent, Agent, ["sId", "name"]],
   ["Conversation", conversation, Conversation.Conversation, ["sId"]],

@@ -96,7 +96,7 @@ describe("the package", () => {
 
   it.effect("tells its version to the server", () =>
     Effect.gen(function*() {
-      yield* Effect.flatMap(Workspace, (workspace) => workspace.exists)
+      yield* Effect.flatMap(Workspace, (workspace) => workspace.exists())
       const { headers } = yield* Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())
       assert.strictEqual(headers["user-agent"], `effect-dust/${manifest.version}`)
     }).pipe(Effect.provide(DustTest.layer())))

@@ -29,7 +29,7 @@ describe("the official client and the workspace", () => {
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       const theirs = yield* ok<Json>(() => official(server, "adminToken").me())
-      const me = yield* Effect.flatMap(Workspace.Workspace, (workspace) => workspace.me).pipe(
+      const me = yield* Effect.flatMap(Workspace.Workspace, (workspace) => workspace.me()).pipe(
         Effect.provide(ours(server, "adminToken"))
       )
       assert.deepStrictEqual([me.sId, me.email, me.workspaces[0]?.sId], [
@@ -209,7 +209,7 @@ describe("the SDK's own requests about the workspace", () => {
       const mentions = yield* Mentions.Mentions
       const workspace = yield* Workspace.Workspace
       const agents = yield* Agents.Agents
-      const [member] = yield* workspace.members
+      const [member] = yield* workspace.listMembers()
       yield* spaces.addMembers({ spaceId: "vlt_product", userIds: [member!.sId] })
       yield* spaces.listMcpServerViews({ spaceId: "vlt_product" })
       yield* spaces.listMcpServerViews({ spaceId: "vlt_product", includeAuto: false })

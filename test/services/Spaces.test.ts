@@ -12,7 +12,7 @@ const last = Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())
 
 const adaId = Effect.gen(function*() {
   const workspace = yield* Workspace.Workspace
-  const ada = (yield* workspace.members).find((member) => member.email === "ada@local-dust.test")
+  const ada = (yield* workspace.listMembers()).find((member) => member.email === "ada@local-dust.test")
   return ada?.sId ?? "nobody"
 })
 

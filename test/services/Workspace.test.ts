@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, DateTime, Effect, Fiber, Stream, TestClock } from "effect"
 import * as DustTest from "effect-dust/DustTest"
+import type { AnalyticsOptions, AnalyticsTable, ConsumptionOptions } from "effect-dust/Usage"
 import * as Workspace from "effect-dust/Workspace"
 
 const local = (options?: DustTest.Options & DustTest.ClientOptions) => Effect.provide(DustTest.layer(options))
@@ -15,9 +16,9 @@ describe("Workspace", () => {
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       const dust = yield* DustTest.DustTest
-      assert.isTrue(yield* workspace.exists)
+      assert.isTrue(yield* workspace.exists())
       yield* dust.fault({ nth: 1, fault: DustTest.faults.status(404, { type: "workspace_not_found" }) })
-      assert.isFalse(yield* workspace.exists)
+      assert.isFalse(yield* workspace.exists())
       yield* dust.clearFaults
       yield* dust.fault({
         fault: DustTest.faults.status(404, {
@@ -25,17 +26,17 @@ describe("Workspace", () => {
           extra: { redirect: { region: "europe-west1", url: "https://eu.dust.tt" } }
         })
       })
-      const moved = yield* Effect.flip(workspace.exists)
+      const moved = yield* Effect.flip(workspace.exists())
       assert.include(moved.message, "europe-west1")
       yield* dust.clearFaults
       yield* dust.fault({ fault: DustTest.faults.status(401, { type: "invalid_api_key_error" }) })
-      assert.strictEqual((yield* Effect.flip(workspace.exists))._tag, "DustUnauthorizedError")
+      assert.strictEqual((yield* Effect.flip(workspace.exists()))._tag, "DustUnauthorizedError")
     }).pipe(local()))
 
   it.effect("knows the user behind a token, outside the workspace's path", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const me = yield* workspace.me
+      const me = yield* workspace.me()
       assert.strictEqual(me.fullName, "Ada Lovelace")
       assert.deepStrictEqual(me.workspaces.map((one) => [one.sId, one.role]), [["LocalDust1", "user"]])
       assert.strictEqual((yield* last).path, "/api/v1/me")
@@ -44,7 +45,7 @@ describe("Workspace", () => {
   it.effect("refuses to ask who an API key is, before any request", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const error = yield* Effect.flip(workspace.me)
+      const error = yield* Effect.flip(workspace.me())
       assert.strictEqual(error._tag, "DustUserRequiredError")
       assert.strictEqual(yield* requests, 0)
     }).pipe(local()))
@@ -55,11 +56,11 @@ describe("Workspace", () => {
       assert.isTrue(yield* workspace.validateMember("Ada@local-dust.test"))
       assert.isFalse(yield* workspace.validateMember("nobody@example.com"))
       assert.deepStrictEqual((yield* last).body, { email: "nobody@example.com" })
-      assert.strictEqual((yield* Effect.flip(workspace.members))._tag, "DustForbiddenError")
+      assert.strictEqual((yield* Effect.flip(workspace.listMembers()))._tag, "DustForbiddenError")
       const before = yield* requests
       assert.deepPropertyVal((yield* Effect.flip(workspace.validateMember(" "))).details, "field", "email")
       assert.strictEqual(yield* requests, before)
-      const members = yield* Effect.flatMap(Workspace.Workspace, (workspace) => workspace.members).pipe(
+      const members = yield* Effect.flatMap(Workspace.Workspace, (workspace) => workspace.listMembers()).pipe(
         local({ credential: "adminApiKey" })
       )
       assert.deepStrictEqual(members.map((member) => [member.email, member.seatType]), [
@@ -149,16 +150,16 @@ describe("Workspace.analytics", () => {
   it.effect("refuses dates and tables that cannot be, before any request", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const cases: ReadonlyArray<readonly [Partial<Workspace.AnalyticsOptions>, string]> = [
+      const cases: ReadonlyArray<readonly [Partial<AnalyticsOptions>, string]> = [
         [{ startDate: "2026-02-31" }, "startDate"],
         [{ startDate: "2026-1-1" }, "startDate"],
         [{ startDate: "01/01/2026" }, "startDate"],
         [{ endDate: "2026-01-01T00:00:00Z" }, "endDate"],
         [{ startDate: "2026-02-01" }, "endDate"],
-        [{ table: "toString" as Workspace.AnalyticsTable }, "table"]
+        [{ table: "toString" as AnalyticsTable }, "table"]
       ]
       for (const [wrong, field] of cases) {
-        const options = { table: "users" as const, ...january, ...wrong } as Workspace.AnalyticsOptions
+        const options = { table: "users" as const, ...january, ...wrong } as AnalyticsOptions
         const error = yield* Effect.flip(workspace.analytics(options))
         assert.strictEqual(error._tag, "DustBadRequestError")
         assert.deepPropertyVal(error.details, "field", field)
@@ -176,7 +177,7 @@ describe("Workspace.analytics", () => {
           workspace.analytics({ table: "users", ...january }),
           workspace.analyticsCsv({ table: "users", ...january }),
           Stream.runDrain(workspace.streamAnalyticsCsv({ table: "users", ...january })),
-          Stream.runDrain(workspace.consumption(january))
+          Stream.runDrain(workspace.streamConsumption(january))
         ]
       ) {
         const error = yield* Effect.flip<unknown, { readonly _tag: string; readonly type?: string | undefined }, never>(
@@ -203,7 +204,7 @@ describe("Workspace.analytics", () => {
     }).pipe(local()))
 })
 
-describe("Workspace.consumption", () => {
+describe("Workspace.streamConsumption", () => {
   const rows = (n: number) => ({
     consumption: Array.from({ length: n }, (_, i) => ({
       completedAt: "2026-01-05T00:00:00.000Z",
@@ -215,7 +216,7 @@ describe("Workspace.consumption", () => {
   it.effect("gives typed rows as they arrive", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const all = Chunk.toReadonlyArray(yield* Stream.runCollect(workspace.consumption(january)))
+      const all = Chunk.toReadonlyArray(yield* Stream.runCollect(workspace.streamConsumption(january)))
       assert.deepStrictEqual(all.map((row) => [row.agentMessageId, row.totalCredits, row.agentTagIds]), [
         ["msg_1", 0.5, ["tag_1", "tag_2"]],
         ["msg_2", 1, ["tag_1", "tag_2"]],
@@ -233,7 +234,7 @@ describe("Workspace.consumption", () => {
   it.effect("takes instants of every kind, half open, and a filter", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const some = yield* Stream.runCollect(workspace.consumption({
+      const some = yield* Stream.runCollect(workspace.streamConsumption({
         startDate: DateTime.unsafeMake("2026-01-01T08:00:00Z"),
         endDate: new Date("2026-01-03T08:00:00Z"),
         filter: { agents: ["dust"], apiKeys: ["Local Dust"], tags: ["tag_2"] }
@@ -245,7 +246,7 @@ describe("Workspace.consumption", () => {
         format: "ndjson",
         filter: { agents: ["dust"], api_keys: ["Local Dust"], tags: ["tag_2"] }
       })
-      const none = yield* Stream.runCollect(workspace.consumption({ ...january, filter: { agents: ["nobody"] } }))
+      const none = yield* Stream.runCollect(workspace.streamConsumption({ ...january, filter: { agents: ["nobody"] } }))
       assert.strictEqual(none.length, 0)
     }).pipe(local({ credential: "adminApiKey" })))
 
@@ -253,7 +254,7 @@ describe("Workspace.consumption", () => {
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       const seen: Array<number | null> = []
-      const error = yield* workspace.consumption(january).pipe(
+      const error = yield* workspace.streamConsumption(january).pipe(
         Stream.runForEach((row) => Effect.sync(() => seen.push(row.totalCredits))),
         Effect.flip
       )
@@ -265,7 +266,7 @@ describe("Workspace.consumption", () => {
       assert.strictEqual((yield* last).status, 200)
 
       let csv = ""
-      const csvError = yield* workspace.consumptionCsv(january).pipe(
+      const csvError = yield* workspace.streamConsumptionCsv(january).pipe(
         Stream.runForEach((piece) => Effect.sync(() => csv += piece)),
         Effect.flip
       )
@@ -280,7 +281,7 @@ describe("Workspace.consumption", () => {
   it.effect("gives CSV, also with a line in a cell that looks like a failure", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const pieces = yield* Stream.runCollect(workspace.consumptionCsv(january))
+      const pieces = yield* Stream.runCollect(workspace.streamConsumptionCsv(january))
       const csv = Chunk.toReadonlyArray(pieces).join("")
       assert.isTrue(csv.startsWith("completedAt,conversationId,"))
       assert.include(csv, "\"two\nERROR: lines\"")
@@ -297,7 +298,7 @@ describe("Workspace.consumption", () => {
   it.effect("reads many rows, wherever the answer is cut into pieces", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const all = Chunk.toReadonlyArray(yield* Stream.runCollect(workspace.consumption(january)))
+      const all = Chunk.toReadonlyArray(yield* Stream.runCollect(workspace.streamConsumption(january)))
       assert.strictEqual(all.length, 2000)
       assert.strictEqual(all[1999]?.agentName, "naïve ☕ 1999")
     }).pipe(local({ credential: "adminApiKey", seed: { analytics: rows(2000) } })))
@@ -309,7 +310,7 @@ describe("Workspace.consumption", () => {
       const answer = (body: string) =>
         Effect.zipRight(
           Effect.zipRight(dust.clearFaults, dust.fault({ fault: DustTest.faults.status(200, { body }) })),
-          Effect.flip(Stream.runDrain(workspace.consumption(january)))
+          Effect.flip(Stream.runDrain(workspace.streamConsumption(january)))
         )
       const envelope = yield* answer(
         "{\"totalCredits\":1}\n{\"error\":{\"type\":\"internal_server_error\",\"message\":\"Export timed out.\"}}\n"
@@ -324,14 +325,14 @@ describe("Workspace.consumption", () => {
       assert.strictEqual(odd._tag, "DustDecodeError")
       yield* dust.clearFaults
       yield* dust.fault({ fault: DustTest.faults.cut(300) })
-      const cut = yield* Effect.flip(Stream.runDrain(workspace.consumption(january)))
+      const cut = yield* Effect.flip(Stream.runDrain(workspace.streamConsumption(january)))
       assert.strictEqual(cut._tag, "DustNetworkError")
     }).pipe(local({ credential: "adminApiKey" })))
 
   it.effect("refuses periods and filters that cannot be, before any request", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const cases: ReadonlyArray<readonly [Workspace.ConsumptionOptions, string]> = [
+      const cases: ReadonlyArray<readonly [ConsumptionOptions, string]> = [
         [{ startDate: "yesterday", endDate: "2026-01-02" }, "startDate"],
         [{ startDate: "2026-02-28", endDate: "2026-02-31" }, "endDate"],
         [{ startDate: "2026-02-29T12:00:00Z", endDate: "2026-03-02" }, "startDate"],
@@ -344,7 +345,7 @@ describe("Workspace.consumption", () => {
         [{ ...january, filter: { agents: Array.from({ length: 501 }, (_, i) => `a${i}`) } }, "filter"]
       ]
       for (const [options, field] of cases) {
-        const error = yield* Effect.flip(Stream.runDrain(workspace.consumption(options)))
+        const error = yield* Effect.flip(Stream.runDrain(workspace.streamConsumption(options)))
         assert.strictEqual(error._tag, "DustBadRequestError")
         assert.deepPropertyVal(error.details, "field", field)
       }
@@ -354,7 +355,7 @@ describe("Workspace.consumption", () => {
   it.effect("says when the feature is not there", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
-      const error = yield* Effect.flip(Stream.runDrain(workspace.consumption(january)))
+      const error = yield* Effect.flip(Stream.runDrain(workspace.streamConsumption(january)))
       assert.strictEqual(error._tag, "DustForbiddenError")
       assert.strictEqual(error.type, "feature_flag_not_found")
     }).pipe(local({ credential: "adminApiKey", seed: { analytics: { consumptionEnabled: false } } })))

@@ -16,9 +16,11 @@ import { mentions } from "./mentions.ts"
 import { skills } from "./skills.ts"
 import { spaces } from "./spaces.ts"
 import { triggers } from "./triggers.ts"
+import { workspace } from "./workspace.ts"
 
 /** The groups by the names of their services: one under another name does not compile. */
 const groups = {
+  Workspace: workspace,
   Spaces: spaces,
   DataSourceViews: dataSourceViews,
   Triggers: triggers,

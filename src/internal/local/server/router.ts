@@ -1,6 +1,5 @@
 /** Every route of Local Dust. A domain adds its array here. */
 import { agentRoutes } from "../domains/agents.ts"
-import { analyticsRoutes } from "../domains/analytics.ts"
 import { appRoutes } from "../domains/apps.ts"
 import { actionRoutes } from "../domains/conversations/blocked.ts"
 import { messageRoutes } from "../domains/conversations/edit.ts"
@@ -12,17 +11,17 @@ import { privateRoutes } from "../domains/conversations/private.ts"
 import { conversationRoutes } from "../domains/conversations/read.ts"
 import { dataSourceRoutes } from "../domains/dataSources.ts"
 import { fileRoutes } from "../domains/files.ts"
-import { identityRoutes } from "../domains/identity.ts"
 import { mcpRoutes } from "../domains/mcp/routes.ts"
 import { searchRoutes } from "../domains/search.ts"
 import { skillRoutes } from "../domains/skills.ts"
 import { spaceRoutes } from "../domains/spaces.ts"
 import { internalRoutes } from "../domains/systemKey.ts"
 import { triggerRoutes } from "../domains/triggers.ts"
+import { workspaceRoutes } from "../domains/workspace.ts"
 import type { Route } from "./route.ts"
 
 export const routes: ReadonlyArray<Route> = [
-  ...identityRoutes,
+  ...workspaceRoutes,
   ...conversationRoutes,
   ...messageRoutes,
   ...fragmentRoutes,
@@ -37,7 +36,6 @@ export const routes: ReadonlyArray<Route> = [
   ...mcpRoutes,
   ...internalRoutes,
   ...privateRoutes,
-  ...analyticsRoutes,
   ...searchRoutes,
   ...skillRoutes,
   ...triggerRoutes,

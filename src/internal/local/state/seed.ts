@@ -1,7 +1,6 @@
 /** What a workspace can be given at the start. Each domain adds its own member. */
 
 import type { AgentTagSeed } from "../domains/agents.ts"
-import type { AnalyticsSeed } from "../domains/analytics.ts"
 import type { AppSeed } from "../domains/apps.ts"
 import type { DataSourceSeed } from "../domains/dataSources.ts"
 import type { FileSeed } from "../domains/files.ts"
@@ -9,6 +8,7 @@ import type { SearchSeed } from "../domains/search.ts"
 import type { SkillSeed } from "../domains/skills.ts"
 import type { SpaceSeed } from "../domains/spaces.ts"
 import type { TriggersSeed } from "../domains/triggers.ts"
+import type { AnalyticsSeed } from "../domains/workspace.ts"
 
 /** Seed data of a Local Dust workspace. @category models @since 0.1.0 */
 export interface Seed {

@@ -1,9 +1,11 @@
-/** Members of the workspace, and exports of its usage. */
+/** The workspace itself: who is calling, its members, and exports of its usage. */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { workspace as workspaceApi } from "../../api/workspace.ts"
+import { routesOf } from "../server/declared.ts"
 import { badRequest, encodeText, json, refuse, type Refusal, stream, text } from "../server/http.ts"
 import { body, type Context, type Route, route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
@@ -335,31 +337,57 @@ const otherMethods = (method: Route["method"], path: string): ReadonlyArray<Rout
     })
   )
 
-export const analyticsRoutes: ReadonlyArray<Route> = [
-  route("GET", `${base}/members`, {
-    auth: "admin",
-    handler: ({ world }) =>
-      Effect.sync(() =>
-        json({
-          users: [...world.members.values()].map(({ user }) => ({
-            sId: user.sId,
-            id: user.id,
-            email: user.email,
-            seatType: "workspace"
+export const workspaceRoutes: ReadonlyArray<Route> = [
+  ...routesOf(workspaceApi)({
+    "GET /api/v1/me": {
+      auth: "user",
+      denied: {
+        status: 401,
+        type: "not_authenticated",
+        message: "The user does not have an active session or is not authenticated."
+      },
+      handler: ({ auth, world }) =>
+        Effect.sync(() =>
+          json({
+            user: {
+              ...auth.user,
+              workspaces: [world.owner(auth)],
+              organizations: [],
+              origin: "invited",
+              selectedWorkspace: world.workspaceId
+            }
+          })
+        )
+    },
+    "GET /exists": {
+      auth: "any",
+      handler: () => Effect.succeed(json({ exists: true }))
+    },
+    "GET /members": {
+      auth: "admin",
+      handler: ({ world }) =>
+        Effect.sync(() =>
+          json({
+            users: [...world.members.values()].map(({ user }) => ({
+              sId: user.sId,
+              id: user.id,
+              email: user.email,
+              seatType: "workspace"
+            }))
+          })
+        )
+    },
+    "POST /members/validate": {
+      auth: "any",
+      handler: (context) =>
+        Effect.map(body(context, Schema.Struct({ email: Schema.String })), ({ email }) =>
+          json({
+            valid: [...context.world.members.values()].some(({ user }) => user.email === email.trim().toLowerCase())
           }))
-        })
-      )
+    },
+    "GET /analytics/export": { auth: "builder", handler: exportAnalytics },
+    "POST /analytics/consumption/export": { auth: "admin", handler: exportConsumption }
   }),
-  route("POST", `${base}/members/validate`, {
-    auth: "any",
-    handler: (context) =>
-      Effect.map(body(context, Schema.Struct({ email: Schema.String })), ({ email }) =>
-        json({
-          valid: [...context.world.members.values()].some(({ user }) => user.email === email.trim().toLowerCase())
-        }))
-  }),
-  route("GET", `${base}/analytics/export`, { auth: "builder", handler: exportAnalytics }),
   ...otherMethods("GET", `${base}/analytics/export`),
-  route("POST", `${base}/analytics/consumption/export`, { auth: "admin", handler: exportConsumption }),
   ...otherMethods("POST", `${base}/analytics/consumption/export`)
 ]

@@ -1,0 +1,80 @@
+/** The endpoints of `Workspace`. */
+import * as Schema from "effect/Schema"
+import { Me, WorkspaceMember } from "../../User.ts"
+import { list, nonBlank } from "../decode/schema.ts"
+import { get, group, post, using } from "./endpoint.ts"
+
+const user: Schema.Schema<Me, typeof Me.Encoded> = Me
+const member: Schema.Schema<WorkspaceMember, typeof WorkspaceMember.Encoded> = WorkspaceMember
+
+const exported = { credential: "key", timeouts: { headers: "3 minutes", body: "5 minutes" } } as const
+
+const values = Schema.optional(Schema.Array(
+  nonBlank("a non-blank value").pipe(
+    Schema.filter((value) => value.length <= 256 || "at most 256 characters")
+  )
+))
+
+const Filter = Schema.Struct({
+  agents: values,
+  users: values,
+  apiKeys: values.pipe(Schema.fromKey("api_keys")),
+  groups: values,
+  models: values,
+  tools: values,
+  skills: values,
+  sources: values,
+  tags: values
+}).pipe(
+  Schema.filter((filter) =>
+    Object.values(filter).reduce((sum, list) => sum + (list?.length ?? 0), 0) <= 500 || "at most 500 values in all"
+  )
+)
+
+const consumption = post("/analytics/consumption/export", {
+  ...exported,
+  replay: "safe",
+  body: Schema.Struct({
+    startDate: Schema.String,
+    endDate: Schema.String,
+    format: Schema.Literal("csv", "ndjson"),
+    filter: Schema.optional(Filter)
+  })
+})
+
+export const workspace = group("Workspace", {
+  exists: using({ get: get("/exists") }),
+  /**
+   * Reads the user behind the access token, with their workspaces. With an API key it fails with `DustUserRequiredError`
+   * before any request. Retried automatically.
+   *
+   * Source: `GET /api/v1/me`.
+   */
+  me: get("/api/v1/me", { credential: "user", response: Schema.Struct({ user }), pick: (answer) => answer.user }),
+  /**
+   * Lists the active members, in one response. Requires the administrator role, else fails with `DustForbiddenError`.
+   * Retried automatically.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/members`.
+   */
+  listMembers: get("/members", {
+    response: Schema.Struct({ users: list(member) }),
+    pick: ({ users }) => users
+  }),
+  /**
+   * Returns whether an e-mail address is that of an active member. Retried automatically.
+   *
+   * Source: `POST /api/v1/w/{workspaceId}/members/validate`.
+   */
+  validateMember: post("/members/validate", {
+    replay: "safe",
+    body: Schema.Struct({ email: nonBlank("an e-mail address") }),
+    response: Schema.Struct({ valid: Schema.Boolean }),
+    pick: ({ valid }) => valid
+  }),
+  analytics: using({ json: get("/analytics/export", { ...exported, response: Schema.Unknown }) }),
+  analyticsCsv: using({ csv: get("/analytics/export", { ...exported, text: (csv) => csv }) }),
+  streamAnalyticsCsv: using({ csv: get("/analytics/export", exported) }),
+  streamConsumption: using({ ndjson: consumption }),
+  streamConsumptionCsv: using({ csv: consumption })
+})
