@@ -19,7 +19,7 @@ const currentTime = McpServers.tool({
   handler: ({ timeZone }) =>
     DateTime.now.pipe(
       Effect.flatMap(DateTime.setZoneNamed(timeZone)),
-      Effect.map((now) => DateTime.format(now, { timeStyle: "short" })),
+      Effect.map((now) => DateTime.format(now, { locale: "en-US", timeStyle: "short" })),
       Effect.tap((time) => says("tool", `asked for ${timeZone}: ${time}`)),
       Effect.catchTag("NoSuchElementException", () =>
         Effect.fail(new McpServers.ToolError({ message: `There is no time zone ${timeZone}` })))

@@ -1,8 +1,8 @@
 /**
  * What the examples share: where Dust is, and how they print.
  *
- * With DUST_WORKSPACE_ID and DUST_API_KEY (or DUST_ACCESS_TOKEN) set, they talk to Dust. Without, they talk to Local Dust: a
- * workspace in memory, here behind a real port, whose agents are scripted below.
+ * With DUST_WORKSPACE_ID and DUST_API_KEY (or DUST_ACCESS_TOKEN) set, they talk to Dust, once you have agreed. Without, they
+ * talk to Local Dust: a workspace in memory, here behind a real port, whose agents are scripted below.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -11,6 +11,7 @@ import * as DataSources from "effect-dust/DataSources"
 import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
 import * as Spaces from "effect-dust/Spaces"
+import * as Readline from "node:readline/promises"
 
 const variable = (name: string) => Config.string(name).pipe(Config.withDefault(""), Config.map((value) => value.trim()))
 
@@ -105,10 +106,29 @@ type DustLayer = Layer.Layer<
   HttpClient.HttpClient
 >
 
+/** The examples write: into a real workspace only with a yes, or with the flag `--yes`. */
+const agreed = Effect.gen(function*() {
+  if (process.argv.includes("--yes")) return
+  const workspace = yield* variable("DUST_WORKSPACE_ID")
+  const notice = `DUST_* is set: this example writes to the Dust workspace ${workspace}.`
+  if (process.stdin.isTTY !== true) {
+    yield* failed(`${notice} Pass --yes to run it, or unset the variables to use Local Dust.`)
+    return yield* Effect.sync(() => process.exit(1))
+  }
+  const terminal = Readline.createInterface({ input: process.stdin, output: process.stdout })
+  const answer = yield* Effect.promise(() => terminal.question(`${notice} Continue? [y/N] `))
+  terminal.close()
+  if (!/^y(es)?$/i.test(answer.trim())) yield* Effect.sync(() => process.exit(1))
+})
+
 /** Every service of the SDK, over Dust, or over Local Dust with one of its credentials. */
 export const dustAs = (credential: "userToken" | "adminApiKey") =>
   Layer.unwrapEffect(
-    Effect.map(hasCredential, (there): DustLayer => there ? Dust.layerEnv : local(credential))
+    Effect.flatMap(
+      hasCredential,
+      (real): Effect.Effect<DustLayer, ConfigError.ConfigError> =>
+        real ? Effect.as(agreed, Dust.layerEnv) : Effect.succeed(local(credential))
+    )
   ).pipe(Layer.provide(NodeHttpClient.layerUndici))
 
 /** The same, where the call is made by a user. */

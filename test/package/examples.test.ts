@@ -1,6 +1,9 @@
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { build } from "esbuild"
 import { execFile } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -84,20 +87,55 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
   ]
 }
 
-const run = (name: string): Promise<{ readonly code: number; readonly output: string }> =>
+/** Compiled once for all: `tsx` would compile the SDK for each of them. Below the repository, so that packages are found. */
+let compiled: string
+beforeAll(async () => {
+  const cache = `${root}node_modules/.cache`
+  mkdirSync(cache, { recursive: true })
+  compiled = mkdtempSync(`${cache}/examples-`)
+  await build({
+    entryPoints: examples.map((name) => `${root}examples/${name}`),
+    outdir: compiled,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    splitting: true,
+    packages: "external",
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    logLevel: "silent",
+    plugins: [{
+      name: "source",
+      setup: ({ onResolve }) =>
+        onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
+          path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
+        }))
+    }]
+  })
+}, 60_000)
+afterAll(() => rmSync(compiled, { recursive: true, force: true }))
+
+/** Without what the machine has set for Dust, and without proxies: the examples talk to Local Dust. */
+const environment = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^DUST_|_proxy$/i.test(key)))
+
+const run = (
+  name: string,
+  more: Readonly<Record<string, string>> = {},
+  args: ReadonlyArray<string> = []
+): Promise<{ readonly code: number; readonly output: string }> =>
   new Promise((resolve) => {
-    const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("DUST_")))
     execFile(
       process.execPath,
-      ["--import", "tsx", `examples/${name}`],
-      { cwd: root, env, timeout: 60_000 },
+      [`${compiled}/${name.replace(/\.ts$/, ".mjs")}`, ...args],
+      { cwd: root, env: { ...environment(), ...more }, timeout: 60_000 },
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : 1, output: stdout + stderr })
     )
   })
 
 describe("examples", () => {
   for (const name of examples) {
-    it(`${name} runs and prints what it should`, async () => {
+    it.concurrent(`${name} runs and prints what it should`, async () => {
       const { code, output } = await run(name)
       assert.strictEqual(code, 0, output)
       const wanted = expected[name]
@@ -112,4 +150,39 @@ describe("examples", () => {
       assert.isAtMost(readFileSync(`${root}examples/${name}`, "utf8").split("\n").length, 70)
     })
   }
+
+  it.concurrent(
+    "with real credentials and no terminal: says what it would do, and sends nothing without --yes",
+    async () => {
+      let requests = 0
+      const server = createServer((_, response) => {
+        requests++
+        response.writeHead(403, { "content-type": "application/json" })
+        response.end(JSON.stringify({ error: { type: "workspace_auth_error", message: "no" } }))
+      })
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+      const { port } = server.address() as AddressInfo
+      const real = { DUST_BASE_URL: `http://127.0.0.1:${port}`, DUST_WORKSPACE_ID: "acme", DUST_API_KEY: "sk-x" }
+      const asked = await run("01-quick-start.ts", real)
+      assert.strictEqual(asked.code, 1)
+      assert.include(asked.output, "writes to the Dust workspace acme. Pass --yes")
+      assert.strictEqual(requests, 0)
+      await run("01-quick-start.ts", real, ["--yes"])
+      assert.isAbove(requests, 0)
+      server.close()
+    },
+    60_000
+  )
+
+  it.concurrent("in another locale and time zone, and behind a proxy of the environment: the same", async () => {
+    const { code, output } = await run("41-client-side-tools.ts", {
+      LANG: "de_DE.UTF-8",
+      LC_ALL: "tr_TR.UTF-8",
+      TZ: "Pacific/Kiritimati",
+      HTTP_PROXY: "http://127.0.0.1:9",
+      HTTPS_PROXY: "http://127.0.0.1:9"
+    })
+    assert.strictEqual(code, 0, output)
+    for (const text of expected["41-client-side-tools.ts"]!) assert.match(output, new RegExp(text))
+  }, 60_000)
 })

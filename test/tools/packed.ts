@@ -23,7 +23,7 @@ export const packed = async (): Promise<Packed> => {
   const application = mkdtempSync(`${cache}/effect-dust-`)
   const directory = `${application}/node_modules/effect-dust`
   mkdirSync(directory, { recursive: true })
-  for (const name of ["package.json", "README.md", "CHANGELOG.md", "LICENSE", "src"]) {
+  for (const name of ["package.json", "README.md", "CHANGELOG.md", "LICENSE"]) {
     cpSync(`${root}${name}`, `${directory}/${name}`, { recursive: true })
   }
   const tsc = `${root}node_modules/typescript/bin/tsc`
