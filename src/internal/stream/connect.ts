@@ -1,0 +1,85 @@
+/** Opening one connection of an event stream. */
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { DustDecodeError, type RequestError } from "../../DustAPIError.ts"
+import type { Input, Operation, Service as Client } from "../../DustClient.ts"
+import type { Identity } from "../api/operation.ts"
+import { common } from "../request/errors.ts"
+import { type ByteSource, Compressed, sourceOf } from "./connection.ts"
+import { eventLimit, Parser } from "./sse.ts"
+
+export interface Connection {
+  readonly scope: Scope.CloseableScope
+  readonly source: ByteSource
+  readonly parser: Parser
+  readonly since: number
+  readonly idle: number
+  /** Events it has brought, and those of them that are new. */
+  seen: number
+  fresh: number
+  /** The server said that it closes, with everything delivered. */
+  orderly: boolean
+}
+
+/** Opens a connection that continues after an event. `interruptible`: also in a region that is not. */
+export const connect = <Route extends string>(
+  client: Client,
+  operation: Operation<Route, undefined, void>,
+  input: Input<Route, undefined>,
+  options: { readonly lastEventId: string | undefined; readonly interruptible: boolean }
+): Effect.Effect<Connection, RequestError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Scope.make(), (scope) => {
+      const query = { ...input.query, lastEventId: options.lastEventId }
+      const opened = client.open(operation, { ...input, query }, { accept: "text/event-stream" }).pipe(
+        Effect.flatMap((response) => eventStreamOf(operation, response)),
+        Effect.zip(client.settings),
+        Effect.zipWith(Clock.currentTimeMillis, ([source, { timeouts: { idle } }], since): Connection => ({
+          scope,
+          source,
+          parser: new Parser(eventLimit),
+          since,
+          idle: Duration.toMillis(idle),
+          seen: 0,
+          fresh: 0,
+          orderly: false
+        })),
+        Scope.extend(scope)
+      )
+      return Effect.onError(
+        restore(options.interruptible ? Effect.interruptible(opened) : opened),
+        (cause) => Scope.close(scope, Exit.failCause(cause))
+      )
+    })
+  )
+
+/** The body of a response that is an event stream; anything else is none of Dust's answers. */
+const eventStreamOf = (
+  operation: Identity,
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<ByteSource, DustDecodeError, Scope.Scope> => {
+  const contentType = response.headers["content-type"]?.split(";")[0]?.trim().toLowerCase()
+  const unexpected = (received: string) => {
+    const issues = [{ path: "", message: "text/event-stream" }]
+    return Effect.fail(
+      new DustDecodeError({
+        ...common(operation, 1),
+        message: `${operation.module}.${operation.method}: expected text/event-stream but received ${received}`,
+        status: response.status,
+        type: "unexpected_answer",
+        details: { issues },
+        issues
+      }, { disableValidation: true })
+    )
+  }
+  if (response.status === 204 || response.status === 205) return unexpected(`an empty answer (${response.status})`)
+  if (contentType !== undefined && contentType !== "text/event-stream") return unexpected(contentType)
+  return Effect.flatMap(sourceOf(response), (source) =>
+    source instanceof Compressed
+      ? unexpected(`content-encoding ${response.headers["content-encoding"]}, which cannot be decompressed here`)
+      : Effect.succeed(source))
+}

@@ -1,0 +1,60 @@
+/** What a stream fails with. */
+import * as Duration from "effect/Duration"
+import { DustNetworkError, type StreamError } from "../../DustAPIError.ts"
+import type { Identity } from "../api/operation.ts"
+import { common, networkCode, streamError } from "../request/errors.ts"
+import { type Failure, isClosedClient } from "./machine.ts"
+import { eventLimit } from "./sse.ts"
+
+/** A connection that broke off, or whose HttpClient was closed under it. */
+export const brokenOff = (operation: Identity, cause: unknown): DustNetworkError => {
+  const code = networkCode(cause)
+  const error = new DustNetworkError({
+    ...common(operation, 1),
+    message: `${operation.module}.${operation.method}: the connection broke off before the end`,
+    type: code,
+    details: { code },
+    reachedServer: true
+  }, { disableValidation: true })
+  return !isClosedClient(error) ? error : new DustNetworkError({
+    ...common(operation, 1),
+    message:
+      `${operation.module}.${operation.method}: the HttpClient was closed while the stream was open (${code}); the scope of its layer must outlive the stream`,
+    type: code,
+    details: { code },
+    reachedServer: true
+  }, { disableValidation: true })
+}
+
+/** The error for a failure that the machine decided on. `lastEventId`: where another stream could continue. */
+export const failureOf = (
+  failure: Failure,
+  source: { readonly operation: Identity; readonly silence: Duration.Duration | undefined; readonly truth: unknown },
+  lastEventId: string | undefined
+): StreamError => {
+  const { operation, silence, truth } = source
+  switch (failure._tag) {
+    case "Refused":
+      return failure.error
+    case "Lost":
+      return truth === undefined ? failure.error : streamError(
+        operation,
+        "ended",
+        `the stream could not be continued: ${failure.error.message}`,
+        { lastEventId, cause: failure.error }
+      )
+    case "Silent":
+      return streamError(
+        operation,
+        "ended",
+        `no event for ${
+          silence === undefined ? "too long" : Duration.format(silence)
+        }, and the run is still in progress`,
+        { lastEventId }
+      )
+    case "Oversized":
+      return streamError(operation, "event_too_large", `an event is longer than ${eventLimit} characters`, {
+        lastEventId
+      })
+  }
+}

@@ -1,0 +1,459 @@
+/** Follows one event stream: interprets what the machine decides. */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
+import type { RequestError, StreamError } from "../../DustAPIError.ts"
+import type { Input, Operation, Service as Client } from "../../DustClient.ts"
+import * as Telemetry from "../../Telemetry.ts"
+import { connect, type Connection } from "./connect.ts"
+import { isEmptyBody } from "./connection.ts"
+import { Cursor, later } from "./cursor.ts"
+import { type Decoding, EventReader } from "./eventReader.ts"
+import { brokenOff, failureOf } from "./failures.ts"
+import * as Machine from "./machine.ts"
+
+/** What the conversation says of a stream that cannot tell by itself. */
+export type Truth<Event> =
+  /** It is over, and this is how. */
+  | { readonly _tag: "Ended"; readonly events: () => ReadonlyArray<Event> }
+  /** It goes on. `waiting`: for a person, so that silence means nothing. `events`: those missed so far. */
+  | { readonly _tag: "Alive"; readonly waiting: boolean; readonly events: () => ReadonlyArray<Event> }
+
+export interface Source<Event, Route extends string> extends Decoding<Event> {
+  readonly operation: Operation<Route, undefined, void>
+  readonly input: Input<Route, undefined>
+  readonly lastEventId: string | undefined
+  /** Reads the state behind the stream, when the stream alone cannot tell. `undefined`: there is nothing to ask. */
+  readonly truth: Effect.Effect<Truth<Event>, RequestError> | undefined
+  /** How long a stream may bring no event at all, while it waits for nobody. `undefined`: for ever. */
+  readonly silence: Duration.Duration | undefined
+}
+
+/** The next events; `undefined` at the end. */
+export type Pull<Event> = Effect.Effect<Chunk.Chunk<Event> | undefined, StreamError>
+
+/** What the conversation says of a resumed run is held back this long for events that are on their way. */
+const grace = { atLeast: 100, atMost: 1_000 }
+
+/** Follows one stream: the interpreter of the machine. */
+export class Follower<Event, Route extends string> {
+  readonly #client: Client
+  readonly #source: Source<Event, Route>
+  readonly #clock: Clock.Clock
+  readonly #span: Tracer.Span
+  readonly #options: Machine.Options
+  /** Whether waits are made interruptible in a region that is not. */
+  readonly #forced: boolean
+  readonly #cursor: Cursor
+  #state = Machine.initial
+  /** What to do next, when there is nothing to hand out. */
+  #action: Machine.Action
+  #connection: Connection | undefined
+  /** Everything up to here has arrived: the end of a page that came whole. */
+  #reached: string | undefined
+
+  readonly #reader: EventReader<Event>
+  #delivered = 0
+  /** Time in which the consumer asks for nothing does not count. */
+  #away = true
+  #waiter: ((effect: Pull<Event>) => void) | undefined
+  #expired: "idle" | "overdue" | undefined
+  #watcher: Fiber.RuntimeFiber<void> | undefined
+  #wakesAt = 0
+
+  /** A look at the conversation beside the connection, and what came of it. */
+  #look: Fiber.RuntimeFiber<Truth<Event>, RequestError> | undefined
+  #answer: Exit.Exit<Truth<Event>, RequestError> | undefined
+  #freshAtLook = 0
+  /** What was learned of a resumed run is held back until then, because of events that are on their way. */
+  #heldUntil = 0
+
+  constructor(
+    client: Client,
+    source: Source<Event, Route>,
+    context: { readonly clock: Clock.Clock; readonly span: Tracer.Span; readonly forced: boolean }
+  ) {
+    this.#client = client
+    this.#source = source
+    this.#clock = context.clock
+    this.#span = context.span
+    this.#forced = context.forced
+    this.#cursor = new Cursor(source.lastEventId)
+    this.#reader = new EventReader(source, this.#cursor, context.clock)
+    this.#reached = source.lastEventId
+    this.#options = {
+      canAsk: source.truth !== undefined,
+      silence: source.silence === undefined ? Infinity : Duration.toMillis(source.silence),
+      resumes: source.lastEventId !== undefined
+    }
+    const [state, action] = Machine.next(this.#options, Machine.initial, { _tag: "Started" })
+    this.#state = state
+    this.#action = action
+  }
+
+  /** The next events; `undefined` at the end. */
+  readonly pull: Pull<Event> = Effect.suspend(() => this.#step())
+
+  /** Ends everything that is under way. */
+  readonly close = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      this.#waiter = undefined
+      interrupt(this.#watcher)
+      interrupt(this.#look)
+      this.#span.attribute(Telemetry.attributes.streamConnections, this.#state.connections)
+      this.#span.attribute(Telemetry.attributes.streamEvents, this.#delivered)
+      this.#span.end(this.#clock.unsafeCurrentTimeNanos(), exit)
+      return this.#disconnect
+    })
+
+  get #now(): number {
+    return this.#clock.unsafeCurrentTimeMillis()
+  }
+
+  #signal(signal: Machine.Signal): void {
+    const before = this.#state
+    const [state, action] = Machine.next(this.#options, before, signal)
+    this.#state = state
+    this.#action = action
+    // A limit may be nearer now than the one that the watcher waits for.
+    if (before.quiet !== state.quiet || before.looking !== state.looking || before.looked !== state.looked) {
+      interrupt(this.#watcher)
+      this.#watcher = undefined
+    }
+  }
+
+  #step(): Pull<Event> {
+    if (this.#away) {
+      this.#away = false
+      this.#reader.quietSince = this.#reader.silentSince = this.#now
+    }
+    if (this.#reader.defect !== undefined) return Effect.die(this.#reader.defect)
+    const action = this.#action
+    switch (action._tag) {
+      case "Read":
+        return this.#connection === undefined ? this.#connect(false) : this.#read(this.#connection)
+      case "Connect":
+        return this.#connect(action.look)
+      case "Look":
+        this.#action = { _tag: "Read" }
+        return Effect.zipRight(this.#lookBeside(this.#truth), this.pull)
+      case "Ask":
+        return this.#ask()
+      case "BackOff":
+        return this.#backOff(action.atLeast, action.atMost)
+      case "End":
+        return Effect.zipRight(this.#disconnect, Effect.succeed(undefined))
+      case "Fail":
+        return Effect.zipRight(
+          this.#disconnect,
+          Effect.fail(failureOf(action.failure, this.#source, this.#cursor.position))
+        )
+    }
+  }
+
+  // -- Reading --------------------------------------------------------------------------------------------------------
+
+  #read(connection: Connection): Pull<Event> {
+    this.#reader.read(connection)
+    if (this.#reader.verdict !== "go") {
+      const verdict = this.#reader.verdict
+      this.#reader.verdict = "go"
+      this.#signal({ _tag: "Received", verdict, fresh: connection.fresh })
+      // Where the conversation decides, it does so before the events are handed out.
+      return Effect.zipRight(this.#disconnect, verdict === "end" ? this.#emit() : this.pull)
+    }
+    if (this.#reader.events.length > 0) {
+      const { fruitless, looked, obstacles, phase, quiet } = this.#state
+      if (phase !== "reading" || !looked || fruitless + obstacles + quiet > 0) {
+        this.#signal({ _tag: "Received", verdict: "go", fresh: connection.fresh })
+      }
+      return this.#emit()
+    }
+    if (connection.parser.tooLarge) {
+      this.#signal({ _tag: "Oversized" })
+      return this.pull
+    }
+    if (this.#answer !== undefined && this.#now >= this.#heldUntil) {
+      const answer = this.#answer
+      this.#answer = undefined
+      return this.#answered(answer, 0)
+    }
+    if (connection.source.end !== undefined) return this.#closed(connection, connection.source.end)
+    const expired = this.#expired
+    this.#expired = undefined
+    if (expired === "idle") return this.#closed(connection, undefined)
+    if (expired === "overdue") {
+      this.#signal({ _tag: "Overdue" })
+      return this.pull
+    }
+    if (this.#watcher !== undefined) return this.#parked
+    return Effect.flatMap(Effect.forkDaemon(Effect.interruptible(this.#watch)), (fiber) => {
+      this.#watcher = fiber
+      return this.#parked
+    })
+  }
+
+  /** Waits until something has arrived; the waiting fiber looks for itself, so that an interrupted one loses nothing. */
+  get #parked(): Pull<Event> {
+    return this.#forced ? Effect.interruptible(this.#wait) : this.#wait
+  }
+
+  readonly #wait: Pull<Event> = Effect.async((resume) => {
+    this.#waiter = resume
+    this.#connection?.source.demand()
+  })
+
+  #wake(): void {
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    waiter?.(this.pull)
+  }
+
+  /** Runs in the transport's own callback. */
+  readonly #arrived = (): void => {
+    const connection = this.#connection
+    if (this.#waiter === undefined || connection === undefined) return
+    this.#reader.read(connection)
+    if (
+      this.#reader.events.length > 0 || this.#reader.verdict !== "go" || connection.source.end !== undefined ||
+      connection.parser.tooLarge || this.#reader.defect !== undefined
+    ) {
+      this.#wake()
+    } else {
+      connection.source.demand()
+    }
+  }
+
+  #emit(): Pull<Event> {
+    const events = this.#reader.events
+    this.#reader.events = []
+    this.#away = true
+    this.#delivered += events.length
+    const chunk = Effect.succeed(Chunk.unsafeFromArray(events))
+    if (this.#reader.unknown === 0) return chunk
+    const unknown = this.#reader.unknown
+    this.#reader.unknown = 0
+    return Effect.zipRight(Metric.incrementBy(Telemetry.unknownEvents, unknown), chunk)
+  }
+
+  /** One timer for all waits of a connection: it sleeps until the limit that was the nearest one when it went to sleep. */
+  readonly #watch: Effect.Effect<void> = Effect.suspend(() => {
+    const connection = this.#connection
+    if (this.#waiter === undefined || connection === undefined) return this.#watched
+    const { at, timer } = Machine.deadline(this.#options, this.#state, {
+      idle: connection.idle,
+      quietSince: this.#reader.quietSince,
+      silentSince: this.#reader.silentSince
+    })
+    const held = this.#answer === undefined ? Infinity : this.#heldUntil
+    const left = Math.min(at, held) - this.#now
+    if (left <= 0) {
+      if (at <= held) this.#expired = timer
+      this.#wake()
+      return this.#watched
+    }
+    if (!Number.isFinite(left)) return this.#watched
+    this.#wakesAt = this.#now + left
+    return Effect.zipRight(this.#clock.sleep(Duration.millis(left)), this.#awoken)
+  })
+
+  readonly #watched: Effect.Effect<void> = Effect.sync(() => {
+    this.#watcher = undefined
+  })
+
+  readonly #awoken: Effect.Effect<void> = Effect.suspend(() => {
+    const now = this.#now
+    const late = now - this.#wakesAt
+    // The process stood still: that was no silence, but the connection may be dead after it.
+    if (late > Machine.standstill) {
+      this.#reader.quietSince = this.#reader.silentSince = now
+      const idle = this.#connection?.idle ?? Infinity
+      if (late > idle) this.#reader.quietSince -= idle
+    }
+    return this.#watch
+  })
+
+  // -- Connecting -----------------------------------------------------------------------------------------------------
+
+  #connect(look: boolean): Pull<Event> {
+    this.#action = { _tag: "Connect", look: false }
+    const started = this.#now
+    const { input, operation } = this.#source
+    const opened = Effect.withParentSpan(
+      connect(this.#client, operation, input, {
+        lastEventId: later(this.#reached, this.#cursor.safePosition),
+        interruptible: this.#forced
+      }),
+      this.#span
+    )
+    const connected = Effect.matchEffect(opened, {
+      onSuccess: (connection) => {
+        this.#connection = connection
+        connection.source.onArrival = this.#arrived
+        this.#cursor.connected()
+        this.#reader.quietSince = this.#now
+        this.#signal({ _tag: "Connected" })
+        if (this.#heldUntil === Infinity) {
+          this.#heldUntil = this.#now + Math.min(Math.max(this.#now - started, grace.atLeast), grace.atMost)
+        }
+        return this.pull
+      },
+      onFailure: (error) =>
+        Effect.flatMap(this.#client.settings, ({ retry, timeouts }) => {
+          const took = this.#now - started
+          const most = Duration.toMillis(timeouts.total) + Machine.standstill
+          if (took > most) this.#reader.silentSince += took - most
+          this.#signal({
+            _tag: "Unreachable",
+            error,
+            took: Math.min(took, most),
+            patience: Duration.toMillis(retry.maxElapsed)
+          })
+          return this.pull
+        })
+    })
+    if (!look || this.#source.truth === undefined) return connected
+    this.#heldUntil = Infinity
+    return Effect.zipRight(this.#lookBeside(this.#truth), connected)
+  }
+
+  readonly #disconnect: Effect.Effect<void> = Effect.suspend(() => {
+    const current = this.#connection
+    this.#connection = undefined
+    this.#expired = undefined
+    return current === undefined ? Effect.void : Effect.uninterruptible(Scope.close(current.scope, Exit.void))
+  })
+
+  /** `end`: how the body ended; `undefined` where the connection was silent for too long. */
+  #closed(connection: Connection, end: Option.Option<unknown> | undefined): Pull<Event> {
+    const { operation } = this.#source
+    const error = end === undefined || Option.isNone(end) || isEmptyBody(end.value)
+      ? undefined
+      : brokenOff(operation, end.value)
+    const now = this.#now
+    const ahead = later(this.#reached, this.#cursor.latest)
+    const signal: Machine.Closed = {
+      _tag: "Closed",
+      error,
+      silent: end === undefined,
+      orderly: error === undefined && connection.orderly,
+      seen: connection.seen,
+      fresh: connection.fresh,
+      ahead: ahead !== this.#reached,
+      lasted: now - connection.since,
+      silentFor: now - this.#reader.silentSince
+    }
+    if (Machine.settles(this.#state, signal)) this.#reached = ahead
+    this.#signal(signal)
+    const reason = signal.silent || (connection.seen === 0 && signal.lasted >= Machine.healthy)
+      ? "silence"
+      : error === undefined
+      ? "page"
+      : "failure"
+    return this.#disconnect.pipe(
+      Effect.zipRight(Effect.tagMetrics(Metric.increment(Telemetry.streamResumes), {
+        operation: `${operation.module}.${operation.method}`,
+        reason
+      })),
+      Effect.zipRight(this.pull)
+    )
+  }
+
+  #backOff(atLeast: number, atMost: number): Pull<Event> {
+    const started = this.#now
+    return Effect.flatMap(Random.nextRange(atLeast, atMost), (planned) =>
+      Effect.zipRight(
+        this.#forced ? Effect.interruptible(Effect.sleep(planned)) : Effect.sleep(planned),
+        Effect.suspend(() => {
+          const took = this.#now - started
+          if (took > planned + Machine.standstill) this.#reader.silentSince += took - planned
+          this.#signal({ _tag: "Waited", took, planned })
+          return this.pull
+        })
+      ))
+  }
+
+  // -- Asking the conversation ----------------------------------------------------------------------------------------
+
+  get #truth(): Effect.Effect<Truth<Event>, RequestError> {
+    return this.#source.truth === undefined
+      ? Effect.succeed({ _tag: "Alive", waiting: false, events: () => [] })
+      : Effect.withParentSpan(this.#source.truth, this.#span)
+  }
+
+  #lookBeside(truth: Effect.Effect<Truth<Event>, RequestError>): Effect.Effect<void> {
+    this.#freshAtLook = this.#reader.fresh
+    return Effect.map(Effect.forkDaemon(Effect.interruptible(truth)), (fiber) => {
+      this.#look = fiber
+      fiber.addObserver((exit) => {
+        if (this.#look !== fiber) return
+        this.#look = undefined
+        this.#answer = exit
+        if (this.#connection === undefined) return
+        interrupt(this.#watcher)
+        this.#watcher = undefined
+        this.#wake()
+      })
+    })
+  }
+
+  #ask(): Pull<Event> {
+    const look = this.#look
+    const answer = this.#answer
+    this.#look = undefined
+    this.#answer = undefined
+    const started = this.#now
+    // One that is under way or has just come is as good as another one.
+    const truth: Effect.Effect<Truth<Event>, RequestError> = answer ??
+      (look === undefined ? this.#truth : Fiber.join(look))
+    if (answer === undefined && look === undefined) this.#freshAtLook = this.#reader.fresh
+    return this.#disconnect.pipe(
+      Effect.zipRight(Effect.exit(this.#forced ? Effect.interruptible(truth) : truth)),
+      Effect.flatMap((exit) => this.#answered(exit, this.#now - started))
+    )
+  }
+
+  #answered(exit: Exit.Exit<Truth<Event>, RequestError>, took: number): Pull<Event> {
+    const now = this.#now
+    const open = this.#connection !== undefined
+    if (Exit.isFailure(exit)) {
+      if (exit.cause._tag !== "Fail") return Effect.failCause(Cause.map(exit.cause, (error): StreamError => error))
+      this.#signal({
+        _tag: "Unanswered",
+        error: exit.cause.error,
+        open,
+        silentFor: now - this.#reader.silentSince,
+        took
+      })
+      return this.pull
+    }
+    const truth = exit.value
+    const waiting = truth._tag === "Alive" && truth.waiting
+    this.#signal({
+      _tag: "Answered",
+      ended: truth._tag === "Ended",
+      waiting,
+      fresh: open ? this.#reader.fresh - this.#freshAtLook : undefined,
+      silentFor: now - this.#reader.silentSince,
+      took
+    })
+    // The time that a person takes is no silence.
+    if (waiting) this.#reader.silentSince = now
+    if (truth._tag === "Alive" || this.#action._tag === "End") this.#reader.events.push(...truth.events())
+    if (this.#reader.events.length === 0) return this.pull
+    return this.#action._tag === "End" ? Effect.zipRight(this.#disconnect, this.#emit()) : this.#emit()
+  }
+}
+
+const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined): void =>
+  fiber?.unsafeInterruptAsFork(FiberId.none)
