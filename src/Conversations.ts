@@ -609,9 +609,14 @@ export interface Service {
     readonly lastEventId?: EventId | undefined
   }) => Stream.Stream<ConversationEvent, StreamError>
   /**
-   * What happens while an agent answers, each event once and in order, until its terminal event. Where the server has
-   * forgotten the events, the conversation tells how it ended. Every event has its `eventId`, from which another process can
-   * continue. Credential: any. `DustNotFoundError`, `DustStreamError`, and what the request path could not overcome.
+   * The events of an agent's answer, each once and in order, until its terminal event. Where the server has discarded the
+   * events, the outcome is read from the conversation. Every event has its `eventId`, from which another process can
+   * continue: with `lastEventId`, the message and its open approvals are read beside the first connection.
+   *
+   * Interrupting the stream closes its connection and leaves the run going, where `Chat` cancels it: use `cancel`.
+   *
+   * Credential: any. Fails with `DustNotFoundError`, with `DustStreamError` when the stream cannot be brought to its end
+   * (the run goes on; `lastEventId` of the error says where to continue), and with what the request path could not overcome.
    *
    * @example
    * ```ts
