@@ -1,6 +1,8 @@
 /**
  * The whole SDK as one layer.
  *
+ * Its calls wait for the rate limits of the workspace (see `Governor`; provide one to change that).
+ *
  * Nothing is global: two workspaces in one process are two layers. Those of this module share nothing with each other. The
  * layers of single services are ordinary constants: where several of them are put together by hand for two workspaces in
  * one graph, each workspace needs `Layer.fresh`.
@@ -9,6 +11,7 @@
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Agents from "./Agents.ts"
 import * as Apps from "./Apps.ts"
@@ -19,6 +22,8 @@ import * as DataSourceViews from "./DataSourceViews.ts"
 import * as DustClient from "./DustClient.ts"
 import * as DustConfig from "./DustConfig.ts"
 import * as Files from "./Files.ts"
+import * as Governor from "./Governor.ts"
+import { governorOr } from "./internal/request/governed.ts"
 import { graphPerConfig, ownGraph } from "./internal/util/ownGraph.ts"
 import * as McpServers from "./McpServers.ts"
 import * as Mentions from "./Mentions.ts"
@@ -85,7 +90,10 @@ const services: Layer.Layer<
   Exclude<Services, DustConfig.DustConfig>,
   never,
   DustConfig.DustConfig | HttpClient.HttpClient
-> = Layer.provideMerge(layerServices, DustClient.layer)
+> = Layer.provideMerge(
+  layerServices,
+  Layer.provide(DustClient.layer, governorOr(Effect.map(Governor.storeMemory, (store) => Governor.make(store))))
+)
 
 /**
  * Every service, from values. The HttpClient is the application's choice: `NodeHttpClient.layerUndici`, `FetchHttpClient.layer`.

@@ -15,12 +15,13 @@ import * as Effect from "effect/Effect"
 import type * as Equal from "effect/Equal"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DustDecodeError, DustNetworkError, DustTimeoutError, DustUnauthorizedError } from "./DustAPIError.ts"
 import * as DustConfig from "./DustConfig.ts"
+import { Governor } from "./Governor.ts"
 import * as Op from "./internal/api/operation.ts"
 import type { Execute, Open } from "./internal/request/context.ts"
 import { CurrentCredential as CurrentCredentialReference } from "./internal/request/credential.ts"
@@ -313,11 +314,16 @@ export class DustClient extends Context.Tag("effect-dust/DustClient")<DustClient
 export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpClient.HttpClient | Scope.Scope> = Effect
   .flatMap(
     Effect.all([DustConfig.DustConfig, HttpClient.HttpClient]),
-    ([config, client]) => makeService(config, client)
+    ([config, client]) =>
+      Effect.flatMap(
+        Effect.serviceOption(Governor),
+        (governor) => makeService(config, client, Option.getOrUndefined(governor))
+      )
   )
 
 /**
- * The client of one workspace. Tokens are renewed in its scope.
+ * The client of one workspace. Tokens are renewed in its scope. Calls are governed by the `Governor` of the context, if
+ * there is one.
  *
  * @category layers
  * @since 0.1.0

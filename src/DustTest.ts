@@ -36,6 +36,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Dust from "./Dust.ts"
 import type * as DustConfig from "./DustConfig.ts"
+import { off as governorOff } from "./Governor.ts"
 import {
   type AgentBehavior,
   type AgentInput,
@@ -96,6 +97,7 @@ import {
 import type { Limits } from "./internal/local/state/limits.ts"
 import type { ConversationSeed, MessageSeed, Seed } from "./internal/local/state/seed.ts"
 import type { Quirks, Role } from "./internal/local/state/state.ts"
+import { governorOr } from "./internal/request/governed.ts"
 
 export { DustTestNotFoundError, DustTestRuleError, DustTestServeError }
 export type {
@@ -225,6 +227,9 @@ export interface ClientOptions {
   readonly headers?: DustConfig.Options["headers"] | undefined
 }
 
+/** Local Dust has no limits unless it is asked for them. */
+const ungoverned = Effect.succeed(governorOff)
+
 const dustOptions = (control: Control, options: ClientOptions): DustConfig.Options => {
   const common = {
     workspaceId: control.workspaceId,
@@ -289,6 +294,7 @@ export const layer = (options?: Options & ClientOptions): Layer.Layer<Dust.Servi
   Layer.unwrapEffect(
     Effect.map(DustTest, (control) => Layer.orDie(Dust.layer(dustOptions(control, options ?? {}))))
   ).pipe(
+    Layer.provide(governorOr(ungoverned)),
     Layer.provideMerge(inProcess(options ?? {})),
     Layer.map((context) => Context.omit(HttpClient.HttpClient)(context))
   )
@@ -344,6 +350,7 @@ export const layerServe = (
   Layer.unwrapEffect(
     Effect.map(DustTest, (control) => Layer.orDie(Dust.layer(dustOptions(control, options ?? {}))))
   ).pipe(
+    Layer.provide(governorOr(ungoverned)),
     Layer.provideMerge(Layer.scoped(DustTest, serve(options)))
   )
 

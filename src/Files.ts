@@ -35,6 +35,7 @@ const collectLimit = 100 * 1024 * 1024
 const create = Operation.make({
   name: "Files.create",
   http: "POST",
+  limits: "uploads",
   route: "/api/v1/w/{workspaceId}/files",
   replay: "creation",
   body: Schema.Struct({

@@ -147,6 +147,9 @@ export const pauses: Metric.Metric.Counter<number> = Metric.counter("dust.govern
   incremental: true
 })
 
+/** Milliseconds. Dust counts requests when they arrive, which may be later for the first one of a window than for the last. */
+const margin = 1000
+
 /** Milliseconds. A store that says "soon" is not asked in a busy loop. */
 const leastWait = 10
 
@@ -252,7 +255,9 @@ export const make = (store: Store, options: Options = {}): Service => {
  * @category constructors
  * @since 0.2.0
  */
-export const storeMemory: Effect.Effect<Store> = Effect.sync(() => memory((limit) => Duration.toMillis(limit.window)))
+export const storeMemory: Effect.Effect<Store> = Effect.sync(() =>
+  memory((limit) => Duration.toMillis(limit.window) + margin)
+)
 
 /**
  * The part of the `RateLimiterStore` of `@effect/experimental` that {@link storeTokenBucket} needs.
@@ -396,11 +401,19 @@ export const layerStore = <E, R>(
 /**
  * No governor: every call starts at once.
  *
- * @category layers
+ * @category constructors
  * @since 0.2.0
  */
-export const layerOff: Layer.Layer<Governor> = Layer.succeed(Governor, {
+export const off: Service = {
   admit: () => Effect.void,
   bound: () => (attempt) => attempt,
   refused: () => Effect.void
-})
+}
+
+/**
+ * No governor: every call starts at once.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerOff: Layer.Layer<Governor> = Layer.succeed(Governor, off)

@@ -90,6 +90,7 @@ export const pageMessagesOperation = { ...getOperation, method: "pageMessages" }
 export const createMessageOperation = Operation.make({
   name: "Conversations.createMessage",
   http: "POST",
+  limits: "messages",
   route: `${one}/messages`,
   body: MessageBody,
   response: Schema.Struct({ message: UserMessage, agentMessages: list(AgentMessage) })

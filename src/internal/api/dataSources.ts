@@ -80,6 +80,7 @@ const upsert = <A, I>(response: Schema.Schema<A, I>) =>
   Operation.make({
     name: "DataSources.upsertDocument",
     http: "POST",
+    limits: "upserts",
     route: document,
     replay: "safe",
     // A synchronous upsert is embedded before the answer comes.

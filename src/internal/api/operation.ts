@@ -3,6 +3,7 @@ import type * as Duration from "effect/Duration"
 import type * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
 import type { RequestError } from "../../DustAPIError.ts"
+import type { LimitClass } from "../../Governor.ts"
 
 /**
  * Whether a request that may have reached its handler may be sent again. A `creation` may leave something behind twice: it is
@@ -63,6 +64,8 @@ export interface Operation<Route extends string, Body, A> extends Identity {
   readonly body: Schema.Schema<Body, unknown> | undefined
   readonly response: ResponseKind<A>
   readonly timeouts: OperationTimeouts
+  /** The rate limit of Dust that a call counts against. */
+  readonly limits: LimitClass | undefined
 }
 
 interface BaseOptions<Route extends string> {
@@ -76,6 +79,7 @@ interface BaseOptions<Route extends string> {
   readonly credential?: RequiredCredential | undefined
   readonly errors?: Readonly<Record<string, ErrorTag>> | undefined
   readonly timeouts?: OperationTimeouts | undefined
+  readonly limits?: LimitClass | undefined
 }
 
 export interface Options<Route extends string, B, BI, A, I> extends BaseOptions<Route> {
@@ -94,7 +98,8 @@ const base = <Route extends string>(options: BaseOptions<Route>) => {
     replay: options.replay ?? (options.http === "GET" || options.http === "DELETE" ? "safe" : "once"),
     credential: options.credential ?? "any",
     errors: options.errors ?? {},
-    timeouts: options.timeouts ?? {}
+    timeouts: options.timeouts ?? {},
+    limits: options.limits
   } as const
 }
 

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { RowInput } from "../../DataSource.ts"
 import type { CsvColumn, CsvColumnType } from "../../DataSync.ts"
+import { hash53 } from "../util/hash.ts"
 import { inSlices } from "../util/slices.ts"
 import { columnName, ColumnNames } from "./columns.ts"
 import {
@@ -14,7 +15,6 @@ import {
   reader
 } from "./csvCells.ts"
 import { type CsvProblem, type CsvRecord, csvRecords, type Dialect, dialectOf } from "./csvRecords.ts"
-import { hash53 } from "./document.ts"
 
 export interface CsvOptions {
   readonly delimiter: string | undefined

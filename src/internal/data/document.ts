@@ -6,6 +6,7 @@ import { epochMillis } from "../input/dates.ts"
 import { encodeBody } from "../input/encode.ts"
 import { badInput } from "../request/errors.ts"
 import { segment } from "../request/url.ts"
+import { hash53 } from "../util/hash.ts"
 
 type Checked<A> = Either.Either<A, DustBadRequestError>
 
@@ -44,20 +45,6 @@ export const checkedDocument = (input: DocumentInput): Checked<unknown> =>
     segment(upsertFull, "documentId", input.documentId),
     () => Either.flatMap(documentBody(input), encodeBody(upsertFull, UpsertBody))
   )
-
-/** cyrb53: a fast, portable 53-bit hash. It detects changes; it is not cryptographic. */
-export const hash53 = (text: string): string => {
-  let a = 0xdeadbeef
-  let b = 0x41c6ce57
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    a = Math.imul(a ^ code, 2654435761)
-    b = Math.imul(b ^ code, 1597334677)
-  }
-  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909)
-  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909)
-  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(16).padStart(14, "0")
-}
 
 const fingerprintPrefix = "fingerprint:"
 

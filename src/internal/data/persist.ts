@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { Settings } from "../../DustClient.ts"
+import { CurrentWaitObserver } from "../../Governor.ts"
 import { delays } from "../request/retry.ts"
 
 /** What a limit that does not say when it reopens is waited for. */
@@ -40,7 +41,9 @@ export const makePersist = (
       const garbled = yield* delays(retry)
       for (;;) {
         yield* opened
-        const result = yield* Effect.either(step)
+        const result = yield* Effect.either(
+          Effect.provideService(step, CurrentWaitObserver, (_limitClass, until) => onWait(until))
+        )
         if (result._tag === "Right") return result.right
         const error = result.left
         const now = yield* Clock.currentTimeMillis

@@ -10,6 +10,7 @@ import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type { RequestError, TimeoutPhase } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
+import type { LimitClass, Service as Governor } from "../../Governor.ts"
 import type { Identity, Input, Operation, Replay } from "../api/operation.ts"
 import type { CallSite } from "./callSite.ts"
 import type { Caller, Callers } from "./credential.ts"
@@ -31,6 +32,7 @@ export interface Context {
   /** Event streams that the server has moved, by the templates of their routes: not every one is. */
   readonly moved: Set<string>
   readonly serverClock: ServerClock
+  readonly governor: Governor | undefined
 }
 
 export interface OpenOptions {
@@ -64,6 +66,7 @@ export type Origin = "dust" | "storage"
 export interface Call {
   readonly identity: Identity
   readonly replay: Replay
+  readonly limits: LimitClass | undefined
   readonly settings: Settings
   readonly caller: Caller
   readonly origin: Origin
@@ -75,6 +78,8 @@ export interface Call {
   /** What an error must not say, besides the credential and the headers. */
   readonly secrets: ReadonlyArray<Redacted.Redacted<string>>
   readonly site: CallSite | undefined
+  /** The total limit is one that somebody has chosen. */
+  readonly hasOwnTotal: boolean
 }
 
 /** The course of one call: what has happened so far, and the wait that is under way. */

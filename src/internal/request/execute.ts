@@ -15,6 +15,7 @@ import { type Bytes, decompressed } from "./compression.ts"
 import { type Call, type Context, Trip } from "./context.ts"
 import { deadlinesOf, type Reached, type Watch, watching } from "./deadlines.ts"
 import * as errors from "./errors.ts"
+import { type Governed, governedBy } from "./governed.ts"
 import { countRetry, instrumented, nameOf } from "./instrument.ts"
 import { failureOf } from "./network.ts"
 import { mayRepeat, owned, retrying } from "./retry.ts"
@@ -55,8 +56,9 @@ const travelling = <A, R>(
   Effect.clockWith((clock) => {
     const trip = new Trip(call)
     const deadlines = deadlinesOf(clock)
-    const end = total === undefined ? Number.POSITIVE_INFINITY : deadlines.now() + Duration.toMillis(total)
-    const watched: Repeated = (work) =>
+    const governed = governedBy(context, trip)
+    let end = total === undefined ? Number.POSITIVE_INFINITY : deadlines.now() + Duration.toMillis(total)
+    const watchedUntil = (end: number): Repeated => (work) =>
       watching({
         deadlines,
         end,
@@ -66,21 +68,54 @@ const travelling = <A, R>(
         trip.watchedBy(watch)
         return work
       })
+    const watched: Repeated = governed === undefined
+      ? watchedUntil(end)
+      : (work) => Effect.suspend(() => watchedUntil(end)(work))
+    // Waiting for a place counts against a total limit that was chosen, and moves any other.
+    const admitted = (admit: Effect.Effect<void, RequestError>) =>
+      call.hasOwnTotal ? watched(admit) : Effect.suspend(() => {
+        const from = deadlines.now()
+        return Effect.map(watchedUntil(Number.POSITIVE_INFINITY)(admit), () => {
+          end += deadlines.now() - from
+        })
+      })
     const { retry } = call.settings
     return instrumented(
       context,
       trip,
       run(trip, (once) =>
-        retrying(retry, watched(once), {
-          mayRepeat: (error) => mayRepeat(error, call.replay, retry),
-          onRepeat: (error) => {
-            trip.repeating(error, !mayRepeat(error, "once", retry))
-            return countRetry(call, error._tag)
-          },
-          sleep: (millis) => watched(Effect.sleep(millis))
-        }))
+        inTurn(governed, admitted, watched(once), (once) =>
+          retrying(retry, once, {
+            mayRepeat: (error) => mayRepeat(error, call.replay, retry),
+            onRepeat: (error) => {
+              trip.repeating(error, !mayRepeat(error, "once", retry))
+              return countRetry(call, error._tag)
+            },
+            sleep: (millis) => watched(Effect.sleep(millis))
+          })))
     )
   })
+
+/** Every attempt waits for a place; the first one before the clock of the retries starts. */
+const inTurn = <A, R>(
+  governed: Governed | undefined,
+  admitted: (admit: Effect.Effect<void, RequestError>) => Effect.Effect<void, RequestError>,
+  once: Effect.Effect<A, RequestError, R>,
+  repeated: Repeated
+): Effect.Effect<A, RequestError, R> => {
+  if (governed === undefined) return repeated(once)
+  return Effect.suspend(() => {
+    const admit = admitted(governed.admit)
+    const attempt = governed.attempt(once)
+    let isFirst = true
+    const next = Effect.suspend(() => {
+      if (!isFirst) return Effect.zipRight(admit, attempt)
+      isFirst = false
+      return attempt
+    })
+    return Effect.zipRight(admit, repeated(next))
+  })
+}
 
 const waitedFor: Record<TimeoutPhase, string> = {
   headers: "no answer",

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DustTimeoutError, RequestError } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
+import type { Service as Governor } from "../../Governor.ts"
 import type { Identity, Input, Operation } from "../api/operation.ts"
 import * as Body from "./body.ts"
 import { type CallSite, captureCallSite, CurrentCallSite, located } from "./callSite.ts"
@@ -30,7 +31,8 @@ import { makeExchange } from "./tokenExchange.ts"
 
 export const make = (
   config: DustConfig.Service,
-  client: HttpClient.HttpClient
+  client: HttpClient.HttpClient,
+  governor: Governor | undefined
 ): Effect.Effect<ReturnType<typeof serviceOf>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Effect.scope
@@ -48,7 +50,8 @@ export const make = (
       ...shared,
       callers: makeCallers(config, makeExchange(shared), scope, runtime),
       moved: new Set(),
-      serverClock: { offset: undefined }
+      serverClock: { offset: undefined },
+      governor
     }
     return serviceOf(context)
   })

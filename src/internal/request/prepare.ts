@@ -47,6 +47,7 @@ export const prepare = <Route extends string, Body, A>(
     return {
       identity: operation,
       replay: operation.replay,
+      limits: operation.limits,
       settings: withNeeded(context, operation, settings, surroundings.options),
       caller,
       origin,
@@ -56,7 +57,9 @@ export const prepare = <Route extends string, Body, A>(
       redirects: options.redirects ?? "follow",
       acceptsEvents: accept === eventStream,
       secrets: input.secrets ?? [],
-      site: surroundings.site
+      site: surroundings.site,
+      hasOwnTotal: surroundings.options.timeouts?.total !== undefined ||
+        context.config.chosenLimits?.includes("total") === true
     }
   })
 

@@ -1,0 +1,79 @@
+/** The rate limits of a workspace, in front of the attempts of the calls that Dust limits. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { DustRateLimitError, type RequestError } from "../../DustAPIError.ts"
+import { Governor, type Service, type Ticket } from "../../Governor.ts"
+import { hash53 } from "../util/hash.ts"
+import type { Call, Context, Trip } from "./context.ts"
+import * as errors from "./errors.ts"
+import { nameOf } from "./instrument.ts"
+
+export interface Governed {
+  /** Waits for a place. */
+  readonly admit: Effect.Effect<void, RequestError>
+  /** Runs an admitted attempt; what it learns of the limit, all calls learn. */
+  readonly attempt: <A, R>(once: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R>
+}
+
+/** Credentials that are Effects are told apart by their identity. */
+const tokens = new WeakMap<object, number>()
+let made = 0
+
+const secretOf = ({ caller }: Call): string => {
+  if (!("credential" in caller)) return ""
+  const { credential } = caller
+  const secret = credential._tag === "ApiKey" ? credential.apiKey : credential.accessToken
+  if (Redacted.isRedacted(secret)) return hash53(Redacted.value(secret))
+  const known = tokens.get(secret) ?? ++made
+  tokens.set(secret, known)
+  return `token-${known}`
+}
+
+const ticketOf = ({ base }: Context, call: Call): Ticket | undefined => {
+  const { limits } = call
+  if (limits === undefined) return undefined
+  const workspace = `${base.host}/${call.caller.workspaceId}`
+  return { limitClass: limits, key: limits === "messages" ? `${workspace}/${secretOf(call)}` : workspace }
+}
+
+const paused = (trip: Trip, ticket: Ticket) => (left: Duration.Duration): RequestError =>
+  new DustRateLimitError({
+    ...errors.common(trip.call.identity, trip.attempts),
+    message:
+      `${nameOf(trip.call.identity)}: Dust's limit of ${ticket.limitClass} is closed for ${Duration.format(left)}` +
+      `, longer than the retry policy waits (maxRetryAfter)`,
+    type: "rate_limit_error",
+    details: { limit: ticket.limitClass },
+    retryAfter: left
+  }, { disableValidation: true })
+
+/** What a call has to observe; undefined: nothing. */
+export const governedBy = (context: Context, trip: Trip): Governed | undefined => {
+  const { governor } = context
+  const ticket = ticketOf(context, trip.call)
+  if (governor === undefined || ticket === undefined) return undefined
+  return {
+    admit: governor.admit(ticket, {
+      maxPause: trip.call.settings.retry.maxRetryAfter,
+      onPaused: paused(trip, ticket)
+    }),
+    attempt: (once) =>
+      Effect.tapError(
+        governor.bound(ticket)(once),
+        (error) => error._tag === "DustRateLimitError" ? governor.refused(ticket, error.retryAfter) : Effect.void
+      )
+  }
+}
+
+/** The governor that the application has provided, else another one. */
+export const governorOr = (otherwise: Effect.Effect<Service>): Layer.Layer<Governor> =>
+  Layer.effect(
+    Governor,
+    Effect.flatMap(
+      Effect.serviceOption(Governor),
+      Option.match({ onNone: () => otherwise, onSome: Effect.succeed })
+    )
+  )
