@@ -44,3 +44,25 @@ export const calm = (seed: number): Options => ({
 })
 
 export const rough = (seed: number): Options => ({ ...calm(seed), rate: 0.2, total: 10_000, reading, writing })
+
+/** What gateways and caches add to that: handlers that are far slower than they, old answers, unasked compression. */
+export const harsh = (seed: number): Options => ({
+  ...rough(seed),
+  reading: [
+    ...reading,
+    Proxy.compress("gzip"),
+    Proxy.compress("br"),
+    Proxy.cache(120),
+    Proxy.halfOpen(),
+    Proxy.idleCut(200),
+    Proxy.challenge()
+  ],
+  writing: [
+    ...writing,
+    Proxy.compress("deflate"),
+    Proxy.gateway(500, { origin: 4_000 }),
+    Proxy.gateway(502, { origin: 6_000 }),
+    Proxy.gateway(524, { origin: 12_000 }),
+    Proxy.halfOpen({ forwarded: true })
+  ]
+})

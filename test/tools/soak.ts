@@ -1,17 +1,18 @@
-/** The whole application under a misbehaving proxy, seed after seed: `npm run soak -- [minutes] [first seed]`. */
+/** The whole application under a misbehaving proxy, seed after seed: `npm run soak -- [minutes] [first seed] [rough or harsh]`. */
 import { Effect } from "effect"
 import { run } from "../support/application.ts"
-import { rough } from "../support/applicationPlans.ts"
+import { harsh, rough } from "../support/applicationPlans.ts"
 
 const minutes = Number(process.argv[2] ?? 5)
 const first = Number(process.argv[3] ?? 1)
+const plan = process.argv[4] === "harsh" ? harsh : rough
 const end = Date.now() + minutes * 60_000
 const never = ["defects", "doubled", "foreign", "killed", "lost", "orphaned", "sockets", "wrong"] as const
 
 const sum: Record<string, number> = {}
 for (let seed = first; Date.now() < end; seed++) {
   const counts = await Effect.runPromise(run({
-    ...rough(seed),
+    ...plan(seed),
     lives: 4,
     work: 18,
     total: 30_000,
