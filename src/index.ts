@@ -1,6 +1,7 @@
 export * as Agent from "./Agent.ts"
 export * as AgentMessageEvent from "./AgentMessageEvent.ts"
 export * as Agents from "./Agents.ts"
+export * as App from "./App.ts"
 export * as Approvals from "./Approvals.ts"
 export * as Apps from "./Apps.ts"
 export * as Chat from "./Chat.ts"

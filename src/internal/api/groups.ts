@@ -1,5 +1,6 @@
 /** Every group of endpoints, and the paths that they have. */
 import { agents } from "./agents.ts"
+import { apps } from "./apps.ts"
 import { dataSourceViews } from "./dataSourceViews.ts"
 import {
   type Colons,
@@ -22,6 +23,7 @@ import { workspace } from "./workspace.ts"
 const groups = {
   Workspace: workspace,
   Spaces: spaces,
+  Apps: apps,
   DataSourceViews: dataSourceViews,
   Triggers: triggers,
   Skills: skills,

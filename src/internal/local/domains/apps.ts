@@ -4,9 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { apps as appsApi } from "../../api/apps.ts"
 import { tokenize } from "../agent/steps.ts"
+import { routesOf } from "../server/declared.ts"
 import { encodeText, json, type LocalResponse, refuse, type Refusal, stream } from "../server/http.ts"
-import { body, type Context, param, type Route, route } from "../server/route.ts"
+import { body, type Context, param, type Route } from "../server/route.ts"
 import { pause, slice, type World } from "../state/state.ts"
 import { type LocalSpace, renderSpace, spaceOf } from "./spaces.ts"
 
@@ -255,10 +257,8 @@ const CheckBody = Schema.Struct({
   apps: Schema.Array(Schema.Struct({ appId: Schema.String, appHash: Schema.String }))
 })
 
-const prefix = "/api/v1/w/:workspaceId/spaces/:spaceId/apps"
-
-export const appRoutes: ReadonlyArray<Route> = [
-  route("GET", prefix, {
+export const appRoutes: ReadonlyArray<Route> = routesOf(appsApi)({
+  "GET /spaces/{spaceId}/apps": {
     auth: "any",
     handler: (context) =>
       Effect.map(spaceOf(context), (space) =>
@@ -267,8 +267,8 @@ export const appRoutes: ReadonlyArray<Route> = [
             render(space, app)
           )
         }))
-  }),
-  route("POST", `${prefix}/check`, {
+  },
+  "POST /spaces/{spaceId}/apps/check": {
     auth: "any",
     handler: (context) =>
       Effect.gen(function*() {
@@ -281,9 +281,9 @@ export const appRoutes: ReadonlyArray<Route> = [
           })
         })
       })
-  }),
-  route("POST", `${prefix}/:appId/runs`, { auth: "any", handler: runs }),
-  route("GET", `${prefix}/:appId/runs/:runId`, {
+  },
+  "POST /spaces/{spaceId}/apps/{appId}/runs": { auth: "any", handler: runs },
+  "GET /spaces/{spaceId}/apps/{appId}/runs/{runId}": {
     auth: "any",
     handler: (context) =>
       Effect.flatMap(appOf(context), (app) => {
@@ -294,5 +294,5 @@ export const appRoutes: ReadonlyArray<Route> = [
           })
           : Effect.succeed(json({ run: known.run }))
       })
-  })
-]
+  }
+})
