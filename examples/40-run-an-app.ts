@@ -5,6 +5,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Stream } from "effect"
+import { values } from "effect-dust/App"
 import * as Apps from "effect-dust/Apps"
 import * as Spaces from "effect-dust/Spaces"
 import { done, dust, failed, note, says, title } from "./support.ts"
@@ -35,7 +36,7 @@ const program = Effect.gen(function*() {
   yield* title("Running it and waiting for the end")
   const ended = yield* apps.run(run)
   yield* done(`${ended.runId} has ${ended.status.run}`)
-  for (const value of Apps.values(ended)) yield* says("value", JSON.stringify(value))
+  for (const value of values(ended)) yield* says("value", JSON.stringify(value))
 
   yield* title("Running it and watching")
   yield* apps.stream(run).pipe(

@@ -184,13 +184,13 @@ describe("coverage of Dust's public API", () => {
       )
     })
     assert.deepStrictEqual(others, [
-      "POST /spaces/{spaceId}/apps/{aId}/runs: stream by Apps.stream",
       "GET /assistant/conversations/{cId}: limit by Conversations.pageMessages",
       "GET /assistant/conversations/{cId}: lastValue by Conversations.pageMessages",
       "GET /assistant/conversations/{cId}: limit by Conversations.streamMessages",
       "GET /assistant/conversations/{cId}: limit by Conversations.getMessage",
       "PATCH /assistant/conversations/{cId}: read by Conversations.markRead",
-      "PATCH /assistant/conversations/{cId}: read by Conversations.markUnread"
+      "PATCH /assistant/conversations/{cId}: read by Conversations.markUnread",
+      "POST /spaces/{spaceId}/apps/{aId}/runs: stream by Apps.stream"
     ])
   })
 })

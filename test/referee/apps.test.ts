@@ -2,6 +2,7 @@ import * as Official from "@dust-tt/client"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
+import { values } from "effect-dust/App"
 import * as Apps from "effect-dust/Apps"
 import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
@@ -44,7 +45,7 @@ describe("the official client and apps", () => {
         ),
         ["A", "B"]
       )
-      assert.deepStrictEqual(Apps.values(run), ["A", "B"])
+      assert.deepStrictEqual(values(run), ["A", "B"])
       const wrong = yield* err(() => client.runApp(app(server, "v0"), {}, ["a"]))
       assert.strictEqual(wrong.type, "run_error")
       assert.isString(wrong.run_error.message)

@@ -57,14 +57,14 @@ describe("Fields of models", () => {
       "groupIds id requestedGroupIds versionAuthorId"
     ],
     [
-      "Apps.App",
+      "App.App",
       Official.GetAppsResponseSchema,
       ["apps"],
       "",
       "coreSpecifications createdAt data datasets description groupIds id isRestricted key name schema type updatedAt"
     ],
-    ["Apps.AppCheck", Official.AppsCheckResponseSchema, ["apps"], "", ""],
-    ["Apps.Run", Official.RunAppResponseSchema, ["run"], "meta", "app_hash blocks"],
+    ["App.AppCheck", Official.AppsCheckResponseSchema, ["apps"], "", ""],
+    ["App.Run", Official.RunAppResponseSchema, ["run"], "meta", "app_hash blocks"],
     [
       "Conversation.Conversation",
       Official.ConversationSchema,

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Duration, Effect, Either, Fiber, Stream, TestClock } from "effect"
+import { values } from "effect-dust/App"
 import * as Apps from "effect-dust/Apps"
 import * as DustTest from "effect-dust/DustTest"
 
@@ -47,7 +48,7 @@ describe("Apps", () => {
       const apps = yield* Apps.Apps
       const run = yield* apps.run(options)
       assert.strictEqual(run.status.run, "succeeded")
-      assert.deepStrictEqual(Apps.values(run), ["HELLO THERE", "BYE"])
+      assert.deepStrictEqual(values(run), ["HELLO THERE", "BYE"])
       assert.deepStrictEqual(run.traces.map((trace) => [trace.blockType, trace.blockName]), [
         ["input", "INPUT"],
         ["chat", "OUTPUT"]
@@ -72,7 +73,7 @@ describe("Apps", () => {
       const apps = yield* Apps.Apps
       const run = yield* apps.run({ ...options, blockFilter: ["INPUT"] })
       assert.deepStrictEqual(run.traces.map((trace) => trace.blockName), ["INPUT"])
-      assert.deepStrictEqual(Apps.values(run), [...options.inputs])
+      assert.deepStrictEqual(values(run), [...options.inputs])
       const { body } = yield* posted
       assert.propertyVal(body, "blocking", true)
       assert.deepPropertyVal(body, "block_filter", ["INPUT"])
@@ -84,7 +85,7 @@ describe("Apps", () => {
       const run = yield* apps.run({ ...options, inputs: [{ word: "good" }, { word: "bad" }] })
       assert.strictEqual(run.status.run, "errored")
       assert.isNull(run.results)
-      assert.deepStrictEqual(Apps.values(run), [])
+      assert.deepStrictEqual(values(run), [])
       assert.deepStrictEqual(run.traces[1]?.outputs.map(([one]) => one?.error), [null, "not a word"])
     }).pipe(local()))
 
@@ -144,7 +145,7 @@ describe("Apps", () => {
       assert.isTrue((yield* Fiber.poll(fiber))._tag === "None")
       yield* TestClock.adjust("2 seconds")
       const ended = yield* Fiber.join(fiber)
-      assert.deepStrictEqual(Apps.values(ended), ["HELLO THERE", "BYE"])
+      assert.deepStrictEqual(values(ended), ["HELLO THERE", "BYE"])
       assert.strictEqual(yield* dust.countRequests({ method: "GET" }), 16)
 
       const again = yield* apps.getRun({ ...inSpace, runId: started.runId })
@@ -235,9 +236,9 @@ describe("Apps", () => {
         }
       ])
       assert.deepStrictEqual(events.slice(4, 7), [
-        { type: "unknown", rawType: "weather", raw: { type: "weather", content: { sunny: true } } },
-        { type: "unknown", rawType: "run_status", raw: { type: "run_status", content: { status: "running" } } },
-        { type: "unknown", rawType: null, raw: 7 }
+        { type: "unknown", kind: "weather", raw: { type: "weather", content: { sunny: true } } },
+        { type: "unknown", kind: "run_status", raw: { type: "run_status", content: { status: "running" } } },
+        { type: "unknown", kind: null, raw: 7 }
       ])
       assert.strictEqual(events.length, 8)
     }).pipe(local({
@@ -412,4 +413,26 @@ describe("Apps", () => {
       assert.strictEqual(error._tag, "DustNetworkError")
       assert.strictEqual(yield* dust.countRequests(), 1)
     }).pipe(local()))
+
+  it.effect("run, start and stream: the runs of a day used up are a quota error, which is not retried", () =>
+    Effect.gen(function*() {
+      const apps = yield* Apps.Apps
+      const errors = [
+        yield* Effect.flip(apps.run(options)),
+        yield* Effect.flip(apps.start(options)),
+        yield* Effect.flip(Stream.runDrain(apps.stream(options)))
+      ]
+      assert.deepStrictEqual(errors.map(({ _tag, isRetryable }) => [_tag, isRetryable]), [
+        ["DustQuotaExceededError", false],
+        ["DustQuotaExceededError", false],
+        ["DustQuotaExceededError", false]
+      ])
+      const dust = yield* DustTest.DustTest
+      assert.strictEqual(yield* dust.countRequests(), 3)
+    }).pipe(Effect.provide(DustTest.layer({
+      faults: [{
+        path: "/spaces/{spaceId}/apps/{appId}/runs",
+        fault: DustTest.faults.status(429, { type: "rate_limit_error", message: "10000 runs in 24 hours" })
+      }]
+    }))))
 })

@@ -94,7 +94,8 @@ const valueOf = (ast: SchemaAST.AST, depth: number): unknown => {
       return ast.literal
     case "StringKeyword":
     case "TemplateLiteral":
-      return "a"
+      // A URL, too.
+      return "a:a"
     case "NumberKeyword":
       return 1
     case "BooleanKeyword":

@@ -5,7 +5,7 @@ import { ours } from "./fields.ts"
 
 /** Not of the wire: the SDK's own errors, events of chats, ids, and Local Dust. */
 const own = new Set(["Chat", "ChatEvent", "Dust", "DustAPIError", "DustClient", "DustConfig", "DustTest", "Ids"])
-const ownModels = new Set(["AgentMessageEvent.UnknownEvent", "Apps.UnknownRunEvent", "McpServers.ToolError"])
+const ownModels = new Set(["AgentMessageEvent.UnknownEvent", "App.UnknownRunEvent", "McpServers.ToolError"])
 
 const schemasIn = (name: string, value: unknown): ReadonlyArray<readonly [string, Schema.Schema.All]> => {
   if (Schema.isSchema(value)) return [[name, value as Schema.Schema.All]]
