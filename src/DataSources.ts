@@ -486,7 +486,7 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       ? Stream.flatMap(
         documentIds === undefined ? Stream.make(undefined) : Stream.fromIterable(urlGroups(documentIds)),
         (documentIds) =>
-          byOffset({
+          byOffset(listDocuments, {
             pageSize,
             fetch: (page) => documentsPage({ ...options, documentIds, ...page })
           })
@@ -618,7 +618,7 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
 
   const streamRows: Service["streamRows"] = ({ pageSize = 500, ...options }) =>
     wholeNumber(pageSize)
-      ? byOffset({ pageSize, fetch: (page) => rowsPage({ ...options, ...page }) })
+      ? byOffset(listRows, { pageSize, fetch: (page) => rowsPage({ ...options, ...page }) })
       : Stream.fail(badInput(listRows, "pageSize", "a whole number, at least 1"))
 
   const sendRows = (
@@ -637,7 +637,7 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
   const documentStore = (location: Location): DocumentStore => ({
     settings: client.settings,
     list: (onPage) =>
-      byOffset({
+      byOffset(listDocuments, {
         pageSize: 100,
         fetch: (page) =>
           Effect.tap(

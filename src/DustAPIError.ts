@@ -39,7 +39,12 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
+import * as Equal from "effect/Equal"
+import * as Hash from "effect/Hash"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import { Blocked } from "./ChatEvent.ts"
 import { AgentId, ConversationId, EventId, MessageId, WorkspaceId } from "./Ids.ts"
@@ -195,9 +200,10 @@ export class DustConflictError extends Schema.TaggedError<DustConflictError>(`${
   "DustConflictError",
   common
 ) {
-  /** A busy conversation becomes free; an existing thing stays. */
+  /** A busy conversation becomes free; an existing thing stays, and so does a message that was replaced. */
   get isRetryable(): boolean {
-    return notSent(this) && this.request !== undefined && this.request.route.includes("/assistant/conversations")
+    return notSent(this) && this.type !== "message_outdated" && this.request !== undefined &&
+      this.request.route.includes("/assistant/conversations")
   }
 }
 
@@ -294,6 +300,9 @@ export class DustTimeoutError extends Schema.TaggedError<DustTimeoutError>(`${pr
   }
 }
 
+/** An HttpClient that was closed never sends anything again. */
+const closedCodes: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
+
 /**
  * No complete answer came back. `reachedServer` is `false` when the request provably never left (connection refused, unknown
  * host, TLS) and `true` when the server may have carried it out.
@@ -305,9 +314,9 @@ export class DustNetworkError extends Schema.TaggedError<DustNetworkError>(`${pr
   "DustNetworkError",
   { ...common, reachedServer: Schema.Boolean }
 ) {
-  /** Another attempt may get through. */
+  /** Another attempt may get through, unless the HttpClient itself was closed. */
   get isRetryable(): boolean {
-    return notSent(this)
+    return notSent(this) && !closedCodes.has(this.type ?? "")
   }
 }
 
@@ -555,16 +564,89 @@ export const DustAPIError: Schema.Union<[
   DustUnconfirmedError
 )
 
+/** Equal in all members, however deep: an error that went through a queue equals the one that was sent. */
+const sameValue = (a: unknown, b: unknown): boolean => {
+  if (Equal.equals(a, b)) return true
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false
+  if (Array.isArray(a) !== Array.isArray(b)) return false
+  const present = (value: object) =>
+    Object.entries(value).filter(([name, one]) => name !== "stack" && one !== undefined)
+  const left = present(a)
+  const right = new Map(present(b))
+  return left.length === right.size &&
+    left.every(([name, value]) => right.has(name) && sameValue(value, right.get(name)))
+}
+
+for (const { prototype } of DustAPIError.members) {
+  Object.defineProperties(prototype, {
+    [Equal.symbol]: {
+      configurable: true,
+      value(this: DustAPIError, that: unknown): boolean {
+        return this === that || (isVariant(that) && that._tag === this._tag && that.message === this.message &&
+          sameValue({ ...this }, { ...that }))
+      }
+    },
+    [Hash.symbol]: {
+      configurable: true,
+      value(this: DustAPIError): number {
+        return Hash.string(`${this._tag} ${this.message}`)
+      }
+    }
+  })
+}
+
 const tags: ReadonlySet<string> = new Set(DustAPIError.members.map((member) => member._tag))
 
 /**
- * Whether a value is one of the variants.
+ * The error of this SDK in a value: the value itself, or the failure behind what `Effect.runPromise` rejects with.
+ *
+ * @example
+ * ```ts
+ * import * as DustAPIError from "effect-dust/DustAPIError"
+ * import { Effect, Option } from "effect"
+ *
+ * declare const program: Effect.Effect<string, DustAPIError.DustAPIError>
+ *
+ * Effect.runPromise(program).catch((rejection) =>
+ *   Option.match(DustAPIError.find(rejection), {
+ *     onNone: () => console.error(rejection),
+ *     onSome: (error) => console.error(error._tag, error.message)
+ *   })
+ * )
+ * ```
+ *
+ * @category getters
+ * @since 0.2.0
+ */
+export const find = (u: unknown): Option.Option<DustAPIError> => {
+  if (isVariant(u)) return Option.some(u)
+  return Runtime.isFiberFailure(u)
+    ? Option.filter(Cause.failureOption(u[Runtime.FiberFailureCauseId]), isVariant)
+    : Option.none()
+}
+
+const isVariant = (u: unknown): u is DustAPIError =>
+  Predicate.hasProperty(u, "_tag") && typeof u._tag === "string" && tags.has(u._tag) && u instanceof Error
+
+/**
+ * Whether a value is one of the variants, also where it is what `Effect.runPromise` rejects with: such a rejection receives
+ * the members of the failure behind it (`_tag`, `status`, `details`, …), so that they can be read from it.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isDustAPIError = (u: unknown): u is DustAPIError =>
-  Predicate.hasProperty(u, "_tag") && typeof u._tag === "string" && tags.has(u._tag) && u instanceof Error
+export const isDustAPIError = (u: unknown): u is DustAPIError => {
+  if (isVariant(u)) return true
+  const found = find(u)
+  if (Option.isNone(found) || !Predicate.isObject(u)) return false
+  const error = found.value
+  for (const name of [...Object.keys(error), "_tag", "isRetryable"]) {
+    if (!(name in u)) {
+      Object.defineProperty(u, name, { get: () => Reflect.get(error, name), enumerable: false, configurable: true })
+    }
+  }
+  return true
+}
 
 /**
  * Whether waiting and trying again may help. For a POST that may already have been carried out, look before repeating it.

@@ -608,11 +608,15 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
     uploadStream,
     download: (options) => read(download, "download", options),
     downloadBytes: (options) =>
-      collected(read(download, "download", { ...options, maxBytes: options.maxBytes ?? collectLimit })),
+      client.withTotal({ ...download, method: "downloadBytes" })(
+        collected(read(download, "download", { ...options, maxBytes: options.maxBytes ?? collectLimit }))
+      ),
     view: (options) => read(view, "view", options),
     viewText: (options) =>
       Effect.map(
-        collected(read(view, "view", { ...options, maxBytes: options.maxBytes ?? collectLimit })),
+        client.withTotal({ ...view, method: "viewText" })(
+          collected(read(view, "view", { ...options, maxBytes: options.maxBytes ?? collectLimit }))
+        ),
         (bytes) => new TextDecoder().decode(bytes)
       ),
     delete: (fileId) => client.execute(remove, { path: { fileId } })

@@ -484,12 +484,13 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
         Effect.zipRight(checkLimit(streamNodes, "pageSize", limit, 2000)),
         Effect.zipRight(spaceIdsOf("streamNodes", options.spaceIds)),
         Effect.map((spaceIds) =>
-          byCursor((cursor: string | undefined) =>
-            Effect.map(page(streamNodes, options, spaceIds, limit, cursor), ({ nextPageCursor, nodes }) => ({
-              items: nodes,
-              // A cursor that does not move on would never end.
-              next: nextPageCursor === cursor ? null : nextPageCursor
-            }))
+          byCursor(
+            streamNodes,
+            (cursor: string | undefined) =>
+              Effect.map(page(streamNodes, options, spaceIds, limit, cursor), ({ nextPageCursor, nodes }) => ({
+                items: nodes,
+                next: nextPageCursor
+              }))
           )
         ),
         Stream.unwrap

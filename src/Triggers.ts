@@ -125,7 +125,7 @@ const readPage = (read: Read, options: TriggerPageOptions) =>
   Effect.map(read(options), (found) => found.map((one) => decodeTrigger(one)))
 
 const all = (read: Read, filter: TriggerFilter): Stream.Stream<Trigger, RequestError> =>
-  Stream.flattenIterables(byOffset({
+  Stream.flattenIterables(byOffset({ module: "Triggers", method: "stream" }, {
     pageSize: 100,
     fetch: (page) =>
       Effect.map(

@@ -90,15 +90,14 @@ export const makeReader = (client: Client, known: Known): Reader => {
     get: (conversationId) => Effect.map(read("get", conversationId), ({ conversation }) => conversation),
     page,
     stream: ({ conversationId, deleted, pageSize }) =>
-      byCursor((cursor: number | undefined) =>
+      byCursor({ ...getOperation, method: "streamMessages" }, (cursor: number | undefined) =>
         Effect.map(
           page({ conversationId, limit: pageSize, lastValue: cursor, deleted }),
           ({ hasMore, lastValue, messages }) => ({
             items: messages.toReversed(),
             next: hasMore ? lastValue : null
           })
-        )
-      ),
+        )),
     getMessage: (ref) => {
       const identity = { ...getOperation, method: "getMessage" }
       return Effect.zipRight(

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
-import { DustBadRequestError, DustNotFoundError } from "../../DustAPIError.ts"
+import type { DustBadRequestError, DustNotFoundError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, badRequest, notFound } from "../request/errors.ts"
 
 const nearLimit = 5
 
@@ -30,6 +30,9 @@ export interface Named {
   readonly name: string
 }
 
+/** A name as it is compared: what is typed on a Mac has its accents apart. */
+const normal = (name: string): string => name.normalize("NFC").trim()
+
 /**
  * The one with this name: exactly, else without regard to case. None is a `DustNotFoundError` with the names that come
  * close, several are a `DustBadRequestError` with their ids.
@@ -41,39 +44,36 @@ export const pickByName = <A extends Named, E, R>(
   all: Effect.Effect<ReadonlyArray<A>, E, R>
 ): Effect.Effect<A, E | DustNotFoundError | DustBadRequestError, R> => {
   if (name.trim() === "") return Effect.fail(badInput(identity, "name", "a non-blank name"))
-  const wanted = name.trim()
+  const wanted = normal(name)
   const folded = wanted.toLowerCase()
   return Effect.flatMap(all, (items): Effect.Effect<A, DustNotFoundError | DustBadRequestError> => {
-    const exact = items.filter((item) => item.name === wanted)
-    const found = exact.length > 0 ? exact : items.filter((item) => item.name.toLowerCase() === folded)
+    const exact = items.filter((item) => normal(item.name) === wanted)
+    const found = exact.length > 0 ? exact : items.filter((item) => normal(item.name).toLowerCase() === folded)
     if (found.length === 1) return Effect.succeed(found[0]!)
     if (found.length > 1) {
+      const ids = found.map((item) => item.sId).slice(0, nearLimit).join(", ")
       return Effect.fail(
-        new DustBadRequestError({
-          ...common(identity, 1),
-          message: `${identity.module}.${identity.method}: ${found.length} ${what}s are named ${
-            JSON.stringify(wanted)
-          } (${found.map((item) => item.sId).slice(0, nearLimit).join(", ")}); use the id instead`,
-          type: "ambiguous_name",
-          details: { field: "name", candidates: found.map(({ name, sId }) => ({ sId, name })) }
-        }, { disableValidation: true })
+        badRequest(
+          identity,
+          1,
+          "ambiguous_name",
+          `${found.length} ${what}s are named ${JSON.stringify(wanted)} (${ids}); use the id instead`,
+          { field: "name", candidates: found.map(({ name, sId }) => ({ sId, name })) }
+        )
       )
     }
     const candidates = items
-      .map((item) => ({ item, rank: near(folded, item.name.toLowerCase()) }))
+      .map((item) => ({ item, rank: near(folded, normal(item.name).toLowerCase()) }))
       .filter(({ rank }) => Number.isFinite(rank))
       .sort((a, b) => a.rank - b.rank)
       .slice(0, nearLimit)
       .map(({ item: { name, sId } }) => ({ sId, name }))
+    const close = candidates.length === 0 ? "" : `; close to it: ${candidates.map(({ name }) => name).join(", ")}`
     return Effect.fail(
-      new DustNotFoundError({
-        ...common(identity, 1),
-        message: `${identity.module}.${identity.method}: no ${what} is named ${JSON.stringify(wanted)}${
-          candidates.length === 0 ? "" : `; close to it: ${candidates.map(({ name }) => name).join(", ")}`
-        }`,
-        type: "name_not_found",
-        details: { name: wanted, near: candidates }
-      }, { disableValidation: true })
+      notFound(identity, 1, "name_not_found", `no ${what} is named ${JSON.stringify(wanted)}${close}`, {
+        name: wanted,
+        near: candidates
+      })
     )
   })
 }
