@@ -17,6 +17,7 @@ import type { EventId } from "../../Ids.ts"
 import * as Telemetry from "../../Telemetry.ts"
 import * as Checks from "../input/validate.ts"
 import { badInput, streamError } from "../request/errors.ts"
+import * as EventStream from "../stream/resumable.ts"
 import { anywhere, inChild } from "./anywhere.ts"
 import { finalMessage } from "./followRun.ts"
 import { type Desk, type Handlers, makeDesk } from "./handlers.ts"
@@ -84,11 +85,13 @@ class Follower<E, R> {
         }
       })
       // Closed before the handlers and before the run is cancelled.
-      const upstream: Pull<AgentMessageEvent, DustAPIError, never> = yield* Stream.toPull(
+      const upstream = yield* EventStream.toPull(
         this.#conversations.messageEvents({ conversationId, messageId, lastEventId, silence: this.#options.silence })
       )
       const next: Pull<ChatEvent, DustAPIError | E, R> = Effect.matchCauseEffect(upstream, {
-        onSuccess: (chunk) => this.#fold(chunk),
+        onSuccess: (chunk): Pull<ChatEvent, DustAPIError | E, R> =>
+          // A stream that a failed tool has ended has no terminal event of its own.
+          chunk === undefined ? Effect.suspend(() => this.#finish(undefined, [])) : this.#fold(chunk),
         onFailure: (cause) => this.#closed(cause)
       })
       return Effect.checkInterruptible((interruptible) => {
@@ -204,16 +207,12 @@ class Follower<E, R> {
     )
   }
 
-  #closed(cause: Cause.Cause<Option.Option<DustAPIError>>): Pull<ChatEvent, DustAPIError | E, never> {
+  #closed(cause: Cause.Cause<DustAPIError>): Pull<ChatEvent, DustAPIError | E, never> {
     const failure = Cause.failureOption(cause)
-    if (Option.isNone(failure)) {
-      // A defect is no reason to stop the run, either.
-      if (!Cause.isInterruptedOnly(cause)) this.#ending.over = true
-      return Effect.failCause(cause)
-    }
-    if (Option.isSome(failure.value)) return this.#lost(failure.value.value)
-    // A stream that a failed tool has ended has no terminal event of its own.
-    return Effect.suspend(() => this.#finish(undefined, []))
+    if (Option.isSome(failure)) return this.#lost(failure.value)
+    // A defect is no reason to stop the run, either.
+    if (!Cause.isInterruptedOnly(cause)) this.#ending.over = true
+    return Effect.failCause(Cause.map(cause, Option.some))
   }
 }
 

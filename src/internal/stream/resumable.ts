@@ -86,16 +86,17 @@ export const make = <Event, Route extends string>(
  */
 export const toPull = <Event, E, R>(
   stream: Stream.Stream<Event, E, R>
-): Effect.Effect<Effect.Effect<Chunk.Chunk<Event> | undefined, E, R>, E, Scope.Scope | R> => {
+): Effect.Effect<Effect.Effect<Chunk.Chunk<Event> | undefined, E, R>, never, Scope.Scope | R> => {
   // What was kept for a stream has the types of that stream.
   const known = pulls.get(stream) as
     | Effect.Effect<Effect.Effect<Chunk.Chunk<Event> | undefined, E>, E, Scope.Scope>
     | undefined
-  return known ??
-    Effect.map(
+  return known === undefined
+    ? Effect.map(
       Stream.toPull(stream),
       (pull) => Effect.catchAll(pull, Option.match({ onNone: () => Effect.succeed(undefined), onSome: Effect.fail }))
     )
+    : Effect.catchAll(known, (error) => Effect.succeed(Effect.fail(error)))
 }
 
 /** Runs a stream to its end: the last event. */
