@@ -200,17 +200,25 @@ export const makeSender = (options: {
         position: error.position,
         sent: notBefore === null ? { _tag: "Unknown" } : { _tag: "Server", notBefore }
       })
+      // The handler of a request does not live longer than this: a later message was sent later.
+      const messages = notBefore === null
+        ? look.messages
+        : look.messages.filter((message) => message.created <= notBefore + handlerLimit)
       // Where neither its position nor its time is known, an equal message could be any one, also an old one.
       const provable = notBefore !== null || look.bounded
-      const found = candidates(error, look, notBefore ?? (provable ? undefined : -Infinity), (id) => known.isTaken(id))
+      const found = candidates(error, { ...look, messages }, notBefore ?? (provable ? undefined : -Infinity), (id) =>
+        known.isTaken(id))
       const [one] = found
-      if (one === undefined) return Option.none()
-      if (found.length > 1 || !provable) {
+      if (one === undefined && !look.stale) {
+        return Option.none()
+      }
+      if (one === undefined || found.length > 1 || !provable) {
         return yield* unconfirmedError({
           identity: { ...createMessageOperation, method: "findSent" },
           sought: error,
           notBefore: notBefore ?? undefined,
-          reason: "ambiguous",
+          // An old answer says nothing of the message.
+          reason: one === undefined ? "unreadable" : "ambiguous",
           error,
           found
         })
@@ -221,6 +229,8 @@ export const makeSender = (options: {
 
   return { createMessage, createEmpty, createWithMessage, findSent }
 }
+
+const handlerLimit = 600_000
 
 /** The message is not stored, and will not be. */
 const isRefusal = (error: SendError): boolean =>

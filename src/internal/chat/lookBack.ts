@@ -30,11 +30,15 @@ interface Page {
   readonly before: number | undefined
   /** When the server answered, by its own clock. */
   readonly serverTime: number | undefined
+  /** What the answer shows is as old as this. */
+  readonly asOf: number | undefined
   /** When the answer arrived, by {@link monotonic}. */
   readonly arrived: number
 }
 
 export interface Look extends Newer {
+  /** The answer is older than the message, so it cannot have it. */
+  readonly stale: boolean
   /** When the message was sent, by the server's clock, as far as it is known. */
   readonly notBefore: number | undefined
 }
@@ -66,10 +70,12 @@ const dateSlack = 60_000
 const unboundedPages = 5
 
 /** An answer of a cache is as old as it says: its `Date` is that of the server's answer, long ago. */
-const serverTimeOf = (headers: Readonly<Record<string, string | undefined>>): number | undefined => {
+const timesOf = (headers: Readonly<Record<string, string | undefined>>): Pick<Page, "serverTime" | "asOf"> => {
   const date = Date.parse(headers["date"] ?? "")
   const age = Number(headers["age"] ?? "0")
-  return Number.isNaN(date) ? undefined : date + (age > 0 ? age * 1_000 : 0)
+  return Number.isNaN(date)
+    ? { serverTime: undefined, asOf: undefined }
+    : { serverTime: date + (age > 0 ? age * 1_000 : 0), asOf: date }
 }
 
 export const makeLookBack = (client: Client): LookBack => {
@@ -102,7 +108,7 @@ export const makeLookBack = (client: Client): LookBack => {
       return {
         messages: answer.conversation.content.flatMap((versions) => versions.slice(-1)),
         before: answer.hasMore === true && answer.lastValue !== null ? answer.lastValue : undefined,
-        serverTime: serverTimeOf(response.headers),
+        ...timesOf(response.headers),
         arrived
       }
     }))
@@ -115,27 +121,28 @@ export const makeLookBack = (client: Client): LookBack => {
         : sent._tag === "Here" && page.serverTime !== undefined
         ? page.serverTime - (page.arrived - sent.at) - tolerance
         : undefined
+      const stale = page.asOf !== undefined && notBefore !== undefined && page.asOf < notBefore
       const messages: Array<Message> = []
       for (let count = 1;; count++) {
         const known = position === null
           ? -1
           : page.messages.findLastIndex((message) => isNewer(message, position) === false)
         messages.unshift(...page.messages.slice(known + 1))
-        if (known >= 0) return { messages, notBefore, bounded: true }
+        if (known >= 0) return { messages, notBefore, stale, bounded: true }
         const { before } = page
         if (before === undefined) {
           // Without ranks, the message of the position should have been among them.
           const bounded = position !== null && (position.messageId === null || position.rank !== null)
-          return { messages, notBefore, bounded }
+          return { messages, notBefore, stale, bounded }
         }
         const oldest = page.messages[0]
         if (
           (oldest !== undefined && notBefore !== undefined && oldest.created < notBefore - dateSlack) ||
           (position === null && count >= unboundedPages)
-        ) return { messages, notBefore, bounded: false }
+        ) return { messages, notBefore, stale, bounded: false }
         page = yield* read(conversationId, { limit: nextPages, lastValue: before })
         // A list that does not advance would never end.
-        if (page.before !== undefined && page.before >= before) return { messages, notBefore, bounded: false }
+        if (page.before !== undefined && page.before >= before) return { messages, notBefore, stale, bounded: false }
       }
     })
 

@@ -149,7 +149,7 @@ export const makeSendOnce = (options: {
           const look = Effect.map(lookBack.since({ ...sought, sent }), (seen) => {
             // The latest: an answer out of a cache has an old date.
             if (seen.notBefore !== undefined) notBefore = Math.max(notBefore ?? seen.notBefore, seen.notBefore)
-            return candidates(sought, seen, notBefore, (id) => known.isTaken(id))
+            return seen.stale ? undefined : candidates(sought, seen, notBefore, (id) => known.isTaken(id))
           })
           const unconfirmed = (error: RequestError, reason: UnconfirmedReason, found: ReadonlyArray<Posted> = []) => {
             known.leaveUnresolved(key)
@@ -167,11 +167,12 @@ export const makeSendOnce = (options: {
                 const rest = yield* left
                 if (rest <= 0) break
                 const seen = yield* Effect.option(Effect.flatten(once(look, rest)))
-                if (Option.isNone(seen)) continue
+                const some = Option.getOrUndefined(seen)
+                if (some === undefined) continue
                 readable = true
-                const one = seen.value[0]
+                const one = some[0]
                 if (one === undefined) continue
-                if (seen.value.length > 1 || unresolved) return yield* unconfirmed(error, "ambiguous", seen.value)
+                if (some.length > 1 || unresolved) return yield* unconfirmed(error, "ambiguous", some)
                 if (found === undefined) looksLeft = Math.min(looksLeft, looksForAnswers)
                 found = one
                 if (isComplete(sought, one)) break
@@ -198,7 +199,7 @@ export const makeSendOnce = (options: {
             ).pipe(Effect.onInterrupt(() => {
               known.leaveUnresolved(key)
               // What the same send that is under way now has stored is not to be taken for this one's.
-              return sending.abandoned(Effect.map(look, (found) => known.isUnderway(key) ? [] : found))
+              return sending.abandoned(Effect.map(look, (found = []) => known.isUnderway(key) ? [] : found))
             }))
           )
         })
