@@ -359,7 +359,16 @@ const decodeRaw = Schema.decodeUnknownSync(Raw)
  */
 export const UnknownMessage: Schema.Schema<UnknownMessage, unknown> = Schema.transform(
   Schema.Unknown,
-  Schema.Any as Schema.Schema<UnknownMessage>,
+  Schema.Struct({
+    type: Schema.Literal("unknown_message"),
+    sId: MessageId,
+    kind: Schema.NullOr(Schema.String),
+    visibility: Schema.String,
+    version: Schema.Number,
+    rank: Schema.NullOr(Schema.Number),
+    created: Schema.Number,
+    raw: Schema.Unknown
+  }),
   {
     strict: true,
     decode: (raw): UnknownMessage => {

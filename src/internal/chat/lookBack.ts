@@ -78,8 +78,20 @@ const timesOf = (headers: Readonly<Record<string, string | undefined>>): Pick<Pa
     : { serverTime: date + (age > 0 ? age * 1_000 : 0), asOf: date }
 }
 
+/** A cache that does not say how old its answers are is noticed by comparing them with the last ones. */
+const rememberedAnswers = 16
+
 export const makeLookBack = (client: Client): LookBack => {
   const operation = { ...getOperation, method: "createMessage" }
+  /** How far the server's clock is ahead of {@link monotonic}, by the last answers. An old answer makes it too small. */
+  const offsets: Array<number> = []
+  const serverTimeAt = (answeredAt: number, serverTime: number | undefined): number | undefined => {
+    if (serverTime !== undefined) {
+      offsets.push(serverTime - answeredAt)
+      if (offsets.length > rememberedAnswers) offsets.shift()
+    }
+    return serverTime === undefined ? undefined : answeredAt + Math.max(...offsets)
+  }
 
   /** By `open`, because the time of an answer is in its headers. */
   const read = (
@@ -89,6 +101,7 @@ export const makeLookBack = (client: Client): LookBack => {
     Effect.scoped(Effect.gen(function*() {
       const response = yield* client.open(operation, { path: { conversationId }, query })
       const arrived = yield* monotonic
+      const times = timesOf(response.headers)
       const text = yield* client.body(operation, response).pipe(
         Stream.decodeText(),
         Stream.runFold("", (all, piece) => all + piece)
@@ -108,7 +121,8 @@ export const makeLookBack = (client: Client): LookBack => {
       return {
         messages: answer.conversation.content.flatMap((versions) => versions.slice(-1)),
         before: answer.hasMore === true && answer.lastValue !== null ? answer.lastValue : undefined,
-        ...timesOf(response.headers),
+        serverTime: serverTimeAt(arrived, times.serverTime),
+        asOf: times.asOf,
         arrived
       }
     }))

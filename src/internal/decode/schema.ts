@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
@@ -12,12 +13,31 @@ export const openLiteral = <const Known extends ReadonlyArray<string>>(
 
 type Defaulted<A, I> = Schema.PropertySignature<":", A, never, "?:", I | null | undefined, true>
 
+/**
+ * A field whose encoded side is lenient: missing, null, and whatever `fallback` turns into a value. Its decoded side is
+ * strict, so that guards and encoders accept nothing else than what decoding gives.
+ */
+const lenient = <A, I>(
+  schema: Schema.Schema<A, I>,
+  strict: Schema.Schema<A>,
+  value: () => A,
+  fallback: (issue: ParseResult.ParseIssue) => Effect.Effect<A>
+): Defaulted<A, I> =>
+  Schema.optionalToRequired(
+    Schema.Union(schema, Schema.Null, Schema.Undefined).annotations({ decodingFallback: fallback }),
+    strict,
+    {
+      decode: (found): A => {
+        const known = Option.getOrUndefined(found)
+        return known === undefined || known === null ? value() : known
+      },
+      encode: (known) => Option.some(known)
+    }
+  ).pipe(Schema.withConstructorDefault(value))
+
 /** A field that may be missing, null or of another shape than known: then it has the given value. */
 export const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: () => A): Defaulted<A, I> =>
-  Schema.optionalWith(schema.annotations({ decodingFallback: () => Effect.sync(value) }), {
-    default: value,
-    nullable: true
-  })
+  lenient(schema, Schema.typeSchema(schema), value, () => Effect.sync(value))
 
 /** A field that may be missing, null or of another shape than known: then it is null. */
 export const nullable = <A, I>(schema: Schema.Schema<A, I>): Defaulted<A | null, I | null> =>
@@ -40,20 +60,25 @@ export const elements = <A, I>(element: Schema.Schema<A, I>): Schema.Array$<Sche
 /** A list that may be missing; elements of another shape than known are left out, the others stay. */
 export const list = <A, I>(element: Schema.Schema<A, I>): Defaulted<ReadonlyArray<A>, ReadonlyArray<I>> => {
   const known = those(element)
-  return Schema.optionalWith(
-    Schema.Array(element).annotations({
-      decodingFallback: (issue) => Effect.succeed(Array.isArray(issue.actual) ? known(issue.actual) : [])
-    }),
-    { default: (): ReadonlyArray<A> => [], nullable: true }
+  const array = Schema.Array(element)
+  return lenient<ReadonlyArray<A>, ReadonlyArray<I>>(
+    array,
+    Schema.typeSchema(array),
+    () => [],
+    (issue) => Effect.succeed(Array.isArray(issue.actual) ? known(issue.actual) : [])
   )
 }
 
 /** As {@link list}, with `null` in the place of each element that is left out: for those who count what was sent. */
-export const slots = <A, I>(element: Schema.Schema<A, I>) =>
-  withDefault(
-    Schema.Array(Schema.NullOr(element).annotations({ decodingFallback: () => Effect.succeed(null) })),
-    (): ReadonlyArray<A | null> => []
+export const slots = <A, I>(element: Schema.Schema<A, I>) => {
+  const slot = Schema.NullOr(element)
+  return lenient<ReadonlyArray<A | null>, ReadonlyArray<I | null>>(
+    Schema.Array(slot.annotations({ decodingFallback: () => Effect.succeed(null) })),
+    Schema.typeSchema(Schema.Array(slot)),
+    () => [],
+    () => Effect.succeed([])
   )
+}
 
 /** An object whose members are not looked into. */
 export const record = withDefault(
