@@ -77,6 +77,8 @@ export interface MessageContext {
   readonly clientSideMCPServerIds?: ReadonlyArray<string> | undefined
   /** Tools of spaces that the agent may use for this message. Needs a user's credential. */
   readonly selectedMCPServerViewIds?: ReadonlyArray<string> | undefined
+  /** Documents with one of these tags are not retrieved. Servers that do not have it yet ignore it. */
+  readonly excludedRetrievalTags?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -269,12 +271,12 @@ export interface StreamMessagesOptions {
  */
 export interface Service {
   /**
-   * Starts a conversation.
+   * Creates a conversation. Not repeated after an ambiguous failure; called again, it may leave an empty conversation.
    *
    * With `message`, the conversation is created empty first and the message sent into it, so that no failure of the network
-   * can double a run; the answer then has `message` and `agentMessages` beside the conversation. Repeated after any
-   * network failure: at worst an empty conversation stays behind. When the conversation is there and its message fails,
-   * `details.conversationId` of the error is its id: send into it again, or delete it.
+   * can double a run; the answer then has `message` and `agentMessages` beside the conversation. If its message fails, the
+   * `conversationId` of the error is its id. A conversation whose first message is refused is deleted again with a user's
+   * credential. An API key cannot delete it: it stays, empty, and the next message can be sent into it.
    *
    * Credential: any. Fails with `DustBadRequestError` (input), `DustNotFoundError` (`space_not_found`), and the errors of
    * `createMessage`.
@@ -352,8 +354,11 @@ export interface Service {
     readonly force?: boolean | undefined
   }) => Effect.Effect<void, RequestError>
   /**
-   * Sends one message, exactly once: it is repeated only when it provably was not handled, and after any other failure the
-   * conversation is read, and the message taken from there if it arrived.
+   * Sends a message, at most once. The request is repeated only if it provably did not reach its handler. After any other
+   * failure the conversation is read for about a minute, and the message is taken from there: recognized by its author, its
+   * mention, its text (as servers may normalize it), and its position behind what was there before. If it is not there, or
+   * if several messages could be the one, the call fails with `DustUnconfirmedError`: see {@link Service.findSent}. An equal
+   * message that another process sends in the same minute, with the same author, can only be told apart if both are there.
    *
    * Credential: any. Fails with `DustBadRequestError` (blank content or username, two agents, unknown timezone; and the
    * server's: agent inaccessible, model disabled), `DustNotFoundError`, `DustConflictError` (busy for longer than the
@@ -434,7 +439,10 @@ export interface Service {
    */
   readonly retryMessage: (
     options: MessageRef & {
-      /** Only resume what is blocked. Default `false`. */
+      /**
+       * Asks for the blocked tools to be resumed instead of a whole new run. The public route has been seen to ignore it and
+       * to run everything anew, tools included. Defaults to `false`.
+       */
       readonly blockedOnly?: boolean | undefined
     }
   ) => Effect.Effect<AgentMessage, RequestError>

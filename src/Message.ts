@@ -9,6 +9,7 @@
 import * as Schema from "effect/Schema"
 import { Agent, ModelSelection, RunError } from "./Agent.ts"
 import { ActionId, AgentId, FileId, MessageId, UserId } from "./Ids.ts"
+import { type Directives, readDirectives } from "./internal/chat/directives.ts"
 import { list, nullable, openLiteral, record, withDefault } from "./internal/decode/schema.ts"
 import { User } from "./User.ts"
 
@@ -149,7 +150,8 @@ export const UserMessageContext = Schema.Struct({
   profilePictureUrl: nullable(Schema.String),
   origin: nullable(Origin),
   clientSideMCPServerIds: list(Schema.String),
-  selectedMCPServerViewIds: list(Schema.String)
+  selectedMCPServerViewIds: list(Schema.String),
+  excludedRetrievalTags: list(Schema.String)
 })
 
 /**
@@ -183,6 +185,11 @@ export const ContentFragment = Schema.Struct({
   nodeId: nullable(Schema.String),
   nodeDataSourceViewId: nullable(Schema.String),
   nodeType: nullable(openLiteral("document", "table", "folder")),
+  /** The connector that the content comes from, such as `notion`. */
+  sourceProvider: nullable(Schema.String),
+  sourceIcon: nullable(Schema.String),
+  /** Of a node of a data source: the connector, and the name of its space. */
+  contentNodeData: nullable(Schema.Struct({ provider: nullable(Schema.String), spaceName: nullable(Schema.String) })),
   context: nullable(Schema.Struct({
     username: nullable(Schema.String),
     fullName: nullable(Schema.String),
@@ -196,6 +203,27 @@ export const ContentFragment = Schema.Struct({
  * @since 0.1.0
  */
 export interface ContentFragment extends Schema.Schema.Type<typeof ContentFragment> {}
+
+/**
+ * An emoji that people have put on a message.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const Reaction = Schema.Struct({
+  emoji: Schema.String,
+  users: list(Schema.Struct({
+    userId: nullable(Schema.Union(UserId, Schema.Number)),
+    username: nullable(Schema.String),
+    fullName: nullable(Schema.String)
+  }))
+})
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface Reaction extends Schema.Schema.Type<typeof Reaction> {}
 
 /**
  * What somebody wrote.
@@ -215,7 +243,14 @@ export const UserMessage = Schema.Struct({
   context: withDefault(UserMessageContext, () => emptyContext),
   contentFragments: list(ContentFragment),
   /** Echoes an accepted model selection. */
-  requestedModel: nullable(ModelSelection)
+  requestedModel: nullable(ModelSelection),
+  /** Set on messages that agents write to other agents. */
+  agenticMessageData: nullable(Schema.Struct({
+    type: withDefault(openLiteral("run_agent", "agent_handover"), () => ""),
+    originMessageId: nullable(MessageId)
+  })),
+  reactions: list(Reaction),
+  branchId: nullable(Schema.String)
 })
 
 const emptyContext: UserMessageContext = {
@@ -226,7 +261,8 @@ const emptyContext: UserMessageContext = {
   profilePictureUrl: null,
   origin: null,
   clientSideMCPServerIds: [],
-  selectedMCPServerViewIds: []
+  selectedMCPServerViewIds: [],
+  excludedRetrievalTags: []
 }
 
 /**
@@ -248,7 +284,8 @@ export const GeneratedFile = Schema.Struct({
   fileId: nullable(FileId),
   filePath: nullable(Schema.String),
   snippet: nullable(Schema.String),
-  hidden: nullable(Schema.Boolean)
+  hidden: nullable(Schema.Boolean),
+  isInProjectContext: nullable(Schema.Boolean)
 })
 
 /**
@@ -317,7 +354,23 @@ export const AgentMessage = Schema.Struct({
   completionDurationMs: nullable(Schema.Number),
   /** Billed credits; `null` until they are settled. */
   costCredits: nullable(Schema.Number),
-  resolvedModel: nullable(ModelSelection)
+  /** Billed credits of the agents that it has run. */
+  subAgentCostCredits: nullable(Schema.Number),
+  resolvedModel: nullable(ModelSelection),
+  /** Who chose the model. */
+  modelResolutionMethod: nullable(openLiteral("agent", "user", "auto")),
+  /** How long the model itself took. */
+  modelInteractionDurationMs: nullable(Schema.Number),
+  /** Whether its tools ran without asking anybody. */
+  skipToolsValidation: nullable(Schema.Boolean),
+  /** Whether the conversation was too long for the model, so that parts of it were left out. */
+  prunedContext: nullable(Schema.Boolean),
+  /** The contents of each step, as the model wrote them: `{ type: "text_content", value }`, … */
+  contents: list(Schema.Struct({ step: Schema.Number, content: record })),
+  /** The text of each step. */
+  rawContents: list(Schema.Struct({ step: Schema.Number, content: withDefault(Schema.String, () => "") })),
+  richMentions: list(RichMention),
+  reactions: list(Reaction)
 })
 
 /**
@@ -434,6 +487,41 @@ export const text = (message: Message): string => {
     case "unknown_message":
       return ""
   }
+}
+
+/**
+ * What an agent writes besides Markdown, apart from its text: citations (`:cite[…]`), mentions (`:mention[…]`) and
+ * visualizations (`:::visualization`). In `text`, a mention is `@name`, a citation is `[1]`, and visualizations are left
+ * out; code is not looked into.
+ *
+ * @example
+ * ```ts
+ * import * as Message from "effect-dust/Message"
+ *
+ * const { citations, text } = Message.directives("Sales rose :cite[abc,def]{} says :mention[dust]{sId=dust}.")
+ * // text: "Sales rose [1][2] says @dust.", citations: ["abc", "def"]
+ * ```
+ *
+ * @category accessors
+ * @since 0.2.0
+ */
+export const directives = (message: Message | string): Directives =>
+  readDirectives(typeof message === "string" ? message : text(message))
+
+/**
+ * The text of a message for a reader outside Dust: Markdown without Dust's directives. See {@link directives}.
+ *
+ * @category accessors
+ * @since 0.2.0
+ */
+export const plainText = (message: Message | string): string => directives(message).text
+
+export type {
+  /**
+   * @category models
+   * @since 0.2.0
+   */
+  Directives
 }
 
 /**

@@ -1,5 +1,5 @@
 import { assert, describe, it, vi } from "@effect/vitest"
-import { Chunk, Duration, Effect, Fiber, Redacted, Stream, TestClock } from "effect"
+import { Chunk, Duration, Effect, Either, Fiber, ParseResult, Redacted, Schema, Stream, TestClock } from "effect"
 import { type ContentFragmentInput, Conversations, type Service } from "effect-dust/Conversations"
 import type { SendError } from "effect-dust/DustAPIError"
 import * as DustTest from "effect-dust/DustTest"
@@ -836,4 +836,143 @@ describe("credentials of this workspace", () => {
         apiKeys: [{ value: "sk-disabled", disabled: true }, { value: "sk-other", workspaceId: "elsewhere" }]
       }
     })))
+})
+
+describe("Message", () => {
+  it("directives: mentions, citations and visualizations are apart from the text, and code is kept", () => {
+    const written = [
+      "Hello :mention_user[Ada L]{sId=usr_1}, ask :mention[dust]{sId=dust}.",
+      "Sales rose :cite[abc,def]{} and fell :cite[def].",
+      "Not `:cite[x]` here.",
+      "```",
+      ":mention[no]{sId=no}",
+      "```",
+      ":::visualization",
+      "export default () => <b>`:cite[y]`</b>",
+      ":::",
+      "Bye"
+    ].join("\n")
+    assert.deepStrictEqual(Message.directives(written), {
+      text: [
+        "Hello @Ada L, ask @dust.",
+        "Sales rose [1][2] and fell [2].",
+        "Not `:cite[x]` here.",
+        "```",
+        ":mention[no]{sId=no}",
+        "```",
+        "Bye"
+      ].join("\n"),
+      citations: ["abc", "def"],
+      mentions: [{ type: "user", id: "usr_1", name: "Ada L" }, { type: "agent", id: "dust", name: "dust" }],
+      visualizations: ["export default () => <b>`:cite[y]`</b>"]
+    })
+    assert.strictEqual(Message.plainText("a :::b :cite [c]"), "a :::b :cite [c]")
+    assert.strictEqual(Message.plainText("x\n:::visualization\nhalf"), "x\n")
+  })
+
+  it("Schema.is: accepts decoded messages and nothing else", () => {
+    const is = Schema.is(Message.Message)
+    for (const other of [42, null, undefined, "text", [], {}, { type: "user_message", sId: "m" }]) {
+      assert.isFalse(is(other), JSON.stringify(other))
+    }
+    for (
+      const wire of [
+        { type: "user_message", sId: "m", created: "yesterday", mentions: "none" },
+        { type: "agent_message", sId: "m" },
+        { type: "content_fragment", sId: "m" },
+        { type: "news", sId: "m" },
+        42
+      ]
+    ) {
+      const message = Schema.decodeUnknownSync(Message.Message)(wire)
+      assert.isTrue(is(message), JSON.stringify(wire))
+      if (message.type !== "unknown_message") assert.isFalse(is({ ...message, created: "yesterday" }))
+    }
+    assert.isTrue(Either.isLeft(ParseResult.encodeUnknownEither(Message.Message)(null)))
+  })
+
+  it("UserMessage, AgentMessage, ContentFragment: decode the fields of newer servers", () => {
+    const rich = {
+      id: "dust",
+      type: "agent",
+      label: "Dust",
+      status: "agent_restricted_by_space_usage",
+      dismissed: true
+    }
+    const reaction = { emoji: "+1", users: [{ userId: "u", username: "ada", fullName: "Ada" }] }
+    const user = Schema.decodeUnknownSync(Message.UserMessage)({
+      type: "user_message",
+      sId: "m",
+      richMentions: [rich],
+      reactions: [reaction],
+      branchId: "b",
+      agenticMessageData: { type: "run_agent", originMessageId: "o" },
+      context: { username: "ada", timezone: "UTC", excludedRetrievalTags: ["secret"] }
+    })
+    assert.deepInclude(user.richMentions[0], rich)
+    assert.deepStrictEqual(user.reactions, [reaction])
+    assert.strictEqual(user.branchId, "b")
+    assert.deepStrictEqual(user.agenticMessageData, { type: "run_agent", originMessageId: "o" })
+    assert.deepStrictEqual(user.context.excludedRetrievalTags, ["secret"])
+    const agent = {
+      subAgentCostCredits: 2,
+      modelResolutionMethod: "auto",
+      modelInteractionDurationMs: 3,
+      skipToolsValidation: true,
+      prunedContext: true,
+      contents: [{ step: 1, content: { type: "text_content", value: "x" } }],
+      rawContents: [{ step: 1, content: "x" }],
+      reactions: [reaction]
+    }
+    assert.deepInclude(
+      Schema.decodeUnknownSync(Message.AgentMessage)({ type: "agent_message", sId: "m", ...agent }),
+      agent
+    )
+    const fragment = {
+      sourceProvider: "notion",
+      sourceIcon: "https://x.y/i.png",
+      contentNodeData: { provider: "notion", spaceName: "Product" }
+    }
+    assert.deepInclude(
+      Schema.decodeUnknownSync(Message.ContentFragment)({ type: "content_fragment", sId: "m", ...fragment }),
+      fragment
+    )
+  })
+})
+
+describe("getMessage", () => {
+  it.effect("reads at most 0.2 MB for a recent message among 10,000", () => {
+    const message = (rank: number) => ({
+      type: "agent_message",
+      sId: `m${rank}`,
+      rank,
+      created: rank,
+      status: "succeeded",
+      content: "x".repeat(5_000)
+    })
+    let bytes = 0
+    const server = recording(({ url }) => {
+      const limit = Number(url.searchParams.get("limit") ?? "10000")
+      const end = Number(url.searchParams.get("lastValue") ?? "10000")
+      const first = Math.max(0, end - limit)
+      const answer = {
+        conversation: {
+          sId: "c",
+          content: Array.from({ length: end - first }, (_, index) => [message(first + index)])
+        },
+        hasMore: first > 0,
+        lastValue: String(first)
+      }
+      bytes += JSON.stringify(answer).length
+      return json(answer)
+    })
+    return Effect.gen(function*() {
+      const conversations = yield* Conversations
+      assert.strictEqual((yield* conversations.getMessage({ conversationId: "c", messageId: "m9990" })).rank, 9990)
+      assert.lengthOf(server.requests, 1)
+      assert.isAtMost(bytes, 200_000)
+      assert.strictEqual((yield* conversations.getMessage({ conversationId: "c", messageId: "m9900" })).rank, 9900)
+      assert.lengthOf(server.requests, 3)
+    }).pipe(Effect.provide(server.layer))
+  })
 })

@@ -94,7 +94,10 @@ export const makeSender = (options: {
       return sendOnce({
         sought,
         onUnconfirmed,
-        send: client.execute(createMessageOperation, { path: { conversationId }, body }),
+        send: Effect.tap(
+          client.execute(createMessageOperation, { path: { conversationId }, body }),
+          lookBack.noteClock
+        ),
         abandoned: (look) =>
           onInterrupt === "leave"
             ? Effect.void
@@ -141,7 +144,10 @@ export const makeSender = (options: {
 
   const createEmpty: Sender["createEmpty"] = ({ contentFragments, spaceId, title, visibility }) =>
     Effect.map(
-      client.execute(createOperation, { body: { title, visibility, spaceId, contentFragments } }),
+      Effect.tap(
+        client.execute(createOperation, { body: { title, visibility, spaceId, contentFragments } }),
+        lookBack.noteClock
+      ),
       ({ conversation }) => {
         known.learn(conversation.sId, conversation.content.flat())
         return conversation

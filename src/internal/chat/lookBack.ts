@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { DustDecodeError, type RequestError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
@@ -57,6 +58,8 @@ export interface Bounds {
 export interface LookBack {
   /** The newest messages of a conversation: one is enough to know its position. */
   readonly newest: (conversationId: ConversationId) => Effect.Effect<ReadonlyArray<Message>, RequestError>
+  /** Notes the server's clock of the answer that has just come: one to a POST is out of no cache. */
+  readonly noteClock: Effect.Effect<void>
   /** What is newer than a position. */
   readonly since: (bounds: Bounds) => Effect.Effect<Look, RequestError>
 }
@@ -85,12 +88,14 @@ export const makeLookBack = (client: Client): LookBack => {
   const operation = { ...getOperation, method: "createMessage" }
   /** How far the server's clock is ahead of {@link monotonic}, by the last answers. An old answer makes it too small. */
   const offsets: Array<number> = []
+  const note = (offset: number): void => {
+    offsets.push(offset)
+    if (offsets.length > rememberedAnswers) offsets.shift()
+  }
   const serverTimeAt = (answeredAt: number, serverTime: number | undefined): number | undefined => {
-    if (serverTime !== undefined) {
-      offsets.push(serverTime - answeredAt)
-      if (offsets.length > rememberedAnswers) offsets.shift()
-    }
-    return serverTime === undefined ? undefined : answeredAt + Math.max(...offsets)
+    if (serverTime === undefined) return undefined
+    note(serverTime - answeredAt)
+    return answeredAt + Math.max(...offsets)
   }
 
   /** By `open`, because the time of an answer is in its headers. */
@@ -160,5 +165,14 @@ export const makeLookBack = (client: Client): LookBack => {
       }
     })
 
-  return { newest: (conversationId) => Effect.map(read(conversationId, { limit: 1 }), (page) => page.messages), since }
+  const noteClock = Effect.gen(function*() {
+    const ahead = Option.getOrUndefined(yield* client.serverOffset)
+    if (ahead !== undefined) note(ahead + (yield* Clock.currentTimeMillis) - (yield* monotonic))
+  })
+
+  return {
+    noteClock,
+    newest: (conversationId) => Effect.map(read(conversationId, { limit: 1 }), (page) => page.messages),
+    since
+  }
 }

@@ -31,7 +31,8 @@ const ContextBody = Schema.Struct({
   profilePictureUrl: Schema.optional(Schema.NullOr(Schema.String.pipe(Schema.maxLength(2048)))),
   origin: Schema.String,
   clientSideMCPServerIds: Schema.optional(Schema.Array(Schema.String)),
-  selectedMCPServerViewIds: Schema.optional(Schema.Array(Schema.String))
+  selectedMCPServerViewIds: Schema.optional(Schema.Array(Schema.String)),
+  excludedRetrievalTags: Schema.optional(Schema.Array(nonBlank("a tag that is not blank")))
 })
 
 export const MentionsBody = Schema.Array(Mention).pipe(

@@ -158,6 +158,7 @@ export const makeSendOnce = (options: {
 
           const judge = (error: RequestError): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
             Effect.gen(function*() {
+              if (error.status !== undefined) yield* lookBack.noteClock
               let readable = false
               let found: Posted | undefined
               let looksLeft = looks.length

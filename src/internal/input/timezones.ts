@@ -46,6 +46,10 @@ export const accepted = (name: unknown): Either.Either<string, string> => {
   return Either.left(expected)
 }
 
-/** The zone of this machine, or UTC where the server knows no name for it. */
-export const system = (): string =>
-  Either.getOrElse(accepted(Intl.DateTimeFormat().resolvedOptions().timeZone), () => "UTC")
+let zone: string | undefined
+
+/** The zone of this machine, or UTC where the server knows no name for it. Found out once: asking takes a while. */
+export const system = (): string => {
+  zone ??= Either.getOrElse(accepted(Intl.DateTimeFormat().resolvedOptions().timeZone), () => "UTC")
+  return zone
+}
