@@ -305,7 +305,7 @@ describe("Never twice", () => {
       console.log(`never twice: seed ${seed}, ${JSON.stringify(tally)}`)
       assert.strictEqual(tally.schedules, count)
       assert.isAbove(tally.sent, tally.sends / 4)
-      },
+    },
     1_200_000
   )
 })
