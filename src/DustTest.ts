@@ -56,20 +56,7 @@ import {
   type ToolResult,
   type UserAnswer
 } from "./internal/local/agent/steps.ts"
-import type { AgentOptions, AgentTagSeed } from "./internal/local/domains/agents.ts"
-import type { AppSeed } from "./internal/local/domains/apps.ts"
-import type {
-  DataSourceSeed,
-  DataSourceViewSeed,
-  DocumentSeed,
-  TableSeed
-} from "./internal/local/domains/dataSources.ts"
-import type { FileSeed } from "./internal/local/domains/files.ts"
-import type { NodeSeed, SearchSeed, ToolFileSeed } from "./internal/local/domains/search.ts"
-import type { SkillSeed } from "./internal/local/domains/skills.ts"
-import type { ServerViewSeed, SpaceSeed } from "./internal/local/domains/spaces.ts"
-import type { TriggerSeed, TriggersSeed, WebhookSourceSeed } from "./internal/local/domains/triggers.ts"
-import type { AnalyticsSeed } from "./internal/local/domains/workspace.ts"
+import type { AgentOptions } from "./internal/local/domains/agents.ts"
 import { type Fault, faults as faultConstructors } from "./internal/local/server/faults.ts"
 import { makeClient } from "./internal/local/server/inProcess.ts"
 import { DustTestServeError, listen } from "./internal/local/server/node.ts"
@@ -95,7 +82,28 @@ import {
   type UserTokenOptions
 } from "./internal/local/state/create.ts"
 import type { Limits } from "./internal/local/state/limits.ts"
-import type { ConversationSeed, MessageSeed, Seed } from "./internal/local/state/seed.ts"
+import type {
+  AgentTagSeed,
+  AnalyticsSeed,
+  AppSeed,
+  ConversationSeed,
+  DataSourceSeed,
+  DataSourceViewSeed,
+  DocumentSeed,
+  FileSeed,
+  MessageSeed,
+  NodeSeed,
+  SearchSeed,
+  Seed,
+  ServerViewSeed,
+  SkillSeed,
+  SpaceSeed,
+  TableSeed,
+  ToolFileSeed,
+  TriggerSeed,
+  TriggersSeed,
+  WebhookSourceSeed
+} from "./internal/local/state/seed.ts"
 import type { Quirks, Role } from "./internal/local/state/state.ts"
 import { governorOr } from "./internal/request/governed.ts"
 

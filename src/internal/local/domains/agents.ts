@@ -7,6 +7,7 @@ import { findMember } from "../server/auth.ts"
 import { routesOf } from "../server/declared.ts"
 import { badRequest, bytes, encodeText, json, type LocalResponse, refuse, type Refusal } from "../server/http.ts"
 import { body, type Handler, type Context, param, requireUser, type Route } from "../server/route.ts"
+import type { AgentTagSeed } from "../state/seed.ts"
 import { slice, type World } from "../state/state.ts"
 import { isKnownModel } from "./languageModels.ts"
 
@@ -44,13 +45,6 @@ export interface AgentOptions {
     | "user_restricted_by_conversation_access"
     | "agent_restricted_by_space_usage"
     | undefined
-}
-
-/** A tag that agents can have. @category models @since 0.2.0 */
-export interface AgentTagSeed {
-  readonly name: string
-  /** Default `standard`. */
-  readonly kind?: "standard" | "protected" | undefined
 }
 
 export interface Agent {

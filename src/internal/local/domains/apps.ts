@@ -9,31 +9,9 @@ import { tokenize } from "../agent/steps.ts"
 import { routesOf } from "../server/declared.ts"
 import { encodeText, json, type LocalResponse, refuse, type Refusal, stream } from "../server/http.ts"
 import { body, type Context, param, type Route } from "../server/route.ts"
+import type { AppSeed } from "../state/seed.ts"
 import { pause, slice, type World } from "../state/state.ts"
 import { type LocalSpace, renderSpace, spaceOf } from "./spaces.ts"
-
-/** An app that exists from the start. @category models @since 0.1.0 */
-export interface AppSeed {
-  readonly sId: string
-  /** Default: the sId. */
-  readonly name?: string | undefined
-  readonly description?: string | undefined
-  /** Default: the space of the company's data. */
-  readonly spaceId?: string | undefined
-  /** The version that is deployed. Default `latest`. */
-  readonly specificationHash?: string | undefined
-  /** False: it is listed, but running and reading it is refused (403 `app_not_found`). Default true. */
-  readonly readable?: boolean | undefined
-  /**
-   * The value of the last block for one input: the value, or an Effect of it. A failed Effect is the error of the block for
-   * this input, and makes the run `errored`. Default: the input.
-   */
-  readonly run?: ((input: unknown, config: Readonly<Record<string, unknown>>) => unknown) | undefined
-  /** Time that a run takes. Default 0. */
-  readonly duration?: Duration.DurationInput | undefined
-  /** What a streamed run sends instead of its own events: JSON values, each one event. */
-  readonly events?: ReadonlyArray<unknown> | undefined
-}
 
 interface LocalApp {
   readonly id: number

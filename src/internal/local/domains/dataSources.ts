@@ -15,55 +15,9 @@ import {
   type Route,
   route
 } from "../server/route.ts"
+import type { DataSourceSeed, DataSourceViewSeed, DocumentSeed, TableSeed } from "../state/seed.ts"
 import { pause, slice, type World } from "../state/state.ts"
 import { maySee, spaceOf, spaces } from "./spaces.ts"
-
-/** A document that is there from the start. @category models @since 0.1.0 */
-export interface DocumentSeed {
-  readonly documentId: string
-  readonly text: string
-  readonly title?: string | undefined
-  readonly tags?: ReadonlyArray<string> | undefined
-  readonly sourceUrl?: string | undefined
-  readonly mimeType?: string | undefined
-  /** Epoch milliseconds. Default: the start. */
-  readonly timestamp?: number | undefined
-  /** The nodes above it, from the nearest to the farthest. */
-  readonly parents?: ReadonlyArray<string> | undefined
-}
-
-/** A table that is there from the start. @category models @since 0.1.0 */
-export interface TableSeed {
-  readonly tableId?: string | undefined
-  readonly name: string
-  readonly title?: string | undefined
-  readonly description?: string | undefined
-  /** Rows with ids. */
-  readonly rows?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined
-}
-
-/** A data source that is there from the start. @category models @since 0.1.0 */
-export interface DataSourceSeed {
-  readonly sId?: string | undefined
-  readonly name: string
-  readonly description?: string | undefined
-  /** Default `vlt_global`. */
-  readonly spaceId?: string | undefined
-  /** A managed connection, which ordinary keys cannot write to. Default: a folder. */
-  readonly connectorProvider?: string | undefined
-  readonly documents?: ReadonlyArray<DocumentSeed> | undefined
-  readonly tables?: ReadonlyArray<TableSeed> | undefined
-  /** Further views of it, beside the one of everything in its own space. */
-  readonly views?: ReadonlyArray<DataSourceViewSeed> | undefined
-}
-
-/** A view that is there from the start. @category models @since 0.1.0 */
-export interface DataSourceViewSeed {
-  readonly sId?: string | undefined
-  readonly spaceId: string
-  /** The nodes it shows. Default: everything. */
-  readonly parentsIn?: ReadonlyArray<string> | undefined
-}
 
 export interface LocalDocument {
   readonly documentId: string

@@ -18,18 +18,6 @@ import {
 import { body, type Context, hasRole, param, type Route, route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
 
-/** A file that is there from the start. @category models @since 0.1.0 */
-export interface FileSeed {
-  /** Its id; generated when absent. */
-  readonly sId?: string | undefined
-  readonly fileName: string
-  /** Default: by the file name. */
-  readonly contentType?: string | undefined
-  readonly content: string | Uint8Array
-  /** Default `conversation`. Ordinary callers cannot read files of another use. */
-  readonly useCase?: string | undefined
-}
-
 export interface LocalFile {
   readonly sId: string
   readonly contentType: string

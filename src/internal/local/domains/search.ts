@@ -14,49 +14,11 @@ import {
   stream
 } from "../server/http.ts"
 import { body, type Context, type Route, route } from "../server/route.ts"
+import type { SearchSeed, ToolFileSeed } from "../state/seed.ts"
 import { pause, slice, type World } from "../state/state.ts"
 import { isShown, localDataSources, renderDataSource, renderView } from "./dataSources.ts"
 import { addFile, renderFile } from "./files.ts"
 import { visibleSpaces } from "./spaces.ts"
-
-/** A node that search finds from the start. @category models @since 0.1.0 */
-export interface NodeSeed {
-  readonly internalId: string
-  readonly title: string
-  /** Default `document`. */
-  readonly type?: "document" | "table" | "folder" | undefined
-  readonly mimeType?: string | undefined
-  readonly sourceUrl?: string | undefined
-  /** The spaces in which there is a view of it. Default: Company Data. */
-  readonly spaceIds?: ReadonlyArray<string> | undefined
-  /** The name of its data source. Default `notes`. */
-  readonly dataSource?: string | undefined
-  readonly parentInternalId?: string | undefined
-}
-
-/** A file that a connected tool finds. @category models @since 0.1.0 */
-export interface ToolFileSeed {
-  readonly externalId: string
-  readonly title: string
-  readonly mimeType?: string | undefined
-  /** Default: a text about itself. */
-  readonly content?: string | undefined
-  /** Default `drive`. Each server answers on its own. */
-  readonly serverName?: string | undefined
-  /** Default `msv_<serverName>`. */
-  readonly serverViewId?: string | undefined
-}
-
-/** What the search of the workspace finds. @category models @since 0.1.0 */
-export interface SearchSeed {
-  /** Beside the documents, tables and folders of the data sources. */
-  readonly nodes?: ReadonlyArray<NodeSeed> | undefined
-  readonly toolFiles?: ReadonlyArray<ToolFileSeed> | undefined
-  /** How long each connected tool takes. Default: no time. */
-  readonly toolDelay?: Duration.DurationInput | undefined
-  /** Nodes per page when the address has no `limit`. Default 10. */
-  readonly defaultPageSize?: number | undefined
-}
 
 interface LocalNode {
   readonly internalId: string

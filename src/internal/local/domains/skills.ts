@@ -4,24 +4,8 @@ import { skills as skillsApi } from "../../api/skills.ts"
 import { routesOf } from "../server/declared.ts"
 import { badRequest, json, refuse, type Refusal } from "../server/http.ts"
 import { type Context, hasRole, param, type Route } from "../server/route.ts"
+import type { SkillSeed } from "../state/seed.ts"
 import { slice, type World } from "../state/state.ts"
-
-/** A skill that exists from the start. @category models @since 0.1.0 */
-export interface SkillSeed {
-  readonly sId?: string | undefined
-  readonly name: string
-  readonly description?: string | undefined
-  readonly instructions?: string | undefined
-  /** Default `active`. */
-  readonly status?: "active" | "archived" | "suggested" | undefined
-  /**
-   * `editors` hides it from lists, also from its editors: only administrators who ask for it see it. Default
-   * `workspace_users`.
-   */
-  readonly availability?: "editors" | "workspace_users" | "users_and_agents" | undefined
-  /** E-mail addresses. */
-  readonly editors?: ReadonlyArray<string> | undefined
-}
 
 interface LocalSkill {
   readonly sId: string

@@ -5,39 +5,8 @@ import { spaces as spacesApi } from "../../api/spaces.ts"
 import { routesOf } from "../server/declared.ts"
 import { badRequest, empty, json, refuse, type Refusal } from "../server/http.ts"
 import { body, type Context, hasRole, param, type Route } from "../server/route.ts"
+import type { ServerViewSeed, SpaceSeed } from "../state/seed.ts"
 import { slice, type World } from "../state/state.ts"
-
-/** A tool server that exists in a space from the start. @category models @since 0.1.0 */
-export interface ServerViewSeed {
-  readonly sId?: string | undefined
-  readonly name: string
-  readonly description?: string | undefined
-  /** Default `remote`. */
-  readonly serverType?: "remote" | "internal" | undefined
-  /** `manual` (the default) is always listed, `auto` with `includeAuto` only, `auto_hidden_builder` never. */
-  readonly availability?: "manual" | "auto" | "auto_hidden_builder" | undefined
-  readonly tools?: ReadonlyArray<{ readonly name: string; readonly description: string }> | undefined
-}
-
-/**
- * A space that exists from the start, beside the ones that every workspace has (system, global, conversations).
- *
- * @category models
- * @since 0.1.0
- */
-export interface SpaceSeed {
-  readonly sId?: string | undefined
-  readonly name: string
-  /** Default `regular`. */
-  readonly kind?: "regular" | "project" | "global" | undefined
-  /** Only its members, and API keys that were given access, see it; administrators do not. Default `false`. */
-  readonly isRestricted?: boolean | undefined
-  /** E-mail addresses of members. */
-  readonly members?: ReadonlyArray<string> | undefined
-  /** Names of API keys that were given access. A key sees no restricted space and no project without it. */
-  readonly keys?: ReadonlyArray<string> | undefined
-  readonly mcpServerViews?: ReadonlyArray<ServerViewSeed> | undefined
-}
 
 export interface LocalServerView extends Required<Omit<ServerViewSeed, "sId">> {
   readonly id: number

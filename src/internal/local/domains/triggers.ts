@@ -4,52 +4,8 @@ import { triggers as triggersApi } from "../../api/triggers.ts"
 import { routesOf } from "../server/declared.ts"
 import { badRequest, decodeText, json, refuse, type Refusal } from "../server/http.ts"
 import { type Context, param, type Route } from "../server/route.ts"
+import type { TriggerSeed, WebhookSourceSeed } from "../state/seed.ts"
 import { slice } from "../state/state.ts"
-
-/** A trigger that exists from the start. @category models @since 0.1.0 */
-export interface TriggerSeed {
-  readonly sId?: string | undefined
-  readonly name: string
-  /** Default `echo`. */
-  readonly agentId?: string | undefined
-  /** Default `enabled`. */
-  readonly status?: string | undefined
-  readonly customPrompt?: string | undefined
-  readonly configuration:
-    | { readonly cron: string; readonly timezone: string }
-    | {
-      readonly intervalDays: number
-      readonly dayOfWeek: number | null
-      readonly hour: number
-      readonly minute: number
-      readonly timezone: string
-    }
-    | {
-      readonly includePayload: boolean
-      readonly event?: string | undefined
-      readonly filter?: string | undefined
-    }
-}
-
-/** Where webhooks arrive. @category models @since 0.1.0 */
-export interface WebhookSourceSeed {
-  readonly sId: string
-  /** The last part of its URL. */
-  readonly urlSecret: string
-  readonly name?: string | undefined
-  /** Asks for an HMAC of the body in this header. */
-  readonly signature?: {
-    readonly header: string
-    readonly secret: string
-    readonly algorithm: "sha1" | "sha256" | "sha512"
-  } | undefined
-}
-
-/** Triggers, and the sources of webhooks. @category models @since 0.1.0 */
-export interface TriggersSeed {
-  readonly triggers?: ReadonlyArray<TriggerSeed> | undefined
-  readonly webhookSources?: ReadonlyArray<WebhookSourceSeed> | undefined
-}
 
 /** A webhook that was accepted. */
 export interface ReceivedWebhook {

@@ -8,19 +8,8 @@ import { workspace as workspaceApi } from "../../api/workspace.ts"
 import { routesOf } from "../server/declared.ts"
 import { badRequest, encodeText, json, refuse, type Refusal, stream, text } from "../server/http.ts"
 import { body, type Context, type Route, route } from "../server/route.ts"
+import type { AnalyticsSeed } from "../state/seed.ts"
 import { slice, type World } from "../state/state.ts"
-
-/** Rows of the exports: each is what the table's JSON has. @category models @since 0.1.0 */
-export interface AnalyticsSeed {
-  /** Rows by the name of the table. A row with a `date` is given only for the days that are asked for. */
-  readonly tables?: Readonly<Record<string, ReadonlyArray<Readonly<Record<string, unknown>>>>> | undefined
-  /** Rows of the consumption export. */
-  readonly consumption?: ReadonlyArray<Readonly<Record<string, unknown>>> | undefined
-  /** The consumption export breaks off after so many rows, with the line `ERROR: …`. */
-  readonly consumptionFailure?: { readonly afterRows: number; readonly message: string } | undefined
-  /** Default true. */
-  readonly consumptionEnabled?: boolean | undefined
-}
 
 /** The columns of each table, in order. */
 const columns: Readonly<Record<string, ReadonlyArray<string>>> = {

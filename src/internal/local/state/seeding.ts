@@ -1,7 +1,7 @@
 /** Conversations and messages that exist from the start, or that a test puts there. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { makeAgentMessage, makeUserMessage } from "../agent/run.ts"
+import { makeAgentMessage, makeUserMessage } from "../agent/messages.ts"
 import { agents } from "../domains/agents.ts"
 import {
   addMessage,

@@ -1,7 +1,8 @@
 /** Posting, editing, retrying and cancelling messages. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { announceUserMessage, makeAgentMessage, makeUserMessage, requestCancel, startRun } from "../../agent/run.ts"
+import { announceUserMessage, makeAgentMessage, makeUserMessage, requestCancel } from "../../agent/messages.ts"
+import { startRun } from "../../agent/run.ts"
 import { badRequest, json } from "../../server/http.ts"
 import { body, type Handler, jsonBody, param, route, type Route } from "../../server/route.ts"
 import { findAgentMessage, findConversation, findMessage, MESSAGE, ONE, success } from "./access.ts"
