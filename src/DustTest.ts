@@ -65,14 +65,10 @@ import { DustTestRuleError, type FaultRule, type FaultTarget } from "./internal/
 import {
   type Control,
   type ConversationState,
-  defaultPlace,
   DustTestNotFoundError,
-  makeWorkspace,
   type McpServerState,
   type MessageState,
-  type RequestFilter,
-  type Workspace,
-  type WorkspaceOptions
+  type RequestFilter
 } from "./internal/local/state/control.ts"
 import {
   type ApiKeyOptions,
@@ -106,6 +102,7 @@ import type {
 } from "./internal/local/state/seed.ts"
 import type { Quirks, Role } from "./internal/local/state/state.ts"
 import { governorOr } from "./internal/request/governed.ts"
+import { defaultPlace, makeWorkspace, type Workspace, type WorkspaceOptions } from "./internal/local/state/workspace.ts"
 
 export { DustTestNotFoundError, DustTestRuleError, DustTestServeError }
 export type {

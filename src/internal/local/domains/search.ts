@@ -16,7 +16,7 @@ import {
 import { body, type Context, type Route, route } from "../server/route.ts"
 import type { SearchSeed, ToolFileSeed } from "../state/seed.ts"
 import { pause, slice, type World } from "../state/state.ts"
-import { isShown, localDataSources, renderDataSource, renderView } from "./dataSources.ts"
+import { isShown, localDataSources, renderDataSource, renderView } from "./dataSources/model.ts"
 import { addFile, renderFile } from "./files.ts"
 import { visibleSpaces } from "./spaces.ts"
 
