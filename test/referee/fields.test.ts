@@ -18,6 +18,7 @@ const schemaOf = (name: string) => {
 }
 
 describe("Fields of models", () => {
+  // Written by test/tools/wire-fields.ts; its diff is to be read.
   it("each model has a record of its fields, and each record a model", () => {
     assert.sameMembers(models.map(([name]) => name), Object.keys(recorded))
   })
@@ -28,8 +29,8 @@ describe("Fields of models", () => {
       assert.deepStrictEqual(lastNames(ours(schema)), words(record[name] ?? ""))
     })
 
-    // Its one field takes words of a list, joined by commas.
-    if (name === "Space.SpaceFilter") continue
+    // Inputs whose values have rules of their own (addresses, words of a list): their tests are with their services.
+    if (["Agent.AgentImport", "Agent.AgentPatch", "Space.SpaceFilter"].includes(name)) continue
     it(`${name}: decodes a full sample without losing a field`, () => {
       const full = sample(schema)
       const model = schema as Schema.Schema<unknown, unknown>
