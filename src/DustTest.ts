@@ -101,8 +101,8 @@ import type {
   WebhookSourceSeed
 } from "./internal/local/state/seed.ts"
 import type { Quirks, Role } from "./internal/local/state/state.ts"
-import { governorOr } from "./internal/request/governed.ts"
 import { defaultPlace, makeWorkspace, type Workspace, type WorkspaceOptions } from "./internal/local/state/workspace.ts"
+import { governorOr } from "./internal/request/governed.ts"
 
 export { DustTestNotFoundError, DustTestRuleError, DustTestServeError }
 export type {
