@@ -2,7 +2,10 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { Workspace } from "effect-dust/Workspace"
+import { build } from "esbuild"
 import { readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { compileFunction } from "node:vm"
 import { publint } from "publint"
 import { bundle, ownOf } from "../tools/bundle.ts"
 import { publicModules, root } from "../tools/modules.ts"
@@ -29,7 +32,10 @@ describe("the package", () => {
 
   it("is imported by plain Node, module by module, and keeps its insides to itself", async () => {
     const printed = await built.node(`
-      import { readFileSync } from "node:fs"
+      import { build } from "esbuild"
+import { readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { compileFunction } from "node:vm"
       const names = ${JSON.stringify(publicModules)}
       const counts = []
       for (const name of names) counts.push(Object.keys(await import("effect-dust/" + name)).length)
@@ -110,6 +116,26 @@ describe("the package", () => {
 const isLocal = (file: string) => /^(DustTest|internal\/local\/)/.test(file)
 
 describe("a bundle", () => {
+  it("loads where modules have no address, as in workerd and in CommonJS", async () => {
+    const { outputFiles } = await build({
+      stdin: { contents: `export { Chat } from "effect-dust/Chat"`, resolveDir: `${root}test`, loader: "ts" },
+      bundle: true,
+      write: false,
+      format: "cjs",
+      platform: "node",
+      absWorkingDir: root,
+      tsconfig: `${root}tsconfig.json`,
+      logLevel: "silent"
+    })
+    const module: { exports: { readonly Chat?: { readonly key: string } } } = { exports: {} }
+    compileFunction(outputFiles[0]!.text, ["module", "exports", "require"])(
+      module,
+      module.exports,
+      createRequire(import.meta.url)
+    )
+    assert.strictEqual(module.exports.Chat?.key, "effect-dust/Chat")
+  }, 240_000)
+
   it("has nothing of Local Dust in it, unless it imports DustTest", async () => {
     const local = [...await ownOf(publicModules)].flatMap(([name, own]) => own.some(isLocal) ? [name] : [])
     assert.deepStrictEqual(local, ["DustTest"])

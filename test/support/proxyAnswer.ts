@@ -207,6 +207,7 @@ const send = async (stage: Stage, answer: Forwarded): Promise<void> => {
   try {
     for await (const piece of pieces) {
       if (response.write(piece)) continue
+      if (response.destroyed) return
       await new Promise<void>((resolve) => {
         response.once("drain", resolve)
         response.once("close", resolve)

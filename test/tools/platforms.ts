@@ -58,9 +58,8 @@ const row = async (name: string, work: () => Promise<string>) => {
       readonly stderr?: string
       readonly stdout?: string
     }
-    result = `FAILED: ${
-      `${stderr}\n${stdout}\n${message}`.trim().split("\n").filter((line) => /rror/.test(line))[0] ?? message
-    }`
+    const lines = `${message}\n${stderr}\n${stdout}`.split("\n").filter((line) => /rror/.test(line))
+    result = `FAILED: ${(lines[0] ?? message).slice(0, 300)}`
   }
   const seconds = Math.round((Date.now() - start) / 100) / 10
   rows.push({ name, result, seconds })

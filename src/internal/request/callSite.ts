@@ -22,10 +22,12 @@ export const captureCallSite = (): CallSite => {
 }
 
 // The folder of the SDK, as a URL and as a path: frames have either.
-const root = new URL("../../", import.meta.url).href
-const rootPath = root.startsWith("file://") ? decodeURIComponent(new URL(root).pathname) : root
+// Where a module has no address (workerd, a CommonJS bundle), no frame can be told to be the SDK's.
+const root = URL.canParse("../../", import.meta.url) ? new URL("../../", import.meta.url).href : undefined
+const rootPath = root?.startsWith("file://") === true ? decodeURIComponent(new URL(root).pathname) : root
 
-const isOwn = (frame: string): boolean => frame.includes(root) || frame.includes(rootPath)
+const isOwn = (frame: string): boolean =>
+  root !== undefined && rootPath !== undefined && (frame.includes(root) || frame.includes(rootPath))
 
 const isEffect = (frame: string): boolean => /node_modules[\\/](?:effect|@effect)[\\/]/.test(frame)
 
