@@ -15,13 +15,15 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ModelSelection } from "./Agent.ts"
 import { Agents } from "./Agents.ts"
-import type { ApprovalHandler, QuestionHandler } from "./Approvals.ts"
-import type { ChatEvent, Reply } from "./ChatEvent.ts"
+import type { Decision } from "./Approvals.ts"
+import type { ApprovalNeeded, ChatEvent, QuestionAsked, Reply } from "./ChatEvent.ts"
+import type { UserAnswer } from "./Conversation.ts"
 import { type ContentFragmentInput, Conversations, type MessageContext } from "./Conversations.ts"
 import { type DustAPIError, isDustAPIError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import type { AgentId, ConversationId, EventId, MessageId, SpaceId } from "./Ids.ts"
 import { makeAgentIds } from "./internal/chat/agentIds.ts"
+import { anywhere } from "./internal/chat/anywhere.ts"
 import { makeAbandoned } from "./internal/chat/cancelAbandoned.ts"
 import { follow } from "./internal/chat/follow.ts"
 import { identity } from "./internal/chat/identity.ts"
@@ -47,10 +49,17 @@ export type AgentRef = AgentId | { readonly name: string }
  * @since 0.1.0
  */
 export interface FollowOptions<E = never, R = never> {
-  /** Who decides about tools that need approval. Without it the run waits until somebody does so in Dust. */
-  readonly onApproval?: ApprovalHandler<E, R> | undefined
-  /** Who answers the agent's questions. Without it the run waits until somebody does so in Dust. */
-  readonly onQuestion?: QuestionHandler<E, R> | undefined
+  // Not by the name of its type, since a union of handlers could not be inferred then.
+  /**
+   * Who decides about tools that need approval: an `Approvals.ApprovalHandler`. Without it the run waits until somebody does
+   * so in Dust.
+   */
+  readonly onApproval?: ((request: ApprovalNeeded) => Effect.Effect<Decision, E, R>) | undefined
+  /**
+   * Who answers the agent's questions: an `Approvals.QuestionHandler`. Without it the run waits until somebody does so in
+   * Dust.
+   */
+  readonly onQuestion?: ((question: QuestionAsked) => Effect.Effect<UserAnswer, E, R>) | undefined
   /**
    * What to do when the run waits for a person and nobody here answers for one: `wait`, for as long as it takes, or `fail`
    * with `DustStreamError` (`waiting_for_human`), whose `waitingFor` says what for. The run is left as it is: answer with
@@ -337,7 +346,8 @@ const replyOf = <E, R>(
   method: string,
   events: Stream.Stream<ChatEvent, DustAPIError | E, R>
 ): Effect.Effect<Reply, DustAPIError | E, R> =>
-  Effect.flatMap(Stream.runLast(events), (event) =>
+  // As a whole: where a stream is run in an uninterruptible region, whoever runs it cannot be interrupted.
+  Effect.flatMap(anywhere(Stream.runLast(events)), (event) =>
     Option.isSome(event) && event.value._tag === "Done"
       ? Effect.succeed(event.value.reply)
       : Effect.fail(streamError(identity(method), "ended", "the answer ended without a final message")))

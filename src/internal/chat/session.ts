@@ -47,9 +47,13 @@ export class Turns {
       onQuestion: onQuestion === undefined ? undefined : (question) => mine(Effect.suspend(() => onQuestion(question)))
     }
     const release = Effect.suspend(() => {
+      if (turn.over) return Effect.void
       turn.over = true
-      return this.#permit.release(1)
+      return Effect.asVoid(this.#permit.release(1))
     })
+    // The scope of the stream is closed only when its consumer has come to the end, too.
+    const ending = (answer: Stream.Stream<A, E, R>) =>
+      Stream.concat(Stream.tapErrorCause(answer, () => release), Stream.execute(release))
     const acquire = Effect.flatMap(FiberRef.get(currentTurns), (turns) => {
       const outer = turns.get(this)
       return outer !== undefined && !outer.over
@@ -57,7 +61,7 @@ export class Turns {
         : anywhere(this.#permit.take(1), () => Effect.asVoid(this.#permit.release(1)))
     })
     return Stream.buffer(
-      Stream.unwrapScoped(Effect.as(Effect.acquireRelease(acquire, () => release), run(answering))),
+      Stream.unwrapScoped(Effect.as(Effect.acquireRelease(acquire, () => release), ending(run(answering)))),
       { capacity: "unbounded" }
     )
   }
