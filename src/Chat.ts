@@ -102,6 +102,8 @@ export interface SendOptions<E = never, R = never> extends FollowOptions<E, R> {
   readonly modelSelection?: ModelSelection | undefined
   /** Run tools without asking anybody. Default `false`. */
   readonly skipToolsValidation?: boolean | undefined
+  /** As in `Conversations.createMessage`: what to do when it cannot be told whether the question is stored. Default `fail`. */
+  readonly onUnconfirmed?: "fail" | "resend" | undefined
 }
 
 /**
@@ -413,7 +415,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
       conversations,
       abandoned: yield* makeAbandoned(conversations),
       agentId: makeAgentIds(yield* Agents, client.caller),
-      workspaceId: Effect.succeed(client.config.workspaceId)
+      workspaceId: Effect.map(client.caller, ({ workspaceId }) => workspaceId)
     }
     const ask = asking(context)
     const send = <E = never, R = never>(options: SendOptions<E, R>) => replyOf("send", ask("send", options))

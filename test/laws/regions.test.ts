@@ -13,8 +13,10 @@ const local = (options: DustTest.Options & DustTest.ClientOptions = {}) =>
   }))
 
 const ask = Effect.flatMap(Chat, (chat) => chat.send({ agent: "helper", message: "Go" }))
-const approve = Effect.flatMap(Chat, (chat) =>
-  chat.send({ agent: "mailer", message: "Go", onApproval: () => Effect.succeed("approved" as const) }))
+const approve = Effect.flatMap(
+  Chat,
+  (chat) => chat.send({ agent: "mailer", message: "Go", onApproval: () => Effect.succeed("approved" as const) })
+)
 
 const regions = [
   ["acquireRelease", (self: typeof ask) => Effect.scoped(Effect.acquireRelease(self, () => Effect.void))],

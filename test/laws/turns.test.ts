@@ -39,7 +39,9 @@ describe("Turns of a session", () => {
     it.effect(`${how}: come one after the other, and all of them end`, () =>
       Effect.gen(function*() {
         const { streamText } = yield* session
-        const pieces = yield* passing(Stream.runCollect<unknown, DustAPIError, never>(both(streamText("one"), streamText("two"))))
+        const pieces = yield* passing(
+          Stream.runCollect<unknown, DustAPIError, never>(both(streamText("one"), streamText("two")))
+        )
         assert.isAbove(pieces.length, 1)
       }).pipe(local))
   }
@@ -52,8 +54,12 @@ describe("Turns of a session", () => {
         Effect.map(send(message), ({ text }) => {
           replies.push(text)
         })
-      yield* passing(Stream.runForEach(stream("one"), (event) =>
-        event._tag === "Started" ? next("two") : event._tag === "Done" ? next("three") : Effect.void))
+      yield* passing(
+        Stream.runForEach(
+          stream("one"),
+          (event) => event._tag === "Started" ? next("two") : event._tag === "Done" ? next("three") : Effect.void
+        )
+      )
       yield* passing(Effect.scoped(Effect.gen(function*() {
         const pull = yield* Stream.toPull(stream("four"))
         yield* Effect.ignore(Effect.forever(pull))

@@ -42,7 +42,7 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(
         Deferred.succeed(closing, undefined),
-        Effect.withClock(Effect.timeoutOption(FiberSet.awaitEmpty(fibers), grace), Clock.make())
+        Effect.withClock(Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace), Clock.make())
       )
     )
 

@@ -1,7 +1,10 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as MutableHashMap from "effect/MutableHashMap"
+import * as Option from "effect/Option"
 import type { Service as Agents } from "../../Agents.ts"
 import type { RequestError } from "../../DustAPIError.ts"
+import type { Caller } from "../../DustClient.ts"
 import type { AgentId } from "../../Ids.ts"
 import { badInput } from "../request/errors.ts"
 import { identity } from "./identity.ts"
@@ -28,14 +31,16 @@ export const nameOf = (agent: Ref): string | undefined => {
  */
 export const makeAgentIds = (
   agents: Agents,
-  credential: Effect.Effect<object>
+  caller: Effect.Effect<Caller>
 ): (method: string, agent: Ref) => Effect.Effect<AgentId, RequestError> => {
-  const memories = new WeakMap<object, Map<string, Known>>()
-  const memoryOf = (owner: object): Map<string, Known> => {
-    const memory = memories.get(owner) ?? new Map<string, Known>()
-    memories.set(owner, memory)
-    return memory
-  }
+  const memories = MutableHashMap.empty<Caller, Map<string, Known>>()
+  const memoryOf = (owner: Caller): Map<string, Known> =>
+    Option.getOrElse(MutableHashMap.get(memories, owner), () => {
+      if (MutableHashMap.size(memories) >= most) MutableHashMap.clear(memories)
+      const memory = new Map<string, Known>()
+      MutableHashMap.set(memories, owner, memory)
+      return memory
+    })
 
   const find = (name: string): Effect.Effect<AgentId, RequestError> => {
     const wanted = name.trim().normalize("NFC")
@@ -59,7 +64,7 @@ export const makeAgentIds = (
         ? Effect.succeed(agent)
         : Effect.fail(badInput(identity(method), "agent", "the id of an agent, or { name }", "a blank one"))
     }
-    return Effect.flatMap(Effect.zip(credential, Clock.currentTimeMillis), ([owner, now]) => {
+    return Effect.flatMap(Effect.zip(caller, Clock.currentTimeMillis), ([owner, now]) => {
       const memory = memoryOf(owner)
       const known = memory.get(name)
       if (known !== undefined && known.until > now) return Effect.succeed(known.id)

@@ -4,7 +4,7 @@ import type { ModelSelection } from "../../Agent.ts"
 import type { ContentFragmentInput, MessageContext, Service as Conversations } from "../../Conversations.ts"
 import { type DustAPIError, DustNotFoundError } from "../../DustAPIError.ts"
 import type { AgentId, ConversationId, MessageId, SpaceId, WorkspaceId } from "../../Ids.ts"
-import type { AgentMessage } from "../../Message.ts"
+import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput } from "../request/errors.ts"
 import type { Ref } from "./agentIds.ts"
 import type { Abandoned } from "./cancelAbandoned.ts"
@@ -33,6 +33,7 @@ export interface Question {
   readonly modelSelection?: ModelSelection | undefined
   readonly skipToolsValidation?: boolean | undefined
   readonly onInterrupt?: "cancel" | "leave" | undefined
+  readonly onUnconfirmed?: "fail" | "resend" | undefined
 }
 
 const noAnswer = (method: string, agentId: AgentId | undefined) =>
@@ -116,15 +117,24 @@ export const start = (
     const place = { workspaceId, conversationId }
     const leave = question.onInterrupt === "leave"
     let answer: AgentMessage | undefined
-    const { message } = yield* Effect.uninterruptibleMask((restore) =>
-      Effect.tap(
-        restore(Effect.mapError(post(context, conversationId, agentId, question), (error) => located(error, place))),
-        ({ agentMessages, message }) => {
+    let asked: UserMessage | undefined
+    const abandon = Effect.suspend(() =>
+      leave || ending.over || asked === undefined
+        ? Effect.void
+        : context.abandoned.question(conversationId, asked, answer)
+    )
+    const message = yield* Effect.uninterruptibleMask((restore) =>
+      post(context, conversationId, agentId, question).pipe(
+        Effect.map(({ agentMessages, message }) => {
           answer = agentMessages[0]
-          return Effect.addFinalizer(() =>
-            leave || ending.over ? Effect.void : context.abandoned.question(conversationId, message, answer)
-          )
-        }
+          asked = message
+          return message
+        }),
+        Effect.mapError((error) => located(error, place)),
+        restore,
+        // It may have been interrupted with its last step.
+        Effect.onInterrupt(() => abandon),
+        Effect.zipLeft(Effect.addFinalizer(() => abandon))
       )
     )
     if (answer === undefined) {
@@ -149,5 +159,6 @@ const post = ({ conversations }: Context, conversationId: ConversationId, agentI
     modelSelection: question.modelSelection,
     skipToolsValidation: question.skipToolsValidation,
     // Interrupted while sending, it finds and cancels what the message has started.
-    onInterrupt: question.onInterrupt
+    onInterrupt: question.onInterrupt,
+    onUnconfirmed: question.onUnconfirmed
   })
