@@ -575,7 +575,8 @@ describe("The server's final text wins", () => {
             assert.strictEqual(fold(events), content)
             yield* dust.fault({ path: eventsPath, nth: 1, fault: faults.cut(cut) })
             const shown = yield* Stream.mkString(chat.streamText({ agent: "helper", message: "Hello" }))
-            assert.isTrue(shown.endsWith(content), JSON.stringify({ shown, content }))
+            // White space at the end is no reason to print the whole text again.
+            assert.isTrue(shown.trimEnd().endsWith(content.trimEnd()), JSON.stringify({ shown, content }))
           }).pipe(agents({ helper: script }))
         )),
       { numRuns: 150 }
