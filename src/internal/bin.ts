@@ -9,14 +9,22 @@ import { parseArgs } from "node:util"
 import * as DustTest from "../DustTest.ts"
 import { version } from "./version.ts"
 
-const usage = `Usage: effect-dust serve [--port 3000] [--host 127.0.0.1] [--pace "50 millis"]
+const usage = `Usage: effect-dust serve [--port 3000] [--host 127.0.0.1] [--pace "50 millis"] [--no-limits]
        effect-dust --version
 
-Serves Local Dust: a workspace in memory, whose agent repeats what it is told.`
+Serves Local Dust: a workspace in memory, whose agent repeats what it is told. It has the limits of Dust's server
+per minute and hour; --no-limits switches them off.`
 
-const serve = (port: number, host: string, pace: Duration.Duration) =>
+const localHosts = new Set(["127.0.0.1", "::1", "localhost"])
+
+const serve = (port: number, host: string, pace: Duration.Duration, limits: boolean) =>
   Effect.gen(function*() {
-    const local = yield* DustTest.serve({ port, host, pace })
+    const local = yield* DustTest.serve({ port, host, pace, limits })
+    if (!localHosts.has(host)) {
+      yield* Console.warn(
+        `Warning: ${host} may be reached from other machines, and the credentials below are the same everywhere. Use 127.0.0.1 unless that is what you want.`
+      )
+    }
     yield* Console.log(`Local Dust is at ${local.url}
 
   export DUST_BASE_URL=${local.url}
@@ -37,6 +45,7 @@ const main = Effect.gen(function*() {
           port: { type: "string" },
           host: { type: "string" },
           pace: { type: "string" },
+          "no-limits": { type: "boolean" },
           help: { type: "boolean" },
           version: { type: "boolean" }
         }
@@ -54,7 +63,7 @@ const main = Effect.gen(function*() {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     return yield* Effect.fail({ message: `--port: expected a number from 0 to 65535\n\n${usage}` })
   }
-  return yield* serve(port, values.host ?? "127.0.0.1", pace.value)
+  return yield* serve(port, values.host ?? "127.0.0.1", pace.value, values["no-limits"] !== true)
 }).pipe(
   Effect.catchAll((error) =>
     Effect.zipRight(

@@ -56,6 +56,26 @@ describe("effect-dust serve", () => {
       assert.deepStrictEqual(yield* Effect.promise(() => closed), [0, null])
     }))
 
+  it.scopedLive("--no-limits: more than 100 messages a minute; a public address is a warning", () =>
+    Effect.gen(function*() {
+      const child = yield* start("serve", "--port", "0", "--host", "0.0.0.0", "--no-limits")
+      const said = yield* says(child, /Ctrl-C/)
+      assert.match(said, /Warning: 0\.0\.0\.0 may be reached from other machines/)
+      const variable = (name: string) => new RegExp(`export ${name}=(.*)`).exec(said)?.[1] ?? ""
+      const base = `${variable("DUST_BASE_URL")}/api/v1/w/${variable("DUST_WORKSPACE_ID")}/assistant/conversations`
+      const headers = { authorization: `Bearer ${variable("DUST_API_KEY")}`, "content-type": "application/json" }
+      const statuses = yield* Effect.promise(async () => {
+        const created = await fetch(base, { method: "POST", headers, body: "{}" })
+        const { conversation } = await created.json() as { readonly conversation: { readonly sId: string } }
+        const body = JSON.stringify({ content: "x", mentions: [], context: { username: "ada", timezone: "UTC" } })
+        const send = () => fetch(`${base}/${conversation.sId}/messages`, { method: "POST", headers, body })
+        const all: Array<number> = []
+        for (let i = 0; i < 105; i++) all.push((await send()).status)
+        return all
+      })
+      assert.deepStrictEqual([...new Set(statuses)], [200])
+    }))
+
   for (
     const [args, complaint] of [
       [["serve", "--port", ""], /--port: expected a number/],
