@@ -212,6 +212,9 @@ export type Input<Route extends string, Body> = Op.Input<Route, Body>
  */
 export const operation: typeof Op.make = Op.make
 
+// So that a declaration that is made of `execute` or `open` can name them.
+export type { Execute, Open } from "./internal/request/context.ts"
+
 /**
  * @category models
  * @since 0.1.0

@@ -60,6 +60,7 @@ interface Settings {
   readonly done: Operation.Done | undefined
   readonly errors: Readonly<Record<string, Operation.ErrorTag>> | undefined
   readonly timeouts: Operation.OperationTimeouts | undefined
+  readonly limits: Operation.Operation<string, unknown, unknown>["limits"]
 }
 
 /** What can be declared of an endpoint. Without `response` and `text` its answer is not looked at. */
@@ -86,6 +87,8 @@ export interface Options<Q, QI extends Operation.Query, B, BI, A, I, Out> {
   readonly errors?: Readonly<Record<string, Operation.ErrorTag>> | undefined
   /** The time that the endpoint is known to need. */
   readonly timeouts?: Operation.OperationTimeouts | undefined
+  /** The limit of the workspace that a call counts against. */
+  readonly limits?: Operation.Operation<string, unknown, unknown>["limits"]
 }
 
 const declare = <const Http extends Operation.HttpMethod>(http: Http) =>
@@ -117,7 +120,8 @@ const declare = <const Http extends Operation.HttpMethod>(http: Http) =>
     credential: options.credential,
     done: options.done,
     errors: options.errors,
-    timeouts: options.timeouts
+    timeouts: options.timeouts,
+    limits: options.limits
   }
 })
 
@@ -289,8 +293,8 @@ export const operationOf = (
   name: `${ServiceName}.${string}`,
   { http, path, settings }: AnyEndpoint
 ): Operation.Operation<string, unknown, unknown> => {
-  const { body, credential, done, errors, replay, response, text, timeouts } = settings
-  const common = { name, http, route: route(path), replay, credential, errors, timeouts, body }
+  const { body, credential, done, errors, limits, replay, response, text, timeouts } = settings
+  const common = { name, http, route: route(path), replay, credential, errors, timeouts, limits, body }
   return response === undefined
     ? Operation.text({ ...common, decode: text ?? (() => undefined), done })
     : Operation.make({ ...common, response })

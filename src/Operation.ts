@@ -1,0 +1,235 @@
+/**
+ * Operations: endpoints as the client runs them. `DustClient.operation` declares one that the SDK has no method for; its types
+ * are here, for applications and libraries that export what it returns.
+ *
+ * @since 0.2.0
+ */
+import type * as HttpBody from "@effect/platform/HttpBody"
+import type * as Duration from "effect/Duration"
+import type * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
+import type { RequestError } from "./DustAPIError.ts"
+import type { LimitClass } from "./Governor.ts"
+
+/**
+ * Whether a request that may have reached its handler may be sent again. A `creation` may leave something behind twice: it is
+ * sent again only where the caller's policy allows that.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Replay = "safe" | "once" | "creation"
+
+/**
+ * Which credentials the server accepts; what it is known to refuse fails before any request.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type RequiredCredential = "any" | "user" | "key" | "none"
+
+/**
+ * The names between braces in a route, except `workspaceId`, which the client fills in.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type PathParams<Route extends string> = Route extends `${string}{${infer Name}}${infer Rest}`
+  ? (Name extends "workspaceId" ? never : Name) | PathParams<Rest>
+  : never
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export type HttpMethod = "GET" | "POST" | "PATCH" | "PUT" | "DELETE"
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export type ErrorTag =
+  | "DustBadRequestError"
+  | "DustUnauthorizedError"
+  | "DustUserRequiredError"
+  | "DustForbiddenError"
+  | "DustNotFoundError"
+  | "DustConflictError"
+  | "DustContentTooLargeError"
+  | "DustRateLimitError"
+  | "DustQuotaExceededError"
+  | "DustServerError"
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface OperationTimeouts {
+  readonly headers?: Duration.DurationInput | undefined
+  readonly body?: Duration.DurationInput | undefined
+}
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface Identity {
+  readonly module: string
+  readonly method: string
+  readonly http: HttpMethod
+  readonly route: string
+  readonly credential: RequiredCredential
+  /** Error types of this operation that mean something else than they do everywhere else. */
+  readonly errors: Readonly<Record<string, ErrorTag>>
+}
+
+/**
+ * Whether an error says that the work is done already. That is a success where an earlier attempt of the same call may have
+ * done it, and nowhere else.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Done = (error: RequestError) => boolean
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export type ResponseKind<A> =
+  | { readonly _tag: "Json"; readonly schema: Schema.Schema<A, unknown> }
+  | { readonly _tag: "Text"; readonly decode: (text: string) => A; readonly done?: Done | undefined }
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface Operation<Route extends string, Body, A> extends Identity {
+  readonly route: Route
+  readonly replay: Replay
+  readonly body: Schema.Schema<Body, unknown> | undefined
+  readonly response: ResponseKind<A>
+  readonly timeouts: OperationTimeouts
+  /** The rate limit of Dust that a call counts against. */
+  readonly limits: LimitClass | undefined
+}
+
+interface BaseOptions<Route extends string> {
+  /** `Conversations.get`: the module and the method, for errors and spans. */
+  readonly name: `${string}.${string}`
+  readonly http: HttpMethod
+  readonly route: Route
+  /** Default: `safe` for GET and DELETE, `once` for everything else. */
+  readonly replay?: Replay | undefined
+  /** Default `any`. */
+  readonly credential?: RequiredCredential | undefined
+  readonly errors?: Readonly<Record<string, ErrorTag>> | undefined
+  readonly timeouts?: OperationTimeouts | undefined
+  readonly limits?: LimitClass | undefined
+}
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export interface Options<Route extends string, B, BI, A, I> extends BaseOptions<Route> {
+  /** Validates and encodes the JSON body. Without it, POST and PATCH send `{}`. */
+  readonly body?: Schema.Schema<B, BI> | undefined
+  readonly response: Schema.Schema<A, I>
+}
+
+const base = <Route extends string>(options: BaseOptions<Route>) => {
+  const dot = options.name.indexOf(".")
+  return {
+    module: options.name.slice(0, dot),
+    method: options.name.slice(dot + 1),
+    http: options.http,
+    route: options.route,
+    replay: options.replay ?? (options.http === "GET" || options.http === "DELETE" ? "safe" : "once"),
+    credential: options.credential ?? "any",
+    errors: options.errors ?? {},
+    timeouts: options.timeouts ?? {},
+    limits: options.limits
+  } as const
+}
+
+/**
+ * Declares an endpoint that answers JSON.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const make = <const Route extends string, A, I, B = undefined, BI = undefined>(
+  options: Options<Route, B, BI, A, I>
+): Operation<Route, B, A> => ({
+  ...base(options),
+  body: options.body as Schema.Schema<B, unknown> | undefined,
+  response: { _tag: "Json", schema: options.response as Schema.Schema<A, unknown> }
+})
+
+/**
+ * Declares an endpoint whose answer is text, or nothing at all.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const text = <const Route extends string, A, B = undefined, BI = undefined>(
+  options: BaseOptions<Route> & {
+    readonly body?: Schema.Schema<B, BI> | undefined
+    readonly decode: (text: string) => A
+    readonly done?: Done | undefined
+  }
+): Operation<Route, B, A> => ({
+  ...base(options),
+  body: options.body as Schema.Schema<B, unknown> | undefined,
+  response: { _tag: "Text", decode: options.decode, done: options.done }
+})
+
+/**
+ * Declares an endpoint whose answer is nothing that matters: an empty body, `{ "success": true }`.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const unit = <const Route extends string, B = undefined, BI = undefined>(
+  options: BaseOptions<Route> & {
+    readonly body?: Schema.Schema<B, BI> | undefined
+    readonly done?: Done | undefined
+  }
+): Operation<Route, B, void> => text<Route, void, B, BI>({ ...options, decode: () => undefined })
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export type QueryValue = string | number | boolean | null | undefined | ReadonlyArray<string>
+
+/**
+ * @category models
+ * @since 0.2.0
+ */
+export type Query = Readonly<Record<string, QueryValue>>
+
+interface FieldsOf<Body> {
+  readonly query?: Query | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Sent as it is: a body made by the caller, which may be a stream. */
+  readonly rawBody?: HttpBody.HttpBody | undefined
+  /** An address that the server gave for this call. Refused before any request unless it is on the Dust origin. */
+  readonly url?: string | undefined
+  /** Parts of the path that are secrets: left out of what an error says, should an answer repeat them. */
+  readonly secrets?: ReadonlyArray<Redacted.Redacted<string>> | undefined
+  readonly body?: Body | undefined
+}
+
+/**
+ * What one call of an operation needs: its path values, and its body when one is declared.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Input<Route extends string, Body> =
+  & FieldsOf<Body>
+  & ([PathParams<Route>] extends [never] ? { readonly path?: undefined }
+    : { readonly path: { readonly [K in PathParams<Route>]: string } })
+  & ([Body] extends [undefined] ? unknown : { readonly body: Body })
