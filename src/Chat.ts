@@ -31,6 +31,7 @@ import { resumed } from "./internal/chat/resume.ts"
 import { Turns } from "./internal/chat/session.ts"
 import { type Context as Asking, start } from "./internal/chat/start.ts"
 import { textOf } from "./internal/chat/text.ts"
+import { withCallSites } from "./internal/request/callSite.ts"
 import { streamError } from "./internal/request/errors.ts"
 import * as Telemetry from "./Telemetry.ts"
 
@@ -448,4 +449,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<Chat, never, Conversations | Agents | DustClient> = Layer.scoped(Chat, make)
+export const layer: Layer.Layer<Chat, never, Conversations | Agents | DustClient> = Layer.scoped(
+  Chat,
+  Effect.map(make, withCallSites)
+)

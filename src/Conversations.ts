@@ -41,6 +41,7 @@ import { userRequired } from "./internal/chat/messageBody.ts"
 import { makeReader, messageNotFound } from "./internal/chat/readMessages.ts"
 import { makeSendOnce } from "./internal/chat/sendOnce.ts"
 import * as Checks from "./internal/input/validate.ts"
+import { withCallSites } from "./internal/request/callSite.ts"
 import { badInput } from "./internal/request/errors.ts"
 import { segments } from "./internal/request/url.ts"
 import * as EventStream from "./internal/stream/resumable.ts"
@@ -885,4 +886,7 @@ export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Eff
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<Conversations, never, DustClient> = Layer.scoped(Conversations, make)
+export const layer: Layer.Layer<Conversations, never, DustClient> = Layer.scoped(
+  Conversations,
+  Effect.map(make, withCallSites)
+)

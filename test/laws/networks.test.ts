@@ -219,6 +219,20 @@ describe("Networks: what failures say", () => {
       assert.isFalse(DustAPIError.isDustAPIError(new Error("other")))
     }))
 
+  it.effect("a failing send shows the caller's line, although its requests are made later", () =>
+    Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const exit = yield* Effect.exit(
+        conversations.createMessage({
+          conversationId: "c",
+          content: "Hello",
+          mentions: [{ configurationId: "echo" }]
+        })
+      )
+      const pretty = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
+      assert.match(pretty, /\(.*networks\.test\.ts:\d+:\d+\)/)
+    }).pipe(Effect.provide(dust(() => failure(404, "conversation_not_found")).layer)))
+
   it.effect("a failing call shows the caller's line, and no frame of the SDK", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations

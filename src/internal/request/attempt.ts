@@ -87,7 +87,7 @@ const hop = (
     const next = nextAddress(
       context,
       trip.call,
-      { url, status, location: answer.headers["location"] },
+      { url, status, location: trip.headers["location"] },
       { attempts: trip.attempts, redirects }
     )
     return "refused" in next ? Effect.fail(next.refused) : hop(context, trip, next.url, token, redirects + 1)
@@ -105,10 +105,14 @@ const send = (context: Context, trip: Trip, url: string, token: Token | undefine
       onFailure: (error) =>
         // A client that fails on status codes by itself still has the answer.
         error._tag === "ResponseError" && error.reason === "StatusCode"
-          ? Effect.succeed(error.response)
+          ? Effect.sync(() => {
+            trip.answered(error.response)
+            return error.response
+          })
           : Effect.fail(transportError(context, trip, error)),
       onSuccess: (answer) => {
-        const date = call.origin === "storage" ? Number.NaN : Date.parse(answer.headers["date"] ?? "")
+        trip.answered(answer)
+        const date = call.origin === "storage" ? Number.NaN : Date.parse(trip.headers["date"] ?? "")
         if (Number.isNaN(date)) return Effect.succeed(answer)
         return Effect.map(Clock.currentTimeMillis, (now) => {
           context.serverClock.offset = date - now

@@ -1,7 +1,6 @@
 /** Where in the program a call was made: the first frame above the SDK's own. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 
 /** The stack at the call. Its text is made when it is looked at. */
 export type CallSite = Error
@@ -53,7 +52,10 @@ export const located = <E extends Error>(error: E, name: string, site: CallSite 
   return error
 }
 
-/** A service whose methods note where they are called. */
+/**
+ * A service whose methods note where they are called, for requests that they make later than that. Called inside another
+ * method of the SDK, the outer call is the caller's.
+ */
 export const withCallSites = <S extends object>(service: S): S => {
   const wrapped: Record<string, unknown> = {}
   for (const [name, member] of Object.entries(service)) {
@@ -61,15 +63,13 @@ export const withCallSites = <S extends object>(service: S): S => {
       const site = captureCallSite()
       const result: unknown = member(...args)
       return Effect.isEffect(result)
-        ? Effect.provideService(result, CurrentCallSite, site)
-        : isStream(result)
-        ? Stream.provideService(result, CurrentCallSite, site)
+        ? Effect.flatMap(
+          CurrentCallSite,
+          (outer) => outer === undefined ? Effect.provideService(result, CurrentCallSite, site) : result
+        )
         : result
     }
   }
   // The same members with the same types.
   return wrapped as S
 }
-
-const isStream = (u: unknown): u is Stream.Stream<unknown, unknown, unknown> =>
-  typeof u === "object" && u !== null && Stream.StreamTypeId in u

@@ -1,4 +1,5 @@
 /** What the steps of the request path share: the client they belong to, and the call that they carry. */
+import * as Headers from "@effect/platform/Headers"
 import type * as HttpBody from "@effect/platform/HttpBody"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
@@ -86,6 +87,7 @@ export interface Call {
 export class Trip {
   readonly call: Call
   #attempts = 0
+  #headers: Headers.Headers = Headers.empty
   #uncertain = false
   #failure: RequestError | undefined
   #watch: Watch<TimeoutPhase> | undefined
@@ -103,6 +105,11 @@ export class Trip {
     return this.#uncertain
   }
 
+  /** Those of the last answer: some clients parse them each time. */
+  get headers(): Headers.Headers {
+    return this.#headers
+  }
+
   /** Why the last attempt that was repeated had failed. */
   get failure(): RequestError | undefined {
     return this.#failure
@@ -111,6 +118,10 @@ export class Trip {
   /** A wait begins; the one before it is over. */
   watchedBy(watch: Watch<TimeoutPhase>): void {
     this.#watch = watch
+  }
+
+  answered({ headers }: HttpClientResponse.HttpClientResponse): void {
+    this.#headers = headers
   }
 
   attempting(): void {

@@ -148,7 +148,7 @@ const readText = (context: Context, trip: Trip, answer: Answer): Effect.Effect<s
   Effect.suspend(() => {
     const { call } = trip
     trip.entering("body", call.settings.timeouts.body)
-    const { headers } = answer
+    const { headers } = trip
     const limit = context.config.maxResponseSize ?? Number.POSITIVE_INFINITY
     const coding = headers["content-encoding"]
     const length = Number(headers["content-length"] ?? Number.NaN)
@@ -219,7 +219,7 @@ const decoded = <A>(
   // Some proxies and services put a byte order mark in front, which not every client removes.
   const plain = text.startsWith("\ufeff") ? text.slice(1) : text
   if (kind._tag === "Text") {
-    return isPage(answer)
+    return isPage(trip)
       ? Either.left(notDust(trip, answer, "Dust's but a web page", "no web page"))
       : Either.right(kind.decode(plain))
   }
@@ -244,15 +244,14 @@ const decodedJson: typeof decodeJson = (schema, text) => {
 }
 
 /** No operation that is read as a whole answers with a web page: one comes from a proxy, or from another server. */
-const isPage = (answer: Answer): boolean =>
-  /^(?:text\/html|application\/xhtml)/i.test(answer.headers["content-type"] ?? "")
+const isPage = (trip: Trip): boolean => /^(?:text\/html|application\/xhtml)/i.test(trip.headers["content-type"] ?? "")
 
 const notDust = (trip: Trip, answer: Answer, instead: string, expected: string): RequestError =>
   errors.decode(
     trip.call.identity,
     trip.attempts,
     `the answer is not ${instead} (${
-      answer.headers["content-type"]?.split(";")[0] ?? "no content type"
+      trip.headers["content-type"]?.split(";")[0] ?? "no content type"
     }); check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
     [{ path: "", message: expected }],
     { status: answer.status }
