@@ -461,3 +461,107 @@ describe("Send once", () => {
       )
     ), 120_000)
 })
+
+describe("findSent", () => {
+  it.effect("finds the message that arrives after DustUnconfirmedError, and none before", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { sId } = yield* conversations.create()
+      const error = yield* inTime(Effect.flip(send("Hello", sId)))
+      if (error._tag !== "DustUnconfirmedError") return assert.fail(error._tag)
+      assert.isTrue(Option.isNone(yield* conversations.findSent(error)))
+      yield* dust.addMessage(sId, { role: "user", content: "Hello", username: "effect-dust" })
+      // Two hours later it is another message.
+      assert.isTrue(Option.isNone(yield* conversations.findSent(error)))
+    }).pipe(local([rule(faults.resetBefore())])))
+
+  it.effect("fails with DustUnconfirmedError when two messages could be the one", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const { sId } = yield* conversations.create()
+      const fiber = yield* Effect.fork(Effect.flip(send("Hello", sId)))
+      yield* dust.waitForRequest({ method: "POST", path: posting })
+      yield* TestClock.adjust("70 seconds")
+      const error = yield* Fiber.join(fiber)
+      if (error._tag !== "DustUnconfirmedError") return assert.fail(error._tag)
+      yield* dust.addMessage(sId, { role: "user", content: " Hello\r\n", username: "effect-dust" })
+      const ids = (yield* stored).map((one) => one.sId)
+      const found = yield* conversations.findSent(error)
+      assert.deepStrictEqual(Option.map(found, ({ message }) => message.sId), Option.fromNullable(ids[0]))
+      yield* dust.addMessage(sId, { role: "user", content: "Hello", username: "effect-dust" })
+      yield* dust.addMessage(sId, { role: "user", content: "Hello", username: "effect-dust" })
+      const ambiguous = yield* Effect.flip(conversations.findSent(error))
+      assert.propertyVal(ambiguous, "reason", "ambiguous")
+    }).pipe(local([rule(faults.resetBefore())])))
+})
+
+describe("Stopping", () => {
+  const endless = { agents: { helper: [DustTest.text("a"), DustTest.silence()] } }
+  const runs = Effect.flatMap(
+    DustTest.DustTest,
+    (dust) => Effect.map(dust.agentMessages(), (all) => all.map(({ run }) => run))
+  )
+
+  it.effect.each([["cancel", ["cancelled"]], ["leave", ["running"]]] as const)(
+    "createMessage: interrupted while blocking with onInterrupt %s, the run is as expected",
+    ([onInterrupt, expected]) =>
+      Effect.gen(function*() {
+        const conversations = yield* Conversations
+        const { sId } = yield* conversations.create()
+        const fiber = yield* Effect.fork(conversations.createMessage({
+          conversationId: sId,
+          content: "Go",
+          mentions: [{ configurationId: "helper" }],
+          blocking: true,
+          onInterrupt
+        }))
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* runs, ["running"])
+        yield* Fiber.interrupt(fiber)
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* runs, [...expected])
+      }).pipe(local([], endless))
+  )
+
+  it.effect("create with a message: deletes the conversation whose message was refused, with a user's credential", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const conversations = yield* Conversations
+      const error = yield* Effect.flip(conversations.create({ message: { content: "Hi" } }))
+      assert.strictEqual(error._tag, "DustQuotaExceededError")
+      assert.isString(error.conversationId)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* dust.countRequests({ method: "DELETE" }), 1)
+    }).pipe(local([rule(faults.status(403, { type: "credits_exhausted" }))], { credential: "userToken" })))
+
+  it.effect("createMessage: a restricted mention is a DustForbiddenError with the status when blocking", () =>
+    Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const { sId } = yield* conversations.create()
+      const error = yield* Effect.flip(conversations.createMessage({
+        conversationId: sId,
+        content: "Hi",
+        mentions: [{ configurationId: "echo" }],
+        blocking: true
+      }))
+      assert.deepStrictEqual([error._tag, error.type, error.isRetryable], [
+        "DustForbiddenError",
+        "agent_restricted_by_space_usage",
+        false
+      ])
+      assert.isString(error.userMessageId)
+    }).pipe(local([
+      rule(faults.transformJson((answer) => {
+        const { message } = answer as { readonly message: object }
+        return {
+          message: {
+            ...message,
+            richMentions: [{ id: "echo", type: "agent", label: "Echo", status: "agent_restricted_by_space_usage" }]
+          },
+          agentMessages: []
+        }
+      }))
+    ])))
+})
