@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import type { PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpBody from "@effect/platform/HttpBody"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Cause from "effect/Cause"
@@ -19,9 +21,10 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { DustBadRequestError, type DustContentTooLargeError, type RequestError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
-import { AnnouncedFile, contentTypeOf, File, isSupported } from "./File.ts"
+import { AnnouncedFile, contentTypeOf, File, isSupported, unsupportedTypeOf } from "./File.ts"
 import { type ConversationId, ConversationId as ConversationIdSchema, type FileId } from "./Ids.ts"
 import * as Operation from "./internal/api/operation.ts"
+import { sourceOf } from "./internal/data/content.ts"
 import { nonBlank } from "./internal/decode/schema.ts"
 import * as errors from "./internal/request/errors.ts"
 import { isRedirect } from "./internal/request/redirect.ts"
@@ -31,6 +34,8 @@ import * as Multipart from "./internal/util/multipart.ts"
 const maxFileName = 4096
 const pieceSize = 64 * 1024
 const collectLimit = 100 * 1024 * 1024
+/** Bytes that are copied into one body; more are sent as they are, piece by piece. */
+const copied = 4 * 1024 * 1024
 
 const create = Operation.make({
   name: "Files.create",
@@ -108,12 +113,19 @@ export interface CreateOptions {
 }
 
 /**
- * What can be sent. A Stream needs its `size`; when the bytes have to be sent again it is run again.
+ * What can be sent. A Stream needs its `size`, and is run again if the upload starts again; so does a `ReadableStream`,
+ * which cannot be read twice. Objects of other realms (jsdom, vm) are recognised by what they can do.
  *
  * @category models
  * @since 0.1.0
  */
-export type Content<E = never> = string | Uint8Array | Blob | Stream.Stream<Uint8Array, E>
+export type Content<E = never, R = never> =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | Blob
+  | ReadableStream<Uint8Array>
+  | Stream.Stream<Uint8Array, E, R>
 
 /**
  * A file to send.
@@ -121,9 +133,9 @@ export type Content<E = never> = string | Uint8Array | Blob | Stream.Stream<Uint
  * @category models
  * @since 0.1.0
  */
-export interface UploadOptions<E = never> {
+export interface UploadOptions<E = never, R = never, E2 = never, R2 = never> {
   /** Text is sent as UTF-8. */
-  readonly content: Content<E>
+  readonly content: Content<E, R>
   /** Needed unless the content is a `File` of the web platform, which has a name. At most 4096 characters. */
   readonly fileName?: string | undefined
   /** Default: by the extension of the file name (`File.contentTypeOf`), or the type of a Blob. */
@@ -141,7 +153,7 @@ export interface UploadOptions<E = never> {
   /** The icon of `sourceProvider`. */
   readonly sourceIcon?: string | undefined
   /** Called as bytes are handed to the connection. */
-  readonly onProgress?: ((progress: UploadProgress) => Effect.Effect<void>) | undefined
+  readonly onProgress?: ((progress: UploadProgress) => Effect.Effect<void, E2, R2>) | undefined
 }
 
 /**
@@ -239,14 +251,19 @@ export interface Service {
    * })
    * ```
    */
-  readonly upload: <E = never>(options: UploadOptions<E>) => Effect.Effect<File, E | RequestError>
+  readonly upload: <E = never, R = never, E2 = never, R2 = never>(
+    options: UploadOptions<E, R, E2, R2>
+  ) => Effect.Effect<File, E | E2 | RequestError, R | R2>
   /** {@link Service.upload} as a Stream: its progress in bytes, then the file. Progress may be left out when nobody reads. */
-  readonly uploadStream: <E = never>(options: UploadOptions<E>) => Stream.Stream<UploadEvent, E | RequestError>
+  readonly uploadStream: <E = never, R = never, E2 = never, R2 = never>(
+    options: UploadOptions<E, R, E2, R2>
+  ) => Stream.Stream<UploadEvent, E | E2 | RequestError, R | R2>
   /**
    * The bytes of a file. Dust answers with a signed address of its storage, which must be https (or on the Dust origin, or
    * both on this machine) and is read without the credential and without your headers.
    *
-   * Opening is retried, a connection that breaks in the middle is a `DustNetworkError`. `DustNotFoundError`
+   * Opening is retried. A connection that breaks in the middle is continued from there, if the storage can send parts of the
+   * file; otherwise it is a `DustNetworkError`. `DustNotFoundError`
    * (`file_not_found`) when there is no such file or its conversation cannot be read.
    *
    * @example
@@ -263,6 +280,13 @@ export interface Service {
    * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=download`
    */
   readonly download: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
+  /**
+   * {@link Service.download} to a file on disk: written beside it and renamed at the end, so that a failure leaves no half of
+   * a file. Returns its size in bytes. Has no total limit, since it is as long as the file is large.
+   */
+  readonly downloadTo: (
+    options: ReadOptions & { readonly path: string }
+  ) => Effect.Effect<number, RequestError | PlatformError, FileSystem.FileSystem>
   /** {@link Service.download}, collected. */
   readonly downloadBytes: (options: CollectOptions) => Effect.Effect<Uint8Array, RequestError>
   /**
@@ -294,10 +318,9 @@ interface Prepared<E> {
   readonly contentType: string
   readonly size: number
   readonly bytes: Uint8Array | undefined
+  readonly once: boolean
   readonly stream: Stream.Stream<Uint8Array, E>
 }
-
-const encoder = new TextEncoder()
 
 const split = (bytes: Uint8Array): Chunk.Chunk<Uint8Array> => {
   if (bytes.length <= pieceSize) return Chunk.of(bytes)
@@ -306,34 +329,37 @@ const split = (bytes: Uint8Array): Chunk.Chunk<Uint8Array> => {
   return Chunk.unsafeFromArray(pieces)
 }
 
-const ofBlob = (blob: Blob, failed: (cause: unknown) => DustBadRequestError) =>
-  Stream.fromReadableStream({ evaluate: () => blob.stream(), onError: failed })
-
 const withoutParameters = (type: string): string => (type.split(";")[0] ?? "").trim().toLowerCase()
 
 const tooLarge = (identity: Operation.Identity, type: string, expected: string) =>
   errors.tooLarge(identity, 0, type, expected, { expected })
 
-const prepare = <E>(
-  options: UploadOptions<E>
-): Effect.Effect<Prepared<E | DustBadRequestError>, DustBadRequestError | DustContentTooLargeError> => {
+const prepare = <E, R>(
+  options: UploadOptions<E, R, unknown, unknown>
+): Effect.Effect<Prepared<E | DustBadRequestError>, DustBadRequestError | DustContentTooLargeError, R> => {
   const refuse = (field: string, expected: string, got?: string) =>
     Effect.fail(errors.badInput(send, field, expected, got))
-  const { content } = options
-  const isBlob = typeof Blob !== "undefined" && content instanceof Blob
-  const bytes = typeof content === "string"
-    ? encoder.encode(content)
-    : content instanceof Uint8Array
-    ? content
-    : undefined
-  const fileName = options.fileName
-    ?? (typeof globalThis.File !== "undefined" && content instanceof globalThis.File ? content.name : undefined)
+  const source = sourceOf<E, R, DustBadRequestError>(
+    options.content,
+    () => errors.badInput(send, "content", "content that can be read")
+  )
+  if (source === undefined) {
+    return refuse("content", "text, bytes, a Blob, a ReadableStream or a Stream")
+  }
+  const { bytes } = source
+  const fileName = options.fileName ?? source.name
   if (fileName === undefined || fileName.trim() === "") return refuse("fileName", "a file name")
   if (fileName.length > maxFileName) return refuse("fileName", `a name of at most ${maxFileName} characters`)
-  const blobType = isBlob ? withoutParameters(content.type) : ""
-  const contentType = options.contentType ?? contentTypeOf(fileName) ?? (blobType === "" ? undefined : blobType)
+  const ownType = withoutParameters(source.type ?? "")
+  const contentType = options.contentType ?? contentTypeOf(fileName) ?? (ownType === "" ? undefined : ownType)
   if (contentType === undefined) {
-    return refuse("contentType", "a content type, since the file name does not tell one that Dust takes")
+    const known = unsupportedTypeOf(fileName)
+    return refuse(
+      "contentType",
+      known === undefined
+        ? "a content type, since the file name does not tell one that Dust takes"
+        : `a content type that Dust takes, which ${known} is not`
+    )
   }
   if (/[^\x21-\x7e ]/.test(contentType) || contentType.trim() === "") {
     return refuse("contentType", "a content type in one line of ASCII")
@@ -345,8 +371,7 @@ const prepare = <E>(
       contentType.slice(0, 100)
     )
   }
-  const known = bytes !== undefined ? bytes.length : isBlob ? content.size : undefined
-  const size = known ?? options.size
+  const size = source.size ?? options.size
   if (size === undefined) return refuse("size", "the number of bytes, which a Stream does not tell")
   if (options.size !== undefined && options.size !== size) {
     return refuse("size", `the ${size} bytes of the content`, String(options.size))
@@ -362,24 +387,26 @@ const prepare = <E>(
       )
     )
   }
-  const stream: Stream.Stream<Uint8Array, E | DustBadRequestError> = bytes !== undefined
-    ? Stream.make(bytes)
-    : isBlob
-    ? ofBlob(content, () => errors.badInput(send, "content", "a Blob that can be read"))
-    : content as Stream.Stream<Uint8Array, E>
-  return Effect.succeed({ fileName, contentType, size, bytes, stream })
+  return Effect.map(Effect.context<R>(), (context) => ({
+    fileName,
+    contentType,
+    size,
+    bytes,
+    once: source.once,
+    stream: Stream.provideContext(source.stream, context)
+  }))
 }
 
 /** Counts the bytes, and holds the stream to the size it was announced with. */
-const held = <E>(
+const held = <E, E2>(
   prepared: Prepared<E>,
-  progress: (sent: number) => Effect.Effect<void>
-): Stream.Stream<Uint8Array, E | DustBadRequestError | DustContentTooLargeError> =>
+  progress: (sent: number) => Effect.Effect<void, E2>
+): Stream.Stream<Uint8Array, E | E2 | DustBadRequestError | DustContentTooLargeError> =>
   Stream.suspend(() => {
     let sent = 0
     return prepared.stream.pipe(
       Stream.mapConcatChunk(split),
-      Stream.mapEffect((piece) => {
+      Stream.mapEffect((piece): Effect.Effect<Uint8Array, E2 | DustContentTooLargeError> => {
         sent += piece.length
         return sent > prepared.size
           ? Effect.fail(
@@ -444,6 +471,9 @@ const capped = (
     )
   })
 
+const breaksOff = (error: RequestError): boolean =>
+  error._tag === "DustNetworkError" || (error._tag === "DustTimeoutError" && error.phase === "idle")
+
 const concat = (pieces: Chunk.Chunk<Uint8Array>): Uint8Array => {
   const joined = new Uint8Array(Chunk.reduce(pieces, 0, (sum, piece) => sum + piece.length))
   let at = 0
@@ -477,12 +507,12 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       ({ file }) => file
     )
 
-  const transfer = <E>(
+  const transfer = <E, E2>(
     announced: AnnouncedFile,
     prepared: Prepared<E>,
     attempt: 1 | 2,
-    onProgress: ((progress: UploadProgress) => Effect.Effect<void>) | undefined
-  ): Effect.Effect<File, { readonly own: Cause.Cause<E | RequestError> } | { readonly sending: RequestError }> =>
+    onProgress: ((progress: UploadProgress) => Effect.Effect<void, E2>) | undefined
+  ): Effect.Effect<File, { readonly own: Cause.Cause<E | E2 | RequestError> } | { readonly sending: RequestError }> =>
     Effect.flatMap(Multipart.boundary, (boundary) => {
       const part: Multipart.Part = {
         name: "file",
@@ -490,23 +520,24 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
         contentType: prepared.contentType,
         size: prepared.size
       }
-      let own: Cause.Cause<E | RequestError> | undefined
-      const body: HttpBody.HttpBody = prepared.bytes !== undefined && onProgress === undefined
-        ? Multipart.ofBytes(part, prepared.bytes, boundary)
-        : Multipart.ofStream(
-          part,
-          held(
-            prepared,
-            (sent) => onProgress === undefined ? Effect.void : onProgress({ sent, total: prepared.size, attempt })
-          ).pipe(
-            Stream.tapErrorCause((cause) =>
-              Effect.sync(() => {
-                own = cause
-              })
-            )
-          ),
-          boundary
-        )
+      let own: Cause.Cause<E | E2 | RequestError> | undefined
+      const body: HttpBody.HttpBody =
+        prepared.bytes !== undefined && prepared.bytes.length <= copied && onProgress === undefined
+          ? Multipart.ofBytes(part, prepared.bytes, boundary)
+          : Multipart.ofStream(
+            part,
+            held(
+              prepared,
+              (sent) => onProgress === undefined ? Effect.void : onProgress({ sent, total: prepared.size, attempt })
+            ).pipe(
+              Stream.tapErrorCause((cause) =>
+                Effect.sync(() => {
+                  own = cause
+                })
+              )
+            ),
+            boundary
+          )
       return client.execute(send, {
         path: { fileId: announced.sId },
         url: announced.uploadUrl,
@@ -525,10 +556,16 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       )
     })
 
-  const upload: Service["upload"] = <E>(options: UploadOptions<E>): Effect.Effect<File, E | RequestError> =>
+  const upload: Service["upload"] = <E, R, E2, R2>(
+    options: UploadOptions<E, R, E2, R2>
+  ): Effect.Effect<File, E | E2 | RequestError, R | R2> =>
     Effect.gen(function*() {
       const prepared = yield* prepare(options)
-      const { onProgress } = options
+      const context = yield* Effect.context<R2>()
+      const given = options.onProgress
+      const onProgress = given === undefined
+        ? undefined
+        : (progress: UploadProgress) => Effect.provide(given(progress), context)
       const announced = announce({
         fileName: prepared.fileName,
         contentType: prepared.contentType,
@@ -544,7 +581,9 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       if ("own" in first.left) return yield* Effect.failCause(first.left.own)
       const error = first.left.sending
       const { retry } = yield* client.settings
-      const delay = mayRestart(error) ? yield* Effect.flatMap(delays(retry), (next) => next(error)) : Option.none()
+      const delay = mayRestart(error) && !prepared.once
+        ? yield* Effect.flatMap(delays(retry), (next) => next(error))
+        : Option.none()
       if (Option.isNone(delay)) return yield* Effect.fail(error)
       yield* Effect.sleep(delay.value)
       const second = yield* both(2)
@@ -552,14 +591,14 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       return yield* "own" in second.left ? Effect.failCause(second.left.own) : Effect.fail(second.left.sending)
     })
 
-  const uploadStream: Service["uploadStream"] = <E>(
-    options: UploadOptions<E>
-  ): Stream.Stream<UploadEvent, E | RequestError> =>
+  const uploadStream: Service["uploadStream"] = <E, R, E2, R2>(
+    options: UploadOptions<E, R, E2, R2>
+  ): Stream.Stream<UploadEvent, E | E2 | RequestError, R | R2> =>
     Stream.unwrapScoped(Effect.gen(function*() {
-      const mailbox = yield* Mailbox.make<UploadEvent, E | RequestError>({ capacity: 16, strategy: "sliding" })
+      const mailbox = yield* Mailbox.make<UploadEvent, E | E2 | RequestError>({ capacity: 16, strategy: "sliding" })
       yield* upload({
         ...options,
-        onProgress: (progress) => {
+        onProgress: (progress): Effect.Effect<void, E2, R2> => {
           const told = mailbox.offer({ _tag: "Progress", ...progress })
           return options.onProgress === undefined
             ? Effect.asVoid(told)
@@ -597,7 +636,50 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
         accept: "*/*",
         origin: "storage"
       })
-      return capped(operation, options.maxBytes, stored, client.body(operation, stored))
+      return continued(operation, location, options, stored)
+    }))
+
+  /** A download that breaks off goes on where it stopped, if the storage can send a part of this very file. */
+  const continued = (
+    operation: Operation.Operation<"/api/v1/w/{workspaceId}/files/{fileId}", undefined, string>,
+    location: string,
+    { fileId, maxBytes }: ReadOptions,
+    first: HttpClientResponse.HttpClientResponse
+  ): Stream.Stream<Uint8Array, RequestError> =>
+    Stream.unwrap(Effect.gen(function*() {
+      const next = yield* Effect.flatMap(client.settings, ({ retry }) => delays(retry))
+      const { headers } = first
+      const version = headers["etag"] ?? headers["last-modified"]
+      const resumes = headers["accept-ranges"] === "bytes" && version !== undefined &&
+        headers["content-encoding"] === undefined
+      let received = 0
+      const go = (response: HttpClientResponse.HttpClientResponse): Stream.Stream<Uint8Array, RequestError> => {
+        const left = maxBytes === undefined ? undefined : maxBytes - received
+        return capped(operation, left, response, client.body(operation, response)).pipe(
+          Stream.tap((piece) =>
+            Effect.sync(() => {
+              received += piece.length
+            })
+          ),
+          Stream.catchAll((error) =>
+            resumes && breaksOff(error) ? Stream.unwrapScoped(again(error)) : Stream.fail(error)
+          )
+        )
+      }
+      const again = (error: RequestError) =>
+        Effect.gen(function*() {
+          const delay = yield* next(error)
+          if (Option.isNone(delay)) return yield* Effect.fail(error)
+          yield* Effect.sleep(delay.value)
+          const rest = yield* client.open(operation, {
+            path: { fileId },
+            url: location,
+            headers: { range: `bytes=${received}-`, "if-range": version ?? "" }
+          }, { accept: "*/*", origin: "storage" })
+          // Anything else would be the file from its beginning, or another one.
+          return rest.status === 206 ? go(rest) : Stream.fail(error)
+        })
+      return go(first)
     }))
 
   const collected = (stream: Stream.Stream<Uint8Array, RequestError>) => Effect.map(Stream.runCollect(stream), concat)
@@ -611,6 +693,22 @@ export const make: Effect.Effect<Service, never, DustClient> = Effect.map(DustCl
       client.withTotal({ ...download, method: "downloadBytes" })(
         collected(read(download, "download", { ...options, maxBytes: options.maxBytes ?? collectLimit }))
       ),
+    downloadTo: ({ path, ...options }) =>
+      Effect.flatMap(FileSystem.FileSystem, (fileSystem) => {
+        const partial = `${path}.part`
+        let size = 0
+        return read(download, "download", options).pipe(
+          Stream.tap((piece) =>
+            Effect.sync(() => {
+              size += piece.length
+            })
+          ),
+          Stream.run(fileSystem.sink(partial)),
+          Effect.zipRight(fileSystem.rename(partial, path)),
+          Effect.onError(() => Effect.ignore(fileSystem.remove(partial, { force: true }))),
+          Effect.map(() => size)
+        )
+      }),
     view: (options) => read(view, "view", options),
     viewText: (options) =>
       Effect.map(

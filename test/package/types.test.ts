@@ -66,7 +66,14 @@ type HasAny<T, Depth extends ReadonlyArray<unknown> = []> = IsAny<T> extends tru
 type AnyMembers<S> = { [K in keyof S]-?: true extends HasAny<S[K]> ? K : never }[keyof S]
 
 /** Their requirements are those of the sources that they are given. */
-type SourceMethods = "syncDocuments" | "planSync" | "loadTable" | "loadTableStream"
+type SourceMethods =
+  | "syncDocuments"
+  | "planSync"
+  | "loadTable"
+  | "loadTableStream"
+  | "upload"
+  | "uploadStream"
+  | "downloadTo"
 
 /** Names of the members of a service that need something beside it. */
 type Needs<S> = {
@@ -241,7 +248,7 @@ describe("Typed, or it did not happen", () => {
     expectTypeOf<Needs<Context.Tag.Service<Apps>>>().toBeNever()
     expectTypeOf<Needs<Omit<Context.Tag.Service<DataSources>, SourceMethods>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<DataSourceViews>>>().toBeNever()
-    expectTypeOf<Needs<Context.Tag.Service<Files>>>().toBeNever()
+    expectTypeOf<Needs<Omit<Context.Tag.Service<Files>, SourceMethods>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Mentions>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Search>>>().toBeNever()
     expectTypeOf<Needs<Context.Tag.Service<Skills>>>().toBeNever()

@@ -1,3 +1,5 @@
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
@@ -21,6 +23,7 @@ import * as DustTest from "effect-dust/DustTest"
 import * as File from "effect-dust/File"
 import * as Files from "effect-dust/Files"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
+import { runInNewContext } from "node:vm"
 import { dust } from "../support/http.ts"
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
@@ -754,6 +757,91 @@ describe("Files.delete", () => {
 })
 
 describe("File", () => {
+  const whole = "0123456789".repeat(1000)
+  const ranges = (etag: (nth: number) => string, part: (from: number) => Response | undefined) => {
+    const asked: Array<string> = []
+    const layer = dust(({ headers, nth, url }) => {
+      if (url.hostname === "storage.example") {
+        const range = headers["range"]
+        asked.push(range ?? "all")
+        const from = Number(/bytes=(\d+)-/.exec(range ?? "")?.[1] ?? 0)
+        const given = range === undefined ? undefined : part(from)
+        if (given !== undefined) return given
+        return new Response(whole.slice(0, 3000), {
+          headers: { "content-length": String(whole.length), "accept-ranges": "bytes", etag: etag(nth) }
+        })
+      }
+      return new Response(null, { status: 302, headers: { location: "https://storage.example/f" } })
+    })
+    return { asked, layer: layer.layer }
+  }
+  const downloaded = (layer: Layer.Layer<Files.Files>) =>
+    Effect.flatMap(Files.Files, (files) => files.downloadBytes({ fileId: "fil_1" })).pipe(
+      Effect.fork,
+      Effect.tap(() => TestClock.adjust("1 minute")),
+      Effect.flatMap(Fiber.join),
+      Effect.provide(layer)
+    )
+
+  it.effect("download: continues where the connection broke off, if the storage can send parts", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = ranges(() => "\"1\"", (from) =>
+        new Response(whole.slice(from, from + 4000), {
+          status: 206,
+          headers: { "content-length": String(whole.length - from), "accept-ranges": "bytes", etag: "\"1\"" }
+        }))
+      assert.strictEqual(new TextDecoder().decode(yield* downloaded(layer)), whole)
+      assert.deepStrictEqual(asked, ["all", "bytes=3000-", "bytes=7000-"])
+    }))
+
+  it.effect("download: a file that changed meanwhile is never pieced together", () =>
+    Effect.gen(function*() {
+      const { layer } = ranges((nth) => `"${nth}"`, () => undefined)
+      const error = yield* Effect.flip(downloaded(layer))
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.strictEqual(error.type, "truncated")
+    }))
+
+  it.effect("upload: takes content of other realms, buffers and web streams", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const foreign = runInNewContext("new Uint8Array([104, 105])") as Uint8Array
+      const blob = {
+        size: 2,
+        type: "text/plain",
+        name: "b.txt",
+        stream: () => new Blob(["hi"]).stream()
+      } as unknown as Blob
+      const contents: ReadonlyArray<Files.Content> = [
+        foreign,
+        new Uint8Array([104, 105]).buffer,
+        blob,
+        new Blob(["hi"]).stream()
+      ]
+      for (const content of contents) {
+        const file = yield* files.upload({ fileName: "a.txt", content, size: 2 })
+        assert.strictEqual(yield* files.viewText({ fileId: file.sId }), "hi")
+      }
+      const error = yield* Effect.flip(files.upload({ fileName: "a.txt", content: 42 as unknown as string }))
+      assert.include(error.message, "content: expected text, bytes, a Blob")
+      const video = yield* Effect.flip(files.upload({ fileName: "a.mp4", content: "x" }))
+      assert.include(video.message, "video/mp4")
+    }).pipe(Effect.provide(DustTest.layer())))
+
+  it.effect("upload and downloadTo: from disk to disk, without half a file after a failure", () =>
+    Effect.gen(function*() {
+      const files = yield* Files.Files
+      const fileSystem = yield* FileSystem.FileSystem
+      const directory = yield* fileSystem.makeTempDirectoryScoped()
+      yield* fileSystem.writeFileString(`${directory}/notes.md`, "# Notes\n")
+      const file = yield* files.upload(yield* File.fromPath(`${directory}/notes.md`))
+      assert.deepStrictEqual([file.fileName, file.contentType, file.fileSize], ["notes.md", "text/markdown", 8])
+      assert.strictEqual(yield* files.downloadTo({ fileId: file.sId, path: `${directory}/copy.md` }), 8)
+      assert.strictEqual(yield* fileSystem.readFileString(`${directory}/copy.md`), "# Notes\n")
+      yield* Effect.flip(files.downloadTo({ fileId: file.sId, path: `${directory}/other.md`, maxBytes: 3 }))
+      assert.deepStrictEqual((yield* fileSystem.readDirectory(directory)).toSorted(), ["copy.md", "notes.md"])
+    }).pipe(Effect.scoped, Effect.provide(DustTest.layer()), Effect.provide(NodeContext.layer)))
+
   it("contentTypeOf: knows the files that people have", () => {
     const expected: ReadonlyArray<readonly [string, string | undefined]> = [
       ["README", "text/plain"],

@@ -53,7 +53,10 @@ export const prepare = <Route extends string, Body, A>(
       origin,
       url: yield* addressOf(context, operation, input, caller, accept, origin),
       body: yield* bodyOf(operation, input),
-      headers: origin === "storage" ? { accept } : headersOf(settings, own, accept),
+      headers: origin === "storage"
+        // Only what the call itself asks for, such as a part of a file.
+        ? { accept, ...Object.fromEntries(Object.entries(own).map(([name, value]) => [name, Redacted.value(value)])) }
+        : headersOf(settings, own, accept),
       redirects: options.redirects ?? "follow",
       acceptsEvents: accept === eventStream,
       secrets: input.secrets ?? [],
