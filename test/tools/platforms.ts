@@ -193,10 +193,11 @@ const work = async (url: string, key: string) => {
   })
 
   const { build } = await import("esbuild")
-  const bundled = async () => {
+  /** One file of a program that imports `ask`. */
+  const bundled = async (source: string) => {
     const outfile = `${fetching}/bundle.mjs`
     await build({
-      entryPoints: [`${fetching}/ask.mjs`],
+      stdin: { contents: `import { ask } from "./ask.mjs"\n${source}`, resolveDir: fetching },
       outfile,
       bundle: true,
       format: "esm",
@@ -206,15 +207,14 @@ const work = async (url: string, key: string) => {
       target: "es2022",
       logLevel: "silent"
     })
-    return outfile
+    return readFileSync(outfile, "utf8")
   }
   await row("workerd", async () => {
     const workerd = await tool(`@cloudflare/workerd-linux-${arch === "x64" ? "64" : arch}`)
-    const code = readFileSync(await bundled(), "utf8")
+    const call = `ask(${JSON.stringify(url)}, ${JSON.stringify(key)})`
     writeFileSync(
       `${fetching}/worker.mjs`,
-      `${code}
-export default { fetch: async () => new Response(await ask(${JSON.stringify(url)}, ${JSON.stringify(key)})) }`
+      await bundled(`export default { fetch: async () => new Response(await ${call}) }`)
     )
     writeFileSync(
       `${fetching}/worker.capnp`,
@@ -252,14 +252,14 @@ const config :Workerd.Config = (
       existsSync(one)
     )
     if (binary === undefined) return "not installed (apt install chromium)"
-    const code = readFileSync(await bundled(), "utf8").replace(/^export \{[\s\S]*?\};?\s*$/m, "")
+    const code = await bundled(`
+const show = (text) => { document.body.innerHTML = "<pre>" + text + "</pre>" }
+ask(${JSON.stringify(url)}, ${JSON.stringify(key)}).then(show, (error) => show("Error: " + error))`)
     writeFileSync(
       `${fetching}/page.html`,
-      `<!DOCTYPE html><title>waiting</title><body><script type="module">${code.replaceAll("</script", "<\\/script")}
-ask(${JSON.stringify(url)}, ${
-        JSON.stringify(key)
-      }).then((text) => { document.body.innerHTML = "<pre>" + text + "</pre>" },
-  (error) => { document.body.innerHTML = "<pre>Error: " + error + "</pre>" })</script>`
+      `<!DOCTYPE html><title>page</title><body><script type="module">${
+        code.replaceAll("</script", "<\\/script")
+      }</script>`
     )
     const { stdout } = await run(binary, [
       "--headless=new",
