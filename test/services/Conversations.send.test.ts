@@ -3,6 +3,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Fiber, Layer, Option, TestClock, TestContext } from "effect"
+import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import { withOptions } from "effect-dust/DustClient"
@@ -552,16 +553,21 @@ describe("Stopping", () => {
         false
       ])
       assert.isString(error.userMessageId)
+      const asked = yield* Effect.flip((yield* Chat).send({ agent: "echo", message: "Hi" }))
+      assert.deepStrictEqual([asked._tag, asked.type], ["DustForbiddenError", "agent_restricted_by_space_usage"])
     }).pipe(local([
-      rule(faults.transformJson((answer) => {
-        const { message } = answer as { readonly message: object }
-        return {
-          message: {
-            ...message,
-            richMentions: [{ id: "echo", type: "agent", label: "Echo", status: "agent_restricted_by_space_usage" }]
-          },
-          agentMessages: []
-        }
-      }))
+      rule(
+        faults.transformJson((answer) => {
+          const { message } = answer as { readonly message: object }
+          return {
+            message: {
+              ...message,
+              richMentions: [{ id: "echo", type: "agent", label: "Echo", status: "agent_restricted_by_space_usage" }]
+            },
+            agentMessages: []
+          }
+        }),
+        [1, 2]
+      )
     ])))
 })

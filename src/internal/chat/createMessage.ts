@@ -22,6 +22,7 @@ import {
 import type { Service as Client } from "../../DustClient.ts"
 import type { AgentMessage, ContentFragment, UserMessage } from "../../Message.ts"
 import { createMessageOperation, createOperation, deleteOperation } from "../api/conversations.ts"
+import type { Identity } from "../api/operation.ts"
 import { badInput, common } from "../request/errors.ts"
 import type { Abandoned } from "./abandonedSend.ts"
 import type { Known } from "./known.ts"
@@ -57,11 +58,11 @@ export const restrictionOf = (message: UserMessage): string | undefined =>
     mention.type === "agent" && mention.status !== null && mention.status !== "approved"
   )?.status ?? undefined
 
-const restricted = (conversationId: string, message: UserMessage, status: string) =>
+export const restricted = (identity: Identity, conversationId: string, message: UserMessage, status: string) =>
   new DustForbiddenError({
-    ...common(createMessageOperation, 1),
+    ...common(identity, 1),
     message:
-      `Conversations.createMessage: the message is stored, and the agent may not answer in this conversation (${status})`,
+      `${identity.module}.${identity.method}: the message is stored, and the agent may not answer in this conversation (${status})`,
     type: status,
     details: { conversationId, messageId: message.sId, richMentions: message.richMentions },
     conversationId,
@@ -123,7 +124,9 @@ export const makeSender = (options: {
       return Effect.mapError(answers({ conversationId, messageId: message.sId }), stored(conversationId, message))
     }
     const status = restrictionOf(message)
-    return status === undefined ? Effect.succeed([]) : Effect.fail(restricted(conversationId, message, status))
+    return status === undefined
+      ? Effect.succeed([])
+      : Effect.fail(restricted(createMessageOperation, conversationId, message, status))
   }
 
   const createMessage: Sender["createMessage"] = (input) =>

@@ -8,6 +8,7 @@ import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput } from "../request/errors.ts"
 import type { Ref } from "./agentIds.ts"
 import type { Abandoned } from "./cancelAbandoned.ts"
+import { restricted, restrictionOf } from "./createMessage.ts"
 import { answering } from "./followRun.ts"
 import { identity } from "./identity.ts"
 import { messageBody } from "./messageBody.ts"
@@ -49,6 +50,14 @@ const noAnswer = (method: string, agentId: AgentId | undefined) =>
     details: { agentId: agentId ?? null },
     attempts: 1
   }, { disableValidation: true })
+
+/** The server may have refused the mention. */
+const unanswered = (method: string, agentId: AgentId, conversationId: ConversationId, message: UserMessage) => {
+  const status = restrictionOf(message)
+  return status === undefined
+    ? noAnswer(method, agentId)
+    : restricted(identity(method), conversationId, message, status)
+}
 
 /** What is wrong with a question has to be known before a conversation is made for it. */
 const checked = (method: string, question: Question): Effect.Effect<void, DustAPIError> =>
@@ -141,7 +150,7 @@ export const start = (
       answer = yield* (
         message.visibility === "pending"
           ? answerTo(context, method, agentId, conversationId, message.sId)
-          : Effect.fail(noAnswer(method, agentId))
+          : Effect.fail(unanswered(method, agentId, conversationId, message))
       ).pipe(Effect.mapError((error) => {
         ending.over = true
         return located(error, { ...place, userMessageId: message.sId })
