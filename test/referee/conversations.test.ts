@@ -544,7 +544,7 @@ describe("the official schemas", () => {
         ...asAdmin,
         body: {
           instructions: "x",
-          toolset: [{ name: "t", description: "", type: "MCP", configuration: { mcp_server_name: "unknown" } }]
+          toolset: [{ name: "t", description: "T", type: "MCP", configuration: { mcp_server_name: "unknown" } }]
         }
       })
       yield* checked(server, Official.ImportAgentConfigurationFromYAMLResponseSchema, "POST", `${agentBase}/import`, {
@@ -554,7 +554,7 @@ describe("the official schemas", () => {
           instructions: "",
           generation_settings: {},
           tags: [],
-          editors: [],
+          editors: ["ada@local-dust.test"],
           toolset: []
         }
       })
