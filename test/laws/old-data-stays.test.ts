@@ -1,6 +1,6 @@
 /** Law 12: no failure, empty source, bad row or early end leaves less than there was before. */
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Context, Data, Effect, Layer, Stream, TestClock } from "effect"
+import { Chunk, Context, Data, Effect, Fiber, Layer, Stream, TestClock } from "effect"
 import * as DataSources from "effect-dust/DataSources"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
@@ -365,4 +365,68 @@ describe("Old data stays: documents", () => {
       assert.deepStrictEqual(yield* sync("omit"), ["Upserted", "Upserted", "Upserted"])
       assert.isTrue((yield* requests()).every(({ body }) => !JSON.stringify(body).includes("source_url")))
     }).pipe(local()))
+})
+
+describe("Old data stays: stopped anywhere", () => {
+  /** The request at which the process stops is never answered, whether it was handled or not. */
+  const stoppedAt = (nth: number) => {
+    let seen = 0
+    const state = { armed: false }
+    const layer = DustTest.layer({
+      ...empty,
+      faults: [{ when: () => state.armed && ++seen === nth, fault: DustTest.faults.neverAnswer() }]
+    })
+    return { layer, state }
+  }
+  const stops = [1, 2, 3, 5, 8, 9, 10, 11, 13, 20]
+
+  for (const nth of stops) {
+    it.effect(`loadTable: stopped at its request ${nth}, it has lost nothing, and another run completes it`, () => {
+      const { layer, state } = stoppedAt(nth)
+      return Effect.gen(function*() {
+        const { ids, load } = yield* nightly
+        state.armed = true
+        const fiber = yield* Effect.fork(load({ rows: Stream.fromIterable(rows(50, 2050)) }))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.interrupt(fiber)
+        state.armed = false
+        const left = yield* ids
+        assert.isTrue(rows(50, 2000).every(({ rowId }) => left.has(rowId)))
+        assert.isAtLeast(left.size, 2000)
+        const result = yield* load({ rows: Stream.fromIterable(rows(50, 2050)) })
+        assert.strictEqual(result.rowsInTable, 2000)
+        assert.deepStrictEqual(yield* ids, new Set(rows(50, 2050).map(({ rowId }) => rowId)))
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.effect(`syncDocuments: stopped at its request ${nth}, it has lost nothing, and another run completes it`, () => {
+      const { layer, state } = stoppedAt(nth)
+      return Effect.gen(function*() {
+        const dataSources = yield* DataSources.DataSources
+        const ids = Effect.map(
+          Stream.runCollect(dataSources.streamDocuments(at)),
+          (all) => Chunk.toReadonlyArray(all).map((one) => one.documentId).toSorted()
+        )
+        const source = documents(70).slice(10)
+        const sync = (all: ReadonlyArray<DataSources.DocumentInput>) =>
+          Stream.runCollect(dataSources.syncDocuments({
+            ...at,
+            documents: all,
+            unchanged: "fingerprint",
+            deleteStale: true,
+            perMinute: 1000
+          }))
+        yield* sync(documents(60))
+        state.armed = true
+        const fiber = yield* Effect.fork(sync(source))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.interrupt(fiber)
+        state.armed = false
+        const left = new Set(yield* ids)
+        assert.isTrue(documents(60).slice(10).every(({ documentId }) => left.has(documentId)))
+        yield* sync(source)
+        assert.deepStrictEqual(yield* ids, source.map(({ documentId }) => documentId).toSorted())
+      }).pipe(Effect.provide(layer))
+    })
+  }
 })
