@@ -99,7 +99,7 @@ describe("Fields of models", () => {
     ["DataSource.DataSourceView", Official.DataSourceViewResponseSchema, ["dataSourceView"], "", "id"],
     ["File.AnnouncedFile", Official.FileUploadRequestResponseSchema, ["file"], "", ""],
     ["Mention.MentionSuggestion", Official.GetMentionSuggestionsResponseBodySchema, ["suggestions"], "", ""],
-    ["Search.Node", Official.PostWorkspaceSearchResponseBodySchema, ["nodes"], "", "id"],
+    ["SearchResult.Node", Official.PostWorkspaceSearchResponseBodySchema, ["nodes"], "", "id"],
     ["Space.Space", Official.GetSpacesResponseSchema, ["spaces"], "managementMode", ""],
     ["Space.McpServerView", Official.GetMCPServerViewsResponseSchema, ["serverViews"], "", "id imageUrl"],
     [

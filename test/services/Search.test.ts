@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Fiber, Option, Stream, TestClock } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import * as Search from "effect-dust/Search"
+import type * as SearchResult from "effect-dust/SearchResult"
 
 const local = (options?: DustTest.Options & DustTest.ClientOptions) => Effect.provide(DustTest.layer(options))
 
@@ -20,14 +21,14 @@ const sse = (...events: ReadonlyArray<unknown>) =>
     contentType: "text/event-stream"
   })
 
-const collect = <E, R>(stream: Stream.Stream<Search.UnifiedResults, E, R>) =>
+const collect = <E, R>(stream: Stream.Stream<SearchResult.UnifiedResults, E, R>) =>
   Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
 
-describe("Search.nodes", () => {
+describe("Search.pageNodes", () => {
   it.effect("asks for the spaces of the caller first, and searches in all of them", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
-      const page = yield* search.nodes({ query: "roadmap" })
+      const page = yield* search.pageNodes({ query: "roadmap" })
       assert.deepStrictEqual(page.nodes.map((node) => node.internalId), ["doc-roadmap", "doc-product-roadmap"])
       assert.strictEqual(page.resultsCount, 2)
       assert.isNull(page.nextPageCursor)
@@ -47,7 +48,7 @@ describe("Search.nodes", () => {
   it.effect("searches in the given spaces with one request", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
-      const page = yield* search.nodes({
+      const page = yield* search.pageNodes({
         query: "wiki.example.com",
         searchSourceUrls: true,
         spaceIds: ["vlt_global"],
@@ -68,13 +69,13 @@ describe("Search.nodes", () => {
         limit: 5,
         searchSourceUrls: true
       })
-      assert.strictEqual((yield* search.nodes({ query: "sales", viewType: "table" })).nodes[0]?.type, "table")
+      assert.strictEqual((yield* search.pageNodes({ query: "sales", viewType: "table" })).nodes[0]?.type, "table")
     }).pipe(local()))
 
   it.effect("finds what was written into a data source", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
-      const page = yield* search.nodes({ query: "onboarding" })
+      const page = yield* search.pageNodes({ query: "onboarding" })
       assert.deepStrictEqual(
         page.nodes.map((
           node
@@ -86,7 +87,7 @@ describe("Search.nodes", () => {
   it.effect("resolves known ids", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
-      const page = yield* search.nodes({ nodeIds: ["table-sales", "doc-gone"], spaceIds: ["vlt_global"] })
+      const page = yield* search.pageNodes({ nodeIds: ["table-sales", "doc-gone"], spaceIds: ["vlt_global"] })
       assert.deepStrictEqual(page.nodes.map((node) => node.title), ["Sales by region"])
       assert.notProperty((yield* last).body, "query")
     }).pipe(local()))
@@ -105,7 +106,7 @@ describe("Search.nodes", () => {
         [both, "query"]
       ]
       for (const [options, field] of cases) {
-        const error = yield* Effect.flip(search.nodes(options))
+        const error = yield* Effect.flip(search.pageNodes(options))
         assert.strictEqual(error._tag, "DustBadRequestError")
         assert.deepPropertyVal(error.details, "field", field)
       }
@@ -115,7 +116,7 @@ describe("Search.nodes", () => {
   it.effect("is not found where the caller cannot look", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
-      const error = yield* Effect.flip(search.nodes({ query: "board", spaceIds: ["vlt_board"] }))
+      const error = yield* Effect.flip(search.pageNodes({ query: "board", spaceIds: ["vlt_board"] }))
       assert.strictEqual(error._tag, "DustNotFoundError")
       assert.strictEqual(error.type, "space_not_found")
     }).pipe(local()))
@@ -123,7 +124,7 @@ describe("Search.nodes", () => {
   it.effect("is repeated after a failure, since it only reads", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
-      const fiber = yield* Effect.fork(search.nodes({ query: "roadmap", spaceIds: ["vlt_global"] }))
+      const fiber = yield* Effect.fork(search.pageNodes({ query: "roadmap", spaceIds: ["vlt_global"] }))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber)).nodes.length, 1)
       assert.strictEqual(yield* requests, 2)

@@ -14,6 +14,7 @@ import {
 } from "./endpoint.ts"
 import { mcpServers } from "./mcpServers.ts"
 import { mentions } from "./mentions.ts"
+import { search } from "./search.ts"
 import { skills } from "./skills.ts"
 import { spaces } from "./spaces.ts"
 import { triggers } from "./triggers.ts"
@@ -25,6 +26,7 @@ const groups = {
   Spaces: spaces,
   Apps: apps,
   DataSourceViews: dataSourceViews,
+  Search: search,
   Triggers: triggers,
   Skills: skills,
   Agents: agents,

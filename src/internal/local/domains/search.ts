@@ -3,6 +3,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { search as searchApi } from "../../api/search.ts"
+import { spaces as spacesApi } from "../../api/spaces.ts"
+import { routesOf } from "../server/declared.ts"
 import {
   badRequest,
   decodeText,
@@ -13,7 +16,7 @@ import {
   type Refusal,
   stream
 } from "../server/http.ts"
-import { body, type Context, type Route, route } from "../server/route.ts"
+import { body, type Context, type Route } from "../server/route.ts"
 import type { SearchSeed, ToolFileSeed } from "../state/seed.ts"
 import { pause, slice, type World } from "../state/state.ts"
 import { isShown, localDataSources, renderDataSource, renderView } from "./dataSources/model.ts"
@@ -362,10 +365,8 @@ const uploadToolFile = (context: Context) =>
     return json({ file: renderFile(world, made) })
   })
 
-const base = "/api/v1/w/:workspaceId/search"
-
-export const searchRoutes: ReadonlyArray<Route> = [
-  route("POST", base, { auth: "any", handler: searchNodes }),
-  route("GET", base, { auth: "any", handler: searchUnified }),
-  route("POST", `${base}/tools/upload`, { auth: "any", handler: uploadToolFile })
-]
+export const searchRoutes: ReadonlyArray<Route> = routesOf(searchApi, spacesApi)({
+  "POST /search": { auth: "any", handler: searchNodes },
+  "GET /search": { auth: "any", handler: searchUnified },
+  "POST /search/tools/upload": { auth: "any", handler: uploadToolFile }
+})

@@ -5,6 +5,7 @@ import {
   type Handlers,
   type Members,
   route as routeOf,
+  type RouteName,
   type ServiceName
 } from "../../api/endpoint.ts"
 import type { Route } from "./route.ts"
@@ -14,11 +15,15 @@ export type Answer = Omit<Route, "method" | "path">
 
 /**
  * The routes of a group. A handler for each of its endpoints is demanded by the compiler, and no other is accepted: what
- * the SDK can send, Local Dust answers.
+ * the SDK can send, Local Dust answers. Routes that the group shares with the `others` are left to those.
  */
-export const routesOf = <const Name extends ServiceName, M extends Members>(_group: Group<Name, M>) =>
+export const routesOf = <
+  const Name extends ServiceName,
+  M extends Members,
+  const Others extends ReadonlyArray<Group<ServiceName, Members>> = []
+>(_group: Group<Name, M>, ..._others: Others) =>
 (
-  handlers: Handlers<Group<Name, M>, Answer>
+  handlers: Omit<Handlers<Group<Name, M>, Answer>, RouteName<Others[number]>>
 ): ReadonlyArray<Route> =>
   Object.entries<Answer>(handlers).map(([name, answer]) => {
     const [method, path] = name.split(" ")
