@@ -69,7 +69,10 @@ export type SyncOptions<E = never, R = never> = Location & {
    * or the sync fails. Defaults to `false`.
    */
   readonly deleteStale?: boolean | ((existing: Document) => boolean) | undefined
-  /** How many stale documents may be deleted. Defaults to `"50%"` of the documents that existed. */
+  /**
+   * How many stale documents may be deleted. By default the data source may not shrink to less than half of the documents
+   * it had.
+   */
   readonly maxDeletions?: MaxDeletions | undefined
   /**
    * `true`: a source without any document is taken as it is, and `deleteStale` deletes everything. By default it is a

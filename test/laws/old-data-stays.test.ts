@@ -248,6 +248,29 @@ describe("Old data stays: documents", () => {
       assert.strictEqual((yield* dataSources.listDocuments(at)).total, 11)
     }).pipe(local({ faults: [{ method: "POST", path: /documents\/doc-7$/, fault: cloudflare }] })))
 
+  it.effect("syncDocuments: a source that is larger than what was there may replace all of it", () =>
+    Effect.gen(function*() {
+      const { count, dataSources } = yield* existing
+      const renamed = documents(20).map((one) => ({ ...one, documentId: `new/${one.documentId}` }))
+      yield* Stream.runDrain(
+        dataSources.syncDocuments({ ...at, documents: renamed, deleteStale: true, perMinute: 1000 })
+      )
+      assert.strictEqual(yield* count, 20)
+    }).pipe(local()))
+
+  it.effect("syncDocuments: documents that could not be written make up for no deletion", () =>
+    Effect.gen(function*() {
+      const { count, dataSources } = yield* existing
+      const renamed = documents(20).map((one) => ({ ...one, documentId: `new/${one.documentId}` }))
+      const error = yield* Effect.flip(Stream.runDrain(
+        dataSources.syncDocuments({ ...at, documents: renamed, deleteStale: true, perMinute: 1000 })
+      ))
+      assert.strictEqual(error.type, "too_many_deletions")
+      assert.strictEqual(yield* count, 20)
+    }).pipe(local({
+      faults: [{ method: "POST", path: /documents\/new/, fault: DustTest.faults.html(403, "<html>no</html>") }]
+    })))
+
   it.effect("syncDocuments: a failure that may pass holds the checkpoint back", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
@@ -325,7 +348,7 @@ describe("Old data stays: documents", () => {
       assert.strictEqual(plan.skipped.length, 17)
       assert.deepStrictEqual(plan.refused.map(({ documentId }) => documentId), ["bad"])
       assert.deepStrictEqual(plan.deletions, ["doc-17", "doc-18", "doc-19"])
-      assert.strictEqual(plan.allowedDeletions, 10)
+      assert.strictEqual(plan.allowedDeletions, 20)
       assert.isTrue((yield* dust.requests()).every(({ method }) => method === "GET"))
     }).pipe(local()))
 

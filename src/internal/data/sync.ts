@@ -137,7 +137,8 @@ const makeReader = <E, R>(pull: Pull<DocumentInput, E, R>, resumeAfter: Document
 const staleOf = (
   { options }: Rules,
   before: Existing,
-  reader: { readonly seen: ReadonlySet<string>; readonly isResuming: () => boolean }
+  reader: { readonly seen: ReadonlySet<string>; readonly isResuming: () => boolean },
+  added: number
 ): Either.Either<{ readonly stale: ReadonlyArray<DocumentId>; readonly limit: number }, RequestError> =>
   Either.gen(function*() {
     if (reader.isResuming()) {
@@ -150,15 +151,19 @@ const staleOf = (
       : [...before.values()].filter((existing) =>
         !reader.seen.has(existing.documentId) && (deleteStale === true || deleteStale(existing))
       ).map((existing) => existing.documentId)
-    const limit = options.maxDeletions === undefined && reader.seen.size === 0
-      ? before.size
-      : allowed(options.maxDeletions ?? "50%", before.size)
+    const half = allowed("50%", before.size)
+    const keepsHalf = before.size - stale.length + added >= half || reader.seen.size === 0
+    const limit = options.maxDeletions === undefined
+      ? (keepsHalf ? before.size : half)
+      : allowed(options.maxDeletions, before.size)
     return { stale, limit }
   })
 
 class Counter {
   readonly counts = { processed: 0, upserted: 0, skipped: 0, failed: 0, deleted: 0 }
   readonly #finished = new Map<number, DocumentId>()
+  /** Documents that were not there before. */
+  added = 0
   #next = 0
   #checkpoint: DocumentId | undefined
 
@@ -183,7 +188,8 @@ class Counter {
     return { _tag: "Skipped", documentId: item.input.documentId, reason, progress: this.progress }
   }
 
-  upserted(item: Item): SyncEvent {
+  upserted(item: Item, isNew: boolean): SyncEvent {
+    if (isNew) this.added++
     this.counts.processed++
     this.counts.upserted++
     this.finish(item)
@@ -237,7 +243,7 @@ const finishOne = <E, R>(run: Running<E, R>, item: Item): Effect.Effect<SyncEven
     if (decision.right._tag === "Skip") return Effect.succeed(counter.skipped(item, decision.right.reason))
     const { input } = decision.right
     return persist(Effect.zipRight(slot, store.write(input, rules.options.mode ?? "light"))).pipe(
-      Effect.map(() => counter.upserted(item)),
+      Effect.map(() => counter.upserted(item, !run.before.has(input.documentId))),
       Effect.catchAll((error) =>
         cannotGoOn(error) ? Effect.fail(error) : Effect.sync(() => counter.failed(item, error))
       )
@@ -333,7 +339,7 @@ const runSync = <E, R>(
     }
     yield* checkArray(rules, before, options)
     yield* writeAll(run)
-    const { limit, stale } = yield* staleOf(rules, before, reader)
+    const { limit, stale } = yield* staleOf(rules, before, reader, counter.added)
     yield* notTooMany(before, stale, limit)
     yield* deleteStale(run, stale)
     yield* emit({ _tag: "Done", progress: counter.progress })
@@ -359,7 +365,12 @@ const checkArray = <E, R>(
   if (!Array.isArray(documents)) return Either.void
   const seen = new Set((documents as ReadonlyArray<DocumentInput>).map((document) => document.documentId))
   return Either.flatMap(
-    staleOf(rules, before, { seen, isResuming: () => resumeAfter !== undefined && !seen.has(resumeAfter) }),
+    staleOf(
+      rules,
+      before,
+      { seen, isResuming: () => resumeAfter !== undefined && !seen.has(resumeAfter) },
+      [...seen].filter((id) => !before.has(id)).length
+    ),
     ({ limit, stale }) => notTooMany(before, stale, limit)
   )
 }
@@ -399,6 +410,6 @@ export const planSync = <E, R>(
       else if (decision.right._tag === "Skip") skipped.push({ documentId, reason: decision.right.reason })
       else upserts.push({ documentId, exists: before.has(documentId) })
     }
-    const { limit, stale } = yield* staleOf(rules, before, reader)
+    const { limit, stale } = yield* staleOf(rules, before, reader, upserts.filter(({ exists }) => !exists).length)
     return { upserts, skipped, refused, deletions: stale, allowedDeletions: limit }
   }))
