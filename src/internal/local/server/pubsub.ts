@@ -214,6 +214,10 @@ export const connection = (world: World, options: Subscription): Pull => {
     let phase: "handshake" | "history" | "live" | "closing" | "closed" = "handshake"
 
     const changed = Effect.async<void, Option.Option<Reset>>((resume) => {
+      // What was published between the last look and this moment has woken nobody.
+      if (channel.base + channel.events.length > reader.at || options.open?.() === false) {
+        return resume(Effect.void)
+      }
       const done = () => {
         signal?.removeEventListener("abort", aborted)
         resume(Effect.void)
