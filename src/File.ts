@@ -9,7 +9,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
-import { FileId } from "./Ids.ts"
+import { type ConversationId, FileId } from "./Ids.ts"
 import { nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
 
 /**
@@ -432,3 +432,118 @@ export const fromPath = (
     const { size } = yield* fileSystem.stat(path)
     return { fileName: basename(path), size: Number(size), content: fileSystem.stream(path) }
   })
+
+/**
+ * What is announced before the bytes of a file are sent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateOptions {
+  /** At most 4096 characters. */
+  readonly fileName: string
+  /** One of `File.contentTypes`, without parameters. */
+  readonly contentType: string
+  /** Bytes. What is sent afterwards may be shorter, not longer. */
+  readonly fileSize: number
+  /** Ties access to this conversation. Default: the file is free until a content fragment refers to it. */
+  readonly conversationId?: ConversationId | undefined
+  /** Where the file came from, shown beside it; only together with `conversationId`. */
+  readonly sourceProvider?: string | undefined
+  /** The icon of `sourceProvider`. */
+  readonly sourceIcon?: string | undefined
+}
+
+/**
+ * What can be sent. A Stream needs its `size`, and is run again if the upload starts again; so does a `ReadableStream`,
+ * which cannot be read twice. Objects of other realms (jsdom, vm) are recognised by what they can do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Content<E = never, R = never> =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | Blob
+  | ReadableStream<Uint8Array>
+  | Stream.Stream<Uint8Array, E, R>
+
+/**
+ * A file to send.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UploadOptions<E = never, R = never, E2 = never, R2 = never> {
+  /** Text is sent as UTF-8. */
+  readonly content: Content<E, R>
+  /** Needed unless the content is a `File` of the web platform, which has a name. At most 4096 characters. */
+  readonly fileName?: string | undefined
+  /** Default: by the extension of the file name (`File.contentTypeOf`), or the type of a Blob. */
+  readonly contentType?: string | undefined
+  /** Bytes; needed for a Stream, and checked for everything else. */
+  readonly size?: number | undefined
+  /** A limit of yours in bytes: more is refused before any request. Dust has limits of its own, by type and plan. */
+  readonly maxBytes?: number | undefined
+  /** `false`: a content type that is not in `File.contentTypes` is sent all the same. Default `true`. */
+  readonly checkType?: boolean | undefined
+  /** Ties access to this conversation. */
+  readonly conversationId?: ConversationId | undefined
+  /** Where the file came from; only together with `conversationId`. */
+  readonly sourceProvider?: string | undefined
+  /** The icon of `sourceProvider`. */
+  readonly sourceIcon?: string | undefined
+  /** Called as bytes are handed to the connection. */
+  readonly onProgress?: ((progress: UploadProgress) => Effect.Effect<void, E2, R2>) | undefined
+}
+
+/**
+ * How far an upload is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UploadProgress {
+  /** Bytes of the content that were handed to the connection in this attempt. */
+  readonly sent: number
+  /** Bytes in all. */
+  readonly total: number
+  /** 2 after the one restart. `sent` begins again with it. */
+  readonly attempt: 1 | 2
+}
+
+/**
+ * What `Files.uploadStream` emits: any number of `Progress`, then `Done`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type UploadEvent =
+  | { readonly _tag: "Progress" } & UploadProgress
+  | { readonly _tag: "Done"; readonly file: File }
+
+/**
+ * Which file to read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReadOptions {
+  readonly fileId: FileId
+  /** `original` (default), or `processed`: text that was extracted, the resized image, the transcript. */
+  readonly version?: "original" | "processed" | undefined
+  /** More bytes than this fail with `DustContentTooLargeError`, as soon as it is known. Default: no limit. */
+  readonly maxBytes?: number | undefined
+}
+
+/**
+ * Which file to read into memory.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CollectOptions extends ReadOptions {
+  /** More bytes than this fail with `DustContentTooLargeError`. Default 100 MiB, since all of it is held in memory. */
+  readonly maxBytes?: number | undefined
+}

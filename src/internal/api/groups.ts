@@ -12,6 +12,7 @@ import {
   type ServiceName,
   type Template
 } from "./endpoint.ts"
+import { files } from "./files.ts"
 import { mcpServers } from "./mcpServers.ts"
 import { mentions } from "./mentions.ts"
 import { search } from "./search.ts"
@@ -27,6 +28,7 @@ const groups = {
   Apps: apps,
   DataSourceViews: dataSourceViews,
   Search: search,
+  Files: files,
   Triggers: triggers,
   Skills: skills,
   Agents: agents,

@@ -220,6 +220,10 @@ export const tooLarge = (
 ): DustContentTooLargeError =>
   frameless(() => new DustContentTooLargeError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
 
+/** Content over a limit of the caller, seen before it is sent or kept. */
+export const overLimit = (identity: Named, type: string, expected: string): DustContentTooLargeError =>
+  tooLarge(identity, 0, type, expected, { expected })
+
 /** An address that requests are not sent to. */
 export const refusedAddress = (
   identity: Named,

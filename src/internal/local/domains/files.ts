@@ -2,6 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { audio, contentTypeOf, images, isSupported } from "../../../File.ts"
+import { files as filesApi } from "../../api/files.ts"
+import { routesOf } from "../server/declared.ts"
 import {
   badRequest,
   bytes,
@@ -350,12 +352,12 @@ const forget = (context: Context) =>
     return empty(204)
   })
 
-const base = "/api/v1/w/:workspaceId/files"
-
 export const fileRoutes: ReadonlyArray<Route> = [
-  route("POST", base, { auth: "any", handler: announce }),
-  route("POST", `${base}/:fileId`, { auth: "any", handler: receive }),
-  route("GET", `${base}/:fileId`, { auth: "any", handler: give }),
-  route("DELETE", `${base}/:fileId`, { auth: "any", handler: forget }),
+  ...routesOf(filesApi)({
+    "POST /files": { auth: "any", handler: announce },
+    "POST /files/{fileId}": { auth: "any", handler: receive },
+    "GET /files/{fileId}": { auth: "any", handler: give },
+    "DELETE /files/{fileId}": { auth: "any", handler: forget }
+  }),
   route("GET", "/local-dust-files/:fileId", { auth: "none", handler: store })
 ]
