@@ -36,7 +36,7 @@ const program = Effect.gen(function*() {
       onProgress: ({ deleted, rows }) => note(`${rows} rows written, ${deleted} deleted`)
     })
   const inTable = (tableId: string) =>
-    Effect.map(dataSources.listRows({ ...location, tableId, limit: 1 }), ({ total }) => `${total} rows in the table`)
+    Effect.map(dataSources.pageRows({ ...location, tableId, limit: 1 }), ({ total }) => `${total} rows in the table`)
 
   yield* title("The first night")
   const first = yield* load(orders(0, 1500))

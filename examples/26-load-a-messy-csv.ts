@@ -41,7 +41,7 @@ const program = Effect.gen(function*() {
     replace: true
   })
   for (const [header, column] of Object.entries(loaded.columns)) yield* note(`${header || "(empty)"} is ${column}`)
-  const { rows } = yield* dataSources.listRows({ ...location, tableId: loaded.tableId })
+  const { rows } = yield* dataSources.pageRows({ ...location, tableId: loaded.tableId })
   for (const row of rows) {
     yield* says(row.rowId, ["size", "price", "date"].map((name) => String(DataSource.cell(row, name))).join(" "))
   }

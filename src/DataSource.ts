@@ -507,6 +507,17 @@ export interface AsyncUpsert {
 }
 
 /**
+ * A token of an embedding model.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Token {
+  readonly id: number
+  readonly text: string
+}
+
+/**
  * A table to be created or replaced.
  *
  * @category models

@@ -187,7 +187,7 @@ describe("Old data stays: documents", () => {
     yield* Stream.runDrain(dataSources.syncDocuments({ ...at, documents: documents(20), perMinute: 1000 }))
     const dust = yield* DustTest.DustTest
     yield* dust.clearRequests
-    const count = Effect.map(dataSources.listDocuments(at), ({ total }) => total)
+    const count = Effect.map(dataSources.pageDocuments(at), ({ total }) => total)
     return { dataSources, dust, count }
   })
 
@@ -245,7 +245,7 @@ describe("Old data stays: documents", () => {
         assert.strictEqual(events.at(-1)?._tag, "Done")
         assert.strictEqual(events.at(-1)?.progress.checkpoint, "doc-11", `night ${night}`)
       }
-      assert.strictEqual((yield* dataSources.listDocuments(at)).total, 11)
+      assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 11)
     }).pipe(local({ faults: [{ method: "POST", path: /documents\/doc-7$/, fault: cloudflare }] })))
 
   it.effect("syncDocuments: a source that is larger than what was there may replace all of it", () =>

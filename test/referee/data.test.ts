@@ -293,7 +293,7 @@ describe("data sources: the official client against Local Dust", () => {
         (yield* server.lastRequest({ method: "POST", path: /\/rows$/ })).body,
         "rows"
       )
-      assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 1)
+      assert.strictEqual((yield* dataSources.pageRows({ ...at, tableId })).total, 1)
       yield* dataSources.search({
         ...at,
         query: "trains",

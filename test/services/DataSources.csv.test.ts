@@ -13,7 +13,7 @@ const load = (options: Csv) =>
   Effect.gen(function*() {
     const dataSources = yield* DataSources.DataSources
     const result = yield* dataSources.loadTable({ ...at, table: { name: "t" }, ...options })
-    const { rows } = yield* dataSources.listRows({ ...at, tableId: result.tableId, limit: 100 })
+    const { rows } = yield* dataSources.pageRows({ ...at, tableId: result.tableId, limit: 100 })
     return { result, rows: rows.map((row) => row.value) }
   })
 

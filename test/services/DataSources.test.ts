@@ -265,12 +265,12 @@ describe("DataSources: documents", () => {
   it.effect("lists pages, and streams them all", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
-      const page = yield* dataSources.listDocuments(at)
+      const page = yield* dataSources.pageDocuments(at)
       assert.strictEqual(page.documents.length, 10)
       assert.strictEqual(page.total, 25)
-      const second = yield* dataSources.listDocuments({ ...at, limit: 20, offset: 20 })
+      const second = yield* dataSources.pageDocuments({ ...at, limit: 20, offset: 20 })
       assert.strictEqual(second.documents.length, 5)
-      const some = yield* dataSources.listDocuments({ ...at, documentIds: ["doc 1", "doc,2", "nothing"] })
+      const some = yield* dataSources.pageDocuments({ ...at, documentIds: ["doc 1", "doc,2", "nothing"] })
       assert.deepStrictEqual(some.documents.map((one) => one.documentId).sort(), ["doc 1", "doc,2"])
       const dust = yield* DustTest.DustTest
       yield* dust.clearRequests
@@ -318,7 +318,7 @@ describe("DataSources: documents", () => {
   it.effect("no id at all is no document, and not every one", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
-      assert.deepStrictEqual(yield* dataSources.listDocuments({ ...at, documentIds: [] }), { documents: [], total: 0 })
+      assert.deepStrictEqual(yield* dataSources.pageDocuments({ ...at, documentIds: [] }), { documents: [], total: 0 })
       assert.deepStrictEqual(
         yield* Stream.runCollect(dataSources.streamDocuments({ ...at, documentIds: [] })),
         Chunk.empty()
@@ -374,7 +374,7 @@ describe("DataSources: documents", () => {
       assert.strictEqual(document.documentId, documentId)
       assert.strictEqual(document.text, text)
       yield* dataSources.deleteDocument({ ...at, documentId })
-      assert.strictEqual((yield* dataSources.listDocuments(at)).total, 0)
+      assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 0)
     }).pipe(local(empty)))
 
   for (
@@ -385,7 +385,7 @@ describe("DataSources: documents", () => {
         const dataSources = yield* DataSources.DataSources
         yield* dataSources.upsertDocument({ ...at, documentId, text: "x" })
         assert.strictEqual((yield* dataSources.getDocument({ ...at, documentId })).documentId, documentId)
-        const found = yield* dataSources.listDocuments({ ...at, documentIds: [documentId] })
+        const found = yield* dataSources.pageDocuments({ ...at, documentIds: [documentId] })
         assert.strictEqual(found.total, 1)
         yield* dataSources.deleteDocument({ ...at, documentId })
         for (const request of yield* requests()) {
@@ -399,7 +399,7 @@ describe("DataSources: documents", () => {
   it.effect("a server with less to say, and one with more, is understood", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
-      const { documents, total } = yield* dataSources.listDocuments(at)
+      const { documents, total } = yield* dataSources.pageDocuments(at)
       assert.strictEqual(total, 0)
       assert.deepStrictEqual(documents.map((one) => [one.documentId, one.title, one.chunks.length]), [["a", null, 0]])
     }).pipe(local({
@@ -522,10 +522,10 @@ describe("DataSources: tables", () => {
       const since = DataSource.cell(row, "since")
       assert.isTrue(DateTime.isDateTime(since) && since.epochMillis === Date.UTC(2026, 0, 1))
       yield* dataSources.upsertRows({ ...at, tableId, rows: [{ rowId: "d", value: { item: "pie" } }], truncate: true })
-      const { rows, total } = yield* dataSources.listRows({ ...at, tableId })
+      const { rows, total } = yield* dataSources.pageRows({ ...at, tableId })
       assert.deepStrictEqual([rows.map((one) => one.rowId), total], [["d"], 1])
       yield* dataSources.deleteRow({ ...at, tableId, rowId: "d" })
-      assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 0)
+      assert.strictEqual((yield* dataSources.pageRows({ ...at, tableId })).total, 0)
       assert.deepStrictEqual((yield* dataSources.listTables(at)).map((one) => one.tableId), [tableId])
       yield* dataSources.deleteTable({ ...at, tableId })
       const error = yield* Effect.flip(dataSources.getTable({ ...at, tableId }))
@@ -536,7 +536,7 @@ describe("DataSources: tables", () => {
   it.effect("pages rows, and streams them all", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
-      assert.strictEqual((yield* dataSources.listRows({ ...at, tableId: "t" })).rows.length, 10)
+      assert.strictEqual((yield* dataSources.pageRows({ ...at, tableId: "t" })).rows.length, 10)
       const all = yield* Stream.runCollect(dataSources.streamRows({ ...at, tableId: "t", pageSize: 10 }))
       assert.strictEqual(all.length, 25)
       assert.strictEqual(new Set(Chunk.map(all, (row) => row.rowId)).size, 25)
@@ -596,15 +596,15 @@ describe("DataSources: tables", () => {
         yield* dust.clearFaults
         yield* dust.fault({ path: /\/rows$/, fault: DustTest.faults.status(500) })
         yield* dust.fault({ path: /\/tables\/nothing$/, fault: DustTest.faults.status(status) })
-        const error = yield* Effect.flip(dataSources.listRows({ ...at, tableId: "nothing" }))
-        assert.deepStrictEqual([error._tag, error.method], ["DustServerError", "listRows"])
+        const error = yield* Effect.flip(dataSources.pageRows({ ...at, tableId: "nothing" }))
+        assert.deepStrictEqual([error._tag, error.method], ["DustServerError", "pageRows"])
         yield* dust.lastRequest({ path: /\/tables\/nothing$/ })
       }
       // Any other failure of the server says nothing of the table.
       yield* dust.clearFaults
       yield* dust.fault({ path: /\/rows$/, fault: DustTest.faults.status(503) })
       const before = yield* count()
-      const error = yield* Effect.flip(dataSources.listRows({ ...at, tableId: "nothing" }))
+      const error = yield* Effect.flip(dataSources.pageRows({ ...at, tableId: "nothing" }))
       assert.strictEqual(error._tag, "DustServerError")
       assert.strictEqual(yield* count(), before + 1)
     }).pipe(local({ ...empty, retry: RetryPolicy.none })))
@@ -615,7 +615,7 @@ describe("DataSources: tables", () => {
       const missing = { ...at, tableId: "nothing" }
       for (
         const [method, call] of [
-          ["listRows", Effect.asVoid(dataSources.listRows(missing))],
+          ["pageRows", Effect.asVoid(dataSources.pageRows(missing))],
           ["getRow", Effect.asVoid(dataSources.getRow({ ...missing, rowId: "r" }))],
           ["upsertRows", Effect.asVoid(dataSources.upsertRows({ ...missing, rows: [] }))],
           ["getTable", Effect.asVoid(dataSources.getTable(missing))],
@@ -811,7 +811,7 @@ describe("DataSources.loadTable", () => {
       assert.deepStrictEqual([result.rows, result.total, result.batches], [3, 3, 2])
       assert.deepStrictEqual(told.map(({ batches, rows, total }) => [rows, total, batches]), [[2, 3, 1], [3, 3, 2]])
       assert.strictEqual(result.table?.name, "stock")
-      const { rows } = yield* dataSources.listRows({ ...at, tableId: result.tableId })
+      const { rows } = yield* dataSources.pageRows({ ...at, tableId: result.tableId })
       assert.deepStrictEqual(rows.map((row) => [row.rowId, row.value]), [
         ["a", { sku: "a", unit_price: 1, in_stock: true, zip: "01234", note: "says \"hi\",\r\nthen leaves" }],
         ["b", { sku: "b", unit_price: 2.5, in_stock: false, zip: "98765", note: null }],
@@ -827,7 +827,7 @@ describe("DataSources.loadTable", () => {
       })
       assert.strictEqual((yield* dataSources.listTables(at)).length, 1)
       assert.deepStrictEqual(
-        (yield* dataSources.listRows({ ...at, tableId: result.tableId })).rows.map((row) => row.value),
+        (yield* dataSources.pageRows({ ...at, tableId: result.tableId })).rows.map((row) => row.value),
         [{ n: 1 }, { n: 2 }, { n: 3 }]
       )
       const writes = yield* requests(rowWrites)
@@ -912,7 +912,7 @@ describe("DataSources.loadTable", () => {
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const { tableId } = yield* dataSources.loadTable({ ...at, table: { name: "t" }, csv: `n\n${csv}\n` })
-      assert.deepStrictEqual((yield* dataSources.listRows({ ...at, tableId })).rows[0]?.value, { n: value })
+      assert.deepStrictEqual((yield* dataSources.pageRows({ ...at, tableId })).rows[0]?.value, { n: value })
     }).pipe(local(empty)))
 
   it.effect("keeps text as text when asked to, and takes other delimiters", () =>
@@ -925,7 +925,7 @@ describe("DataSources.loadTable", () => {
         delimiter: ";",
         infer: false
       })
-      const { rows } = yield* dataSources.listRows({ ...at, tableId })
+      const { rows } = yield* dataSources.pageRows({ ...at, tableId })
       assert.deepStrictEqual(rows.map((row) => row.value), [{ a: "1", b: "true" }])
     }).pipe(local(empty)))
 
@@ -950,7 +950,7 @@ describe("DataSources.loadTable", () => {
       )
       const error = yield* Effect.flip(dataSources.loadTable({ ...at, table: tableId, rows, batchSize: 2 }))
       assert.deepStrictEqual(error, new SourceError({ at: 5 }))
-      assert.isAtLeast((yield* dataSources.listRows({ ...at, tableId })).total, 4)
+      assert.isAtLeast((yield* dataSources.pageRows({ ...at, tableId })).total, 4)
       const events = yield* Stream.runCollect(
         dataSources.loadTableStream({ ...at, table: tableId, rows: Stream.take(rows, 3), batchSize: 2 })
       )
@@ -978,13 +978,13 @@ describe("DataSources.loadTable", () => {
       const { tableId } = yield* dataSources.loadTable({ ...at, table: { name: "t" }, csv: "n\n1\n" })
       const nothing = yield* dataSources.loadTable({ ...at, table: tableId, rows: [] })
       assert.deepStrictEqual([nothing.rows, nothing.batches, nothing.table], [0, 0, null])
-      assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 1)
+      assert.strictEqual((yield* dataSources.pageRows({ ...at, tableId })).total, 1)
       const error = yield* Effect.flip(dataSources.loadTable({ ...at, table: tableId, rows: [], replace: true }))
       assert.strictEqual(fieldOf(error), "rows")
-      assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 1)
+      assert.strictEqual((yield* dataSources.pageRows({ ...at, tableId })).total, 1)
       const emptied = yield* dataSources.loadTable({ ...at, table: tableId, rows: [], replace: true, allowEmpty: true })
       assert.strictEqual(emptied.batches, 1)
-      assert.strictEqual((yield* dataSources.listRows({ ...at, tableId })).total, 0)
+      assert.strictEqual((yield* dataSources.pageRows({ ...at, tableId })).total, 0)
     }).pipe(local(empty)))
 
   // The policy waits 15, 30 and 30 seconds for a limit that does not say when it reopens, within two minutes.
@@ -1044,7 +1044,7 @@ describe("DataSources.syncDocuments", () => {
       const seen = yield* requests(upserts)
       assert.isTrue(seen.every(({ status }) => status === 200))
       assert.deepStrictEqual(seen[0]?.body, { text: "x 0", light_document_output: true })
-      assert.strictEqual((yield* dataSources.listDocuments(at)).total, 300)
+      assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 300)
     }).pipe(local(empty)))
 
   it.effect("no window of a minute ever has more starts than allowed", () =>
@@ -1319,7 +1319,7 @@ describe("DataSources.syncDocuments", () => {
         total: 10,
         checkpoint: "doc-9"
       })
-      assert.strictEqual((yield* dataSources.listDocuments(at)).total, 10)
+      assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 10)
     }).pipe(local(empty)))
 
   it.effect("a place to go on from that never comes is an error, and deletes nothing", () =>
@@ -1353,7 +1353,7 @@ describe("DataSources.syncDocuments", () => {
       )
       assert.deepStrictEqual(all.map((event) => event._tag), ["Upserted", "Deleted", "Done"])
       assert.deepStrictEqual(
-        (yield* dataSources.listDocuments(at)).documents.map((one) => one.documentId),
+        (yield* dataSources.pageDocuments(at)).documents.map((one) => one.documentId),
         ["new"]
       )
     }).pipe(local()))
@@ -1388,7 +1388,7 @@ describe("DataSources.syncDocuments", () => {
         events.map((event) => event._tag === "Failed" ? [event.action, event.documentId] : event._tag),
         [["upsert", "travel"], ["delete", "onboarding"], "Done"]
       )
-      assert.strictEqual((yield* dataSources.listDocuments(at)).total, 2)
+      assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 2)
     }).pipe(local({
       retry: RetryPolicy.none,
       faults: [{ method: "DELETE", fault: DustTest.faults.status(500) }]

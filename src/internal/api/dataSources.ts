@@ -1,42 +1,33 @@
+/** The endpoints of `DataSources`. */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { DataSource, Document, LightDocument, Row, Table, TableSummary } from "../../DataSource.ts"
+import {
+  type AsyncUpsert,
+  DataSource,
+  Document,
+  type FullUpsert,
+  LightDocument,
+  type LightUpsert,
+  Row,
+  Table,
+  TableSummary,
+  type Token
+} from "../../DataSource.ts"
 import { DocumentId } from "../../Ids.ts"
 import { list, nonBlank, nullable, slots } from "../decode/schema.ts"
-import * as Operation from "./operation.ts"
+import { del, get, group, operationsOf, post, using } from "./endpoint.ts"
+import type * as Operation from "./operation.ts"
 
 export const maxRows = 500_000
 const maxTitle = 512
 const missingDocument = "data_source_document_not_found"
 
-const base = "/api/v1/w/{workspaceId}/spaces/{spaceId}/data_sources" as const
-const one = `${base}/{dataSourceId}` as const
-const document = `${one}/documents/{documentId}` as const
-const table = `${one}/tables/{tableId}` as const
-const row = `${table}/rows/{rowId}` as const
-
-export const listSources = Operation.make({
-  name: "DataSources.list",
-  http: "GET",
-  route: base,
-  response: Schema.Struct({ data_sources: list(DataSource) })
-})
-
-export const findSource = { ...listSources, method: "findByName" }
-
-export const listDocuments = Operation.make({
-  name: "DataSources.listDocuments",
-  http: "GET",
-  route: `${one}/documents`,
-  response: Schema.Struct({ documents: slots(Document), total: nullable(Schema.Number) })
-})
-
-export const getDocument = Operation.make({
-  name: "DataSources.getDocument",
-  http: "GET",
-  route: document,
-  response: Schema.Struct({ document: Document })
-})
+const dataSource: Schema.Schema<DataSource, typeof DataSource.Encoded> = DataSource
+const document: Schema.Schema<Document, typeof Document.Encoded> = Document
+const lightDocument: Schema.Schema<LightDocument, typeof LightDocument.Encoded> = LightDocument
+const table: Schema.Schema<Table, typeof Table.Encoded> = Table
+const tableSummary: Schema.Schema<TableSummary, typeof TableSummary.Encoded> = TableSummary
+const row: Schema.Schema<Row, typeof Row.Encoded> = Row
 
 export interface WireSection {
   readonly prefix: string | null
@@ -76,22 +67,14 @@ export const UpsertBody = Schema.Struct({
   )
 })
 
-const upsert = <A, I>(response: Schema.Schema<A, I>) =>
-  Operation.make({
-    name: "DataSources.upsertDocument",
-    http: "POST",
-    limits: "upserts",
-    route: document,
-    replay: "safe",
-    // A synchronous upsert is embedded before the answer comes.
-    timeouts: { headers: "3 minutes" },
-    body: UpsertBody,
-    response
-  })
+// A synchronous upsert is embedded before the answer comes.
+const upsert = { limits: "upserts", replay: "safe", timeouts: { headers: "3 minutes" }, body: UpsertBody } as const
 
-export const upsertFull = upsert(Schema.Struct({ document: Document, data_source: nullable(DataSource) }))
-export const upsertLight = upsert(Schema.Struct({ document: LightDocument, data_source: nullable(DataSource) }))
-export const upsertAsync = upsert(Schema.Struct({ document: Schema.Struct({ document_id: DocumentId }) }))
+const upsertLight = post("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}", {
+  ...upsert,
+  response: Schema.Struct({ document: lightDocument, data_source: nullable(dataSource) }),
+  pick: (answer): LightUpsert => ({ document: answer.document, dataSource: answer.data_source })
+})
 
 /** It is the document that is missing, and not what it was in. */
 export const isMissingDocument: Operation.Done = ({ details, type }) =>
@@ -99,55 +82,6 @@ export const isMissingDocument: Operation.Done = ({ details, type }) =>
     Predicate.hasProperty(details, "data_source_error") && Predicate.hasProperty(details.data_source_error, "code") &&
     details.data_source_error.code === missingDocument
   )
-
-export const deleteDocument = Operation.unit({
-  name: "DataSources.deleteDocument",
-  http: "DELETE",
-  route: document,
-  done: isMissingDocument
-})
-
-export const updateParents = Operation.unit({
-  name: "DataSources.updateParents",
-  http: "POST",
-  route: `${document}/parents`,
-  replay: "safe",
-  body: Schema.Struct({
-    parents: Schema.NonEmptyArray(Schema.String),
-    parentId: Schema.optional(Schema.String).pipe(Schema.fromKey("parent_id"))
-  })
-})
-
-export const search = Operation.make({
-  name: "DataSources.search",
-  http: "GET",
-  route: `${one}/search`,
-  response: Schema.Struct({ documents: list(Document) })
-})
-
-export const tokenize = Operation.make({
-  name: "DataSources.tokenize",
-  http: "POST",
-  route: `${one}/tokenize`,
-  replay: "safe",
-  timeouts: { headers: "280 seconds" },
-  body: Schema.Struct({ text: Schema.String }),
-  response: Schema.Struct({ tokens: list(Schema.Tuple(Schema.Number, Schema.String)) })
-})
-
-export const listTables = Operation.make({
-  name: "DataSources.listTables",
-  http: "GET",
-  route: `${one}/tables`,
-  response: Schema.Struct({ tables: list(Table) })
-})
-
-export const getTable = Operation.make({
-  name: "DataSources.getTable",
-  http: "GET",
-  route: table,
-  response: Schema.Struct({ table: Table })
-})
 
 export const TableBody = Schema.Struct({
   tableId: Schema.optional(nonBlank("a non-blank id")).pipe(Schema.fromKey("table_id")),
@@ -159,49 +93,41 @@ export const TableBody = Schema.Struct({
   sourceUrl: Schema.optional(SourceUrl).pipe(Schema.fromKey("source_url"))
 })
 
-export const writeTable = (replay: Operation.Replay) =>
-  Operation.make({
-    name: "DataSources.upsertTable",
-    http: "POST",
-    route: `${one}/tables`,
-    replay,
-    body: TableBody,
-    response: Schema.Struct({ table: Table })
-  })
-
-export const createTable = writeTable("once")
-export const replaceTable = writeTable("safe")
-
-export const deleteTable = Operation.unit({
-  name: "DataSources.deleteTable",
-  http: "DELETE",
-  route: table,
-  done: ({ type }) => type === "table_not_found"
-})
-
-export const listRows = Operation.make({
-  name: "DataSources.listRows",
-  http: "GET",
-  route: `${table}/rows`,
-  response: Schema.Struct({ rows: slots(Row), total: nullable(Schema.Number) })
-})
-
-export const getRow = Operation.make({
-  name: "DataSources.getRow",
-  http: "GET",
-  route: row,
-  response: Schema.Struct({ row: Row })
-})
+const writeTable = {
+  body: TableBody,
+  response: Schema.Struct({ table }),
+  pick: (answer: { readonly table: Table }) => answer.table
+}
 
 export interface WireRow {
   readonly row_id: string
   readonly value: Readonly<Record<string, unknown>>
 }
 
-export const upsertRows = Operation.make({
-  name: "DataSources.upsertRows",
-  http: "POST",
-  route: `${table}/rows`,
+const page = {
+  limit: Schema.optional(Schema.Number),
+  offset: Schema.optional(Schema.Number)
+}
+
+const sources = get("/spaces/{spaceId}/data_sources", {
+  response: Schema.Struct({ data_sources: list(dataSource) }),
+  pick: (answer) => answer.data_sources
+})
+
+const readDocuments = get("/spaces/{spaceId}/data_sources/{dataSourceId}/documents", {
+  query: Schema.Struct({
+    ...page,
+    documentIds: Schema.optional(Schema.Array(Schema.String)).pipe(Schema.fromKey("document_ids"))
+  }),
+  response: Schema.Struct({ documents: slots(document), total: nullable(Schema.Number) })
+})
+
+const readRows = get("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows", {
+  query: Schema.Struct(page),
+  response: Schema.Struct({ rows: slots(row), total: nullable(Schema.Number) })
+})
+
+const writeRows = post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows", {
   replay: "safe",
   timeouts: { headers: "3 minutes" },
   body: Schema.Struct({
@@ -209,10 +135,131 @@ export const upsertRows = Operation.make({
     rows: Schema.declare((u: unknown): u is ReadonlyArray<WireRow> => Array.isArray(u)),
     truncate: Schema.optional(Schema.Boolean)
   }),
-  response: Schema.Struct({ table: TableSummary })
+  response: Schema.Struct({ table: tableSummary }),
+  pick: (answer) => answer.table
 })
 
-export const deleteRow = Operation.unit({ name: "DataSources.deleteRow", http: "DELETE", route: row })
+export const dataSources = group("DataSources", {
+  /**
+   * The data sources of a space. There is no paging, and no way to make, change or delete one.
+   *
+   * `DustNotFoundError` (`space_not_found`): the space is unknown or hidden. Retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_sources`
+   */
+  list: sources,
+  findByName: using({ list: sources }),
+  pageDocuments: using({ read: readDocuments }),
+  streamDocuments: using({ read: readDocuments }),
+  /**
+   * One document with its chunks. A missing one is a `DustNotFoundError` (the server says 400 `data_source_error`).
+   * Retried.
+   *
+   * Source: `GET …/data_sources/{dataSourceId}/documents/{documentId}`
+   */
+  getDocument: get("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}", {
+    response: Schema.Struct({ document }),
+    pick: (answer) => answer.document
+  }),
+  upsertDocument: using({
+    full: post("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}", {
+      ...upsert,
+      response: Schema.Struct({ document, data_source: nullable(dataSource) }),
+      pick: (answer): FullUpsert => ({ document: answer.document, dataSource: answer.data_source })
+    }),
+    light: upsertLight,
+    async: post("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}", {
+      ...upsert,
+      response: Schema.Struct({ document: Schema.Struct({ document_id: DocumentId }) }),
+      pick: (answer): AsyncUpsert => ({ documentId: answer.document.document_id })
+    })
+  }),
+  /**
+   * Deletes a document. Retried; that it is missing is a success when this very call has been repeated after a lost answer.
+   *
+   * Source: `DELETE …/data_sources/{dataSourceId}/documents/{documentId}`
+   */
+  deleteDocument: del("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}", {
+    done: isMissingDocument
+  }),
+  updateParents: using({
+    post: post("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}/parents", {
+      replay: "safe",
+      body: Schema.Struct({
+        parents: Schema.NonEmptyArray(Schema.String),
+        parentId: Schema.optional(Schema.String).pipe(Schema.fromKey("parent_id"))
+      })
+    })
+  }),
+  search: using({
+    get: get("/spaces/{spaceId}/data_sources/{dataSourceId}/search", {
+      response: Schema.Struct({ documents: list(document) })
+    })
+  }),
+  /**
+   * How the embedding model of the data source cuts a text into tokens. It has 280 seconds. Retried.
+   *
+   * Source: `POST …/data_sources/{dataSourceId}/tokenize`
+   */
+  tokenize: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tokenize", {
+    replay: "safe",
+    timeouts: { headers: "280 seconds" },
+    body: Schema.Struct({ text: Schema.String }),
+    response: Schema.Struct({ tokens: list(Schema.Tuple(Schema.Number, Schema.String)) }),
+    pick: ({ tokens }): ReadonlyArray<Token> => tokens.map(([id, text]) => ({ id, text }))
+  }),
+  /**
+   * Every table of a data source. There is no paging. Retried.
+   *
+   * Source: `GET …/data_sources/{dataSourceId}/tables`
+   */
+  listTables: get("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", {
+    response: Schema.Struct({ tables: list(table) }),
+    pick: (answer) => answer.tables
+  }),
+  /**
+   * One table with its columns. `DustNotFoundError` (`table_not_found`) when it is missing. Retried.
+   *
+   * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}`
+   */
+  getTable: get("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}", {
+    response: Schema.Struct({ table }),
+    pick: (answer) => answer.table
+  }),
+  upsertTable: using({
+    create: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", writeTable),
+    replace: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", { ...writeTable, replay: "safe" })
+  }),
+  /**
+   * Deletes a table with its rows. The caller needs the role of a builder: without it this is a `DustNotFoundError`
+   * (`data_source_not_found`). `DustNotFoundError` (`table_not_found`) when it is missing. Retried; that it is missing is a
+   * success when this very call has been repeated after a lost answer.
+   *
+   * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}`
+   */
+  deleteTable: del("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}", {
+    done: ({ type }) => type === "table_not_found"
+  }),
+  pageRows: using({ read: readRows }),
+  streamRows: using({ read: readRows }),
+  getRow: using({
+    read: get("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}", {
+      response: Schema.Struct({ row }),
+      pick: (answer) => answer.row
+    })
+  }),
+  upsertRows: using({ write: writeRows }),
+  /**
+   * Deletes a row. `DustNotFoundError` (`table_not_found`) when the table is missing. Retried.
+   *
+   * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}`
+   */
+  deleteRow: del("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}"),
+  loadTable: using({ write: writeRows }),
+  loadTableStream: using({ write: writeRows }),
+  syncDocuments: using({ write: upsertLight }),
+  planSync: using({ list: readDocuments })
+})
 
-export const loadTable = { ...upsertRows, method: "loadTable" }
-export const syncDocuments = { ...upsertLight, method: "syncDocuments" }
+/** What checks of the input name, before there is a client. */
+export const operations = operationsOf(dataSources)

@@ -316,3 +316,10 @@ export const mapMembers = <A>(
       ]
     })
   )
+
+/** The operations of a group, where there is no client yet: they name what is wrong with an input. */
+export const operationsOf = <const Name extends ServiceName, M extends Members>(
+  group: Group<Name, M>
+): Operations<Group<Name, M>> =>
+  // The types of declared endpoints exist for the compiler only; the keys are those of the group.
+  mapMembers(group, operationOf) as unknown as Operations<Group<Name, M>>

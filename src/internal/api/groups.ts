@@ -1,6 +1,7 @@
 /** Every group of endpoints, and the paths that they have. */
 import { agents } from "./agents.ts"
 import { apps } from "./apps.ts"
+import { dataSources } from "./dataSources.ts"
 import { dataSourceViews } from "./dataSourceViews.ts"
 import {
   type Colons,
@@ -26,6 +27,7 @@ const groups = {
   Workspace: workspace,
   Spaces: spaces,
   Apps: apps,
+  DataSources: dataSources,
   DataSourceViews: dataSourceViews,
   Search: search,
   Files: files,

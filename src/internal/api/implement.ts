@@ -15,6 +15,7 @@ import {
   type Methods,
   operationOf,
   type Operations,
+  operationsOf,
   type ServiceName
 } from "./endpoint.ts"
 import type * as Operation from "./operation.ts"
@@ -97,7 +98,7 @@ export const implement = <
   written: (tools: Tools<Group<Name, M>>) => Omit<S, keyof Methods<Group<Name, M>>>
 ): Effect.Effect<S, never, DustClient> =>
   Effect.map(DustClient, (client) => {
-    const operation = mapMembers(group, operationOf)
+    const operation = operationsOf(group)
     const call = mapMembers(group, (name, endpoint) => methodOf(client, operationOf(name, endpoint), endpoint))
     const thin = Object.fromEntries(Object.entries(call).filter(([name]) => group.members[name]?._tag === "Endpoint"))
     // The types of declared endpoints exist for the compiler only; the keys are those of the group.

@@ -1,12 +1,14 @@
 import * as Either from "effect/Either"
 import type { DocumentInput, Section } from "../../DataSource.ts"
 import type { DustBadRequestError } from "../../DustAPIError.ts"
-import { UpsertBody, upsertFull, type WireSection } from "../api/dataSources.ts"
+import { operations, UpsertBody, type WireSection } from "../api/dataSources.ts"
 import { epochMillis } from "../input/dates.ts"
 import { encodeBody } from "../input/encode.ts"
 import { badInput } from "../request/errors.ts"
 import { segment } from "../request/url.ts"
 import { hash53 } from "../util/hash.ts"
+
+const identity = operations.upsertDocument.full
 
 type Checked<A> = Either.Either<A, DustBadRequestError>
 
@@ -14,7 +16,7 @@ const maxDepth = 256
 
 const wireSection = (section: Section, depth = 0): Checked<WireSection> =>
   depth > maxDepth
-    ? Either.left(badInput(upsertFull, "section", `sections that are at most ${maxDepth} deep`))
+    ? Either.left(badInput(identity, "section", `sections that are at most ${maxDepth} deep`))
     : Either.map(
       Either.all((section.sections ?? []).map((inner) => wireSection(inner, depth + 1))),
       (sections) => ({ prefix: section.prefix ?? null, content: section.content ?? null, sections })
@@ -23,10 +25,10 @@ const wireSection = (section: Section, depth = 0): Checked<WireSection> =>
 /** The body of an upsert, without what only one of the modes sends. */
 export const documentBody = (input: DocumentInput) =>
   Either.gen(function*() {
-    const timestamp = yield* epochMillis(upsertFull, "timestamp", input.timestamp)
+    const timestamp = yield* epochMillis(identity, "timestamp", input.timestamp)
     const text = input.text ?? undefined
     if ((text === undefined) === (input.section === undefined)) {
-      return yield* Either.left(badInput(upsertFull, "text", "either a text or a section"))
+      return yield* Either.left(badInput(identity, "text", "either a text or a section"))
     }
     return {
       text,
@@ -42,8 +44,8 @@ export const documentBody = (input: DocumentInput) =>
 /** Everything that can be checked before a request, so that a bad document uses up none of the rate limit. */
 export const checkedDocument = (input: DocumentInput): Checked<unknown> =>
   Either.flatMap(
-    segment(upsertFull, "documentId", input.documentId),
-    () => Either.flatMap(documentBody(input), encodeBody(upsertFull, UpsertBody))
+    segment(identity, "documentId", input.documentId),
+    () => Either.flatMap(documentBody(input), encodeBody(identity, UpsertBody))
   )
 
 const fingerprintPrefix = "fingerprint:"

@@ -11,7 +11,7 @@ import type { SkipReason, SyncEvent, SyncOptions, SyncPlan, SyncProgress } from 
 import type { RequestError } from "../../DustAPIError.ts"
 import type { Settings } from "../../DustClient.ts"
 import type { DocumentId } from "../../Ids.ts"
-import { isSourceUrl, syncDocuments as identity } from "../api/dataSources.ts"
+import { isSourceUrl, operations } from "../api/dataSources.ts"
 import { epochMillis } from "../input/dates.ts"
 import { badInput } from "../request/errors.ts"
 import { makeBudget } from "../util/slidingWindow.ts"
@@ -20,6 +20,8 @@ import { checkedDocument, isFingerprint, withFingerprint } from "./document.ts"
 import { cannotGoOn, isPermanent } from "./failures.ts"
 import { makePersist, type Persist } from "./persist.ts"
 import { type Pull, pulled } from "./source.ts"
+
+const identity = operations.syncDocuments.write
 
 export type OnPage = (listed: number, existing: number | undefined) => Effect.Effect<unknown>
 

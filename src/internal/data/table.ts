@@ -10,7 +10,7 @@ import type { LoadEvent, LoadProgress, LoadTableOptions, TableContent } from "..
 import { DustBadRequestError, type RequestError } from "../../DustAPIError.ts"
 import type { Settings } from "../../DustClient.ts"
 import type { RowId, TableId } from "../../Ids.ts"
-import { loadTable as identity, maxRows, type WireRow } from "../api/dataSources.ts"
+import { maxRows, operations, type WireRow } from "../api/dataSources.ts"
 import { badInput, common } from "../request/errors.ts"
 import { inSlices } from "../util/slices.ts"
 import { ColumnNames } from "./columns.ts"
@@ -20,6 +20,8 @@ import { allowed, checkLimit, emptySource, tooMany } from "./deletions.ts"
 import { makePersist, type Persist } from "./persist.ts"
 import { tooManyRows, wireRows } from "./rows.ts"
 import { type Pull, pulled, type Source } from "./source.ts"
+
+const identity = operations.loadTable.write
 
 /** What a load does to the tables of one data source. */
 export interface TableStore {

@@ -1,7 +1,10 @@
 /** The routes of data sources and their views. */
 import * as Effect from "effect/Effect"
+import { dataSources as dataSourcesApi } from "../../../api/dataSources.ts"
+import { dataSourceViews as viewsApi } from "../../../api/dataSourceViews.ts"
+import { routesOf } from "../../server/declared.ts"
 import { json, refuse } from "../../server/http.ts"
-import { param, type Requirement, type Route, route } from "../../server/route.ts"
+import { type Handler, param, type Route, route } from "../../server/route.ts"
 import { spaceOf } from "../spaces.ts"
 import { paging, sourceOf } from "./access.ts"
 import {
@@ -31,65 +34,58 @@ import { listSources, patchView, searchViews, viewOf } from "./views.ts"
 
 const root = "/api/v1/w/:workspaceId"
 
-/** The routes below a data source, which exist with a space in the path and without one. */
-const below = (base: string): ReadonlyArray<Route> => {
-  const at = (
-    method: Route["method"],
-    path: string,
-    handler: Route["handler"],
-    auth: Requirement = "any"
-  ) => route(method, `${base}/:dataSourceId${path}`, { auth, handler })
+const any = (handler: Handler) => ({ auth: "any", handler }) as const
+
+const declared = routesOf(dataSourcesApi)({
+  "GET /spaces/{spaceId}/data_sources": any((context) =>
+    Effect.flatMap(spaceOf(context), (space) => listSources(context, space.sId))
+  ),
+  "GET /spaces/{spaceId}/data_sources/{dataSourceId}/documents": any(listDocuments),
+  "GET /spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}": any((context) =>
+    Effect.flatMap(
+      sourceOf(context),
+      (source) =>
+        Effect.map(documentOf(context, source), (document) => json({ document: wholeDocument(source, document) }))
+    )
+  ),
+  "POST /spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}": any(upsertDocument),
+  "DELETE /spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}": any(deleteDocument),
+  "POST /spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}/parents": any(updateParents),
+  "GET /spaces/{spaceId}/data_sources/{dataSourceId}/search": any((context) =>
+    Effect.flatMap(sourceOf(context), (source) => searchIn(context, source, () => true))
+  ),
+  "POST /spaces/{spaceId}/data_sources/{dataSourceId}/tokenize": any(tokenize),
+  "GET /spaces/{spaceId}/data_sources/{dataSourceId}/tables": any((context) =>
+    Effect.map(
+      sourceOf(context),
+      (source) => json({ tables: [...source.tables.values()].map((table) => renderTable(table, true)) })
+    )
+  ),
+  "POST /spaces/{spaceId}/data_sources/{dataSourceId}/tables": any(upsertTable),
+  "GET /spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}": any((context) =>
+    Effect.flatMap(
+      sourceOf(context),
+      (source) =>
+        Effect.map(tableOf(context, source, missingTable), (table) => json({ table: renderTable(table, true) }))
+    )
+  ),
+  "DELETE /spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}": any(deleteTable),
+  "GET /spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows": any(listRows),
+  "POST /spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows": any(upsertRows),
+  "GET /spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}": any(getRow),
+  "DELETE /spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}": any(deleteRow)
+})
+
+/** What only Dust's own keys may do with a data source. */
+const system = (base: string): ReadonlyArray<Route> => {
+  const at = (method: Route["method"], path: string, handler: Handler) =>
+    route(method, `${base}/:dataSourceId${path}`, { auth: "system", handler })
   return [
     route("GET", `${base}/:dataSourceId/check_upsert_queue`, {
       auth: "system",
       denied: { status: 403, type: "data_source_auth_error", message: "Only system keys can check the upsert queue." },
       handler: (context) => Effect.as(sourceOf(context), json({ running_count: 0 }))
     }),
-    at("GET", "/documents", listDocuments),
-    at(
-      "GET",
-      "/documents/:documentId",
-      (context) =>
-        Effect.flatMap(
-          sourceOf(context),
-          (source) =>
-            Effect.map(documentOf(context, source), (document) => json({ document: wholeDocument(source, document) }))
-        )
-    ),
-    at("POST", "/documents/:documentId", upsertDocument),
-    at("DELETE", "/documents/:documentId", deleteDocument),
-    at("POST", "/documents/:documentId/parents", updateParents),
-    at(
-      "GET",
-      "/search",
-      (context) => Effect.flatMap(sourceOf(context), (source) => searchIn(context, source, () => true))
-    ),
-    at("POST", "/tokenize", tokenize),
-    at(
-      "GET",
-      "/tables",
-      (context) =>
-        Effect.map(
-          sourceOf(context),
-          (source) => json({ tables: [...source.tables.values()].map((table) => renderTable(table, true)) })
-        )
-    ),
-    at("POST", "/tables", upsertTable),
-    at(
-      "GET",
-      "/tables/:tableId",
-      (context) =>
-        Effect.flatMap(
-          sourceOf(context),
-          (source) =>
-            Effect.map(tableOf(context, source, missingTable), (table) => json({ table: renderTable(table, true) }))
-        )
-    ),
-    at("DELETE", "/tables/:tableId", deleteTable),
-    at("GET", "/tables/:tableId/rows", listRows),
-    at("POST", "/tables/:tableId/rows", upsertRows),
-    at("GET", "/tables/:tableId/rows/:rowId", getRow),
-    at("DELETE", "/tables/:tableId/rows/:rowId", deleteRow),
     at("GET", "/folders", (context) =>
       Effect.gen(function*() {
         const source = yield* sourceOf(context, false)
@@ -99,57 +95,56 @@ const below = (base: string): ReadonlyArray<Route> => {
           folders: all.slice(offset, offset + limit).map((folder) => renderFolder(source, folder)),
           total: all.length
         })
-      }), "system"),
+      })),
     at("GET", "/folders/:folderId", (context) =>
       Effect.flatMap(sourceOf(context, false), (source) => {
         const folder = source.folders.get(param(context, "folderId"))
         return folder === undefined
           ? refuse(404, "data_source_error", "There was an error retrieving the folder.")
           : Effect.succeed(json({ folder: renderFolder(source, folder) }))
-      }), "system"),
-    at("POST", "/folders/:folderId", upsertFolder, "system"),
+      })),
+    at("POST", "/folders/:folderId", upsertFolder),
     at("DELETE", "/folders/:folderId", (context) =>
       Effect.map(sourceOf(context, false), (source) => {
         const folderId = param(context, "folderId")
         source.folders.delete(folderId)
         return json({ folder: { folder_id: folderId } })
-      }), "system")
+      }))
   ]
 }
 
+const inSpace = `${root}/spaces/:spaceId/data_sources`
+const anywhere = `${root}/data_sources`
+
 export const dataSourceRoutes: ReadonlyArray<Route> = [
-  route("GET", `${root}/spaces/:spaceId/data_sources`, {
-    auth: "any",
-    handler: (context) => Effect.flatMap(spaceOf(context), (space) => listSources(context, space.sId))
-  }),
-  route("GET", `${root}/data_sources`, {
-    auth: "any",
-    handler: (context) => listSources(context, "vlt_global")
-  }),
-  ...below(`${root}/spaces/:spaceId/data_sources`),
-  ...below(`${root}/data_sources`),
-  route("GET", `${root}/spaces/:spaceId/data_source_views`, {
-    auth: "any",
-    handler: (context) =>
+  ...declared,
+  // The routes below a data source exist without a space in the path, too.
+  ...declared.filter(({ path }) => path !== inSpace).map((one) => ({
+    ...one,
+    path: one.path.replace(inSpace, anywhere)
+  })),
+  route("GET", anywhere, any((context) => listSources(context, "vlt_global"))),
+  ...system(inSpace),
+  ...system(anywhere),
+  ...routesOf(viewsApi)({
+    "GET /spaces/{spaceId}/data_source_views": any((context) =>
       Effect.map(spaceOf(context), (space) =>
         json({
           dataSourceViews: [...localDataSources(context.world).views.values()]
             .filter((view) => view.spaceId === space.sId)
             .map(renderView)
         }))
-  }),
-  route("GET", `${root}/spaces/:spaceId/data_source_views/:dataSourceViewId`, {
-    auth: "any",
-    handler: (context) => Effect.map(viewOf(context), (view) => json({ dataSourceView: renderView(view) }))
-  }),
-  route("PATCH", `${root}/spaces/:spaceId/data_source_views/:dataSourceViewId`, { auth: "any", handler: patchView }),
-  route("GET", `${root}/spaces/:spaceId/data_source_views/:dataSourceViewId/search`, {
-    auth: "any",
-    handler: (context) =>
+    ),
+    "GET /spaces/{spaceId}/data_source_views/{dataSourceViewId}": any((context) =>
+      Effect.map(viewOf(context), (view) => json({ dataSourceView: renderView(view) }))
+    ),
+    "PATCH /spaces/{spaceId}/data_source_views/{dataSourceViewId}": any(patchView),
+    "GET /spaces/{spaceId}/data_source_views/{dataSourceViewId}/search": any((context) =>
       Effect.flatMap(
         viewOf(context),
         (view) => searchIn(context, view.dataSource, (document) => isShown(view, document.parents))
       )
+    )
   }),
   route("GET", `${root}/data_source_views/search`, { auth: "system", handler: searchViews })
 ]

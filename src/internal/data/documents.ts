@@ -1,0 +1,156 @@
+/** Documents of a data source: pages, all of them, and writing one. */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import type {
+  AsyncUpsert,
+  Document,
+  FullUpsert,
+  LightUpsert,
+  ListDocumentsOptions,
+  Location,
+  StreamDocumentsOptions,
+  UpsertDocumentOptions
+} from "../../DataSource.ts"
+import type { DustBadRequestError, RequestError } from "../../DustAPIError.ts"
+import { type dataSources, isMissingDocument } from "../api/dataSources.ts"
+import type { Calls } from "../api/endpoint.ts"
+import type { Tools } from "../api/implement.ts"
+import type { Identity } from "../api/operation.ts"
+import { badInput } from "../request/errors.ts"
+import { byOffset } from "../util/paging.ts"
+import { documentBody } from "./document.ts"
+import type { DocumentStore } from "./sync.ts"
+
+type Read = Calls<typeof dataSources>["pageDocuments"]["read"]
+type Upsert = Calls<typeof dataSources>["upsertDocument"]
+
+const maxIdsInUrl = 6_000
+
+/** Where a data source is, and nothing else of an object that may have more. */
+export const at = ({ dataSourceId, spaceId }: Location): Location => ({ spaceId, dataSourceId })
+
+/** What a page must ask for, so that a list ends. */
+export const checkPageSize = (identity: Identity, pageSize: number): Effect.Effect<void, DustBadRequestError> =>
+  Number.isSafeInteger(pageSize) && pageSize > 0
+    ? Effect.void
+    : Effect.fail(badInput(identity, "pageSize", "a whole number, at least 1"))
+
+/** Each id once, in groups that leave room in a URL: servers begin to refuse one at 8 kB. */
+const urlGroups = (ids: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
+  const groups: Array<Array<string>> = []
+  let room = 0
+  for (const id of new Set(ids)) {
+    const size = new URLSearchParams({ document_ids: id }).toString().length + 1
+    const group = groups.at(-1)
+    if (group === undefined || size > room) {
+      groups.push([id])
+      room = maxIdsInUrl - size
+    } else {
+      group.push(id)
+      room -= size
+    }
+  }
+  return groups
+}
+
+/** One page. `received` counts what was left out because its shape is not known, too. */
+export const readDocuments = (read: Read, { documentIds, limit, offset, ...location }: ListDocumentsOptions) =>
+  // Without a single id the server would leave out the filter, and answer with all of them.
+  documentIds?.length === 0
+    ? Effect.succeed({ items: [], received: 0, total: 0 })
+    : Effect.map(
+      read({ ...at(location), limit, offset, documentIds }),
+      ({ documents, total }) => ({
+        items: documents.filter(Predicate.isNotNull),
+        received: documents.length,
+        total
+      })
+    )
+
+/** Every document, or every one of those that were asked for. */
+export const allDocuments = (
+  identity: Identity,
+  read: Read,
+  { documentIds, pageSize = 100, ...location }: StreamDocumentsOptions
+): Stream.Stream<Document, RequestError> =>
+  Stream.unwrap(Effect.as(
+    checkPageSize(identity, pageSize),
+    Stream.flatMap(
+      documentIds === undefined ? Stream.make(undefined) : Stream.fromIterable(urlGroups(documentIds)),
+      (documentIds) =>
+        byOffset(identity, { pageSize, fetch: (page) => readDocuments(read, { ...location, documentIds, ...page }) })
+    )
+  ))
+
+/** Writes a document; what comes back depends on the mode. */
+export const upsertDocumentWith = (call: Upsert) => {
+  function upsertDocument(
+    options: UpsertDocumentOptions & { readonly mode?: "full" | undefined }
+  ): Effect.Effect<FullUpsert, RequestError>
+  function upsertDocument(
+    options: UpsertDocumentOptions & { readonly mode: "light" }
+  ): Effect.Effect<LightUpsert, RequestError>
+  function upsertDocument(
+    options: UpsertDocumentOptions & {
+      readonly mode: "async"
+      readonly syncType?: "batch" | "incremental" | undefined
+    }
+  ): Effect.Effect<AsyncUpsert, RequestError>
+  function upsertDocument(
+    options: UpsertDocumentOptions & {
+      readonly mode?: "full" | "light" | "async" | undefined
+      readonly syncType?: "batch" | "incremental" | undefined
+    }
+  ): Effect.Effect<FullUpsert | LightUpsert | AsyncUpsert, RequestError> {
+    return Effect.flatMap(
+      documentBody(options),
+      (body): Effect.Effect<FullUpsert | LightUpsert | AsyncUpsert, RequestError> => {
+        const document = { ...body, ...at(options), documentId: options.documentId }
+        switch (options.mode) {
+          case "async":
+            return call.async({
+              ...document,
+              async: true,
+              upsertContext: options.syncType === undefined ? undefined : { sync_type: options.syncType }
+            })
+          case "light":
+            return call.light({ ...document, light: true })
+          default:
+            return call.full(document)
+        }
+      }
+    )
+  }
+  return upsertDocument
+}
+
+/** What a sync does, in one data source. */
+export const documentStore = (
+  { call, client, operation }: Tools<typeof dataSources>,
+  location: Location
+): DocumentStore => {
+  const upsert = upsertDocumentWith(call.upsertDocument)
+  return {
+    settings: client.settings,
+    list: (onPage) =>
+      byOffset(operation.streamDocuments.read, {
+        pageSize: 100,
+        fetch: (page) =>
+          Effect.tap(
+            readDocuments(call.streamDocuments.read, { ...at(location), ...page }),
+            ({ received, total }) => onPage(page.offset + received, total ?? undefined)
+          )
+      }),
+    write: (input, mode) =>
+      mode === "async"
+        ? Effect.asVoid(upsert({ ...at(location), ...input, mode, syncType: "batch" }))
+        : Effect.asVoid(upsert({ ...at(location), ...input, mode })),
+    remove: (documentId) =>
+      Effect.catchIf(
+        call.deleteDocument({ ...at(location), documentId }),
+        isMissingDocument,
+        () => Effect.void
+      )
+  }
+}

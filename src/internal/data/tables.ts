@@ -1,0 +1,185 @@
+/** Tables of a data source and their rows. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Location, Page, Row, Table, TableInput, TableSummary } from "../../DataSource.ts"
+import type { LoadEvent, LoadResult, OnLoadProgress } from "../../DataSync.ts"
+import { DustConflictError, DustNotFoundError, type DustServerError, type RequestError } from "../../DustAPIError.ts"
+import type { RowId, TableId } from "../../Ids.ts"
+import { type dataSources, TableBody, type WireRow } from "../api/dataSources.ts"
+import type { Calls } from "../api/endpoint.ts"
+import type { Tools } from "../api/implement.ts"
+import type { Identity } from "../api/operation.ts"
+import { epochMillis } from "../input/dates.ts"
+import { encodeBody } from "../input/encode.ts"
+import { common } from "../request/errors.ts"
+import { byOffset } from "../util/paging.ts"
+import { at, checkPageSize } from "./documents.ts"
+import type { TableStore } from "./table.ts"
+
+type All = Calls<typeof dataSources>
+
+type InTable = Location & { readonly tableId: TableId }
+
+const tableBody = (table: TableInput, timestamp: number | undefined): typeof TableBody.Type => ({
+  tableId: table.tableId,
+  name: table.name,
+  title: table.title ?? table.name,
+  description: table.description ?? "",
+  timestamp,
+  tags: table.tags,
+  sourceUrl: table.sourceUrl
+})
+
+/** The server says 500 for a table that is missing. */
+const orMissingTable = (
+  call: All,
+  identity: Identity,
+  options: InTable
+) =>
+<A>(self: Effect.Effect<A, RequestError>): Effect.Effect<A, RequestError> =>
+  Effect.catchTag(
+    self,
+    "DustServerError",
+    (error: DustServerError) =>
+      error.status !== 500 ?
+        Effect.fail(error) :
+        Effect.flatMap(Effect.either(call.getTable({ ...at(options), tableId: options.tableId })), (found) =>
+          Effect.fail(
+            Either.isLeft(found) && found.left._tag === "DustNotFoundError"
+              ? new DustNotFoundError({
+                ...common(identity, error.attempts),
+                message: `${identity.module}.${identity.method}: there is no such table`,
+                status: error.status,
+                type: found.left.type,
+                details: found.left.details,
+                requestId: error.requestId
+              }, { disableValidation: true })
+              : error
+          ))
+  )
+
+/** Creates a table, or replaces what is said of it. */
+export const upsertTableWith = (
+  { call, operation }: Tools<typeof dataSources>
+) =>
+(options: Location & TableInput): Effect.Effect<Table, RequestError> =>
+  Effect.flatMap(epochMillis(operation.upsertTable.create, "timestamp", options.timestamp), (timestamp) => {
+    const { name, tableId } = options
+    const write = tableId === undefined ? call.upsertTable.create : call.upsertTable.replace
+    return write({ ...at(options), ...tableBody(options, timestamp) }).pipe(
+      Effect.catchTag(
+        "DustServerError",
+        (error) =>
+          error.status !== 500 ?
+            Effect.fail(error) :
+            Effect.flatMap(Effect.either(call.listTables(at(options))), (known) => {
+              const holder = Either.isRight(known)
+                ? known.right.find((table) => table.name === name && table.tableId !== tableId)
+                : undefined
+              return Effect.fail(
+                holder === undefined ? error : new DustConflictError({
+                  ...common(operation.upsertTable.create, error.attempts),
+                  message: `DataSources.upsertTable: another table (${holder.tableId}) has the name ${
+                    JSON.stringify(name.slice(0, 64))
+                  }`,
+                  status: error.status,
+                  type: "table_name_taken",
+                  details: { field: "name", tableId: holder.tableId },
+                  requestId: error.requestId
+                }, { disableValidation: true })
+              )
+            })
+      )
+    )
+  })
+
+/** One page. `received` counts what was left out because its shape is not known, too. */
+export const readRows = (
+  { call, operation }: Tools<typeof dataSources>,
+  method: "pageRows" | "streamRows",
+  { limit, offset, tableId, ...location }: InTable & Page
+) =>
+  call[method].read({ ...at(location), tableId, limit, offset }).pipe(
+    Effect.map(({ rows, total }) => ({ items: rows.filter(Predicate.isNotNull), received: rows.length, total })),
+    orMissingTable(call, operation[method].read, { ...location, tableId })
+  )
+
+/** Every row. */
+export const allRows = (
+  tools: Tools<typeof dataSources>,
+  { pageSize = 500, ...table }: InTable & { readonly pageSize?: number | undefined }
+): Stream.Stream<Row, RequestError> => {
+  const { read } = tools.operation.streamRows
+  return Stream.unwrap(Effect.as(
+    checkPageSize(read, pageSize),
+    byOffset(read, { pageSize, fetch: (page) => readRows(tools, "streamRows", { ...table, ...page }) })
+  ))
+}
+
+export const readRow = (
+  { call, operation }: Tools<typeof dataSources>,
+  { rowId, tableId, ...location }: InTable & { readonly rowId: RowId }
+): Effect.Effect<Row, RequestError> =>
+  call.getRow.read({ ...at(location), tableId, rowId }).pipe(
+    orMissingTable(call, operation.getRow.read, { ...location, tableId })
+  )
+
+/** Sends rows as they are on the wire, in one request. */
+export const writeRows = (
+  { call, operation }: Tools<typeof dataSources>,
+  method: "upsertRows" | "loadTable" | "loadTableStream",
+  { tableId, truncate, ...location }: InTable & { readonly truncate?: boolean | undefined },
+  rows: ReadonlyArray<WireRow>
+): Effect.Effect<TableSummary, RequestError> =>
+  call[method].write({ ...at(location), tableId, rows, truncate }).pipe(
+    orMissingTable(call, operation[method].write, { ...location, tableId })
+  )
+
+/** What a load does, in one data source. */
+export const tableStore = (
+  tools: Tools<typeof dataSources>,
+  method: "loadTable" | "loadTableStream",
+  location: Location
+): TableStore => {
+  const { call, client, operation } = tools
+  const identity = operation[method].write
+  const upsertTable = upsertTableWith(tools)
+  return {
+    settings: client.settings,
+    check: (table) =>
+      Effect.flatMap(
+        epochMillis(identity, "table.timestamp", table.timestamp),
+        (timestamp) => encodeBody(identity, Schema.Struct({ table: TableBody }))({ table: tableBody(table, timestamp) })
+      ),
+    tables: call.listTables(at(location)),
+    create: (table) => upsertTable({ ...at(location), ...table }),
+    write: (tableId, rows, truncate) =>
+      writeRows(tools, method, { ...at(location), tableId, truncate: truncate ? true : undefined }, rows),
+    rowIds: (tableId) => Stream.map(allRows(tools, { ...at(location), tableId }), (row) => row.rowId),
+    count: (tableId) =>
+      Effect.map(readRows(tools, "pageRows", { ...at(location), tableId, limit: 1 }), ({ total }) => total),
+    remove: (tableId, rowId) => call.deleteRow({ ...at(location), tableId, rowId })
+  }
+}
+
+/** The last event of a load, which is its result. */
+export const loaded = <E, R, E2, R2>(
+  events: Stream.Stream<LoadEvent, E | RequestError, R>,
+  onProgress: OnLoadProgress<E2, R2> | undefined
+): Effect.Effect<LoadResult, E | E2 | RequestError, R | R2> =>
+  Effect.suspend(() => {
+    let result: LoadResult | undefined
+    return events.pipe(
+      Stream.runForEach(({ _tag, ...event }): Effect.Effect<void, E2, R2> => {
+        if ("rowsInTable" in event) result = event
+        return _tag === "Progress" && onProgress !== undefined ? onProgress(event) : Effect.void
+      }),
+      // A load that does not fail ends with its result.
+      Effect.flatMap(() =>
+        result === undefined ? Effect.dieMessage("a load ended without a result") : Effect.succeed(result)
+      )
+    )
+  })
