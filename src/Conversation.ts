@@ -3,11 +3,20 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { ActionId, ConversationId, MessageId, SpaceId } from "./Ids.ts"
+import type { ModelSelection } from "./Agent.ts"
+import { ActionId, ConversationId, type EventId, type FileId, MessageId, SpaceId } from "./Ids.ts"
 import { list, nullable, openLiteral, record, withDefault } from "./internal/decode/schema.ts"
 import { emptyToolMetadata } from "./internal/decode/toolMetadata.ts"
-import { type AgentMessage, type ContentFragment, Message, type UserMessage } from "./Message.ts"
+import {
+  type AgentMessage,
+  type ContentFragment,
+  type Mention,
+  Message,
+  type Origin,
+  type UserMessage
+} from "./Message.ts"
 import { UserWorkspace } from "./User.ts"
 
 /**
@@ -283,3 +292,218 @@ export const Consumption = Schema.Struct({
  * @since 0.1.0
  */
 export interface Consumption extends Schema.Schema.Type<typeof Consumption> {}
+
+/**
+ * Who writes, and from where. All of it has a default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageContext {
+  /** Shown as the author. Not blank, at most 255 characters. Default `effect-dust`. */
+  readonly username?: string | undefined
+  /**
+   * An IANA name. Default: the zone of this machine. The server has a fixed list of names; `Europe/Kyiv` and others that
+   * it lacks are sent under the name that it knows.
+   */
+  readonly timezone?: string | undefined
+  readonly fullName?: string | null | undefined
+  /**
+   * With an API key, the message of an active member's e-mail address is attributed to that member, and only that member
+   * can then approve its tools.
+   */
+  readonly email?: string | null | undefined
+  readonly profilePictureUrl?: string | null | undefined
+  /** Default `api`. Others are bound to certain credentials. */
+  readonly origin?: Origin | undefined
+  /** Client-side MCP servers whose tools the agent may use for this message. Needs a user's credential. */
+  readonly clientSideMCPServerIds?: ReadonlyArray<string> | undefined
+  /** Tools of spaces that the agent may use for this message. Needs a user's credential. */
+  readonly selectedMCPServerViewIds?: ReadonlyArray<string> | undefined
+  /** Documents with one of these tags are not retrieved. Servers that do not have it yet ignore it. */
+  readonly excludedRetrievalTags?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Something to attach: text, an uploaded file, or a node of a data source.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ContentFragmentInput =
+  | {
+    readonly title: string
+    /** 1 to 524,288 characters. */
+    readonly content: string
+    /** A text type, such as `text/plain` or `text/markdown`. */
+    readonly contentType: string
+    /** Where it comes from. */
+    readonly url?: string | null | undefined
+  }
+  | { readonly title: string; readonly fileId: FileId; readonly url?: string | null | undefined }
+  | { readonly title: string; readonly nodeId: string; readonly nodeDataSourceViewId: string }
+
+/**
+ * A message to send.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageInput {
+  /** What to say. Not blank. */
+  readonly content: string
+  /** At most one agent. Without any, nobody answers. The names need not appear in `content`. */
+  readonly mentions?: ReadonlyArray<Mention> | undefined
+  readonly context?: MessageContext | undefined
+  /** A model to use instead of the agent's. */
+  readonly modelSelection?: ModelSelection | undefined
+  /** Run tools without asking anybody. Default `false`. */
+  readonly skipToolsValidation?: boolean | undefined
+}
+
+/**
+ * A conversation to start.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateOptions {
+  /** At most 512 characters. Default: the server finds one after the first answer. */
+  readonly title?: string | null | undefined
+  /** A space to put it in, of which the caller is a member. */
+  readonly spaceId?: SpaceId | undefined
+  /** `test` keeps it out of the usual lists. Default `unlisted`. */
+  readonly visibility?: "unlisted" | "test" | undefined
+  /** Attached before the first message. */
+  readonly contentFragments?: ReadonlyArray<ContentFragmentInput> | undefined
+}
+
+/**
+ * A conversation to start with a message.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateWithMessageOptions extends CreateOptions {
+  readonly message: MessageInput
+  /** Waits for the answers: see {@link CreateMessageOptions}. Defaults to `false`. */
+  readonly blocking?: boolean | undefined
+  /** See {@link CreateMessageOptions}. Defaults to `"cancel"`. */
+  readonly onInterrupt?: "cancel" | "leave" | undefined
+  /** See {@link CreateMessageOptions}. Defaults to `"fail"`. */
+  readonly onUnconfirmed?: "fail" | "resend" | undefined
+}
+
+/**
+ * A message, and the conversation to send it to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateMessageOptions extends MessageInput {
+  readonly conversationId: ConversationId
+  /**
+   * Waits until every agent that answers this message has reached its final state, however long that takes. Needs the
+   * mention of an agent. The SDK follows the answer itself, because the server's own blocking mode gives up after 180
+   * seconds without an error. Defaults to `false`.
+   */
+  readonly blocking?: boolean | undefined
+  /**
+   * What to do when the call is interrupted, while sending or (with `blocking`) while waiting. `"cancel"` cancels the run
+   * that the message has started, in the background and until the layer closes; a message that the server accepts only
+   * later is found and cancelled, too. `"leave"` lets it run. Defaults to `"cancel"`.
+   */
+  readonly onInterrupt?: "cancel" | "leave" | undefined
+  /**
+   * What to do when the message may or may not be stored after about a minute of looking. `"fail"` fails with
+   * `DustUnconfirmedError`. `"resend"` sends the message once more: a server that was very slow then has it twice. Defaults
+   * to `"fail"`.
+   */
+  readonly onUnconfirmed?: "fail" | "resend" | undefined
+}
+
+/**
+ * What became of a message.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageCreated {
+  /** As it was stored. `visibility` is `pending` when it waits behind a running answer of the same agent. */
+  readonly message: UserMessage
+  /**
+   * The answers: just created, or final when `blocking`. Empty when no agent was mentioned, or while the message is
+   * pending.
+   */
+  readonly agentMessages: ReadonlyArray<AgentMessage>
+}
+
+/**
+ * One message of a conversation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessageRef {
+  readonly conversationId: ConversationId
+  readonly messageId: MessageId
+}
+
+/**
+ * An agent message to follow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FollowOptions extends MessageRef {
+  /** Continue after this event instead of at the beginning. */
+  readonly lastEventId?: EventId | undefined
+  /**
+   * How long a run may bring nothing at all while it waits for nobody; then `DustStreamError`. Waiting for a person has no
+   * limit. Default 30 minutes.
+   */
+  readonly silence?: Duration.DurationInput | undefined
+}
+
+/**
+ * One page of messages, oldest first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MessagePage {
+  readonly messages: ReadonlyArray<Message>
+  readonly hasMore: boolean
+  /** Pass it back for the page before this one; `null` on the first page of the conversation. */
+  readonly lastValue: number | null
+}
+
+/**
+ * Which page of messages to read.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface PageOptions {
+  readonly conversationId: ConversationId
+  /** At least 1. Defaults to 50. */
+  readonly limit?: number | undefined
+  /** From the page before. Defaults to the newest page. */
+  readonly lastValue?: number | undefined
+  /** Includes deleted messages. Defaults to `false`. */
+  readonly deleted?: boolean | undefined
+}
+
+/**
+ * Which messages to stream.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StreamMessagesOptions {
+  readonly conversationId: ConversationId
+  /** Messages in one request. Defaults to 50. */
+  readonly pageSize?: number | undefined
+  /** Includes deleted messages. Defaults to `false`. */
+  readonly deleted?: boolean | undefined
+}

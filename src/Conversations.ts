@@ -6,271 +6,72 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ModelSelection } from "./Agent.ts"
 import type { AgentMessageEvent } from "./AgentMessageEvent.ts"
 import {
-  type BlockedAction,
-  type Consumption,
+  type ContentFragmentInput,
   type Conversation,
-  type ConversationSummary,
   type ConversationWithMessage,
-  type Feedback,
+  type CreateMessageOptions,
+  type CreateOptions,
+  type CreateWithMessageOptions,
+  type FollowOptions,
+  type MessageCreated,
+  type MessagePage,
+  type MessageRef,
   messages as messagesOf,
-  type UserAnswer
+  type PageOptions,
+  type StreamMessagesOptions
 } from "./Conversation.ts"
 import type { ConversationEvent } from "./ConversationEvent.ts"
 import * as ConversationEventModule from "./ConversationEvent.ts"
 import type { DustUnconfirmedError, RequestError, SendError, StreamError } from "./DustAPIError.ts"
 import { DustClient, type Service as Client } from "./DustClient.ts"
-import type { ActionId, ConversationId, EventId, FileId, MessageId, SpaceId } from "./Ids.ts"
-import * as Api from "./internal/api/conversations.ts"
+import type { ConversationId, EventId } from "./Ids.ts"
+import { conversations as endpoints } from "./internal/api/conversations.ts"
+import type { Methods } from "./internal/api/endpoint.ts"
+import { implement, type Tools } from "./internal/api/implement.ts"
 import type { Identity } from "./internal/api/operation.ts"
-import { makeAbandoned } from "./internal/chat/abandonedSend.ts"
+import { type Abandoned, makeAbandoned } from "./internal/chat/abandonedSend.ts"
 import { makeSender } from "./internal/chat/createMessage.ts"
 import { answerOf, answersTo, messageEventsOf } from "./internal/chat/followRun.ts"
 import { Known } from "./internal/chat/known.ts"
 import { makeLookBack } from "./internal/chat/lookBack.ts"
 import { userRequired } from "./internal/chat/messageBody.ts"
-import { makeReader, messageNotFound } from "./internal/chat/readMessages.ts"
+import { makeReader, messageNotFound, type Reader } from "./internal/chat/readMessages.ts"
 import { makeSendOnce } from "./internal/chat/sendOnce.ts"
 import * as Checks from "./internal/input/validate.ts"
 import { withCallSites } from "./internal/request/callSite.ts"
 import { badInput } from "./internal/request/errors.ts"
 import { segments } from "./internal/request/url.ts"
 import * as EventStream from "./internal/stream/resumable.ts"
-import type { AgentMessage, ContentFragment, Mention, Message, Origin, UserMessage } from "./Message.ts"
+import type { AgentMessage, ContentFragment, Mention, Message } from "./Message.ts"
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Input
-// ---------------------------------------------------------------------------------------------------------------------
-
-/**
- * Who writes, and from where. All of it has a default.
- *
- * @category models
- * @since 0.1.0
- */
-export interface MessageContext {
-  /** Shown as the author. Not blank, at most 255 characters. Default `effect-dust`. */
-  readonly username?: string | undefined
-  /**
-   * An IANA name. Default: the zone of this machine. The server has a fixed list of names; `Europe/Kyiv` and others that
-   * it lacks are sent under the name that it knows.
-   */
-  readonly timezone?: string | undefined
-  readonly fullName?: string | null | undefined
-  /**
-   * With an API key, the message of an active member's e-mail address is attributed to that member, and only that member
-   * can then approve its tools.
-   */
-  readonly email?: string | null | undefined
-  readonly profilePictureUrl?: string | null | undefined
-  /** Default `api`. Others are bound to certain credentials. */
-  readonly origin?: Origin | undefined
-  /** Client-side MCP servers whose tools the agent may use for this message. Needs a user's credential. */
-  readonly clientSideMCPServerIds?: ReadonlyArray<string> | undefined
-  /** Tools of spaces that the agent may use for this message. Needs a user's credential. */
-  readonly selectedMCPServerViewIds?: ReadonlyArray<string> | undefined
-  /** Documents with one of these tags are not retrieved. Servers that do not have it yet ignore it. */
-  readonly excludedRetrievalTags?: ReadonlyArray<string> | undefined
-}
-
-/**
- * Something to attach: text, an uploaded file, or a node of a data source.
- *
- * @category models
- * @since 0.1.0
- */
-export type ContentFragmentInput =
-  | {
-    readonly title: string
-    /** 1 to 524,288 characters. */
-    readonly content: string
-    /** A text type, such as `text/plain` or `text/markdown`. */
-    readonly contentType: string
-    /** Where it comes from. */
-    readonly url?: string | null | undefined
-  }
-  | { readonly title: string; readonly fileId: FileId; readonly url?: string | null | undefined }
-  | { readonly title: string; readonly nodeId: string; readonly nodeDataSourceViewId: string }
-
-/**
- * A message to send.
- *
- * @category models
- * @since 0.1.0
- */
-export interface MessageInput {
-  /** What to say. Not blank. */
-  readonly content: string
-  /** At most one agent. Without any, nobody answers. The names need not appear in `content`. */
-  readonly mentions?: ReadonlyArray<Mention> | undefined
-  readonly context?: MessageContext | undefined
-  /** A model to use instead of the agent's. */
-  readonly modelSelection?: ModelSelection | undefined
-  /** Run tools without asking anybody. Default `false`. */
-  readonly skipToolsValidation?: boolean | undefined
-}
-
-/**
- * A conversation to start.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CreateOptions {
-  /** At most 512 characters. Default: the server finds one after the first answer. */
-  readonly title?: string | null | undefined
-  /** A space to put it in, of which the caller is a member. */
-  readonly spaceId?: SpaceId | undefined
-  /** `test` keeps it out of the usual lists. Default `unlisted`. */
-  readonly visibility?: "unlisted" | "test" | undefined
-  /** Attached before the first message. */
-  readonly contentFragments?: ReadonlyArray<ContentFragmentInput> | undefined
-}
-
-/**
- * A conversation to start with a message.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CreateWithMessageOptions extends CreateOptions {
-  readonly message: MessageInput
-  /** Waits for the answers: see {@link CreateMessageOptions}. Defaults to `false`. */
-  readonly blocking?: boolean | undefined
-  /** See {@link CreateMessageOptions}. Defaults to `"cancel"`. */
-  readonly onInterrupt?: "cancel" | "leave" | undefined
-  /** See {@link CreateMessageOptions}. Defaults to `"fail"`. */
-  readonly onUnconfirmed?: "fail" | "resend" | undefined
-}
-
-/**
- * A message, and the conversation to send it to.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CreateMessageOptions extends MessageInput {
-  readonly conversationId: ConversationId
-  /**
-   * Waits until every agent that answers this message has reached its final state, however long that takes. Needs the
-   * mention of an agent. The SDK follows the answer itself, because the server's own blocking mode gives up after 180
-   * seconds without an error. Defaults to `false`.
-   */
-  readonly blocking?: boolean | undefined
-  /**
-   * What to do when the call is interrupted, while sending or (with `blocking`) while waiting. `"cancel"` cancels the run
-   * that the message has started, in the background and until the layer closes; a message that the server accepts only
-   * later is found and cancelled, too. `"leave"` lets it run. Defaults to `"cancel"`.
-   */
-  readonly onInterrupt?: "cancel" | "leave" | undefined
-  /**
-   * What to do when the message may or may not be stored after about a minute of looking. `"fail"` fails with
-   * `DustUnconfirmedError`. `"resend"` sends the message once more: a server that was very slow then has it twice. Defaults
-   * to `"fail"`.
-   */
-  readonly onUnconfirmed?: "fail" | "resend" | undefined
-}
-
-/**
- * What became of a message.
- *
- * @category models
- * @since 0.1.0
- */
-export interface MessageCreated {
-  /** As it was stored. `visibility` is `pending` when it waits behind a running answer of the same agent. */
-  readonly message: UserMessage
-  /**
-   * The answers: just created, or final when `blocking`. Empty when no agent was mentioned, or while the message is
-   * pending.
-   */
-  readonly agentMessages: ReadonlyArray<AgentMessage>
-}
-
-/**
- * One message of a conversation.
- *
- * @category models
- * @since 0.1.0
- */
-export interface MessageRef {
-  readonly conversationId: ConversationId
-  readonly messageId: MessageId
-}
-
-/**
- * An agent message to follow.
- *
- * @category models
- * @since 0.1.0
- */
-export interface FollowOptions extends MessageRef {
-  /** Continue after this event instead of at the beginning. */
-  readonly lastEventId?: EventId | undefined
-  /**
-   * How long a run may bring nothing at all while it waits for nobody; then `DustStreamError`. Waiting for a person has no
-   * limit. Default 30 minutes.
-   */
-  readonly silence?: Duration.DurationInput | undefined
-}
-
-/**
- * One page of messages, oldest first.
- *
- * @category models
- * @since 0.1.0
- */
-export interface MessagePage {
-  readonly messages: ReadonlyArray<Message>
-  readonly hasMore: boolean
-  /** Pass it back for the page before this one; `null` on the first page of the conversation. */
-  readonly lastValue: number | null
-}
-
-/**
- * Which page of messages to read.
- *
- * @category models
- * @since 0.2.0
- */
-export interface PageOptions {
-  readonly conversationId: ConversationId
-  /** At least 1. Defaults to 50. */
-  readonly limit?: number | undefined
-  /** From the page before. Defaults to the newest page. */
-  readonly lastValue?: number | undefined
-  /** Includes deleted messages. Defaults to `false`. */
-  readonly deleted?: boolean | undefined
-}
-
-/**
- * Which messages to stream.
- *
- * @category models
- * @since 0.2.0
- */
-export interface StreamMessagesOptions {
-  readonly conversationId: ConversationId
-  /** Messages in one request. Defaults to 50. */
-  readonly pageSize?: number | undefined
-  /** Includes deleted messages. Defaults to `false`. */
-  readonly deleted?: boolean | undefined
-}
+export type {
+  ContentFragmentInput,
+  CreateMessageOptions,
+  CreateOptions,
+  CreateWithMessageOptions,
+  FollowOptions,
+  MessageContext,
+  MessageCreated,
+  MessageInput,
+  MessagePage,
+  MessageRef,
+  PageOptions,
+  StreamMessagesOptions
+} from "./Conversation.ts"
 
 /**
  * @category models
  * @since 0.1.0
  */
-export interface Service {
+export interface Service extends Methods<typeof endpoints> {
   /**
    * Creates a conversation. Not repeated after an ambiguous failure; called again, it may leave an empty conversation.
    *
@@ -311,23 +112,6 @@ export interface Service {
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    */
   readonly get: (conversationId: ConversationId) => Effect.Effect<Conversation, RequestError>
-  /**
-   * The conversations of the user, outside spaces, all at once.
-   *
-   * Credential: a user's; with an API key `DustUserRequiredError` before any request. Retried.
-   *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations`
-   */
-  readonly list: () => Effect.Effect<ReadonlyArray<ConversationSummary>, RequestError>
-  /**
-   * Sets the title (at most 512 characters); marks the conversation read for the caller. Credential: any. Retried.
-   *
-   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
-   */
-  readonly updateTitle: (options: {
-    readonly conversationId: ConversationId
-    readonly title: string
-  }) => Effect.Effect<void, RequestError>
   /**
    * Marks it read for the user of the credential. Credential: any; without a user it has no effect. Retried.
    *
@@ -448,17 +232,6 @@ export interface Service {
     }
   ) => Effect.Effect<AgentMessage, RequestError>
   /**
-   * Asks the server to stop agent messages. Ids that are unknown or have ended are ignored. The end arrives as an event.
-   * Credential: any. Retried.
-   *
-   * Source: `POST …/conversations/{conversationId}/cancel`
-   */
-  readonly cancel: (options: {
-    readonly conversationId: ConversationId
-    /** Of agent messages. */
-    readonly messageIds: ReadonlyArray<MessageId>
-  }) => Effect.Effect<void, RequestError>
-  /**
    * Every message in order: its current version, without deleted ones unless asked for. Credential: any. Retried.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
@@ -505,16 +278,6 @@ export interface Service {
    */
   readonly getMessage: (options: MessageRef) => Effect.Effect<Message, RequestError>
   /**
-   * Deletes a message; with a user message its answers go too.
-   *
-   * Credential: a user's; with an API key `DustUserRequiredError` before any request. `DustForbiddenError` for somebody
-   * else's message, `DustNotFoundError`. Retried.
-   *
-   * Source: `DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}`, a private route of
-   * the web application
-   */
-  readonly deleteMessage: (options: MessageRef) => Effect.Effect<void, RequestError>
-  /**
    * Attaches something to a conversation; the agent sees it with the next user message. Not repeated after an ambiguous
    * failure. Credential: any. `DustBadRequestError` (size, type), `DustNotFoundError`.
    *
@@ -560,51 +323,6 @@ export interface Service {
   readonly deleteFeedback: (
     options: MessageRef & { readonly userEmail?: string | undefined }
   ) => Effect.Effect<void, RequestError>
-  /**
-   * The caller's own verdicts in a conversation. Credential: a user's, otherwise `DustUserRequiredError` before any request.
-   * Retried.
-   *
-   * Source: `GET …/conversations/{conversationId}/feedbacks`
-   */
-  readonly listFeedback: (conversationId: ConversationId) => Effect.Effect<ReadonlyArray<Feedback>, RequestError>
-  /**
-   * The tools that wait for a person now. Credential: any. Retried.
-   *
-   * Source: `GET …/conversations/{conversationId}/actions/blocked`
-   */
-  readonly blockedActions: (
-    conversationId: ConversationId
-  ) => Effect.Effect<ReadonlyArray<BlockedAction>, RequestError>
-  /**
-   * Decides about a tool that waits for approval. `always_approved` also holds for later uses (tools of low and medium
-   * stake; needs a user). An action that is no longer blocked is `DustBadRequestError` (`action_not_blocked`). The server
-   * answers 500 when the caller may not decide: only the author of the message may, or anyone when an API key wrote it.
-   * Credential: any. Retried.
-   *
-   * Source: `POST …/messages/{messageId}/validate-action`
-   */
-  readonly validateAction: (
-    options: MessageRef & {
-      readonly actionId: ActionId
-      readonly approved: "approved" | "rejected" | "always_approved"
-    }
-  ) => Effect.Effect<void, RequestError>
-  /**
-   * Answers an agent's question: indices of the chosen options, or words. Credential: any. `DustForbiddenError`,
-   * `DustNotFoundError`, `DustBadRequestError` (`action_not_blocked`). Retried.
-   *
-   * Source: `POST …/messages/{messageId}/answer-question`
-   */
-  readonly answerQuestion: (
-    options: MessageRef & { readonly actionId: ActionId; readonly answer: UserAnswer }
-  ) => Effect.Effect<void, RequestError>
-  /**
-   * What a conversation has cost so far, in credits. Credential: any. Retried. Servers that do not have it yet answer
-   * `DustNotFoundError`.
-   *
-   * Source: `GET …/conversations/{conversationId}/consumption`
-   */
-  readonly consumption: (conversationId: ConversationId) => Effect.Effect<Consumption, RequestError>
   /**
    * What happens in a conversation, each event once and in order, across as many connections as it takes. Has no end of its
    * own: take what is needed. Credential: any. Fails with `DustNotFoundError`, and with what the request path could not
@@ -662,10 +380,6 @@ export interface Service {
  */
 export class Conversations extends Context.Tag("effect-dust/Conversations")<Conversations, Service>() {}
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Service
-// ---------------------------------------------------------------------------------------------------------------------
-
 /** With an API key, feedback is given in the name of a member. */
 const onBehalf = (
   client: Client,
@@ -683,143 +397,76 @@ const onBehalf = (
     })
   })
 
-type Direct =
-  | "list"
-  | "updateTitle"
+type Endpoints = Tools<typeof endpoints>
+
+type Simple =
   | "markRead"
   | "markUnread"
   | "delete"
   | "editMessage"
   | "retryMessage"
-  | "cancel"
-  | "deleteMessage"
   | "createContentFragment"
-  | "listFeedback"
-  | "blockedActions"
-  | "validateAction"
-  | "answerQuestion"
-  | "consumption"
+  | "downloadFile"
+  | "createFeedback"
+  | "deleteFeedback"
 
-/** The methods that are one request each. */
-const directMethods = (client: Client): Pick<Service, Direct> => {
-  const mark = (method: string, read: boolean) => (conversationId: ConversationId) =>
-    client.execute({ ...Api.markOperation, method }, { path: { conversationId }, body: { read } })
-  return {
-    list: () => Effect.map(client.execute(Api.listOperation, {}), (response) => response.conversations),
-    updateTitle: ({ conversationId, title }) =>
-      client.execute(Api.updateTitleOperation, { path: { conversationId }, body: { title } }),
-    markRead: mark("markRead", true),
-    markUnread: mark("markUnread", false),
-    delete: ({ conversationId, force }) =>
-      client.execute(force === true ? Api.deleteOperation : Api.leaveOperation, {
-        path: { conversationId },
-        query: { forceDelete: force === true ? true : undefined }
-      }),
-    editMessage: ({ content, conversationId, mentions, messageId, skipToolsValidation }) =>
-      client.execute(Api.editMessageOperation, {
-        path: { conversationId, messageId },
-        body: { content, mentions: mentions ?? [], skipToolsValidation }
-      }),
-    retryMessage: ({ blockedOnly, conversationId, messageId }) =>
-      Effect.map(
-        client.execute(Api.retryMessageOperation, {
+/** The methods that are one request, and a little more than its declaration. */
+const simpleMethods = ({ call, client, operation }: Endpoints): Pick<Service, Simple> => ({
+  markRead: (conversationId) => call.markRead.mark({ conversationId, read: true }),
+  markUnread: (conversationId) => call.markUnread.mark({ conversationId, read: false }),
+  delete: ({ conversationId, force }) =>
+    force === true
+      ? call.delete.everywhere({ conversationId, forceDelete: true })
+      : call.delete.leave({ conversationId }),
+  editMessage: ({ mentions = [], ...options }) => call.editMessage.post({ ...options, mentions }),
+  retryMessage: ({ blockedOnly, ...ref }) =>
+    call.retryMessage.post({ ...ref, blockedOnly: blockedOnly === true ? true : undefined }),
+  createContentFragment: ({ conversationId, fragment }) =>
+    call.createContentFragment.post({ conversationId, ...fragment }),
+  downloadFile: ({ conversationId, path }) =>
+    Stream.unwrapScoped(Effect.gen(function*() {
+      const { read } = operation.downloadFile
+      const rel = path.startsWith("conversation/") ? path : `conversation/${path}`
+      // Here, where it has the name that the caller knows.
+      yield* segments(read, "path", rel)
+      return client.body(read, yield* client.open(read, { path: { conversationId, rel } }, { accept: "*/*" }))
+    })),
+  createFeedback: ({ content, conversationId, isConversationShared, messageId, thumb, userEmail }) =>
+    Effect.flatMap(
+      onBehalf(client, operation.createFeedback.post, userEmail),
+      (headers) =>
+        client.execute(operation.createFeedback.post, {
           path: { conversationId, messageId },
-          query: { blocked_only: blockedOnly === true ? true : undefined }
-        }),
-        (response) => response.message
-      ),
-    cancel: ({ conversationId, messageIds }) =>
-      client.execute(Api.cancelOperation, { path: { conversationId }, body: { messageIds } }),
-    deleteMessage: ({ conversationId, messageId }) =>
-      client.execute(Api.deleteMessageOperation, { path: { conversationId, messageId } }),
-    createContentFragment: ({ conversationId, fragment }) =>
-      Effect.map(
-        client.execute(Api.createContentFragmentOperation, { path: { conversationId }, body: fragment }),
-        (response) => response.contentFragment
-      ),
-    listFeedback: (conversationId) =>
-      Effect.map(
-        client.execute(Api.listFeedbackOperation, { path: { conversationId } }),
-        (response) => response.feedbacks
-      ),
-    blockedActions: (conversationId) =>
-      Effect.map(
-        client.execute(Api.blockedActionsOperation, { path: { conversationId } }),
-        (response) => response.blockedActions
-      ),
-    validateAction: ({ actionId, approved, conversationId, messageId }) =>
-      client.execute(Api.validateActionOperation, {
-        path: { conversationId, messageId },
-        body: { actionId, approved }
-      }),
-    answerQuestion: ({ actionId, answer, conversationId, messageId }) =>
-      client.execute(Api.answerQuestionOperation, {
-        path: { conversationId, messageId },
-        body: { actionId, answer }
-      }),
-    consumption: (conversationId) => client.execute(Api.consumptionOperation, { path: { conversationId } })
-  }
-}
+          headers,
+          body: { thumbDirection: thumb, feedbackContent: content, isConversationShared }
+        })
+    ),
+  deleteFeedback: ({ conversationId, messageId, userEmail }) =>
+    Effect.flatMap(
+      onBehalf(client, operation.deleteFeedback.delete, userEmail),
+      (headers) => client.execute(operation.deleteFeedback.delete, { path: { conversationId, messageId }, headers })
+    )
+})
 
-/** Feedback in the name of a member, and files piece by piece. */
-const otherMethods = (client: Client): Pick<Service, "downloadFile" | "createFeedback" | "deleteFeedback"> => {
-  return {
-    downloadFile: ({ conversationId, path }) =>
-      Stream.unwrapScoped(Effect.gen(function*() {
-        const rel = path.startsWith("conversation/") ? path : `conversation/${path}`
-        // Here, where it has the name that the caller knows.
-        yield* segments(Api.downloadFileOperation, "path", rel)
-        const response = yield* client.open(
-          Api.downloadFileOperation,
-          { path: { conversationId, rel } },
-          { accept: "*/*" }
-        )
-        return client.body(Api.downloadFileOperation, response)
-      })),
-    createFeedback: ({ content, conversationId, isConversationShared, messageId, thumb, userEmail }) =>
-      Effect.flatMap(
-        onBehalf(client, Api.createFeedbackOperation, userEmail),
-        (headers) =>
-          client.execute(Api.createFeedbackOperation, {
-            path: { conversationId, messageId },
-            headers,
-            body: { thumbDirection: thumb, feedbackContent: content, isConversationShared }
-          })
-      ),
-    deleteFeedback: ({ conversationId, messageId, userEmail }) =>
-      Effect.flatMap(
-        onBehalf(client, Api.deleteFeedbackOperation, userEmail),
-        (headers) => client.execute(Api.deleteFeedbackOperation, { path: { conversationId, messageId }, headers })
-      )
-  }
-}
-
-/**
- * The scope holds the fibers that cancel what interrupted callers have left behind.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Effect.gen(function*() {
-  const client = yield* DustClient
-  const known = new Known()
-  const lookBack = makeLookBack(client)
-  const reader = makeReader(client, known)
-  const direct = directMethods(client)
+/** What happens in conversations and runs, as it happens. */
+const following = (
+  { call, client, operation }: Endpoints,
+  reader: Reader
+): Pick<Service, "events" | "messageEvents" | "answer" | "answers"> => {
   const { getMessage } = reader
 
-  const messageEvents: Service["messageEvents"] = (options) =>
+  const eventsOf = (method: "messageEvents" | "answer"): Service["messageEvents"] => (options) =>
     messageEventsOf({
       ...options,
       client,
-      operation: Api.messageEventsOperation,
+      operation: operation[method].events,
       getMessage,
-      blockedActions: direct.blockedActions
+      blockedActions: call.blockedActions
     })
 
   const events: Service["events"] = ({ conversationId, lastEventId }) =>
     EventStream.make(client, {
-      operation: Api.eventsOperation,
+      operation: operation.events.read,
       input: { path: { conversationId } },
       lastEventId,
       decode: ConversationEventModule.fromJson,
@@ -829,25 +476,34 @@ export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Eff
       silence: undefined
     })
 
-  const answer: Service["answer"] = (options) => answerOf({ ...options, messageEvents, getMessage })
+  const answer: Service["answer"] = (options) => answerOf({ ...options, messageEvents: eventsOf("answer"), getMessage })
 
   const answers: Service["answers"] = (options) =>
     answersTo({
       ...options,
       readConversation: reader.since("answers", options),
-      notFound: messageNotFound(Api.answersOperation, options.messageId),
+      notFound: messageNotFound(operation.answers.read, options.messageId),
       events,
       answer
     })
 
+  return { events, messageEvents: eventsOf("messageEvents"), answer, answers }
+}
+
+const written = (tools: Endpoints, abandoned: Abandoned) => {
+  const { call, client, operation } = tools
+  const known = new Known()
+  const lookBack = makeLookBack(client)
+  const reader = makeReader(client, known)
+  const followed = following(tools, reader)
   const sender = makeSender({
     client,
     known,
     lookBack,
-    sendOnce: makeSendOnce({ client, identity: Api.createMessageOperation, lookBack, known }),
-    abandoned: yield* makeAbandoned(client),
-    answer,
-    answers
+    sendOnce: makeSendOnce({ client, identity: operation.createMessage.post, lookBack, known }),
+    abandoned,
+    answer: followed.answer,
+    answers: followed.answers
   })
 
   function create(options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, SendError>
@@ -860,27 +516,36 @@ export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Eff
     return options.message === undefined ? sender.createEmpty(options) : sender.createWithMessage(options)
   }
 
-  return Conversations.of({
-    ...direct,
-    ...otherMethods(client),
+  const listMessages: Service["listMessages"] = (conversationId, options) =>
+    Effect.map(
+      call.listMessages.read({ conversationId }),
+      ({ conversation }) => messagesOf(conversation, options)
+    )
+
+  return {
+    ...simpleMethods(tools),
+    ...followed,
     create,
     get: reader.get,
     createMessage: sender.createMessage,
     findSent: sender.findSent,
-    listMessages: (conversationId, options) =>
-      Effect.map(
-        client.execute({ ...Api.getOperation, method: "listMessages" }, { path: { conversationId } }),
-        ({ conversation }) => messagesOf(conversation, options)
-      ),
+    listMessages,
     pageMessages: reader.page,
     streamMessages: reader.stream,
-    getMessage,
-    events,
-    messageEvents,
-    answer,
-    answers
-  })
-})
+    getMessage: reader.getMessage
+  }
+}
+
+/**
+ * The scope holds the fibers that cancel what interrupted callers have left behind.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Effect.flatMap(
+  Effect.flatMap(DustClient, makeAbandoned),
+  (abandoned) => implement(Conversations, endpoints, (tools) => written(tools, abandoned))
+)
 
 /**
  * @category layers

@@ -53,15 +53,20 @@ const table = () => {
   })
 }
 
+/** The operations that the SDK makes, and those of them that the official client makes. */
+export const operations = (): { readonly here: number; readonly theirs: number } => {
+  const here = ordinary.filter((one) => covered[nameOf(one)] !== undefined)
+  return { here: here.length, theirs: here.filter((one) => official(one).length > 0).length }
+}
+
 /** What stands between the markers. */
 export const coverageTable = (): string => {
   const own = endpoints.filter(({ auth, status }) => status === "live" && auth.startsWith("system-key"))
-  const here = ordinary.filter((one) => covered[nameOf(one)] !== undefined)
-  const theirs = here.filter((one) => official(one).length > 0)
+  const { here, theirs } = operations()
   return [
     `Every operation of Dust's public API that a workspace's API key or a user can make, except for the ${
       Object.keys(left).length
-    } below: ${here.length} operations; the official client has a method for ${theirs.length} of them. Paths are below`,
+    } below: ${here} operations; the official client has a method for ${theirs} of them. Paths are below`,
     "`/api/v1/w/{wId}`. A method may make more than one operation, and several methods may make the same one.",
     "",
     "<details>",

@@ -1,4 +1,4 @@
-/** The endpoints of conversations. */
+/** The endpoints of `Conversations`. */
 import * as Schema from "effect/Schema"
 import {
   BlockedAction,
@@ -11,14 +11,20 @@ import {
 import { AgentMessage, ContentFragment, UserMessage } from "../../Message.ts"
 import { Content, FragmentBody, MentionsBody, MessageBody, Title } from "../chat/messageBody.ts"
 import { list, nullable } from "../decode/schema.ts"
-import * as Operation from "./operation.ts"
+import { del, get, group, operationsOf, patch, post, using } from "./endpoint.ts"
 
-const root = "/api/v1/w/{workspaceId}/assistant/conversations" as const
-const one = `${root}/{conversationId}` as const
-const message = `${one}/messages/{messageId}` as const
+const conversation: Schema.Schema<Conversation, typeof Conversation.Encoded> = Conversation
+const summary: Schema.Schema<ConversationSummary, typeof ConversationSummary.Encoded> = ConversationSummary
+const userMessage: Schema.Schema<UserMessage, typeof UserMessage.Encoded> = UserMessage
+const agentMessage: Schema.Schema<AgentMessage, typeof AgentMessage.Encoded> = AgentMessage
+const contentFragment: Schema.Schema<ContentFragment, typeof ContentFragment.Encoded> = ContentFragment
+const feedback: Schema.Schema<Feedback, typeof Feedback.Encoded> = Feedback
+const blockedAction: Schema.Schema<BlockedAction, typeof BlockedAction.Encoded> = BlockedAction
+const consumption: Schema.Schema<Consumption, typeof Consumption.Encoded> = Consumption
+const userAnswer: Schema.Schema<UserAnswer, typeof UserAnswer.Encoded> = UserAnswer
 
 const Envelope = Schema.Struct({
-  conversation: Conversation,
+  conversation,
   hasMore: nullable(Schema.Boolean),
   lastValue: nullable(Schema.Union(Schema.NumberFromString, Schema.Number))
 })
@@ -26,210 +32,229 @@ const Envelope = Schema.Struct({
 /** The answer of every route that reads a conversation. What comes from JSON is of no type yet. */
 export const ConversationEnvelope = Envelope as Schema.Schema<typeof Envelope.Type, unknown>
 
-export const createOperation = Operation.make({
-  name: "Conversations.create",
-  http: "POST",
-  route: root,
-  replay: "creation",
-  body: Schema.Struct({
-    title: Schema.optional(Schema.NullOr(Title)),
-    visibility: Schema.optional(Schema.Literal("unlisted", "test")),
-    spaceId: Schema.optional(Content),
-    contentFragments: Schema.optional(Schema.Array(FragmentBody))
+const Sent = Schema.Struct({ message: userMessage, agentMessages: list(agentMessage) })
+
+/** A whole conversation, or a page of its messages from the newest on. */
+const read = get("/assistant/conversations/{conversationId}", {
+  query: Schema.Struct({
+    limit: Schema.optional(Schema.Number),
+    lastValue: Schema.optional(Schema.Number)
   }),
   response: ConversationEnvelope
 })
 
-export const getOperation = Operation.make({
-  name: "Conversations.get",
-  http: "GET",
-  route: one,
-  response: ConversationEnvelope
-})
-
-export const listOperation = Operation.make({
-  name: "Conversations.list",
-  http: "GET",
-  route: root,
-  credential: "user",
-  response: Schema.Struct({ conversations: list(ConversationSummary) })
-})
-
-export const updateTitleOperation = Operation.unit({
-  name: "Conversations.updateTitle",
-  http: "PATCH",
-  route: one,
-  replay: "safe",
-  body: Schema.Struct({ title: Title })
-})
-
-export const markOperation = Operation.unit({
-  name: "Conversations.markRead",
-  http: "PATCH",
-  route: one,
+const mark = patch("/assistant/conversations/{conversationId}", {
   replay: "safe",
   body: Schema.Struct({ read: Schema.Boolean })
 })
 
+const events = get("/assistant/conversations/{conversationId}/messages/{messageId}/events")
+
 const deletion = (gone: ReadonlyArray<string>) =>
-  Operation.unit({
-    name: "Conversations.delete",
-    http: "DELETE",
-    route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}",
+  del("/api/w/{workspaceId}/assistant/conversations/{conversationId}", {
     credential: "user",
+    query: Schema.Struct({ forceDelete: Schema.optional(Schema.Literal(true)) }),
     done: ({ type }) => type !== undefined && gone.includes(type)
   })
 
-export const deleteOperation = deletion(["conversation_not_found"])
-
-// After somebody has left a conversation in which others remain, it is one that they may not see.
-export const leaveOperation = deletion(["conversation_not_found", "conversation_access_restricted"])
-
-export const pageMessagesOperation = { ...getOperation, method: "pageMessages" }
-
-export const createMessageOperation = Operation.make({
-  name: "Conversations.createMessage",
-  http: "POST",
-  limits: "messages",
-  route: `${one}/messages`,
-  body: MessageBody,
-  response: Schema.Struct({ message: UserMessage, agentMessages: list(AgentMessage) })
-})
-
-export const editMessageOperation = Operation.make({
-  name: "Conversations.editMessage",
-  http: "POST",
-  route: `${message}/edit`,
-  body: Schema.Struct({
-    content: Content,
-    mentions: MentionsBody,
-    skipToolsValidation: Schema.optional(Schema.Boolean)
+export const conversations = group("Conversations", {
+  create: using({
+    post: post("/assistant/conversations", {
+      replay: "creation",
+      body: Schema.Struct({
+        title: Schema.optional(Schema.NullOr(Title)),
+        visibility: Schema.optional(Schema.Literal("unlisted", "test")),
+        spaceId: Schema.optional(Content),
+        contentFragments: Schema.optional(Schema.Array(FragmentBody))
+      }),
+      response: ConversationEnvelope,
+      pick: (answer) => answer.conversation
+    })
   }),
-  response: Schema.Struct({ message: UserMessage, agentMessages: list(AgentMessage) })
-})
-
-export const retryMessageOperation = Operation.make({
-  name: "Conversations.retryMessage",
-  http: "POST",
-  route: `${message}/retry`,
-  response: Schema.Struct({ message: AgentMessage })
-})
-
-export const cancelOperation = Operation.unit({
-  name: "Conversations.cancel",
-  http: "POST",
-  route: `${one}/cancel`,
-  replay: "safe",
-  body: Schema.Struct({
-    messageIds: Schema.Array(Schema.String).pipe(
-      Schema.filter((ids) => ids.length > 0 && ids.every((id) => id.trim() !== ""), {
-        message: () => "at least one id of an agent message, none of them blank"
-      })
-    )
-  })
-})
-
-export const deleteMessageOperation = Operation.unit({
-  name: "Conversations.deleteMessage",
-  http: "DELETE",
-  route: "/api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}",
-  credential: "user",
-  done: ({ type }) => type === "message_not_found"
-})
-
-export const createContentFragmentOperation = Operation.make({
-  name: "Conversations.createContentFragment",
-  http: "POST",
-  route: `${one}/content_fragments`,
-  body: FragmentBody,
-  response: Schema.Struct({ contentFragment: ContentFragment })
-})
-
-export const downloadFileOperation = Operation.unit({
-  name: "Conversations.downloadFile",
-  http: "GET",
-  route: `${one}/files/{rel}`
-})
-
-export const createFeedbackOperation = Operation.unit({
-  name: "Conversations.createFeedback",
-  http: "POST",
-  route: `${message}/feedbacks`,
-  replay: "safe",
-  errors: { not_authenticated: "DustUserRequiredError" },
-  body: Schema.Struct({
-    thumbDirection: Schema.Literal("up", "down"),
-    feedbackContent: Schema.optional(Schema.NullOr(Schema.String)),
-    isConversationShared: Schema.optional(Schema.Boolean)
-  })
-})
-
-export const deleteFeedbackOperation = Operation.unit({
-  name: "Conversations.deleteFeedback",
-  http: "DELETE",
-  route: `${message}/feedbacks`,
-  errors: { not_authenticated: "DustUserRequiredError" },
-  // There is none to delete.
-  done: ({ status, type }) => status === 400 && type === "invalid_request_error"
-})
-
-export const listFeedbackOperation = Operation.make({
-  name: "Conversations.listFeedback",
-  http: "GET",
-  route: `${one}/feedbacks`,
-  credential: "user",
-  response: Schema.Struct({ feedbacks: list(Feedback) })
-})
-
-export const blockedActionsOperation = Operation.make({
-  name: "Conversations.blockedActions",
-  http: "GET",
-  route: `${one}/actions/blocked`,
-  response: Schema.Struct({ blockedActions: list(BlockedAction) })
-})
-
-export const validateActionOperation = Operation.unit({
-  name: "Conversations.validateAction",
-  http: "POST",
-  route: `${message}/validate-action`,
-  replay: "safe",
-  done: ({ type }) => type === "action_not_blocked",
-  body: Schema.Struct({
-    actionId: Content,
-    approved: Schema.Literal("approved", "rejected", "always_approved")
-  })
-})
-
-export const answerQuestionOperation = Operation.unit({
-  name: "Conversations.answerQuestion",
-  http: "POST",
-  route: `${message}/answer-question`,
-  replay: "safe",
-  done: ({ type }) => type === "action_not_blocked",
-  body: Schema.Struct({
-    actionId: Content,
-    answer: UserAnswer.pipe(
-      Schema.filter(({ customResponse = "", selectedOptions }) =>
-        selectedOptions.length > 0 || customResponse.trim() !== "" ||
-        { path: ["selectedOptions"], message: "an option, or words in customResponse" }
+  get: using({ read }),
+  /**
+   * The conversations of the user, outside spaces, all at once.
+   *
+   * Credential: a user's; with an API key `DustUserRequiredError` before any request. Retried.
+   *
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations`
+   */
+  list: get("/assistant/conversations", {
+    credential: "user",
+    response: Schema.Struct({ conversations: list(summary) }),
+    pick: (answer) => answer.conversations
+  }),
+  /**
+   * Sets the title (at most 512 characters); marks the conversation read for the caller. Credential: any. Retried.
+   *
+   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   */
+  updateTitle: patch("/assistant/conversations/{conversationId}", {
+    replay: "safe",
+    body: Schema.Struct({ title: Title })
+  }),
+  markRead: using({ mark }),
+  markUnread: using({ mark }),
+  delete: using({
+    everywhere: deletion(["conversation_not_found"]),
+    // After somebody has left a conversation in which others remain, it is one that they may not see.
+    leave: deletion(["conversation_not_found", "conversation_access_restricted"])
+  }),
+  createMessage: using({
+    post: post("/assistant/conversations/{conversationId}/messages", {
+      limits: "messages",
+      body: MessageBody,
+      response: Sent
+    }),
+    read
+  }),
+  findSent: using({ read }),
+  editMessage: using({
+    post: post("/assistant/conversations/{conversationId}/messages/{messageId}/edit", {
+      body: Schema.Struct({
+        content: Content,
+        mentions: MentionsBody,
+        skipToolsValidation: Schema.optional(Schema.Boolean)
+      }),
+      response: Sent
+    })
+  }),
+  retryMessage: using({
+    post: post("/assistant/conversations/{conversationId}/messages/{messageId}/retry", {
+      query: Schema.Struct({
+        blockedOnly: Schema.optional(Schema.Literal(true)).pipe(Schema.fromKey("blocked_only"))
+      }),
+      response: Schema.Struct({ message: agentMessage }),
+      pick: (answer) => answer.message
+    })
+  }),
+  /**
+   * Asks the server to stop agent messages. Ids that are unknown or have ended are ignored. The end arrives as an event.
+   * Credential: any. Retried.
+   *
+   * Source: `POST …/conversations/{conversationId}/cancel`
+   */
+  cancel: post("/assistant/conversations/{conversationId}/cancel", {
+    replay: "safe",
+    body: Schema.Struct({
+      /** Of agent messages. */
+      messageIds: Schema.Array(Schema.String).pipe(
+        Schema.filter((ids) => ids.length > 0 && ids.every((id) => id.trim() !== ""), {
+          message: () => "at least one id of an agent message, none of them blank"
+        })
       )
-    )
-  })
+    })
+  }),
+  listMessages: using({ read }),
+  pageMessages: using({ read }),
+  streamMessages: using({ read }),
+  getMessage: using({ read }),
+  /**
+   * Deletes a message; with a user message its answers go too.
+   *
+   * Credential: a user's; with an API key `DustUserRequiredError` before any request. `DustForbiddenError` for somebody
+   * else's message, `DustNotFoundError`. Retried.
+   *
+   * Source: `DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}`, a private route of
+   * the web application
+   */
+  deleteMessage: del("/api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}", {
+    credential: "user",
+    done: ({ type }) => type === "message_not_found"
+  }),
+  createContentFragment: using({
+    post: post("/assistant/conversations/{conversationId}/content_fragments", {
+      body: FragmentBody,
+      response: Schema.Struct({ contentFragment }),
+      pick: (answer) => answer.contentFragment
+    })
+  }),
+  downloadFile: using({ read: get("/assistant/conversations/{conversationId}/files/{rel}") }),
+  createFeedback: using({
+    post: post("/assistant/conversations/{conversationId}/messages/{messageId}/feedbacks", {
+      replay: "safe",
+      errors: { not_authenticated: "DustUserRequiredError" },
+      body: Schema.Struct({
+        thumbDirection: Schema.Literal("up", "down"),
+        feedbackContent: Schema.optional(Schema.NullOr(Schema.String)),
+        isConversationShared: Schema.optional(Schema.Boolean)
+      })
+    })
+  }),
+  deleteFeedback: using({
+    delete: del("/assistant/conversations/{conversationId}/messages/{messageId}/feedbacks", {
+      errors: { not_authenticated: "DustUserRequiredError" },
+      // There is none to delete.
+      done: ({ status, type }) => status === 400 && type === "invalid_request_error"
+    })
+  }),
+  /**
+   * The caller's own verdicts in a conversation. Credential: a user's, otherwise `DustUserRequiredError` before any request.
+   * Retried.
+   *
+   * Source: `GET …/conversations/{conversationId}/feedbacks`
+   */
+  listFeedback: get("/assistant/conversations/{conversationId}/feedbacks", {
+    credential: "user",
+    response: Schema.Struct({ feedbacks: list(feedback) }),
+    pick: (answer) => answer.feedbacks
+  }),
+  /**
+   * The tools that wait for a person now. Credential: any. Retried.
+   *
+   * Source: `GET …/conversations/{conversationId}/actions/blocked`
+   */
+  blockedActions: get("/assistant/conversations/{conversationId}/actions/blocked", {
+    response: Schema.Struct({ blockedActions: list(blockedAction) }),
+    pick: (answer) => answer.blockedActions
+  }),
+  /**
+   * Decides about a tool that waits for approval. `always_approved` also holds for later uses (tools of low and medium
+   * stake; needs a user). An action that is no longer blocked is `DustBadRequestError` (`action_not_blocked`). The server
+   * answers 500 when the caller may not decide: only the author of the message may, or anyone when an API key wrote it.
+   * Credential: any. Retried.
+   *
+   * Source: `POST …/messages/{messageId}/validate-action`
+   */
+  validateAction: post("/assistant/conversations/{conversationId}/messages/{messageId}/validate-action", {
+    replay: "safe",
+    done: ({ type }) => type === "action_not_blocked",
+    body: Schema.Struct({
+      actionId: Content,
+      approved: Schema.Literal("approved", "rejected", "always_approved")
+    })
+  }),
+  /**
+   * Answers an agent's question: indices of the chosen options, or words. Credential: any. `DustForbiddenError`,
+   * `DustNotFoundError`, `DustBadRequestError` (`action_not_blocked`). Retried.
+   *
+   * Source: `POST …/messages/{messageId}/answer-question`
+   */
+  answerQuestion: post("/assistant/conversations/{conversationId}/messages/{messageId}/answer-question", {
+    replay: "safe",
+    done: ({ type }) => type === "action_not_blocked",
+    body: Schema.Struct({
+      actionId: Content,
+      answer: userAnswer.pipe(
+        Schema.filter(({ customResponse = "", selectedOptions }) =>
+          selectedOptions.length > 0 || customResponse.trim() !== "" ||
+          { path: ["selectedOptions"], message: "an option, or words in customResponse" }
+        )
+      )
+    })
+  }),
+  /**
+   * What a conversation has cost so far, in credits. Credential: any. Retried. Servers that do not have it yet answer
+   * `DustNotFoundError`.
+   *
+   * Source: `GET …/conversations/{conversationId}/consumption`
+   */
+  consumption: get("/assistant/conversations/{conversationId}/consumption", { response: consumption }),
+  events: using({ read: get("/assistant/conversations/{conversationId}/events") }),
+  messageEvents: using({ events }),
+  answer: using({ events }),
+  answers: using({ read })
 })
 
-export const consumptionOperation = Operation.make({
-  name: "Conversations.consumption",
-  http: "GET",
-  route: `${one}/consumption`,
-  response: Consumption
-})
-
-export const eventsOperation = Operation.unit({ name: "Conversations.events", http: "GET", route: `${one}/events` })
-
-export const messageEventsOperation = Operation.unit({
-  name: "Conversations.messageEvents",
-  http: "GET",
-  route: `${message}/events`
-})
-
-export const answersOperation = { ...getOperation, method: "answers" }
+/** What errors name where there is no client yet. */
+export const operations = operationsOf(conversations)

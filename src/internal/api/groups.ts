@@ -1,6 +1,7 @@
 /** Every group of endpoints, and the paths that they have. */
 import { agents } from "./agents.ts"
 import { apps } from "./apps.ts"
+import { conversations } from "./conversations.ts"
 import { dataSources } from "./dataSources.ts"
 import { dataSourceViews } from "./dataSourceViews.ts"
 import {
@@ -22,7 +23,7 @@ import { spaces } from "./spaces.ts"
 import { triggers } from "./triggers.ts"
 import { workspace } from "./workspace.ts"
 
-/** The groups by the names of their services: one under another name does not compile. */
+/** The groups by the names of their services: one that is missing or under another name does not compile. */
 const groups = {
   Workspace: workspace,
   Spaces: spaces,
@@ -34,9 +35,10 @@ const groups = {
   Triggers: triggers,
   Skills: skills,
   Agents: agents,
+  Conversations: conversations,
   Mentions: mentions,
   McpServers: mcpServers
-} satisfies { readonly [Name in ServiceName]?: Group<Name, Members> }
+} satisfies { readonly [Name in ServiceName]: Group<Name, Members> }
 
 type Groups = (typeof groups)[keyof typeof groups]
 

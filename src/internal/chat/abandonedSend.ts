@@ -8,7 +8,7 @@ import type { RequestError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import { isFinal } from "../../Message.ts"
-import { cancelOperation, deleteMessageOperation } from "../api/conversations.ts"
+import { operations } from "../api/conversations.ts"
 import type { Posted } from "./sameMessage.ts"
 import { looks } from "./sendOnce.ts"
 
@@ -70,7 +70,7 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
           "The run of an interrupted message could not be cancelled",
           conversationId,
           running,
-          client.execute(cancelOperation, { path: { conversationId }, body: { messageIds: running } })
+          client.execute(operations.cancel, { path: { conversationId }, body: { messageIds: running } })
         )
       }
       return message.visibility === "pending"
@@ -78,7 +78,7 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
           "A pending message could not be deleted",
           conversationId,
           [message.sId],
-          client.execute(deleteMessageOperation, { path: { conversationId, messageId: message.sId } })
+          client.execute(operations.deleteMessage, { path: { conversationId, messageId: message.sId } })
         )
         : Effect.void
     }

@@ -2,8 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import type { Conversation, ConversationWithMessage } from "../../Conversation.ts"
 import type {
+  Conversation,
+  ConversationWithMessage,
   CreateMessageOptions,
   CreateOptions,
   CreateWithMessageOptions,
@@ -11,7 +12,7 @@ import type {
   MessageCreated,
   MessageInput,
   MessageRef
-} from "../../Conversations.ts"
+} from "../../Conversation.ts"
 import {
   DustForbiddenError,
   type DustUnconfirmedError,
@@ -21,7 +22,7 @@ import {
 } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { AgentMessage, ContentFragment, UserMessage } from "../../Message.ts"
-import { createMessageOperation, createOperation, deleteOperation } from "../api/conversations.ts"
+import { operations } from "../api/conversations.ts"
 import type { Identity } from "../api/operation.ts"
 import { badInput, common } from "../request/errors.ts"
 import type { Abandoned } from "./abandonedSend.ts"
@@ -48,7 +49,11 @@ const checkBlocking = (
 ) =>
   blocking === true && !(options.mentions ?? []).some((mention) => "configurationId" in mention)
     ? Effect.fail(
-      badInput(createMessageOperation, "mentions", "the mention of an agent, because `blocking` waits for its answer")
+      badInput(
+        operations.createMessage.post,
+        "mentions",
+        "the mention of an agent, because `blocking` waits for its answer"
+      )
     )
     : Effect.void
 
@@ -86,7 +91,7 @@ export const makeSender = (options: {
   const { abandoned, answer, answers, client, known, lookBack, sendOnce } = options
 
   const bodyOf = (input: MessageInput) =>
-    Effect.flatMap(client.caller, ({ hasUser }) => messageBody(createMessageOperation, hasUser, input))
+    Effect.flatMap(client.caller, ({ hasUser }) => messageBody(operations.createMessage.post, hasUser, input))
 
   const post = (input: CreateMessageOptions): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
     Effect.flatMap(bodyOf(input), (body) => {
@@ -96,7 +101,7 @@ export const makeSender = (options: {
         sought,
         onUnconfirmed,
         send: Effect.tap(
-          client.execute(createMessageOperation, { path: { conversationId }, body }),
+          client.execute(operations.createMessage.post, { path: { conversationId }, body }),
           lookBack.noteClock
         ),
         abandoned: (look) =>
@@ -126,7 +131,7 @@ export const makeSender = (options: {
     const status = restrictionOf(message)
     return status === undefined
       ? Effect.succeed([])
-      : Effect.fail(restricted(createMessageOperation, conversationId, message, status))
+      : Effect.fail(restricted(operations.createMessage.post, conversationId, message, status))
   }
 
   const createMessage: Sender["createMessage"] = (input) =>
@@ -148,7 +153,7 @@ export const makeSender = (options: {
   const createEmpty: Sender["createEmpty"] = ({ contentFragments, spaceId, title, visibility }) =>
     Effect.map(
       Effect.tap(
-        client.execute(createOperation, { body: { title, visibility, spaceId, contentFragments } }),
+        client.execute(operations.create.post, { body: { title, visibility, spaceId, contentFragments } }),
         lookBack.noteClock
       ),
       ({ conversation }) => {
@@ -165,7 +170,10 @@ export const makeSender = (options: {
           "An empty conversation could not be deleted",
           conversation.sId,
           [],
-          client.execute(deleteOperation, { path: { conversationId: conversation.sId }, query: { forceDelete: true } })
+          client.execute(operations.delete.everywhere, {
+            path: { conversationId: conversation.sId },
+            query: { forceDelete: true }
+          })
         )
         : Effect.void)
 
@@ -205,6 +213,7 @@ export const makeSender = (options: {
     Effect.gen(function*() {
       const { conversationId, notBefore } = error
       const look = yield* lookBack.since({
+        operation: operations.findSent.read,
         conversationId,
         position: error.position,
         sent: notBefore === null ? { _tag: "Unknown" } : { _tag: "Server", notBefore }
@@ -223,7 +232,7 @@ export const makeSender = (options: {
       }
       if (one === undefined || found.length > 1 || !provable) {
         return yield* unconfirmedError({
-          identity: { ...createMessageOperation, method: "findSent" },
+          identity: operations.findSent.read,
           sought: error,
           notBefore: notBefore ?? undefined,
           // An old answer says nothing of the message.

@@ -8,7 +8,7 @@ import { DustDecodeError, type RequestError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { ConversationId } from "../../Ids.ts"
 import type { Message } from "../../Message.ts"
-import { ConversationEnvelope, getOperation } from "../api/conversations.ts"
+import { ConversationEnvelope, operations } from "../api/conversations.ts"
 import { decodeJson } from "../decode/json.ts"
 import { common } from "../request/errors.ts"
 import { isNewer, type Newer, type Position } from "./sameMessage.ts"
@@ -45,6 +45,8 @@ export interface Look extends Newer {
 }
 
 export interface Bounds {
+  /** What the reads are a part of. Defaults to `createMessage`. */
+  readonly operation?: Read | undefined
   readonly conversationId: ConversationId
   /** `null`: unknown. */
   readonly position: Position | null
@@ -54,6 +56,8 @@ export interface Bounds {
     | { readonly _tag: "Server"; readonly notBefore: number }
     | { readonly _tag: "Unknown" }
 }
+
+type Read = (typeof operations)["createMessage" | "findSent"]["read"]
 
 export interface LookBack {
   /** The newest messages of a conversation: one is enough to know its position. */
@@ -85,7 +89,6 @@ const timesOf = (headers: Readonly<Record<string, string | undefined>>): Pick<Pa
 const rememberedAnswers = 16
 
 export const makeLookBack = (client: Client): LookBack => {
-  const operation = { ...getOperation, method: "createMessage" }
   /** How far the server's clock is ahead of {@link monotonic}, by the last answers. An old answer makes it too small. */
   const offsets: Array<number> = []
   const note = (offset: number): void => {
@@ -101,7 +104,8 @@ export const makeLookBack = (client: Client): LookBack => {
   /** By `open`, because the time of an answer is in its headers. */
   const read = (
     conversationId: ConversationId,
-    query: { readonly limit: number; readonly lastValue?: number | undefined }
+    query: { readonly limit: number; readonly lastValue?: number | undefined },
+    operation: Read = operations.createMessage.read
   ): Effect.Effect<Page, RequestError> =>
     Effect.scoped(Effect.gen(function*() {
       const response = yield* client.open(operation, { path: { conversationId }, query })
@@ -132,9 +136,9 @@ export const makeLookBack = (client: Client): LookBack => {
       }
     }))
 
-  const since = ({ conversationId, position, sent }: Bounds): Effect.Effect<Look, RequestError> =>
+  const since = ({ conversationId, operation, position, sent }: Bounds): Effect.Effect<Look, RequestError> =>
     Effect.gen(function*() {
-      let page = yield* read(conversationId, { limit: firstPage })
+      let page = yield* read(conversationId, { limit: firstPage }, operation)
       const notBefore = sent._tag === "Server"
         ? sent.notBefore
         : sent._tag === "Here" && page.serverTime !== undefined
@@ -159,7 +163,7 @@ export const makeLookBack = (client: Client): LookBack => {
           (oldest !== undefined && notBefore !== undefined && oldest.created < notBefore - dateSlack) ||
           (position === null && count >= unboundedPages)
         ) return { messages, notBefore, stale, bounded: false }
-        page = yield* read(conversationId, { limit: nextPages, lastValue: before })
+        page = yield* read(conversationId, { limit: nextPages, lastValue: before }, operation)
         // A list that does not advance would never end.
         if (page.before !== undefined && page.before >= before) return { messages, notBefore, stale, bounded: false }
       }

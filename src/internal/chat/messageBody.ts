@@ -1,7 +1,7 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { ModelSelection } from "../../Agent.ts"
-import type { MessageContext, MessageInput } from "../../Conversations.ts"
+import type { MessageContext, MessageInput } from "../../Conversation.ts"
 import { DustUserRequiredError, type RequestError } from "../../DustAPIError.ts"
 import { Mention } from "../../Message.ts"
 import type { Identity } from "../api/operation.ts"

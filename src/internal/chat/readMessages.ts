@@ -1,13 +1,20 @@
 /** Reading messages: no more of a conversation than it takes. */
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import { type Conversation, findMessage, messages as messagesOf } from "../../Conversation.ts"
-import type { MessagePage, MessageRef, PageOptions, StreamMessagesOptions } from "../../Conversations.ts"
+import {
+  type Conversation,
+  findMessage,
+  messages as messagesOf,
+  type MessagePage,
+  type MessageRef,
+  type PageOptions,
+  type StreamMessagesOptions
+} from "../../Conversation.ts"
 import { DustNotFoundError, type RequestError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import type { Message } from "../../Message.ts"
-import { getOperation, pageMessagesOperation } from "../api/conversations.ts"
+import { operations } from "../api/conversations.ts"
 import type { Identity } from "../api/operation.ts"
 import { badInput, common } from "../request/errors.ts"
 import { segment } from "../request/url.ts"
@@ -23,8 +30,11 @@ export interface Reader {
   readonly stream: (options: StreamMessagesOptions) => Stream.Stream<Message, RequestError>
   readonly getMessage: (ref: MessageRef) => Effect.Effect<Message, RequestError>
   /** The newest part of a conversation that has a message, or all of it. */
-  readonly since: (method: string, ref: MessageRef) => Effect.Effect<Conversation, RequestError>
+  readonly since: (method: "getMessage" | "answers", ref: MessageRef) => Effect.Effect<Conversation, RequestError>
 }
+
+/** The methods that read a conversation, or a part of it. */
+type Reading = "get" | "listMessages" | "pageMessages" | "streamMessages" | "getMessage" | "answers"
 
 export const messageNotFound = (identity: Identity, messageId: MessageId): DustNotFoundError =>
   new DustNotFoundError({
@@ -36,12 +46,12 @@ export const messageNotFound = (identity: Identity, messageId: MessageId): DustN
 
 export const makeReader = (client: Client, known: Known): Reader => {
   const read = (
-    method: string,
+    method: Reading,
     conversationId: ConversationId,
     query: { readonly limit?: number | undefined; readonly lastValue?: number | undefined } = {}
   ) =>
     Effect.tap(
-      client.execute({ ...getOperation, method }, { path: { conversationId }, query }),
+      client.execute(operations[method].read, { path: { conversationId }, query }),
       (answer) =>
         Effect.sync(() => {
           if (query.lastValue === undefined) {
@@ -50,17 +60,21 @@ export const makeReader = (client: Client, known: Known): Reader => {
         })
     )
 
-  const page: Reader["page"] = ({ conversationId, deleted, lastValue, limit = 50 }) => {
+  const pageOf = (
+    method: "pageMessages" | "streamMessages",
+    { conversationId, deleted, lastValue, limit = 50 }: PageOptions
+  ): Effect.Effect<MessagePage, RequestError> => {
+    const operation = operations[method].read
     if (!Number.isInteger(limit) || limit < 1) {
-      return Effect.fail(badInput(pageMessagesOperation, "limit", "an integer of at least 1", String(limit)))
+      return Effect.fail(badInput(operation, "limit", "an integer of at least 1", String(limit)))
     }
     if (lastValue !== undefined && !Number.isInteger(lastValue)) {
       return Effect.fail(
-        badInput(pageMessagesOperation, "lastValue", "an integer, from the page before", String(lastValue))
+        badInput(operation, "lastValue", "an integer, from the page before", String(lastValue))
       )
     }
     return Effect.map(
-      read(pageMessagesOperation.method, conversationId, { limit, lastValue }),
+      read(method, conversationId, { limit, lastValue }),
       (response) => ({
         messages: messagesOf(response.conversation, { deleted }),
         hasMore: response.hasMore ?? false,
@@ -88,18 +102,18 @@ export const makeReader = (client: Client, known: Known): Reader => {
 
   return {
     get: (conversationId) => Effect.map(read("get", conversationId), ({ conversation }) => conversation),
-    page,
+    page: (options) => pageOf("pageMessages", options),
     stream: ({ conversationId, deleted, pageSize }) =>
-      byCursor({ ...getOperation, method: "streamMessages" }, (cursor: number | undefined) =>
+      byCursor(operations.streamMessages.read, (cursor: number | undefined) =>
         Effect.map(
-          page({ conversationId, limit: pageSize, lastValue: cursor, deleted }),
+          pageOf("streamMessages", { conversationId, limit: pageSize, lastValue: cursor, deleted }),
           ({ hasMore, lastValue, messages }) => ({
             items: messages.toReversed(),
             next: hasMore ? lastValue : null
           })
         )),
     getMessage: (ref) => {
-      const identity = { ...getOperation, method: "getMessage" }
+      const identity = operations.getMessage.read
       return Effect.zipRight(
         segment(identity, "messageId", ref.messageId),
         Effect.flatMap(since("getMessage", ref), (conversation) => {

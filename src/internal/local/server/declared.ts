@@ -13,6 +13,9 @@ import type { Route } from "./route.ts"
 /** What Local Dust does for one endpoint: who may call it, and the handler. */
 export type Answer = Omit<Route, "method" | "path">
 
+/** Handlers of some endpoints of a group, where they are in several files. */
+export type Answers<G> = Partial<Handlers<G, Answer>>
+
 /**
  * The routes of a group. A handler for each of its endpoints is demanded by the compiler, and no other is accepted: what
  * the SDK can send, Local Dust answers. Routes that the group shares with the `others` are left to those.

@@ -1,14 +1,8 @@
 /** Every route of Local Dust. A domain adds its array here. */
 import { agentRoutes } from "../domains/agents.ts"
 import { appRoutes } from "../domains/apps.ts"
-import { actionRoutes } from "../domains/conversations/blocked.ts"
-import { messageRoutes } from "../domains/conversations/edit.ts"
-import { eventRoutes } from "../domains/conversations/events.ts"
-import { feedbackRoutes } from "../domains/conversations/feedback.ts"
-import { fragmentRoutes } from "../domains/conversations/fragments.ts"
 import { mentionRoutes } from "../domains/conversations/mentions.ts"
-import { privateRoutes } from "../domains/conversations/private.ts"
-import { conversationRoutes } from "../domains/conversations/read.ts"
+import { conversationRoutes } from "../domains/conversations/routes.ts"
 import { dataSourceRoutes } from "../domains/dataSources/routes.ts"
 import { fileRoutes } from "../domains/files.ts"
 import { mcpRoutes } from "../domains/mcp/routes.ts"
@@ -23,11 +17,6 @@ import type { Route } from "./route.ts"
 export const routes: ReadonlyArray<Route> = [
   ...workspaceRoutes,
   ...conversationRoutes,
-  ...messageRoutes,
-  ...fragmentRoutes,
-  ...actionRoutes,
-  ...feedbackRoutes,
-  ...eventRoutes,
   ...agentRoutes,
   ...appRoutes,
   ...dataSourceRoutes,
@@ -35,7 +24,6 @@ export const routes: ReadonlyArray<Route> = [
   ...mentionRoutes,
   ...mcpRoutes,
   ...internalRoutes,
-  ...privateRoutes,
   ...searchRoutes,
   ...skillRoutes,
   ...triggerRoutes,

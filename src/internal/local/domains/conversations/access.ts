@@ -4,11 +4,7 @@ import { badRequest, json, type Refusal, refuse } from "../../server/http.ts"
 import { type Context, param } from "../../server/route.ts"
 import { type Conversation, conversations, type Message } from "./models.ts"
 
-export const BASE = "/api/v1/w/:workspaceId/assistant/conversations"
-
-export const ONE = `${BASE}/:conversationId`
-
-export const MESSAGE = `${ONE}/messages/:messageId`
+export const ONE = "/api/v1/w/:workspaceId/assistant/conversations/:conversationId"
 
 export const success = json({ success: true })
 

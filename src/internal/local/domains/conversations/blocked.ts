@@ -2,9 +2,11 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { conversations as conversationsApi } from "../../../api/conversations.ts"
+import type { Answers } from "../../server/declared.ts"
 import { json, type Refusal, refuse } from "../../server/http.ts"
-import { body, type Handler, type Context, param, route, type Route } from "../../server/route.ts"
-import { findConversation, MESSAGE, ONE, success } from "./access.ts"
+import { body, type Handler, type Context, param } from "../../server/route.ts"
+import { findConversation, success } from "./access.ts"
 import { optional } from "./bodies.ts"
 import {
   type AgentMessage,
@@ -107,8 +109,14 @@ const answerQuestion: Handler = (context) =>
     return success
   })
 
-export const actionRoutes: ReadonlyArray<Route> = [
-  route("GET", `${ONE}/actions/blocked`, { auth: "any", handler: blockedActions }),
-  route("POST", `${MESSAGE}/validate-action`, { auth: "any", handler: validateAction }),
-  route("POST", `${MESSAGE}/answer-question`, { auth: "any", handler: answerQuestion })
-]
+export const actionAnswers = {
+  "GET /assistant/conversations/{conversationId}/actions/blocked": { auth: "any", handler: blockedActions },
+  "POST /assistant/conversations/{conversationId}/messages/{messageId}/validate-action": {
+    auth: "any",
+    handler: validateAction
+  },
+  "POST /assistant/conversations/{conversationId}/messages/{messageId}/answer-question": {
+    auth: "any",
+    handler: answerQuestion
+  }
+} satisfies Answers<typeof conversationsApi>

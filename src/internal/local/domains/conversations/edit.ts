@@ -1,11 +1,13 @@
 /** Posting, editing, retrying and cancelling messages. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { conversations as conversationsApi } from "../../../api/conversations.ts"
 import { announceUserMessage, makeAgentMessage, makeUserMessage, requestCancel } from "../../agent/messages.ts"
 import { startRun } from "../../agent/run.ts"
+import type { Answers } from "../../server/declared.ts"
 import { badRequest, json } from "../../server/http.ts"
-import { body, type Handler, jsonBody, param, route, type Route } from "../../server/route.ts"
-import { findAgentMessage, findConversation, findMessage, MESSAGE, ONE, success } from "./access.ts"
+import { body, type Handler, jsonBody, param } from "../../server/route.ts"
+import { findAgentMessage, findConversation, findMessage, success } from "./access.ts"
 import { MentionInput, MessageInput, optional } from "./bodies.ts"
 import {
   type AgentMessage,
@@ -123,9 +125,9 @@ const cancel: Handler = (context) =>
     return success
   })
 
-export const messageRoutes: ReadonlyArray<Route> = [
-  route("POST", `${ONE}/messages`, { auth: "any", handler: post }),
-  route("POST", `${ONE}/cancel`, { auth: "any", handler: cancel }),
-  route("POST", `${MESSAGE}/edit`, { auth: "any", handler: edit }),
-  route("POST", `${MESSAGE}/retry`, { auth: "any", handler: retry })
-]
+export const messageAnswers = {
+  "POST /assistant/conversations/{conversationId}/messages": { auth: "any", handler: post },
+  "POST /assistant/conversations/{conversationId}/cancel": { auth: "any", handler: cancel },
+  "POST /assistant/conversations/{conversationId}/messages/{messageId}/edit": { auth: "any", handler: edit },
+  "POST /assistant/conversations/{conversationId}/messages/{messageId}/retry": { auth: "any", handler: retry }
+} satisfies Answers<typeof conversationsApi>

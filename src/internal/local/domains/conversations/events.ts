@@ -1,11 +1,11 @@
 /** Event streams of conversations and messages. */
 import * as Effect from "effect/Effect"
+import type { conversations as conversationsApi } from "../../../api/conversations.ts"
+import type { Answers } from "../../server/declared.ts"
 import { badRequest, type LocalResponse, pulled } from "../../server/http.ts"
 import { connection, type Subscription } from "../../server/pubsub.ts"
-import { type Context, param, type Route, route } from "../../server/route.ts"
+import { type Context, param } from "../../server/route.ts"
 import { findConversation, findMessage } from "./access.ts"
-
-const ONE = "/api/v1/w/:workspaceId/assistant/conversations/:conversationId"
 
 /** The headers of an event stream, the odd `Content-Encoding: none` included. */
 export const eventStream = (context: Context, subscription: Omit<Subscription, "signal">): LocalResponse =>
@@ -21,8 +21,8 @@ const cursor = (context: Context): string | undefined => {
   return lastEventId === null || lastEventId === "" ? undefined : lastEventId
 }
 
-export const eventRoutes: ReadonlyArray<Route> = [
-  route("GET", `${ONE}/events`, {
+export const eventAnswers = {
+  "GET /assistant/conversations/{conversationId}/events": {
     auth: "any",
     sse: true,
     handler: (context) =>
@@ -34,8 +34,8 @@ export const eventRoutes: ReadonlyArray<Route> = [
           silence: context.world.quirks.conversationStreamSilence,
           open: () => conversation.visibility !== "deleted"
         }))
-  }),
-  route("GET", `${ONE}/messages/:messageId/events`, {
+  },
+  "GET /assistant/conversations/{conversationId}/messages/{messageId}/events": {
     auth: "any",
     sse: true,
     handler: (context) =>
@@ -52,5 +52,5 @@ export const eventRoutes: ReadonlyArray<Route> = [
           silence: undefined
         })
       })
-  })
-]
+  }
+} satisfies Answers<typeof conversationsApi>

@@ -1,11 +1,13 @@
 /** Thumbs. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { conversations as conversationsApi } from "../../../api/conversations.ts"
 import { findMember } from "../../server/auth.ts"
+import type { Answers } from "../../server/declared.ts"
 import { badRequest, json, type Refusal, refuse } from "../../server/http.ts"
-import { body, nullish, type Handler, type Context, param, requireUser, route, type Route } from "../../server/route.ts"
+import { body, nullish, type Handler, type Context, param, requireUser } from "../../server/route.ts"
 import type { LocalUser } from "../../state/state.ts"
-import { findAgentMessage, findConversation, findMessage, MESSAGE, ONE, success } from "./access.ts"
+import { findAgentMessage, findConversation, findMessage, success } from "./access.ts"
 import { optional } from "./bodies.ts"
 import type { Conversation } from "./models.ts"
 
@@ -77,8 +79,14 @@ const listFeedbacks: Handler = (context) =>
     })
   })
 
-export const feedbackRoutes: ReadonlyArray<Route> = [
-  route("GET", `${ONE}/feedbacks`, { auth: "any", handler: listFeedbacks }),
-  route("POST", `${MESSAGE}/feedbacks`, { auth: "any", handler: postFeedback }),
-  route("DELETE", `${MESSAGE}/feedbacks`, { auth: "any", handler: deleteFeedback })
-]
+export const feedbackAnswers = {
+  "GET /assistant/conversations/{conversationId}/feedbacks": { auth: "any", handler: listFeedbacks },
+  "POST /assistant/conversations/{conversationId}/messages/{messageId}/feedbacks": {
+    auth: "any",
+    handler: postFeedback
+  },
+  "DELETE /assistant/conversations/{conversationId}/messages/{messageId}/feedbacks": {
+    auth: "any",
+    handler: deleteFeedback
+  }
+} satisfies Answers<typeof conversationsApi>

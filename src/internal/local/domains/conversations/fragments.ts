@@ -1,8 +1,10 @@
 /** Content fragments: what is attached to a conversation. */
 import * as Effect from "effect/Effect"
+import type { conversations as conversationsApi } from "../../../api/conversations.ts"
+import type { Answers } from "../../server/declared.ts"
 import { badRequest, json, type Refusal } from "../../server/http.ts"
-import { body, type Handler, type Context, route, type Route } from "../../server/route.ts"
-import { findConversation, ONE } from "./access.ts"
+import { body, type Handler, type Context } from "../../server/route.ts"
+import { findConversation } from "./access.ts"
 import { FragmentInput } from "./bodies.ts"
 import {
   addMessage,
@@ -137,6 +139,6 @@ const addContentFragment: Handler = (context) =>
     return json({ contentFragment: renderFragment(addFragment(context, conversation, input)) })
   })
 
-export const fragmentRoutes: ReadonlyArray<Route> = [
-  route("POST", `${ONE}/content_fragments`, { auth: "any", handler: addContentFragment })
-]
+export const fragmentAnswers = {
+  "POST /assistant/conversations/{conversationId}/content_fragments": { auth: "any", handler: addContentFragment }
+} satisfies Answers<typeof conversationsApi>

@@ -1,6 +1,8 @@
 /** Routes of the web application (`/api/w/…`) that a user's token may call. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { conversations as conversationsApi } from "../../../api/conversations.ts"
+import type { Answers } from "../../server/declared.ts"
 import { badRequest, empty, json, refuse } from "../../server/http.ts"
 import { closeChannel } from "../../server/pubsub.ts"
 import { type Handler, decode, jsonBody, param, type Route, route } from "../../server/route.ts"
@@ -216,8 +218,18 @@ export const privateRoutes: ReadonlyArray<Route> = [
   route("GET", BASE, { auth: "private", handler: listConversations }),
   route("GET", ONE, { auth: "private", handler: getOne }),
   route("PATCH", ONE, { auth: "private", handler: patch }),
-  route("DELETE", ONE, { auth: "private", handler: deleteConversation }),
   route("GET", `${ONE}/messages`, { auth: "private", handler: list }),
-  route("GET", `${ONE}/messages/:messageId`, { auth: "private", handler: getMessage }),
-  route("DELETE", `${ONE}/messages/:messageId`, { auth: "private", handler: deleteMessage })
+  route("GET", `${ONE}/messages/:messageId`, { auth: "private", handler: getMessage })
 ]
+
+/** Those that the SDK calls. */
+export const privateAnswers = {
+  "DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}": {
+    auth: "private",
+    handler: deleteConversation
+  },
+  "DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}": {
+    auth: "private",
+    handler: deleteMessage
+  }
+} satisfies Answers<typeof conversationsApi>

@@ -2,11 +2,13 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type { conversations as conversationsApi } from "../../../api/conversations.ts"
+import type { Answers } from "../../server/declared.ts"
 import { badRequest, bytes, json, type Refusal, refuse } from "../../server/http.ts"
 import { publish } from "../../server/pubsub.ts"
 import { body, type Handler, type Context, decode, jsonBody, param, route, type Route } from "../../server/route.ts"
 import type { Agent } from "../agents.ts"
-import { BASE, findConversation, ONE, success } from "./access.ts"
+import { findConversation, ONE, success } from "./access.ts"
 import { CreateInput } from "./bodies.ts"
 import { addFragment, checkFragment, isInternal } from "./fragments.ts"
 import {
@@ -242,6 +244,7 @@ const conversationFile: Handler = (context) =>
 /** Routes for Dust's own keys, which nobody else has: they only refuse. */
 const internal: Handler = () => Effect.succeed(success)
 
+/** Routes of Dust's own keys. */
 export const conversationRoutes: ReadonlyArray<Route> = [
   route("POST", `${ONE}/tools`, {
     auth: "system",
@@ -252,15 +255,18 @@ export const conversationRoutes: ReadonlyArray<Route> = [
     },
     handler: internal
   }),
-  route("POST", "/api/v1/w/:workspaceId/assistant/generic_agents", { auth: "system", handler: internal }),
-  route("POST", BASE, { auth: "any", handler: create }),
-  route("GET", BASE, {
+  route("POST", "/api/v1/w/:workspaceId/assistant/generic_agents", { auth: "system", handler: internal })
+]
+
+export const conversationAnswers = {
+  "POST /assistant/conversations": { auth: "any", handler: create },
+  "GET /assistant/conversations": {
     auth: "user",
     denied: { status: 401, type: "user_not_found", message: "The user was not found." },
     handler: list
-  }),
-  route("GET", ONE, { auth: "any", handler: get }),
-  route("PATCH", ONE, { auth: "any", handler: patch }),
-  route("GET", `${ONE}/consumption`, { auth: "any", handler: consumption }),
-  route("GET", `${ONE}/files/*rel`, { auth: "any", handler: conversationFile })
-]
+  },
+  "GET /assistant/conversations/{conversationId}": { auth: "any", handler: get },
+  "PATCH /assistant/conversations/{conversationId}": { auth: "any", handler: patch },
+  "GET /assistant/conversations/{conversationId}/consumption": { auth: "any", handler: consumption },
+  "GET /assistant/conversations/{conversationId}/files/{rel}": { auth: "any", handler: conversationFile }
+} satisfies Answers<typeof conversationsApi>
