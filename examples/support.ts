@@ -78,6 +78,13 @@ const agents = {
   },
   slow: { name: "Slow", script: [DustTest.text("One word after the other, slowly.", { pace: "400 millis" })] },
   quick: { name: "Quick", script: "I was first." },
+  triage: {
+    name: "Triage",
+    script: ({ message }) =>
+      message.startsWith("Your answer cannot be used")
+        ? "You are right:\n```json\n{\"queue\":\"billing\",\"urgent\":false,\"due\":\"2026-12-01T12:00:00Z\"}\n```"
+        : "Gladly! {\"queue\":\"finance\",\"urgent\":\"no\",\"due\":\"2026-12-01T12:00:00Z\"}"
+  },
   broken: {
     name: "Broken",
     script: [

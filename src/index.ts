@@ -1,4 +1,5 @@
 export * as Agent from "./Agent.ts"
+export * as AgentFunction from "./AgentFunction.ts"
 export * as AgentMessageEvent from "./AgentMessageEvent.ts"
 export * as Agents from "./Agents.ts"
 export * as App from "./App.ts"

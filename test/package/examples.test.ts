@@ -37,6 +37,11 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
   "11-continue-after-a-restart.ts": [/One word after\s+…the first process is gone\nthe other, slowly\./],
   "12-race-two-agents.ts": ["I was first."],
   "13-session.ts": ["First, who are you?", "Second, what do you know?", "Third, can you stream?"],
+  "14-typed-agent.ts": [
+    /✓ billing, not urgent, until \w+ Dec 01 2026/,
+    /✗ queue: .*actual "finance"\n {4}urgent: /,
+    "✓ billing, after 2 answers"
+  ],
   "20-upload-a-file.ts": [
     "100 %",
     "340000 bytes, ready",

@@ -1,7 +1,8 @@
 /** Typed, or it did not happen: what the compiler says about the public API. Checked by `tsc`; nothing runs. */
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import type { Layer, Redacted } from "effect"
-import { type Context, Effect, Schema, Stream } from "effect"
+import { Context, Effect, Schema, Stream } from "effect"
+import * as AgentFunction from "effect-dust/AgentFunction"
 import type { Agents } from "effect-dust/Agents"
 import type { Apps } from "effect-dust/Apps"
 import type { Chat } from "effect-dust/Chat"
@@ -295,5 +296,48 @@ describe("Typed, or it did not happen", () => {
     expectTypeOf<AnyMembers<Context.Tag.Service<Workspace>>>().toBeNever()
     // A schedule of Effect has one inside.
     expectTypeOf<AnyMembers<Omit<DustConfig.Service, "retry">>>().toBeNever()
+  })
+})
+
+describe("AgentFunction", () => {
+  class InputSecret extends Context.Tag("types/InputSecret")<InputSecret, string>() {}
+  class OutputSecret extends Context.Tag("types/OutputSecret")<OutputSecret, string>() {}
+  class Judge extends Context.Tag("types/Judge")<Judge, string>() {}
+  const plain = AgentFunction.make({ agent: "a", input: Schema.String, output: Schema.Struct({ due: Schema.Date }) })
+
+  types("takes the type of the input, and returns that of the output", () => {
+    expectTypeOf(plain("x")).toEqualTypeOf<
+      Effect.Effect<{ readonly due: Date }, DustAPIError | AgentFunction.AgentOutputError, Chat>
+    >()
+    // @ts-expect-error a number is no text
+    plain(1)
+    expectTypeOf(plain.stream("x")).toEqualTypeOf<
+      Stream.Stream<
+        AgentFunction.AgentFunctionEvent<{ readonly due: Date }>,
+        DustAPIError | AgentFunction.AgentOutputError,
+        Chat
+      >
+    >()
+  })
+
+  types("has the requirements of the schemas, and the errors and requirements of handlers", () => {
+    const input: Schema.Schema<number, string, InputSecret> = null!
+    const output: Schema.Schema<number, string, OutputSecret> = null!
+    const asking = AgentFunction.make({
+      agent: "a",
+      input,
+      output,
+      onApproval: () => Effect.zipRight(Judge, Effect.fail("no" as const))
+    })
+    expectTypeOf(asking(1)).toEqualTypeOf<
+      Effect.Effect<
+        number,
+        DustAPIError | AgentFunction.AgentOutputError | "no",
+        Chat | InputSecret | OutputSecret | Judge
+      >
+    >()
+    expectTypeOf(plain("x", { onQuestion: () => Effect.zipRight(Judge, Effect.fail("never" as const)) })).toEqualTypeOf<
+      Effect.Effect<{ readonly due: Date }, DustAPIError | AgentFunction.AgentOutputError | "never", Chat | Judge>
+    >()
   })
 })

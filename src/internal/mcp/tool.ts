@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import type { CallResult, Content, Tool, ToolAnnotations, ToolCall } from "../../McpServer.ts"
 import * as Telemetry from "../../Telemetry.ts"
 import { issuesOf } from "../input/encode.ts"
-import { objectSchema } from "./jsonSchema.ts"
+import { objectSchema } from "../input/jsonSchema.ts"
 import { failed } from "./protocol.ts"
 
 /** What is wrong with arguments, by field. */

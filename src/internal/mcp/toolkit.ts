@@ -5,7 +5,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type { CallResult, Tool, ToolAnnotations, ToolkitTool, ToolkitWithHandlers } from "../../McpServer.ts"
-import { objectSchema } from "./jsonSchema.ts"
+import { objectSchema } from "../input/jsonSchema.ts"
 import { failed } from "./protocol.ts"
 import { explain, running, structured } from "./tool.ts"
 

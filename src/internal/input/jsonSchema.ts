@@ -1,4 +1,4 @@
-/** The JSON Schema (draft 2020-12) of a tool's input or output, as models and MCP clients read it. */
+/** The JSON Schema (draft 2020-12) of a value, as models and MCP clients read it. */
 import * as Effect from "effect/Effect"
 import * as JSONSchema from "effect/JSONSchema"
 import * as Predicate from "effect/Predicate"
@@ -84,18 +84,24 @@ const unwritable = (error: unknown): string => {
     ": give it a jsonSchema annotation, or use a schema that is encoded as JSON"
 }
 
+/** The JSON Schema of a schema, or what is expected of one that cannot be written as JSON Schema. */
+export const jsonSchema = (schema: Schema.Schema.All): Effect.Effect<JsonObject, string> =>
+  Effect.map(
+    Effect.try({
+      // What a schema requires to decode is of no matter for its JSON Schema.
+      try: (): unknown => JSONSchema.make(schema as Schema.Schema<unknown>, { target: "jsonSchema2020-12" }),
+      catch: unwritable
+    }),
+    (made) => {
+      const plain = withoutIds(dereferenced(Predicate.isRecord(made) ? rooted(made) : {}))
+      return Predicate.isRecord(plain) ? plain : {}
+    }
+  )
+
 /** The JSON Schema of an object, or what is expected of a schema that has none. */
 export const objectSchema = (schema: Schema.Schema.All): Effect.Effect<JsonObject, string> =>
-  Effect.try({
-    // What a schema requires to decode is of no matter for its JSON Schema.
-    try: (): unknown => JSONSchema.make(schema as Schema.Schema<unknown>, { target: "jsonSchema2020-12" }),
-    catch: unwritable
-  }).pipe(
-    Effect.flatMap((made) => {
-      const root = Predicate.isRecord(made) ? rooted(made) : {}
-      const plain = withoutIds(dereferenced(root))
-      return Predicate.isRecord(plain) && plain["type"] === "object"
-        ? Effect.succeed(plain)
-        : Effect.fail("the schema of an object, such as Schema.Struct")
-    })
+  Effect.filterOrFail(
+    jsonSchema(schema),
+    (plain) => plain["type"] === "object",
+    () => "the schema of an object, such as Schema.Struct"
   )

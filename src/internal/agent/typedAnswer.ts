@@ -1,0 +1,111 @@
+/** What a typed agent is asked, and what its answer is worth. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import type { Issue } from "../../AgentFunction.ts"
+import type { DustBadRequestError } from "../../DustAPIError.ts"
+import { type JsonObject, jsonSchema } from "../input/jsonSchema.ts"
+import { badInput } from "../request/errors.ts"
+import { candidatesIn } from "./findJson.ts"
+
+const name = { module: "AgentFunction", method: "call" }
+
+const pathOf = (path: ReadonlyArray<PropertyKey>): Issue["path"] =>
+  path.map((part) => typeof part === "number" ? part : String(part))
+
+/** One for each place: the members of a union fail one by one. */
+const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<Issue> => {
+  const places = new Map<string, { readonly path: Issue["path"]; readonly messages: Set<string> }>()
+  for (const { message, path } of ParseResult.ArrayFormatter.formatErrorSync(error)) {
+    const key = JSON.stringify(pathOf(path))
+    const place = places.get(key) ?? { path: pathOf(path), messages: new Set() }
+    places.set(key, place)
+    place.messages.add(message)
+  }
+  return Array.from(places.values(), ({ messages, path }) => ({ path, message: [...messages].join(", or ") }))
+}
+
+const noJson: ReadonlyArray<Issue> = [{ path: [], message: "no JSON was found in the answer" }]
+
+/** An issue in one line: `queue: Expected "billing" | "bug", actual "sales"`. */
+export const issueText = ({ message, path }: Issue): string =>
+  `${path.length === 0 ? "" : `${path.join(".")}: `}${message.replace(/\s+/g, " ")}`
+
+/** How the output of an agent function is described to the agent, and read from its answer. */
+export interface Output<O, R> {
+  readonly description: JsonObject
+  readonly read: (text: string) => Effect.Effect<Either.Either<O, ReadonlyArray<Issue>>, never, R>
+}
+
+/** Exact candidates come before those with unknown fields: an echo of the schema could be one of the latter. */
+const reader = <O, I, R>(schema: Schema.Schema<O, I, R>, wrapped: boolean): Output<O, R>["read"] => {
+  const strict = Schema.decodeUnknown(schema, { errors: "all", onExcessProperty: "error" })
+  const lenient = Schema.decodeUnknown(schema, { errors: "all" })
+  return (text) =>
+    Effect.gen(function*() {
+      const candidates = candidatesIn(text, wrapped)
+      let issues: ReadonlyArray<Issue> | undefined
+      for (const decode of [strict, lenient]) {
+        for (const [index, candidate] of candidates.entries()) {
+          const result = yield* Effect.either(decode(candidate))
+          if (Either.isRight(result)) return Either.right(result.right)
+          // Those of the likeliest one.
+          if (index === 0) issues = issuesOf(result.left)
+        }
+      }
+      return Either.left(issues ?? noJson)
+    })
+}
+
+/** An object is recognised among prose, and a number or a list is not: they are asked for as `{ "value": … }`. */
+export const outputOf = <O, I, R>(schema: Schema.Schema<O, I, R>): Effect.Effect<Output<O, R>, DustBadRequestError> =>
+  Effect.gen(function*() {
+    const description = yield* jsonSchema(schema)
+    if (description["type"] === "object") return { description, read: reader(schema, false) }
+    const wrapper = Schema.Struct({ value: schema })
+    const read = reader(wrapper, true)
+    return {
+      description: yield* jsonSchema(wrapper),
+      read: (text: string) => Effect.map(read(text), Either.map(({ value }) => value))
+    }
+  }).pipe(Effect.mapError((expected) => badInput(name, "output", expected)))
+
+/** The input as JSON; `undefined` without input, such as with `Schema.Void`. */
+export const inputText = <I, IE, R>(
+  schema: Schema.Schema<I, IE, R>,
+  input: I
+): Effect.Effect<string | undefined, DustBadRequestError, R> =>
+  Schema.encode(schema, { errors: "all" })(input).pipe(
+    Effect.mapError((error) => {
+      const issues = issuesOf(error)
+      const field = ["input", ...issues[0]?.path ?? []].join(".")
+      return badInput(name, field, issues.map(issueText).join("; "))
+    }),
+    Effect.flatMap((encoded) =>
+      Effect.try({
+        try: () => JSON.stringify(encoded),
+        catch: () => badInput(name, "input", "a value that is encoded as JSON")
+      })
+    )
+  )
+
+/** The first message of a call. */
+export const question = (parts: {
+  readonly instructions: string | undefined
+  readonly input: string | undefined
+  readonly description: JsonObject
+}): string =>
+  [
+    ...(parts.instructions === undefined ? [] : [parts.instructions]),
+    ...(parts.input === undefined ? [] : [`Input (JSON):\n${parts.input}`]),
+    `Answer with one JSON object that is valid against this JSON Schema, and with nothing else:\n${
+      JSON.stringify(parts.description)
+    }`
+  ].join("\n\n")
+
+/** Asks for another answer in the same conversation. */
+export const correction = (issues: ReadonlyArray<Issue>): string =>
+  `Your answer cannot be used:\n${
+    issues.map((issue) => `- ${issueText(issue)}`).join("\n")
+  }\n\nAnswer again with the whole corrected JSON object, and with nothing else.`
