@@ -6,7 +6,7 @@ import { Conversations } from "effect-dust/Conversations"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
 
-const messages = { method: "POST", path: "/assistant/conversations/:conversationId/messages" }
+const messages = { method: "POST", path: "/assistant/conversations/:conversationId/messages" } as const
 
 layer(DustTest.layer(), { excludeTestServices: true })("one workspace for several tests", (it) => {
   it.effect("a connection that breaks after the message was handled does not double it", () =>

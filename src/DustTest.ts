@@ -61,7 +61,13 @@ import { type Fault, faults as faultConstructors } from "./internal/local/server
 import { makeClient } from "./internal/local/server/inProcess.ts"
 import { DustTestServeError, listen } from "./internal/local/server/node.ts"
 import type { SeenRequest } from "./internal/local/server/pipeline.ts"
-import { DustTestRuleError, type FaultRule, type FaultTarget } from "./internal/local/server/rules.ts"
+import {
+  DustTestRuleError,
+  type FaultRule,
+  type FaultTarget,
+  path,
+  type RulePath
+} from "./internal/local/server/rules.ts"
 import {
   type Control,
   type ConversationState,
@@ -104,7 +110,7 @@ import type { Quirks, Role } from "./internal/local/state/state.ts"
 import { defaultPlace, makeWorkspace, type Workspace, type WorkspaceOptions } from "./internal/local/state/workspace.ts"
 import { governorOr } from "./internal/request/governed.ts"
 
-export { DustTestNotFoundError, DustTestRuleError, DustTestServeError }
+export { DustTestNotFoundError, DustTestRuleError, DustTestServeError, path }
 export type {
   AgentBehavior,
   AgentInput,
@@ -138,6 +144,7 @@ export type {
   Quirks,
   RequestFilter,
   Role,
+  RulePath,
   Script,
   SearchSeed,
   Seed,

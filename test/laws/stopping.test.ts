@@ -8,7 +8,7 @@ import * as RetryPolicy from "effect-dust/RetryPolicy"
 const { approval, faults, question, silence, text } = DustTest
 
 const cancelPath = "/assistant/conversations/:conversationId/cancel"
-const post = { method: "POST", path: "/assistant/conversations/:conversationId/messages" }
+const post = { method: "POST", path: "/assistant/conversations/:conversationId/messages" } as const
 
 const endless = { helper: [text("a b c"), silence("1 hour"), text("d")], mailer: [approval({ name: "send_email" })] }
 const local = (options: DustTest.Options & DustTest.ClientOptions = {}) =>

@@ -283,7 +283,12 @@ describe("faults", () => {
       yield* dust.fault({ ...failing, path: "/api/v1/w/:workspaceId/exists", times: 2 })
       assert.deepStrictEqual(yield* statuses(3), [500, 500, 200])
       yield* dust.clearFaults
-      yield* dust.fault({ ...failing, path: path("/exists"), method: "get", when: ({ query }) => query.has("x") })
+      yield* dust.fault({
+        ...failing,
+        path: DustTest.path(path("/exists")),
+        method: "get",
+        when: ({ query }) => query.has("x")
+      })
       assert.deepStrictEqual([(yield* exists).status, (yield* get("/exists?x=1")).status], [200, 500])
       yield* dust.clearFaults
       yield* dust.fault(faults.html(504))

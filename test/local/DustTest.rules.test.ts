@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Logger, Option } from "effect"
 import { Chat } from "effect-dust/Chat"
 import * as DustTest from "effect-dust/DustTest"
@@ -42,10 +42,28 @@ describe("DustTest rules", () => {
         const error = yield* Effect.flip(ask)
         assert.strictEqual(error._tag, "DustBadRequestError")
         const dust = yield* DustTest.DustTest
-        assert.strictEqual(yield* dust.countRequests({ method: "POST", path }), 1)
-        assert.strictEqual(yield* dust.countRequests({ path, status: 200 }), 0)
-      }).pipe(withFaults({ method: "POST", path, fault: faults.status(400) })))
+        assert.strictEqual(yield* dust.countRequests({ method: "POST", path: DustTest.path(path) }), 1)
+        assert.strictEqual(yield* dust.countRequests({ path: DustTest.path(path), status: 200 }), 0)
+      }).pipe(withFaults({ method: "POST", path: DustTest.path(path), fault: faults.status(400) })))
   }
+
+  it("path: a misspelt one does not compile", () => {
+    const fault = faults.status(400)
+    const rules: ReadonlyArray<DustTest.FaultRule> = [
+      { path: "/skills", fault },
+      { path: "/skills/{skillId}", fault },
+      { path: "/api/v1/w/:workspaceId/skills/:skillId", fault },
+      { path: "/api/w/{workspaceId}/assistant/conversations/{conversationId}", fault },
+      { path: /skils/, fault },
+      // @ts-expect-error a path that no endpoint has
+      { path: "/skils", fault },
+      // @ts-expect-error the name of a parameter that the endpoint does not have
+      { path: "/skills/{skilId}", fault }
+    ]
+    expectTypeOf<{ readonly path: "/assistant/mesages" }>().not.toExtend<DustTest.RequestFilter>()
+    expectTypeOf<{ readonly path: string }>().not.toExtend<DustTest.RequestFilter>()
+    assert.lengthOf(rules, 7)
+  })
 
   it.effect("path: a value in the place of a parameter selects that one alone", () =>
     Effect.gen(function*() {
@@ -53,7 +71,7 @@ describe("DustTest rules", () => {
       const { conversationId } = yield* ask
       yield* ask
       const posted = (id: string) =>
-        dust.countRequests({ method: "POST", path: messages.replace("{conversationId}", id) })
+        dust.countRequests({ method: "POST", path: DustTest.path(messages.replace("{conversationId}", id)) })
       assert.deepStrictEqual(
         [yield* posted("{conversationId}"), yield* posted(conversationId), yield* posted("other")],
         [
@@ -63,7 +81,7 @@ describe("DustTest rules", () => {
         ]
       )
       const whole = `/api/v1/w/${dust.workspaceId}/assistant/conversations/${conversationId}/messages`
-      assert.strictEqual(yield* dust.countRequests({ method: "POST", path: whole }), 1)
+      assert.strictEqual(yield* dust.countRequests({ method: "POST", path: DustTest.path(whole) }), 1)
     }).pipe(withFaults()))
 
   it.effect("path: a template with the rest of a path in it is known in both notations", () =>
@@ -71,15 +89,17 @@ describe("DustTest rules", () => {
       const dust = yield* DustTest.DustTest
       for (const rest of ["{rest}", "*rest", ":rest", "out/a.csv"]) {
         const path = `/assistant/conversations/{conversationId}/files/path/${rest}`
-        const exit = yield* Effect.exit(dust.countRequests({ path }))
+        const exit = yield* Effect.exit(dust.countRequests({ path: DustTest.path(path) }))
         assert.isTrue(Exit.isSuccess(exit), path)
       }
     }).pipe(withFaults()))
 
   it.effect("path: one that no route has does not start, and the message has the nearest", () =>
     Effect.gen(function*() {
-      const path = "/assistant/conversation/:conversationId/mesages"
-      const atStart = yield* defectOf(ask.pipe(withFaults({ method: "POST", path, fault: faults.status(400) })))
+      const path = DustTest.path("/assistant/conversation/:conversationId/mesages")
+      const atStart = yield* defectOf(
+        ask.pipe(withFaults({ method: "POST", path: DustTest.path(path), fault: faults.status(400) }))
+      )
       assert.match(
         atStart,
         /^A fault cannot occur: no route has the path \/assistant\/conversation\/:conversationId\/mesages;/
@@ -87,9 +107,12 @@ describe("DustTest rules", () => {
       assert.include(atStart, `the nearest: POST ${messages}`)
       const later = Effect.flatMap(DustTest.DustTest, (dust) => dust.fault({ path, fault: faults.status(400) }))
       assert.include(yield* defectOf(later.pipe(withFaults())), messages)
-      const filter = Effect.flatMap(DustTest.DustTest, (dust) => dust.requests({ path: "/skils" }))
+      const filter = Effect.flatMap(DustTest.DustTest, (dust) => dust.requests({ path: DustTest.path("/skils") }))
       assert.match(yield* defectOf(filter.pipe(withFaults())), /^A filter cannot select anything: .*GET \/skills/)
-      const waiting = Effect.flatMap(DustTest.DustTest, (dust) => dust.waitForRequest({ path: "/nowhere/at/all" }))
+      const waiting = Effect.flatMap(
+        DustTest.DustTest,
+        (dust) => dust.waitForRequest({ path: DustTest.path("/nowhere/at/all") })
+      )
       assert.include(yield* defectOf(waiting.pipe(withFaults())), "Use a RegExp")
     }))
 

@@ -36,8 +36,8 @@ const agents = (all: DustTest.Options["agents"], more?: DustTest.Options & DustT
 const timeless = <A, E>(effect: Effect.Effect<A, E>): Promise<A> =>
   Effect.runPromise(Effect.suspend(() => Effect.withClock(effect, virtualClock())))
 
-const post = { method: "POST", path: "/assistant/conversations/:conversationId/messages" }
-const create = { method: "POST", path: "/assistant/conversations" }
+const post = { method: "POST", path: "/assistant/conversations/:conversationId/messages" } as const
+const create = { method: "POST", path: "/assistant/conversations" } as const
 const cancelPath = "/assistant/conversations/:conversationId/cancel"
 const eventsPath = /\/api\/sse\/.*\/messages\/[^/]+\/events$/
 

@@ -637,7 +637,7 @@ describe("Files.download", () => {
     Effect.gen(function*() {
       const files = yield* Files.Files
       const dust = yield* DustTest.DustTest
-      const attempts = { path: "/local-dust-files/:fileId" }
+      const attempts = { path: "/local-dust-files/:fileId" } as const
       yield* dust.fault({ ...attempts, fault: DustTest.faults.status(503, { body: "" }) })
       const fiber = yield* Effect.fork(Effect.flip(files.downloadBytes({ fileId: "fil_text" })))
       yield* TestClock.adjust("1 hour")

@@ -11,6 +11,7 @@ import {
   declared,
   type Group,
   type Members,
+  type Route,
   type ServiceName,
   type Template
 } from "./endpoint.ts"
@@ -42,11 +43,15 @@ const groups = {
 
 type Groups = (typeof groups)[keyof typeof groups]
 
+type Written<Path extends string> = Path | Colons<Path>
+
 /**
  * The path of an endpoint of the SDK, relative to `/api/v1/w/{workspaceId}` or whole, with its values as `{skillId}` (as in
  * the documentation) or `:skillId`.
  */
-export type RoutePath = Groups extends infer G ? G extends Groups ? Template<G> | Colons<Template<G>> : never : never
+export type RoutePath = Groups extends infer G
+  ? G extends Groups ? Written<Template<G>> | Written<Route<Template<G>>> : never
+  : never
 
 /** Every endpoint with the method that makes it, in the order of the declarations. */
 export const declarations: ReadonlyArray<Declared> = Object.values(groups).flatMap(declared)

@@ -29,16 +29,35 @@ export interface FaultTarget {
   readonly body: unknown
 }
 
+/**
+ * What a rule or a filter may name: the paths of the SDK's endpoints, and that of Local Dust's storage.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type RulePath = RoutePath | "/local-dust-files/{fileId}" | "/local-dust-files/:fileId"
+
+/**
+ * A path that is known only when the test runs, such as one with an id in the place of a parameter. One that no route of
+ * Local Dust has is refused with `DustTestRuleError` when the rule or the filter is made: use a RegExp for other paths.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const path = (text: string): RulePath =>
+  // The rule or the filter that gets it checks it.
+  text as RulePath
+
 /** Which requests are meant. */
 export interface RequestPattern {
   /** `GET`, `POST`, … Defaults to every method. */
   readonly method?: string | undefined
   /**
-   * A route template, as the documentation writes it (`/assistant/conversations/{conversationId}/messages`) or with colons
-   * (`:conversationId`), with or without its `/api/v1/w/{workspaceId}`; an exact path; or a RegExp that is tested against the
-   * path. A text that no route of Local Dust has is refused with `DustTestRuleError`: use a RegExp for other paths.
+   * A path of Dust's API, as the documentation writes it (`/assistant/conversations/{conversationId}/messages`) or with colons
+   * (`:conversationId`), with or without its `/api/v1/w/{workspaceId}`; or a RegExp that is tested against the path. `path`
+   * takes one that is known only when the test runs.
    */
-  readonly path?: RoutePath | (string & {}) | RegExp | undefined
+  readonly path?: RulePath | RegExp | undefined
 }
 
 /** When something goes wrong. Without conditions: at every request. @category models @since 0.1.0 */
