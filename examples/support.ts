@@ -30,6 +30,12 @@ export const says = (who: string, what: string) =>
 export const done = (text: string) => Console.log(`  ${green("✓")} ${text}`)
 export const failed = (text: string) => Console.log(`  ${red("✗")} ${text}`)
 export const note = (text: string) => Console.log(dim(`  ${text}`))
+/** One line that is written over on a terminal. */
+export const progress = (text: string) => write(process.stdout.isTTY === true ? `\r\u001b[2K  ${text}` : `  ${text}\n`)
+export const bar = ({ processed, total = 0 }: { readonly processed: number; readonly total?: number | undefined }) => {
+  const full = total === 0 ? 20 : Math.round(20 * processed / total)
+  return `[${"█".repeat(full)}${"·".repeat(20 - full)}] ${processed} of ${total}`
+}
 export const write = (text: string) => Effect.sync(() => void process.stdout.write(text))
 
 /** The agents of Local Dust. */

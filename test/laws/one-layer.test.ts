@@ -69,8 +69,9 @@ const chats = Effect.gen(function*() {
   assert.strictEqual(Chunk.join(pieces, ""), "Piece by piece")
 })
 
-/** What the calls delete themselves, so that a later one does not find it. */
-const gone = /404 (file|table|row|data_source_document)_not_found/
+/** What the calls of a round delete themselves, in whichever order they arrive, so that a later one does not find it. */
+const gone =
+  /404 (file|table|row|data_source_document|mcp_server_connection)_not_found|mcp_auth_error|delete feedback: there is none/
 
 const works = (outcome: string | undefined) => outcome === "ok" || outcome === "left"
 

@@ -260,7 +260,8 @@ const more: ReadonlyArray<Call["run"]> = [
     const conversations = yield* Conversations
     for (const agent of ["careful", "curious"]) {
       const asked = yield* conversations.create({ message: { content: "?", mentions: [{ configurationId: agent }] } })
-      yield* Effect.yieldNow()
+      // The agent takes its steps until it is blocked.
+      yield* Effect.sleep("1 second")
       const messageId = asked.agentMessages[0]!.sId
       const [blocked] = yield* conversations.blockedActions(asked.sId)
       const at = { conversationId: asked.sId, messageId, actionId: blocked!.actionId }
