@@ -114,7 +114,13 @@ export interface Operation<Route extends string, Body, A> extends Identity {
   readonly limits: LimitClass | undefined
 }
 
-interface BaseOptions<Route extends string> {
+/**
+ * What every endpoint is declared with.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface BaseOptions<Route extends string> {
   /** `Conversations.get`: the module and the method, for errors and spans. */
   readonly name: `${string}.${string}`
   readonly http: HttpMethod
@@ -210,7 +216,13 @@ export type QueryValue = string | number | boolean | null | undefined | Readonly
  */
 export type Query = Readonly<Record<string, QueryValue>>
 
-interface FieldsOf<Body> {
+/**
+ * What a call of any endpoint may have.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface FieldsOf<Body> {
   readonly query?: Query | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Sent as it is: a body made by the caller, which may be a stream. */

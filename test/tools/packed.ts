@@ -23,6 +23,8 @@ export const packed = async (): Promise<Packed> => {
   const application = mkdtempSync(`${cache}/effect-dust-`)
   const directory = `${application}/node_modules/effect-dust`
   mkdirSync(directory, { recursive: true })
+  // Without a package of its own the program would be taken for a part of this repository.
+  writeFileSync(`${application}/package.json`, JSON.stringify({ name: "application", private: true }))
   for (const name of ["package.json", "README.md", "CHANGELOG.md", "LICENSE"]) {
     cpSync(`${root}${name}`, `${directory}/${name}`, { recursive: true })
   }

@@ -1,7 +1,5 @@
-import type { ToolMetadata } from "../../Conversation.ts"
-
 /** What is known of a tool of which the server said nothing. */
-export const emptyToolMetadata: ToolMetadata = {
+export const emptyToolMetadata = {
   toolName: "",
   mcpServerName: "",
   mcpServerDisplayName: null,
