@@ -386,7 +386,7 @@ export interface AgentMessage extends Schema.Schema.Type<typeof AgentMessage> {}
  * @since 0.1.0
  */
 export interface UnknownMessage {
-  readonly type: "unknown_message"
+  readonly type: "unknown"
   /** Empty when the server sent none. */
   readonly sId: MessageId
   /** The server's own `type`. */
@@ -413,7 +413,7 @@ const decodeRaw = Schema.decodeUnknownSync(Raw)
 export const UnknownMessage: Schema.Schema<UnknownMessage, unknown> = Schema.transform(
   Schema.Unknown,
   Schema.Struct({
-    type: Schema.Literal("unknown_message"),
+    type: Schema.Literal("unknown"),
     sId: MessageId,
     kind: Schema.NullOr(Schema.String),
     visibility: Schema.String,
@@ -426,7 +426,7 @@ export const UnknownMessage: Schema.Schema<UnknownMessage, unknown> = Schema.tra
     strict: true,
     decode: (raw): UnknownMessage => {
       const known = decodeRaw(typeof raw === "object" && raw !== null && !Array.isArray(raw) ? raw : {})
-      return { ...known, type: "unknown_message", kind: known.type, raw }
+      return { ...known, type: "unknown", kind: known.type, raw }
     },
     encode: (message) => message.raw
   }
@@ -465,7 +465,7 @@ export const authorName = (message: Message): string => {
       return message.configuration?.name ?? ""
     case "content_fragment":
       return message.context?.fullName ?? message.context?.username ?? ""
-    case "unknown_message":
+    case "unknown":
       return ""
   }
 }
@@ -484,7 +484,7 @@ export const text = (message: Message): string => {
       return message.content ?? ""
     case "content_fragment":
       return message.title
-    case "unknown_message":
+    case "unknown":
       return ""
   }
 }

@@ -57,7 +57,7 @@ export const ours = (baseUrl: string, transport: keyof typeof transports): Clien
         Effect.flatMap(Conversations.Conversations, (conversations) => conversations.get(scenario)),
         (conversation) => {
           for (const [message] of conversation.content) {
-            if (message?.type === "unknown_message") throw new Error(`not understood: ${message.sId}`)
+            if (message?.type === "unknown") throw new Error(`not understood: ${message.sId}`)
           }
           return conversation.content.length
         }

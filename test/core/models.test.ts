@@ -289,9 +289,9 @@ describe("Their drift is not our crash: one odd message", () => {
     return Effect.gen(function*() {
       const conversations = yield* Conversations
       const messages = yield* conversations.listMessages("conv_1")
-      assert.deepStrictEqual(messages.map(({ type }) => type), ["user_message", "unknown_message", "agent_message"])
+      assert.deepStrictEqual(messages.map(({ type }) => type), ["user_message", "unknown", "agent_message"])
       const [, unknown] = messages
-      if (unknown?.type !== "unknown_message") return assert.fail("not unknown")
+      if (unknown?.type !== "unknown") return assert.fail("not unknown")
       assert.deepStrictEqual(unknown.raw, raw)
       assert.strictEqual(unknown.kind, kind)
       assert.deepStrictEqual([Message.authorName(unknown), Message.text(unknown)], ["", ""])

@@ -211,9 +211,9 @@ describe("Typed, or it did not happen", () => {
   types("models: messages are told apart, and open values complete", () => {
     const message = {} as Message
     if (message.type === "agent_message") expectTypeOf(message).toEqualTypeOf<AgentMessage>()
-    if (message.type === "unknown_message") expectTypeOf(message).toEqualTypeOf<UnknownMessage>()
+    if (message.type === "unknown") expectTypeOf(message).toEqualTypeOf<UnknownMessage>()
     expectTypeOf<Message["type"]>().toEqualTypeOf<
-      "user_message" | "agent_message" | "content_fragment" | "unknown_message"
+      "user_message" | "agent_message" | "content_fragment" | "unknown"
     >()
     expectTypeOf<"levitating">().toExtend<AgentMessage["status"]>()
     expectTypeOf<UnknownMessage["raw"]>().toBeUnknown()
