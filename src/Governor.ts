@@ -161,6 +161,14 @@ interface Lane {
   until: number
 }
 
+const waiting = (limitClass: LimitClass, until: number) =>
+  Effect.flatMap(CurrentWaitObserver, (observe) =>
+    Effect.all([
+      observe(limitClass, until),
+      Effect.tagMetrics(Metric.increment(waits), "class", limitClass),
+      Effect.logDebug(`Waiting for the ${limitClass} limit of Dust until ${new Date(until).toISOString()}`)
+    ], { discard: true }))
+
 /**
  * A governor over a store.
  *
@@ -186,14 +194,6 @@ export const make = (store: Store, options: Options = {}): Service => {
     lanes.set(name, lane)
     return lane
   }
-
-  const waiting = (limitClass: LimitClass, until: number) =>
-    Effect.flatMap(CurrentWaitObserver, (observe) =>
-      Effect.all([
-        observe(limitClass, until),
-        Effect.tagMetrics(Metric.increment(waits), "class", limitClass),
-        Effect.logDebug(`Waiting for the ${limitClass} limit of Dust until ${new Date(until).toISOString()}`)
-      ], { discard: true }))
 
   const place = <E>(ticket: Ticket, lane: Lane, notForLong: Effect.Effect<void, E>): Effect.Effect<void, E> =>
     Effect.flatMap(store.take(nameOf(ticket), limitsOf(ticket.limitClass)), (millis) => {

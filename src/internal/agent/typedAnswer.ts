@@ -3,11 +3,15 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type { Issue } from "../../AgentFunction.ts"
 import type { DustBadRequestError } from "../../DustAPIError.ts"
 import { type JsonObject, jsonSchema } from "../input/jsonSchema.ts"
 import { badInput } from "../request/errors.ts"
 import { candidatesIn } from "./findJson.ts"
+
+interface Issue {
+  readonly path: ReadonlyArray<string | number>
+  readonly message: string
+}
 
 const name = { module: "AgentFunction", method: "call" }
 

@@ -35,6 +35,22 @@ const limit = "30 seconds"
 /** How long closing the layer waits, by the real clock: one that a test has stopped would never let it go. */
 const grace = "2 seconds"
 
+/** Within the limit, and with a warning if it fails. */
+const limited = (
+  warning: string,
+  conversationId: ConversationId,
+  messageIds: ReadonlyArray<MessageId>,
+  self: Effect.Effect<void, RequestError>
+) =>
+  self.pipe(
+    Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not finished within ${limit}` }) }),
+    Effect.catchAll(({ message }) =>
+      Effect.logWarning(`${warning}: ${message}`).pipe(
+        Effect.annotateLogs({ conversationId, messageIds: messageIds.join(", ") })
+      )
+    )
+  )
+
 export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, Scope.Scope> =>
   Effect.gen(function*() {
     const fibers = yield* FiberSet.make<void>()
@@ -47,21 +63,6 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
     )
 
     const background = (self: Effect.Effect<void>) => Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
-
-    const limited = (
-      warning: string,
-      conversationId: ConversationId,
-      messageIds: ReadonlyArray<MessageId>,
-      self: Effect.Effect<void, RequestError>
-    ) =>
-      self.pipe(
-        Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not finished within ${limit}` }) }),
-        Effect.catchAll(({ message }) =>
-          Effect.logWarning(`${warning}: ${message}`).pipe(
-            Effect.annotateLogs({ conversationId, messageIds: messageIds.join(", ") })
-          )
-        )
-      )
 
     const stop = (conversationId: ConversationId, { agentMessages, message }: Posted) => {
       const running = agentMessages.filter((one) => !isFinal(one)).map((one) => one.sId)

@@ -88,95 +88,122 @@ const timesOf = (headers: Readonly<Record<string, string | undefined>>): Pick<Pa
 /** A cache that does not say how old its answers are is noticed by comparing them with the last ones. */
 const rememberedAnswers = 16
 
-export const makeLookBack = (client: Client): LookBack => {
-  /** How far the server's clock is ahead of {@link monotonic}, by the last answers. An old answer makes it too small. */
-  const offsets: Array<number> = []
-  const note = (offset: number): void => {
-    offsets.push(offset)
-    if (offsets.length > rememberedAnswers) offsets.shift()
+/** How far the server's clock is ahead of {@link monotonic}, by the last answers. An old answer makes it too small. */
+class ServerClock {
+  readonly #offsets: Array<number> = []
+
+  note(offset: number): void {
+    this.#offsets.push(offset)
+    if (this.#offsets.length > rememberedAnswers) this.#offsets.shift()
   }
-  const serverTimeAt = (answeredAt: number, serverTime: number | undefined): number | undefined => {
+
+  /** The server's time when an answer of this date arrived. */
+  at(arrived: number, serverTime: number | undefined): number | undefined {
     if (serverTime === undefined) return undefined
-    note(serverTime - answeredAt)
-    return answeredAt + Math.max(...offsets)
+    this.note(serverTime - arrived)
+    return arrived + Math.max(...this.#offsets)
   }
+}
 
-  /** By `open`, because the time of an answer is in its headers. */
-  const read = (
-    conversationId: ConversationId,
-    query: { readonly limit: number; readonly lastValue?: number | undefined },
-    operation: Read = operations.createMessage.read
-  ): Effect.Effect<Page, RequestError> =>
-    Effect.scoped(Effect.gen(function*() {
-      const response = yield* client.open(operation, { path: { conversationId }, query })
-      const arrived = yield* monotonic
-      const times = timesOf(response.headers)
-      const text = yield* client.body(operation, response).pipe(
-        Stream.decodeText(),
-        Stream.runFold("", (all, piece) => all + piece)
-      )
-      const answer = yield* Either.mapLeft(
-        decodeJson(ConversationEnvelope, text),
-        ({ issues }) =>
-          new DustDecodeError({
-            ...common(operation, 1),
-            message: `${operation.module}.${operation.method}: cannot decode the conversation`,
-            status: response.status,
-            type: "unexpected_answer",
-            details: { issues },
-            issues
-          }, { disableValidation: true })
-      )
-      return {
-        messages: answer.conversation.content.flatMap((versions) => versions.slice(-1)),
-        before: answer.hasMore === true && answer.lastValue !== null ? answer.lastValue : undefined,
-        serverTime: serverTimeAt(arrived, times.serverTime),
-        asOf: times.asOf,
-        arrived
+interface Context {
+  readonly client: Client
+  readonly clock: ServerClock
+}
+
+const decodeConversation = (operation: Read, text: string, status: number) =>
+  Either.mapLeft(
+    decodeJson(ConversationEnvelope, text),
+    ({ issues }) =>
+      new DustDecodeError({
+        ...common(operation, 1),
+        message: `${operation.module}.${operation.method}: cannot decode the conversation`,
+        status,
+        type: "unexpected_answer",
+        details: { issues },
+        issues
+      }, { disableValidation: true })
+  )
+
+/** By `open`, because the time of an answer is in its headers. */
+const readPage = (
+  { client, clock }: Context,
+  conversationId: ConversationId,
+  query: { readonly limit: number; readonly lastValue?: number | undefined },
+  operation: Read = operations.createMessage.read
+): Effect.Effect<Page, RequestError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const response = yield* client.open(operation, { path: { conversationId }, query })
+    const arrived = yield* monotonic
+    const times = timesOf(response.headers)
+    const text = yield* client.body(operation, response).pipe(
+      Stream.decodeText(),
+      Stream.runFold("", (all, piece) => all + piece)
+    )
+    const answer = yield* decodeConversation(operation, text, response.status)
+    return {
+      messages: answer.conversation.content.flatMap((versions) => versions.slice(-1)),
+      before: answer.hasMore === true && answer.lastValue !== null ? answer.lastValue : undefined,
+      serverTime: clock.at(arrived, times.serverTime),
+      asOf: times.asOf,
+      arrived
+    }
+  }))
+
+/** When the message was sent, by the server's clock, as far as a page tells. */
+const sentAt = (sent: Bounds["sent"], page: Page): number | undefined => {
+  switch (sent._tag) {
+    case "Server":
+      return sent.notBefore
+    case "Here":
+      return page.serverTime === undefined ? undefined : page.serverTime - (page.arrived - sent.at) - tolerance
+    case "Unknown":
+      return undefined
+  }
+}
+
+const readSince = (
+  context: Context,
+  { conversationId, operation, position, sent }: Bounds
+): Effect.Effect<Look, RequestError> =>
+  Effect.gen(function*() {
+    let page = yield* readPage(context, conversationId, { limit: firstPage }, operation)
+    const notBefore = sentAt(sent, page)
+    const stale = page.asOf !== undefined && notBefore !== undefined && page.asOf < notBefore
+    const messages: Array<Message> = []
+    for (let count = 1;; count++) {
+      const known = position === null
+        ? -1
+        : page.messages.findLastIndex((message) => isNewer(message, position) === false)
+      messages.unshift(...page.messages.slice(known + 1))
+      if (known >= 0) return { messages, notBefore, stale, bounded: true }
+      const { before } = page
+      if (before === undefined) {
+        // Without ranks, the message of the position should have been among them.
+        const bounded = position !== null && (position.messageId === null || position.rank !== null)
+        return { messages, notBefore, stale, bounded }
       }
-    }))
-
-  const since = ({ conversationId, operation, position, sent }: Bounds): Effect.Effect<Look, RequestError> =>
-    Effect.gen(function*() {
-      let page = yield* read(conversationId, { limit: firstPage }, operation)
-      const notBefore = sent._tag === "Server"
-        ? sent.notBefore
-        : sent._tag === "Here" && page.serverTime !== undefined
-        ? page.serverTime - (page.arrived - sent.at) - tolerance
-        : undefined
-      const stale = page.asOf !== undefined && notBefore !== undefined && page.asOf < notBefore
-      const messages: Array<Message> = []
-      for (let count = 1;; count++) {
-        const known = position === null
-          ? -1
-          : page.messages.findLastIndex((message) => isNewer(message, position) === false)
-        messages.unshift(...page.messages.slice(known + 1))
-        if (known >= 0) return { messages, notBefore, stale, bounded: true }
-        const { before } = page
-        if (before === undefined) {
-          // Without ranks, the message of the position should have been among them.
-          const bounded = position !== null && (position.messageId === null || position.rank !== null)
-          return { messages, notBefore, stale, bounded }
-        }
-        const oldest = page.messages[0]
-        if (
-          (oldest !== undefined && notBefore !== undefined && oldest.created < notBefore - dateSlack) ||
-          (position === null && count >= unboundedPages)
-        ) return { messages, notBefore, stale, bounded: false }
-        page = yield* read(conversationId, { limit: nextPages, lastValue: before }, operation)
-        // A list that does not advance would never end.
-        if (page.before !== undefined && page.before >= before) return { messages, notBefore, stale, bounded: false }
-      }
-    })
-
-  const noteClock = Effect.gen(function*() {
-    const ahead = Option.getOrUndefined(yield* client.serverOffset)
-    if (ahead !== undefined) note(ahead + (yield* Clock.currentTimeMillis) - (yield* monotonic))
+      const oldest = page.messages[0]
+      if (
+        (oldest !== undefined && notBefore !== undefined && oldest.created < notBefore - dateSlack) ||
+        (position === null && count >= unboundedPages)
+      ) return { messages, notBefore, stale, bounded: false }
+      page = yield* readPage(context, conversationId, { limit: nextPages, lastValue: before }, operation)
+      // A list that does not advance would never end.
+      if (page.before !== undefined && page.before >= before) return { messages, notBefore, stale, bounded: false }
+    }
   })
 
+const noteClock = ({ client, clock }: Context): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const ahead = Option.getOrUndefined(yield* client.serverOffset)
+    if (ahead !== undefined) clock.note(ahead + (yield* Clock.currentTimeMillis) - (yield* monotonic))
+  })
+
+export const makeLookBack = (client: Client): LookBack => {
+  const context: Context = { client, clock: new ServerClock() }
   return {
-    noteClock,
-    newest: (conversationId) => Effect.map(read(conversationId, { limit: 1 }), (page) => page.messages),
-    since
+    noteClock: noteClock(context),
+    newest: (conversationId) => Effect.map(readPage(context, conversationId, { limit: 1 }), (page) => page.messages),
+    since: (bounds) => readSince(context, bounds)
   }
 }

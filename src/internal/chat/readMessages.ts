@@ -44,69 +44,82 @@ export const messageNotFound = (identity: Identity, messageId: MessageId): DustN
     details: { type: "message_not_found", messageId }
   }, { disableValidation: true })
 
+interface Context {
+  readonly client: Client
+  readonly known: Known
+}
+
+/** The newest messages of a conversation, or those before a cursor; all of it without a limit. */
+const read = (
+  { client, known }: Context,
+  method: Reading,
+  conversationId: ConversationId,
+  query: { readonly limit?: number | undefined; readonly lastValue?: number | undefined } = {}
+) =>
+  Effect.tap(
+    client.execute(operations[method].read, { path: { conversationId }, query }),
+    (answer) =>
+      Effect.sync(() => {
+        if (query.lastValue === undefined) {
+          known.learn(conversationId, messagesOf(answer.conversation, { deleted: true }))
+        }
+      })
+  )
+
+const pageOf = (
+  context: Context,
+  method: "pageMessages" | "streamMessages",
+  { conversationId, deleted, lastValue, limit = 50 }: PageOptions
+): Effect.Effect<MessagePage, RequestError> => {
+  const operation = operations[method].read
+  if (!Number.isInteger(limit) || limit < 1) {
+    return Effect.fail(badInput(operation, "limit", "an integer of at least 1", String(limit)))
+  }
+  if (lastValue !== undefined && !Number.isInteger(lastValue)) {
+    return Effect.fail(
+      badInput(operation, "lastValue", "an integer, from the page before", String(lastValue))
+    )
+  }
+  return Effect.map(
+    read(context, method, conversationId, { limit, lastValue }),
+    (response) => ({
+      messages: messagesOf(response.conversation, { deleted }),
+      hasMore: response.hasMore ?? false,
+      lastValue: response.lastValue
+    })
+  )
+}
+
+const readSince = (
+  context: Context,
+  method: Parameters<Reader["since"]>[0],
+  { conversationId, messageId }: MessageRef
+): Effect.Effect<Conversation, RequestError> => {
+  const from = (
+    index: number,
+    lastValue: number | undefined,
+    newer: Conversation["content"]
+  ): Effect.Effect<Conversation, RequestError> =>
+    Effect.flatMap(read(context, method, conversationId, { limit: pageSizes[index], lastValue }), (answer) => {
+      const content = [...answer.conversation.content, ...newer]
+      const found = { ...answer.conversation, content }
+      if (findMessage(answer.conversation, messageId) !== undefined) return Effect.succeed(found)
+      return index + 1 < pageSizes.length && answer.hasMore === true && answer.lastValue !== null
+        ? from(index + 1, answer.lastValue, content)
+        : Effect.map(read(context, method, conversationId), ({ conversation }) => conversation)
+    })
+  return from(0, undefined, [])
+}
+
 export const makeReader = (client: Client, known: Known): Reader => {
-  const read = (
-    method: Reading,
-    conversationId: ConversationId,
-    query: { readonly limit?: number | undefined; readonly lastValue?: number | undefined } = {}
-  ) =>
-    Effect.tap(
-      client.execute(operations[method].read, { path: { conversationId }, query }),
-      (answer) =>
-        Effect.sync(() => {
-          if (query.lastValue === undefined) {
-            known.learn(conversationId, messagesOf(answer.conversation, { deleted: true }))
-          }
-        })
-    )
-
-  const pageOf = (
-    method: "pageMessages" | "streamMessages",
-    { conversationId, deleted, lastValue, limit = 50 }: PageOptions
-  ): Effect.Effect<MessagePage, RequestError> => {
-    const operation = operations[method].read
-    if (!Number.isInteger(limit) || limit < 1) {
-      return Effect.fail(badInput(operation, "limit", "an integer of at least 1", String(limit)))
-    }
-    if (lastValue !== undefined && !Number.isInteger(lastValue)) {
-      return Effect.fail(
-        badInput(operation, "lastValue", "an integer, from the page before", String(lastValue))
-      )
-    }
-    return Effect.map(
-      read(method, conversationId, { limit, lastValue }),
-      (response) => ({
-        messages: messagesOf(response.conversation, { deleted }),
-        hasMore: response.hasMore ?? false,
-        lastValue: response.lastValue
-      })
-    )
-  }
-
-  const since: Reader["since"] = (method, { conversationId, messageId }) => {
-    const from = (
-      index: number,
-      lastValue: number | undefined,
-      newer: Conversation["content"]
-    ): Effect.Effect<Conversation, RequestError> =>
-      Effect.flatMap(read(method, conversationId, { limit: pageSizes[index], lastValue }), (answer) => {
-        const content = [...answer.conversation.content, ...newer]
-        const found = { ...answer.conversation, content }
-        if (findMessage(answer.conversation, messageId) !== undefined) return Effect.succeed(found)
-        return index + 1 < pageSizes.length && answer.hasMore === true && answer.lastValue !== null
-          ? from(index + 1, answer.lastValue, content)
-          : Effect.map(read(method, conversationId), ({ conversation }) => conversation)
-      })
-    return from(0, undefined, [])
-  }
-
+  const context: Context = { client, known }
   return {
-    get: (conversationId) => Effect.map(read("get", conversationId), ({ conversation }) => conversation),
-    page: (options) => pageOf("pageMessages", options),
+    get: (conversationId) => Effect.map(read(context, "get", conversationId), ({ conversation }) => conversation),
+    page: (options) => pageOf(context, "pageMessages", options),
     stream: ({ conversationId, deleted, pageSize }) =>
       byCursor(operations.streamMessages.read, (cursor: number | undefined) =>
         Effect.map(
-          pageOf("streamMessages", { conversationId, limit: pageSize, lastValue: cursor, deleted }),
+          pageOf(context, "streamMessages", { conversationId, limit: pageSize, lastValue: cursor, deleted }),
           ({ hasMore, lastValue, messages }) => ({
             items: messages.toReversed(),
             next: hasMore ? lastValue : null
@@ -116,12 +129,12 @@ export const makeReader = (client: Client, known: Known): Reader => {
       const identity = operations.getMessage.read
       return Effect.zipRight(
         segment(identity, "messageId", ref.messageId),
-        Effect.flatMap(since("getMessage", ref), (conversation) => {
+        Effect.flatMap(readSince(context, "getMessage", ref), (conversation) => {
           const found = findMessage(conversation, ref.messageId)
           return found === undefined ? Effect.fail(messageNotFound(identity, ref.messageId)) : Effect.succeed(found)
         })
       )
     },
-    since
+    since: (method, ref) => readSince(context, method, ref)
   }
 }

@@ -10,10 +10,8 @@
  * The position costs nothing where this client created the conversation or has written to it or read it before. Otherwise
  * the newest message is read once, before the first message is sent.
  */
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import {
   DustTimeoutError,
@@ -29,6 +27,7 @@ import { common } from "../request/errors.ts"
 import type { Known } from "./known.ts"
 import { type LookBack, monotonic } from "./lookBack.ts"
 import { candidates, keyOf, type Position, type Posted, type Sought } from "./sameMessage.ts"
+import { makeTurns } from "./turns.ts"
 
 export interface Sending {
   readonly sought: Omit<Sought, "position">
@@ -76,141 +75,167 @@ const once = <A, E, R>(self: Effect.Effect<A, E, R>, limit: Duration.DurationInp
       Effect.timeoutOption(limit)
     ))
 
-/** One at a time for each key. Waiting has a limit. */
-const makeTurns = () => {
-  const turns = new Map<string, Deferred.Deferred<void>>()
-  const end = (key: string, turn: Deferred.Deferred<void>): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      if (turns.get(key) === turn) turns.delete(key)
-      return Effect.asVoid(Deferred.succeed(turn, undefined))
-    })
-  return <E2>(key: string, limit: number, onTimeout: () => E2) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
-    Effect.acquireUseRelease(
-      Effect.sync(() => {
-        const before = turns.get(key)
-        const turn = Deferred.unsafeMake<void>(FiberId.none)
-        turns.set(key, turn)
-        return { before, turn }
-      }),
-      ({ before }): Effect.Effect<A, E | E2, R> =>
-        before === undefined ? self : Effect.zipRight(
-          Effect.timeoutFail(Effect.interruptible(Deferred.await(before)), { duration: limit, onTimeout }),
-          self
-        ),
-      ({ before, turn }) =>
-        before === undefined ? end(key, turn) : Effect.flatMap(Deferred.isDone(before), (done) =>
-          done
-            ? end(key, turn)
-            // Given up before its turn came: whoever is behind still has to wait for those before.
-            : Effect.asVoid(Effect.forkDaemon(Effect.zipRight(Deferred.await(before), end(key, turn)))))
-    )
-}
-
-export const makeSendOnce = (options: {
+interface Context {
   readonly client: Client
   readonly identity: Identity
   readonly lookBack: LookBack
   readonly known: Known
-}): SendOnce => {
-  const { client, identity, known, lookBack } = options
+}
+
+/** The position before the message: known, or read. Failing to read it is no reason not to send. */
+const positionOf = ({ known, lookBack }: Context, conversationId: ConversationId): Effect.Effect<Position | null> =>
+  Effect.suspend(() => {
+    const position = known.position(conversationId)
+    return position !== undefined ?
+      Effect.succeed(position) :
+      once(lookBack.newest(conversationId), positionWait).pipe(
+        Effect.map(Option.match({
+          onNone: () => null,
+          onSome: (messages) => known.learn(conversationId, messages)
+        })),
+        Effect.orElseSucceed(() => null)
+      )
+  })
+
+/** One message on its way. */
+interface Send {
+  readonly sought: Sought
+  readonly key: string
+  /** Another send of the same may still arrive. Those of this one are all its own. */
+  readonly unresolved: boolean
+  /** When it was sent, by {@link monotonic}. */
+  readonly at: number
+  /** When it was sent, by the server's clock, as far as it is known. */
+  notBefore: number | undefined
+  /** What is left of the total. */
+  readonly left: Effect.Effect<number>
+}
+
+/** The messages that could be the one that was sent; `undefined`: the answer is too old to tell. */
+const lookFor = (
+  { known, lookBack }: Context,
+  send: Send
+): Effect.Effect<ReadonlyArray<Posted> | undefined, RequestError> =>
+  Effect.map(lookBack.since({ ...send.sought, sent: { _tag: "Here", at: send.at } }), (seen) => {
+    // The latest: an answer out of a cache has an old date.
+    if (seen.notBefore !== undefined) send.notBefore = Math.max(send.notBefore ?? seen.notBefore, seen.notBefore)
+    return seen.stale ? undefined : candidates(send.sought, seen, send.notBefore, (id) => known.isTaken(id))
+  })
+
+const unconfirmed = (
+  { identity, known }: Context,
+  { key, notBefore, sought }: Send,
+  error: RequestError,
+  reason: UnconfirmedReason,
+  found: ReadonlyArray<Posted> = []
+): DustUnconfirmedError => {
+  known.leaveUnresolved(key)
+  return unconfirmedError({ identity, sought, notBefore, error, reason, found })
+}
+
+/** Reads the conversation after an ambiguous failure, until the message is there. */
+const reconcile = (
+  context: Context,
+  send: Send,
+  error: RequestError
+): Effect.Effect<
+  { readonly found: Posted } | { readonly found: undefined; readonly reason: UnconfirmedReason },
+  DustUnconfirmedError
+> =>
+  Effect.gen(function*() {
+    if (error.status !== undefined) yield* context.lookBack.noteClock
+    let readable = false
+    let found: Posted | undefined
+    let looksLeft = looks.length
+    for (const pause of looks) {
+      if (looksLeft-- <= 0) break
+      yield* Effect.sleep(Math.min(pause, Math.max(0, (yield* send.left) / 2)))
+      const rest = yield* send.left
+      if (rest <= 0) break
+      const seen = yield* Effect.option(Effect.flatten(once(lookFor(context, send), rest)))
+      const some = Option.getOrUndefined(seen)
+      if (some === undefined) continue
+      readable = true
+      const one = some[0]
+      if (one === undefined) continue
+      if (some.length > 1 || send.unresolved) return yield* unconfirmed(context, send, error, "ambiguous", some)
+      if (found === undefined) looksLeft = Math.min(looksLeft, looksForAnswers)
+      found = one
+      if (isComplete(send.sought, one)) break
+    }
+    return found === undefined ? { found, reason: readable ? "not_found" : "unreadable" } : { found }
+  })
+
+/** One request and what follows from its failure; a second one is the caller's choice. */
+const attempt = (
+  context: Context,
+  sending: Sending,
+  send: Send,
+  total: Duration.Duration,
+  again: boolean
+): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
+  Effect.catchIf(
+    Effect.flatMap(
+      send.left,
+      (rest) =>
+        rest <= 0 ? Effect.fail(tooLate(context.identity, total)) : within(sending.send, rest, Duration.toMillis(total))
+    ),
+    isAmbiguous,
+    (error) =>
+      Effect.flatMap(reconcile(context, send, error), (outcome) => {
+        if (outcome.found !== undefined) return Effect.succeed(outcome.found)
+        return Effect.flatMap(send.left, (rest) =>
+          again && rest > 0
+            ? attempt(context, sending, send, total, false)
+            : unconfirmed(context, send, error, outcome.reason))
+      })
+  )
+
+const sendFrom = (
+  context: Context,
+  sending: Sending,
+  send: Send,
+  total: Duration.Duration
+): Effect.Effect<Posted, RequestError | DustUnconfirmedError> => {
+  const { known } = context
+  const { key, sought } = send
+  return Effect.acquireUseRelease(
+    Effect.sync(() => known.begin(key)),
+    () => attempt(context, sending, send, total, sending.onUnconfirmed === "resend"),
+    () => Effect.sync(() => known.end(key))
+  ).pipe(
+    Effect.onInterrupt(() => {
+      known.leaveUnresolved(key)
+      // What the same send that is under way now has stored is not to be taken for this one's.
+      return sending.abandoned(
+        Effect.map(lookFor(context, send), (found = []) => known.isUnderway(key) ? [] : found)
+      )
+    }),
+    Effect.map((posted) => known.take(sought.conversationId, posted))
+  )
+}
+
+export const makeSendOnce = (context: Context): SendOnce => {
   const inTurn = makeTurns()
-
-  /** The position before the message: known, or read. Failing to read it is no reason not to send. */
-  const positionOf = (conversationId: ConversationId): Effect.Effect<Position | null> =>
-    Effect.suspend(() => {
-      const position = known.position(conversationId)
-      return position !== undefined ?
-        Effect.succeed(position) :
-        once(lookBack.newest(conversationId), positionWait).pipe(
-          Effect.map(Option.match({
-            onNone: () => null,
-            onSome: (messages) => known.learn(conversationId, messages)
-          })),
-          Effect.orElseSucceed(() => null)
-        )
-    })
-
   return (sending) =>
     Effect.gen(function*() {
       const begun = yield* monotonic
-      const { timeouts } = yield* client.settings
-      const total = Duration.toMillis(timeouts.total)
-      const left = Effect.map(monotonic, (now) => begun + total - now)
+      const { timeouts: { total } } = yield* context.client.settings
+      const millis = Duration.toMillis(total)
+      const left = Effect.map(monotonic, (now) => begun + millis - now)
       const key = keyOf(sending.sought)
-      const late = () => tooLate(identity, timeouts.total)
-
-      const sendFrom = (sought: Sought) =>
-        Effect.gen(function*() {
-          const sent = { _tag: "Here", at: yield* monotonic } as const
-          /** Another send of the same may still arrive. Those of this one are all its own. */
-          const unresolved = known.isUnresolved(key)
-          let again = sending.onUnconfirmed === "resend"
-          let notBefore: number | undefined
-          const look = Effect.map(lookBack.since({ ...sought, sent }), (seen) => {
-            // The latest: an answer out of a cache has an old date.
-            if (seen.notBefore !== undefined) notBefore = Math.max(notBefore ?? seen.notBefore, seen.notBefore)
-            return seen.stale ? undefined : candidates(sought, seen, notBefore, (id) => known.isTaken(id))
-          })
-          const unconfirmed = (error: RequestError, reason: UnconfirmedReason, found: ReadonlyArray<Posted> = []) => {
-            known.leaveUnresolved(key)
-            return unconfirmedError({ identity, sought, notBefore, error, reason, found })
-          }
-
-          const judge = (error: RequestError): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
-            Effect.gen(function*() {
-              if (error.status !== undefined) yield* lookBack.noteClock
-              let readable = false
-              let found: Posted | undefined
-              let looksLeft = looks.length
-              for (const pause of looks) {
-                if (looksLeft-- <= 0) break
-                yield* Effect.sleep(Math.min(pause, Math.max(0, (yield* left) / 2)))
-                const rest = yield* left
-                if (rest <= 0) break
-                const seen = yield* Effect.option(Effect.flatten(once(look, rest)))
-                const some = Option.getOrUndefined(seen)
-                if (some === undefined) continue
-                readable = true
-                const one = some[0]
-                if (one === undefined) continue
-                if (some.length > 1 || unresolved) return yield* unconfirmed(error, "ambiguous", some)
-                if (found === undefined) looksLeft = Math.min(looksLeft, looksForAnswers)
-                found = one
-                if (isComplete(sought, one)) break
-              }
-              if (found !== undefined) return found
-              if (!again || (yield* left) <= 0) return yield* unconfirmed(error, readable ? "not_found" : "unreadable")
-              // A second message is the caller's choice.
-              again = false
-              return yield* attempt
-            })
-
-          const attempt: Effect.Effect<Posted, RequestError | DustUnconfirmedError> = Effect.catchIf(
-            Effect.flatMap(left, (rest) => rest <= 0 ? Effect.fail(late()) : within(sending.send, rest, total)),
-            isAmbiguous,
-            judge
-          )
-
-          return known.take(
-            sought.conversationId,
-            yield* Effect.acquireUseRelease(
-              Effect.sync(() => known.begin(key)),
-              () => attempt,
-              () => Effect.sync(() => known.end(key))
-            ).pipe(Effect.onInterrupt(() => {
-              known.leaveUnresolved(key)
-              // What the same send that is under way now has stored is not to be taken for this one's.
-              return sending.abandoned(Effect.map(look, (found = []) => known.isUnderway(key) ? [] : found))
-            }))
-          )
-        })
-
-      return yield* inTurn(key, total, late)(
-        Effect.flatMap(
-          positionOf(sending.sought.conversationId),
-          (position) => sendFrom({ ...sending.sought, position })
-        )
-      )
+      return yield* inTurn(key, millis, () => tooLate(context.identity, total))(Effect.gen(function*() {
+        const position = yield* positionOf(context, sending.sought.conversationId)
+        const send: Send = {
+          sought: { ...sending.sought, position },
+          key,
+          unresolved: context.known.isUnresolved(key),
+          at: yield* monotonic,
+          notBefore: undefined,
+          left
+        }
+        return yield* sendFrom(context, sending, send, total)
+      }))
     })
 }
 
