@@ -3,6 +3,8 @@ export interface Frame {
   /** `undefined` for unnamed events, which are those that carry data. */
   readonly event: string | undefined
   readonly data: string
+  /** Only where the event has one: Dust sends none, the relay does. */
+  readonly id?: string
 }
 
 /** The most characters that one event may have. */
@@ -19,7 +21,7 @@ export class TooLarge {
 /**
  * Parses `text/event-stream` piece by piece, as the HTML standard says: lines end with CR, LF or CRLF (also across pieces),
  * a byte order mark at the start is skipped, comments are ignored, several `data` lines are one text, an event that is not
- * ended by a blank line when the stream ends is discarded. `id` and `retry` have no meaning for Dust and are skipped.
+ * ended by a blank line when the stream ends is discarded. `retry` is skipped.
  *
  * Its work is linear in the size of an event, however small the pieces are.
  */
@@ -30,6 +32,7 @@ export class Parser {
   #parts: Array<string> = []
   #data: Array<string> = []
   #event: string | undefined = undefined
+  #id: string | undefined = undefined
   #size = 0
   #lastWasCR = false
   #tooLarge = false
@@ -105,10 +108,14 @@ export class Parser {
   #line(line: string, frames: Array<Frame>): void {
     if (line === "") {
       if (this.#data.length > 0) {
-        frames.push({ event: this.#event, data: this.#data.length === 1 ? this.#data[0]! : this.#data.join("\n") })
+        const data = this.#data.length === 1 ? this.#data[0]! : this.#data.join("\n")
+        frames.push(
+          this.#id === undefined ? { event: this.#event, data } : { event: this.#event, data, id: this.#id }
+        )
         this.#data = []
       }
       this.#event = undefined
+      this.#id = undefined
       this.#size = 0
       return
     }
@@ -121,6 +128,8 @@ export class Parser {
     if (field === "event") {
       const value = at === -1 ? "" : line.slice(line.charCodeAt(at + 1) === 32 ? at + 2 : at + 1)
       this.#event = value === "" ? undefined : value
+    } else if (field === "id") {
+      this.#id = at === -1 ? "" : line.slice(line.charCodeAt(at + 1) === 32 ? at + 2 : at + 1)
     } else if (field === "data") {
       this.#data.push("")
     }

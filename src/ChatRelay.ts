@@ -1,0 +1,448 @@
+/**
+ * An answer on its way to a browser: from a stream of `Chat` to Server-Sent Events, and back to the same events in the page.
+ *
+ * - On the server: {@link toHttpServerResponse} for `@effect/platform`, {@link toWebResponse} for everything that answers
+ *   with a web `Response`, {@link toBytes} for the rest.
+ * - In the page: {@link subscribe} reads them with `fetch`, and goes on from where the connection broke; {@link fromBytes}
+ *   reads one connection.
+ *
+ * Every event has an id that says where to go on: conversation, message and cursor. {@link placeOf} makes it into what
+ * `chat.resume` takes. It comes from the page: call with the credential of its user, or see for yourself that the
+ * conversation is theirs.
+ *
+ * @since 0.2.0
+ */
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ChatEvent } from "./ChatEvent.ts"
+import { ConversationId, EventId, MessageId } from "./Ids.ts"
+import { later } from "./internal/stream/cursor.ts"
+import { eventLimit, type Frame, Parser, TooLarge } from "./internal/stream/sse.ts"
+
+/**
+ * Where an answer is, and how far it has been read: what `chat.resume` takes.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Place {
+  readonly conversationId: ConversationId
+  /** The agent message. */
+  readonly messageId: MessageId
+  /** The last event that was read. Default: from the beginning. */
+  readonly lastEventId?: EventId | undefined
+}
+
+/**
+ * A place as the id of an event: one word that is safe in a header and, as any other value, has to be encoded in a path.
+ *
+ * @category ids
+ * @since 0.2.0
+ */
+export const idOf = ({ conversationId, lastEventId, messageId }: Place): string =>
+  [conversationId, messageId, ...(lastEventId === undefined ? [] : [lastEventId])]
+    // `~` is what separates.
+    .map((part) => encodeURIComponent(part).replaceAll("~", "%7E")).join("~")
+
+const decoded = (part: string): string | undefined => {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The place that an id tells of; none for what is no such id.
+ *
+ * @category ids
+ * @since 0.2.0
+ */
+export const placeOf = (id: string): Option.Option<Place> => {
+  const [conversationId, messageId, lastEventId, ...more] = id.split("~").map(decoded)
+  return !conversationId || !messageId || lastEventId === "" || more.length > 0
+    ? Option.none()
+    : Option.some({ conversationId, messageId, lastEventId })
+}
+
+/**
+ * A failure as a page may see it: the last event of a stream that failed, and what {@link fromBytes} and {@link subscribe}
+ * then fail with. It has nothing but what is written here.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class RelayedError extends Schema.TaggedError<RelayedError>("effect-dust/ChatRelay/RelayedError")(
+  "RelayedError",
+  {
+    /** The tag of the failure on the server: `DustAgentError`, or one of the application's own. */
+    error: Schema.String,
+    /** One line for a person. Of the application's own failures only what `describe` says. */
+    message: Schema.String,
+    /** Dust's own code or type of the failure. */
+    code: Schema.optional(Schema.String),
+    conversationId: Schema.optional(ConversationId),
+    messageId: Schema.optional(MessageId),
+    lastEventId: Schema.optional(EventId)
+  }
+) {}
+
+/**
+ * The page could not be reached by the events. With an `id`, another {@link subscribe} can go on from there.
+ *
+ * - `network`: there was no answer, or it broke off
+ * - `ended`: it ended without a last event
+ * - `silent`: nothing came for too long, not even a comment
+ * - `status`: it was no 200; `status` says which
+ * - `not_events`: it was no event stream
+ * - `too_large`: one event was over the limit
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class RelayConnectionError extends Schema.TaggedError<RelayConnectionError>(
+  "effect-dust/ChatRelay/RelayConnectionError"
+)("RelayConnectionError", {
+  message: Schema.String,
+  reason: Schema.Literal("network", "ended", "silent", "status", "not_events", "too_large"),
+  status: Schema.optional(Schema.Number),
+  /** Of the last event that was read. */
+  id: Schema.optional(Schema.String)
+}) {}
+
+/**
+ * How events are sent.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface RelayOptions<E = never> {
+  /** After so long without an event a comment is sent, so that no proxy takes the connection for dead. Default 15 seconds. */
+  readonly keepAlive?: Duration.DurationInput | undefined
+  /** What a page may read about a failure. Default: what Dust says of its own failures, and nothing of others. */
+  readonly describe?: ((error: E) => string) | undefined
+}
+
+/**
+ * The headers of an event stream that nothing on the way may keep back, store or change.
+ *
+ * @category encoding
+ * @since 0.2.0
+ */
+export const headers: Readonly<Record<string, string>> = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store, no-transform",
+  "x-accel-buffering": "no"
+}
+
+const encodeEvent = Schema.encodeSync(ChatEvent)
+const encodeError = Schema.encodeSync(RelayedError)
+const decodeEvent = Schema.decodeUnknownEither(ChatEvent)
+const decodeError = Schema.decodeUnknownOption(RelayedError)
+
+const frameOf = (json: unknown, id: string | undefined): string =>
+  `${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(json)}\n\n`
+
+const text = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
+
+const relayed = <E>(error: E, describe: ((error: E) => string) | undefined): RelayedError => {
+  const of: Readonly<Record<string, unknown>> = Predicate.isRecord(error) ? error : {}
+  const tag = text(of["_tag"]) ?? "Error"
+  const dust = /^Dust\w+Error$/.test(tag)
+  const said = describe?.(error) ?? (dust ? text(of["message"]) : undefined)
+  return new RelayedError({
+    error: tag,
+    message: said ?? "The answer could not be given.",
+    code: dust ? text(of["code"]) ?? text(of["type"]) : undefined,
+    conversationId: dust ? text(of["conversationId"]) : undefined,
+    messageId: dust ? text(of["messageId"]) : undefined,
+    lastEventId: dust ? text(of["lastEventId"]) : undefined
+  })
+}
+
+const encoder = new TextEncoder()
+/** Sent first, so that headers are on their way before the agent has begun. */
+const comment = encoder.encode(":\n\n")
+
+/**
+ * The events as bytes of `text/event-stream`. A failure becomes the last event ({@link RelayedError}); a defect is announced
+ * to the page in general terms, and stays one.
+ *
+ * What becomes of the agent when the page goes away is said where the stream is made: `onInterrupt: "cancel"` stops it,
+ * `"leave"` lets the page come back with the id of the last event.
+ *
+ * @category encoding
+ * @since 0.2.0
+ */
+export const toBytes = <E, R>(
+  events: Stream.Stream<ChatEvent, E, R>,
+  options: RelayOptions<NoInfer<E>> = {}
+): Stream.Stream<Uint8Array, never, R> =>
+  Stream.unwrap(Effect.map(Effect.clock, (clock) => {
+    const interval = Duration.toMillis(options.keepAlive ?? "15 seconds")
+    let place: Place | undefined
+    let written = clock.unsafeCurrentTimeMillis()
+    const last = (error: RelayedError) => Stream.succeed(encoder.encode(frameOf(encodeError(error), undefined)))
+    const frame = (event: ChatEvent): string => {
+      if (event._tag === "Started") {
+        const { conversationId, eventId, messageId } = event
+        place = { conversationId, messageId, lastEventId: eventId }
+      } else if (place !== undefined && event.eventId !== undefined) {
+        place = { ...place, lastEventId: later(place.lastEventId, event.eventId) }
+      }
+      return frameOf(encodeEvent(event), place && idOf(place))
+    }
+    const encoded = events.pipe(
+      Stream.mapChunks((chunk) => {
+        written = clock.unsafeCurrentTimeMillis()
+        return Chunk.of(encoder.encode(Chunk.toReadonlyArray(chunk).map(frame).join("")))
+      }),
+      Stream.catchAllCause((cause): Stream.Stream<Uint8Array> =>
+        Either.match(Cause.failureOrCause(cause), {
+          onLeft: (error) => last(relayed(error, options.describe)),
+          onRight: (defect) =>
+            Cause.isInterruptedOnly(defect)
+              ? Stream.failCause(defect)
+              : Stream.concat(last(relayed<unknown>(undefined, undefined)), Stream.failCause(defect))
+        })
+      )
+    )
+    const pause: Effect.Effect<Uint8Array> = Effect.suspend(() => {
+      const left = written + interval - clock.unsafeCurrentTimeMillis()
+      if (left > 0) return Effect.zipRight(Effect.sleep(left), pause)
+      written = clock.unsafeCurrentTimeMillis()
+      return Effect.succeed(comment)
+    })
+    return Stream.concat(
+      Stream.succeed(comment),
+      Number.isFinite(interval)
+        ? Stream.merge(encoded, Stream.repeatEffect(pause), { haltStrategy: "left" })
+        : encoded
+    )
+  }))
+
+/**
+ * The events as the response of an `@effect/platform` route. Credential and options of the effect that it runs in
+ * (`DustClient.withCredential`) stay those of the stream.
+ *
+ * @category encoding
+ * @since 0.2.0
+ */
+export const toHttpServerResponse = <E, R>(
+  events: Stream.Stream<ChatEvent, E, R>,
+  options?: RelayOptions<NoInfer<E>>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
+  Effect.map(
+    Effect.context<R>(),
+    (context) =>
+      HttpServerResponse.stream(Stream.provideSomeContext(toBytes(events, options), context), {
+        headers,
+        contentType: headers["content-type"]
+      })
+  )
+
+/**
+ * The events as a web `Response`. The stream is interrupted when whoever reads the body cancels it, which servers do when the
+ * page goes away.
+ *
+ * @category encoding
+ * @since 0.2.0
+ */
+export const toWebResponse = <E, R>(
+  events: Stream.Stream<ChatEvent, E, R>,
+  options?: RelayOptions<NoInfer<E>>
+): Effect.Effect<Response, never, R> =>
+  Effect.map(Stream.toReadableStreamEffect(toBytes(events, options)), (body) => new Response(body, { headers }))
+
+const parsed = (data: string): unknown => {
+  try {
+    return JSON.parse(data)
+  } catch {
+    return data
+  }
+}
+
+/**
+ * One event from the `data` of a message, such as an `EventSource` has it: a {@link RelayedError} is the last one. What this
+ * version does not know is `Other`, with the JSON as it was.
+ *
+ * @category decoding
+ * @since 0.2.0
+ */
+export const fromData = (data: string): ChatEvent | RelayedError => {
+  const json = parsed(data)
+  const error = decodeError(json)
+  if (Option.isSome(error)) return error.value
+  return Either.getOrElse(decodeEvent(json), (): ChatEvent => ({
+    _tag: "Other",
+    event: {
+      type: "unknown",
+      eventId: undefined,
+      kind: Predicate.hasProperty(json, "_tag") ? text(json._tag) ?? null : null,
+      raw: json
+    }
+  }))
+}
+
+type Read = ChatEvent | RelayedError | RelayConnectionError
+
+/** What a reader remembers from one connection to the next. */
+class Reader {
+  over = false
+  #started: string | undefined
+  readonly #blocked = new Set<string>()
+  constructor(public id: string | undefined) {}
+
+  /** The events that are new: who continues is told again how it began, and what is still open. */
+  read(frames: ReadonlyArray<Frame>): ReadonlyArray<Read> {
+    const out: Array<Read> = []
+    for (const { data, id } of frames) {
+      const event = fromData(data)
+      if (id !== undefined) this.id = id
+      if (event._tag === "RelayedError" || event._tag === "Done") this.over = true
+      if (event._tag === "Started") {
+        if (this.#started === event.messageId) continue
+        this.#started = event.messageId
+      } else if ("actionId" in event) {
+        if (this.#blocked.has(event.actionId)) continue
+        this.#blocked.add(event.actionId)
+      }
+      out.push(event)
+      if (this.over) break
+    }
+    return out
+  }
+
+  failure(reason: RelayConnectionError["reason"], message: string, status?: number): RelayConnectionError {
+    return new RelayConnectionError({ reason, message, status, id: this.id })
+  }
+}
+
+const isError = (read: Read): read is RelayedError | RelayConnectionError =>
+  read._tag === "RelayedError" || read._tag === "RelayConnectionError"
+
+const readWith = <E, R>(
+  reader: Reader,
+  bytes: Stream.Stream<Uint8Array, E, R>
+): Stream.Stream<ChatEvent, E | RelayedError | RelayConnectionError, R> =>
+  Stream.suspend(() => {
+    const parser = new Parser(eventLimit)
+    return bytes.pipe(
+      Stream.mapConcat((piece): ReadonlyArray<Read> => {
+        const frames = parser.push(piece)
+        return frames instanceof TooLarge
+          ? [reader.failure("too_large", `an event has more than ${frames.limit} characters`)]
+          : reader.read(frames)
+      }),
+      Stream.mapEffect((read) => isError(read) ? Effect.fail(read) : Effect.succeed(read)),
+      Stream.takeUntil((event) => event._tag === "Done"),
+      Stream.concat(Stream.suspend(() =>
+        reader.over ? Stream.empty : Stream.fail(reader.failure("ended", "the events ended before the answer did"))
+      ))
+    )
+  })
+
+/**
+ * The events of one connection, however its bytes are cut. Ends with `Done`, or fails: with what the server relayed, or with
+ * `RelayConnectionError` when the bytes end before the answer does.
+ *
+ * @category decoding
+ * @since 0.2.0
+ */
+export const fromBytes = <E, R>(
+  bytes: Stream.Stream<Uint8Array, E, R>
+): Stream.Stream<ChatEvent, E | RelayedError | RelayConnectionError, R> =>
+  Stream.suspend(() => readWith(new Reader(undefined), bytes))
+
+/**
+ * How a page follows an answer.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SubscribeOptions {
+  /** Where to begin: the id of an event, such as {@link idOf} of `Started`. Default: `open` asks a question. */
+  readonly id?: string | undefined
+  /** How long a connection may bring nothing, comments included, before another one is opened. Default 1 minute. */
+  readonly silence?: Duration.DurationInput | undefined
+  /** How often to connect again without having got an event in between. Default 10 times. */
+  readonly attempts?: number | undefined
+}
+
+/** Another connection may do better, and asks nothing a second time. */
+const isTransient = (error: RelayedError | RelayConnectionError): boolean =>
+  error._tag === "RelayConnectionError" && error.id !== undefined &&
+  (error.reason === "network" || error.reason === "ended" || error.reason === "silent" ||
+    (error.status !== undefined && (error.status === 408 || error.status === 429 || error.status >= 500)))
+
+/**
+ * The events of an answer, in the page: each once, over as many connections as it takes. `open` makes a connection: the
+ * first one, where `id` is `undefined`, asks the question; all others go on behind `id`. A question whose connection breaks
+ * before an event has come is not asked again: that is a `RelayConnectionError` without an id.
+ *
+ * @example
+ * ```ts
+ * import * as ChatRelay from "effect-dust/ChatRelay"
+ * import { Stream } from "effect"
+ *
+ * const ask = (question: string) =>
+ *   ChatRelay.subscribe((id, signal) =>
+ *     id === undefined
+ *       ? fetch("/ask", { method: "POST", body: JSON.stringify({ question }), signal })
+ *       : fetch(`/events/${encodeURIComponent(id)}`, { signal })
+ *   )
+ *
+ * // Without Effect in the rest of the page.
+ * const show = async (question: string) => {
+ *   for await (const event of Stream.toAsyncIterable(ask(question))) console.log(event._tag)
+ * }
+ * ```
+ *
+ * @category decoding
+ * @since 0.2.0
+ */
+export const subscribe = (
+  open: (id: string | undefined, signal: AbortSignal) => Promise<Response>,
+  options: SubscribeOptions = {}
+): Stream.Stream<ChatEvent, RelayedError | RelayConnectionError> =>
+  Stream.suspend(() => {
+    const reader = new Reader(options.id)
+    const broken = () => reader.failure("network", "the connection could not be made, or broke off")
+    const silent = () => reader.failure("silent", "nothing came for too long")
+    const silence = options.silence ?? "1 minute"
+    const connect = Effect.gen(function*() {
+      const controller = yield* Effect.acquireRelease(
+        Effect.sync(() => new AbortController()),
+        (controller) => Effect.sync(() => controller.abort())
+      )
+      const response = yield* Effect.tryPromise({ try: () => open(reader.id, controller.signal), catch: broken }).pipe(
+        Effect.timeoutFail({ duration: silence, onTimeout: silent })
+      )
+      const { body, status } = response
+      if (status !== 200) return yield* reader.failure("status", `the answer was ${status}`, status)
+      if (body === null || !(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
+        return yield* reader.failure("not_events", "the answer was no event stream")
+      }
+      const bytes = Stream.fromReadableStream({ evaluate: () => body, onError: broken })
+      return readWith(reader, Stream.timeoutFail(bytes, silent, silence))
+    })
+    return Stream.unwrapScoped(connect).pipe(
+      Stream.retry(
+        Schedule.exponential("500 millis").pipe(
+          Schedule.union(Schedule.spaced("10 seconds")),
+          Schedule.jittered,
+          Schedule.intersect(Schedule.recurs(options.attempts ?? 10)),
+          Schedule.whileInput(isTransient)
+        )
+      )
+    )
+  })
