@@ -79,7 +79,7 @@ const stored =
   (conversationId: string, message: UserMessage, messageId?: string) => (error: StreamError): StreamError =>
     located(error, { conversationId, userMessageId: message.sId, messageId })
 
-export const makeSender = (options: {
+interface Context {
   readonly client: Client
   readonly sendOnce: SendOnce
   readonly known: Known
@@ -87,166 +87,186 @@ export const makeSender = (options: {
   readonly abandoned: Abandoned
   readonly answer: (options: FollowOptions) => Effect.Effect<AgentMessage, StreamError>
   readonly answers: (ref: MessageRef) => Effect.Effect<ReadonlyArray<AgentMessage>, StreamError>
-}): Sender => {
-  const { abandoned, answer, answers, client, known, lookBack, sendOnce } = options
-
-  const bodyOf = (input: MessageInput) =>
-    Effect.flatMap(client.caller, ({ hasUser }) => messageBody(operations.createMessage.post, hasUser, input))
-
-  const post = (input: CreateMessageOptions): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
-    Effect.flatMap(bodyOf(input), (body) => {
-      const { conversationId, onInterrupt, onUnconfirmed = "fail" } = input
-      const sought = soughtOf(conversationId, body)
-      return sendOnce({
-        sought,
-        onUnconfirmed,
-        send: Effect.tap(
-          client.execute(operations.createMessage.post, { path: { conversationId }, body }),
-          lookBack.noteClock
-        ),
-        abandoned: (look) =>
-          onInterrupt === "leave"
-            ? Effect.void
-            : abandoned.find(conversationId, look, (found) => {
-              known.resolve(keyOf(sought))
-              known.take(conversationId, found)
-            })
-      })
-    })
-
-  const wait = (
-    { conversationId }: CreateMessageOptions,
-    { agentMessages, message }: Posted
-  ): Effect.Effect<ReadonlyArray<AgentMessage>, StreamError> => {
-    if (agentMessages.length > 0) {
-      return Effect.forEach(
-        agentMessages,
-        ({ sId }) => Effect.mapError(answer({ conversationId, messageId: sId }), stored(conversationId, message, sId)),
-        { concurrency: "unbounded" }
-      )
-    }
-    if (message.visibility === "pending") {
-      return Effect.mapError(answers({ conversationId, messageId: message.sId }), stored(conversationId, message))
-    }
-    const status = restrictionOf(message)
-    return status === undefined
-      ? Effect.succeed([])
-      : Effect.fail(restricted(operations.createMessage.post, conversationId, message, status))
-  }
-
-  const createMessage: Sender["createMessage"] = (input) =>
-    Effect.zipRight(
-      checkBlocking(input, input.blocking),
-      input.blocking !== true ?
-        post(input) :
-        Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(restore(post(input)), (posted) =>
-            restore(wait(input, posted)).pipe(
-              Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
-              Effect.onInterrupt(() =>
-                input.onInterrupt === "leave" ? Effect.void : abandoned.cancel(input.conversationId, posted)
-              )
-            ))
-        )
-    )
-
-  const createEmpty: Sender["createEmpty"] = ({ contentFragments, spaceId, title, visibility }) =>
-    Effect.map(
-      Effect.tap(
-        client.execute(operations.create.post, { body: { title, visibility, spaceId, contentFragments } }),
-        lookBack.noteClock
-      ),
-      ({ conversation }) => {
-        known.learn(conversation.sId, conversation.content.flat())
-        return conversation
-      }
-    )
-
-  /** Nobody has seen a conversation whose first message was refused. An API key cannot delete it. */
-  const discard = (conversation: Conversation) =>
-    Effect.flatMap(client.caller, ({ hasUser }) =>
-      hasUser
-        ? abandoned.inBackground(
-          "An empty conversation could not be deleted",
-          conversation.sId,
-          [],
-          client.execute(operations.delete.everywhere, {
-            path: { conversationId: conversation.sId },
-            query: { forceDelete: true }
-          })
-        )
-        : Effect.void)
-
-  const createWithMessage: Sender["createWithMessage"] = (input) =>
-    Effect.gen(function*() {
-      // Invalid messages are refused before the conversation exists.
-      yield* checkBlocking(input.message, input.blocking)
-      yield* bodyOf(input.message)
-      const conversation = yield* createEmpty(input)
-      const { agentMessages, message } = yield* createMessage({
-        ...input.message,
-        conversationId: conversation.sId,
-        blocking: input.blocking,
-        onInterrupt: input.onInterrupt,
-        onUnconfirmed: input.onUnconfirmed
-      }).pipe(
-        Effect.tapError((error) => isRefusal(error) ? discard(conversation) : Effect.void),
-        Effect.mapError((error) => {
-          const details = Predicate.isRecord(error.details) ? error.details : { answer: error.details }
-          return Object.assign(located(error, { conversationId: conversation.sId }), {
-            details: { ...details, conversationId: conversation.sId }
-          })
-        })
-      )
-      return {
-        ...conversation,
-        content: [...conversation.content, [message], ...agentMessages.map((agentMessage) => [agentMessage])],
-        message,
-        agentMessages,
-        contentFragments: conversation.content.flat().filter((one): one is ContentFragment =>
-          one.type === "content_fragment"
-        )
-      }
-    })
-
-  const findSent: Sender["findSent"] = (error) =>
-    Effect.gen(function*() {
-      const { conversationId, notBefore } = error
-      const look = yield* lookBack.since({
-        operation: operations.findSent.read,
-        conversationId,
-        position: error.position,
-        sent: notBefore === null ? { _tag: "Unknown" } : { _tag: "Server", notBefore }
-      })
-      // The handler of a request does not live longer than this: a later message was sent later.
-      const messages = notBefore === null
-        ? look.messages
-        : look.messages.filter((message) => message.created <= notBefore + handlerLimit)
-      // Where neither its position nor its time is known, an equal message could be any one, also an old one.
-      const provable = notBefore !== null || look.bounded
-      const found = candidates(error, { ...look, messages }, notBefore ?? (provable ? undefined : -Infinity), (id) =>
-        known.isTaken(id))
-      const [one] = found
-      if (one === undefined && !look.stale) {
-        return Option.none()
-      }
-      if (one === undefined || found.length > 1 || !provable) {
-        return yield* unconfirmedError({
-          identity: operations.findSent.read,
-          sought: error,
-          notBefore: notBefore ?? undefined,
-          // An old answer says nothing of the message.
-          reason: one === undefined ? "unreadable" : "ambiguous",
-          error,
-          found
-        })
-      }
-      known.resolve(keyOf(error))
-      return Option.some(known.take(conversationId, one))
-    })
-
-  return { createMessage, createEmpty, createWithMessage, findSent }
 }
+
+const bodyOf = (context: Context, input: MessageInput) =>
+  Effect.flatMap(context.client.caller, ({ hasUser }) => messageBody(operations.createMessage.post, hasUser, input))
+
+const post = (
+  context: Context,
+  input: CreateMessageOptions
+): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
+  Effect.flatMap(bodyOf(context, input), (body) => {
+    const { conversationId, onInterrupt, onUnconfirmed = "fail" } = input
+    const sought = soughtOf(conversationId, body)
+    return context.sendOnce({
+      sought,
+      onUnconfirmed,
+      send: Effect.tap(
+        context.client.execute(operations.createMessage.post, { path: { conversationId }, body }),
+        context.lookBack.noteClock
+      ),
+      abandoned: (look) =>
+        onInterrupt === "leave"
+          ? Effect.void
+          : context.abandoned.find(conversationId, look, (found) => {
+            context.known.resolve(keyOf(sought))
+            context.known.take(conversationId, found)
+          })
+    })
+  })
+
+const wait = (
+  context: Context,
+  { conversationId }: CreateMessageOptions,
+  { agentMessages, message }: Posted
+): Effect.Effect<ReadonlyArray<AgentMessage>, StreamError> => {
+  if (agentMessages.length > 0) {
+    return Effect.forEach(
+      agentMessages,
+      ({ sId }) =>
+        Effect.mapError(context.answer({ conversationId, messageId: sId }), stored(conversationId, message, sId)),
+      { concurrency: "unbounded" }
+    )
+  }
+  if (message.visibility === "pending") {
+    return Effect.mapError(context.answers({ conversationId, messageId: message.sId }), stored(conversationId, message))
+  }
+  const status = restrictionOf(message)
+  return status === undefined
+    ? Effect.succeed([])
+    : Effect.fail(restricted(operations.createMessage.post, conversationId, message, status))
+}
+
+const createMessage = (
+  context: Context,
+  input: CreateMessageOptions
+): Effect.Effect<MessageCreated, SendError> =>
+  Effect.zipRight(
+    checkBlocking(input, input.blocking),
+    input.blocking !== true ?
+      post(context, input) :
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(post(context, input)), (posted) =>
+          restore(wait(context, input, posted)).pipe(
+            Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
+            Effect.onInterrupt(() =>
+              input.onInterrupt === "leave" ? Effect.void : context.abandoned.cancel(input.conversationId, posted)
+            )
+          ))
+      )
+  )
+
+const createEmpty = (
+  context: Context,
+  { contentFragments, spaceId, title, visibility }: CreateOptions
+): Effect.Effect<Conversation, RequestError> =>
+  Effect.map(
+    Effect.tap(
+      context.client.execute(operations.create.post, { body: { title, visibility, spaceId, contentFragments } }),
+      context.lookBack.noteClock
+    ),
+    ({ conversation }) => {
+      context.known.learn(conversation.sId, conversation.content.flat())
+      return conversation
+    }
+  )
+
+/** Nobody has seen a conversation whose first message was refused. An API key cannot delete it. */
+const discard = (context: Context, conversation: Conversation) =>
+  Effect.flatMap(context.client.caller, ({ hasUser }) =>
+    hasUser
+      ? context.abandoned.inBackground(
+        "An empty conversation could not be deleted",
+        conversation.sId,
+        [],
+        context.client.execute(operations.delete.everywhere, {
+          path: { conversationId: conversation.sId },
+          query: { forceDelete: true }
+        })
+      )
+      : Effect.void)
+
+const createWithMessage = (
+  context: Context,
+  input: CreateWithMessageOptions
+): Effect.Effect<ConversationWithMessage, SendError> =>
+  Effect.gen(function*() {
+    // Invalid messages are refused before the conversation exists.
+    yield* checkBlocking(input.message, input.blocking)
+    yield* bodyOf(context, input.message)
+    const conversation = yield* createEmpty(context, input)
+    const { agentMessages, message } = yield* createMessage(context, {
+      ...input.message,
+      conversationId: conversation.sId,
+      blocking: input.blocking,
+      onInterrupt: input.onInterrupt,
+      onUnconfirmed: input.onUnconfirmed
+    }).pipe(
+      Effect.tapError((error) => isRefusal(error) ? discard(context, conversation) : Effect.void),
+      Effect.mapError((error) => {
+        const details = Predicate.isRecord(error.details) ? error.details : { answer: error.details }
+        return Object.assign(located(error, { conversationId: conversation.sId }), {
+          details: { ...details, conversationId: conversation.sId }
+        })
+      })
+    )
+    return {
+      ...conversation,
+      content: [...conversation.content, [message], ...agentMessages.map((agentMessage) => [agentMessage])],
+      message,
+      agentMessages,
+      contentFragments: conversation.content.flat().filter((one): one is ContentFragment =>
+        one.type === "content_fragment"
+      )
+    }
+  })
+
+const findSent = (
+  context: Context,
+  error: DustUnconfirmedError
+): Effect.Effect<Option.Option<MessageCreated>, RequestError | DustUnconfirmedError> =>
+  Effect.gen(function*() {
+    const { conversationId, notBefore } = error
+    const look = yield* context.lookBack.since({
+      operation: operations.findSent.read,
+      conversationId,
+      position: error.position,
+      sent: notBefore === null ? { _tag: "Unknown" } : { _tag: "Server", notBefore }
+    })
+    // The handler of a request does not live longer than this: a later message was sent later.
+    const messages = notBefore === null
+      ? look.messages
+      : look.messages.filter((message) => message.created <= notBefore + handlerLimit)
+    // Where neither its position nor its time is known, an equal message could be any one, also an old one.
+    const provable = notBefore !== null || look.bounded
+    const found = candidates(error, { ...look, messages }, notBefore ?? (provable ? undefined : -Infinity), (id) =>
+      context.known.isTaken(id))
+    const [one] = found
+    if (one === undefined && !look.stale) {
+      return Option.none()
+    }
+    if (one === undefined || found.length > 1 || !provable) {
+      return yield* unconfirmedError({
+        identity: operations.findSent.read,
+        sought: error,
+        notBefore: notBefore ?? undefined,
+        // An old answer says nothing of the message.
+        reason: one === undefined ? "unreadable" : "ambiguous",
+        error,
+        found
+      })
+    }
+    context.known.resolve(keyOf(error))
+    return Option.some(context.known.take(conversationId, one))
+  })
+
+export const makeSender = (context: Context): Sender => ({
+  createMessage: (input) => createMessage(context, input),
+  createEmpty: (input) => createEmpty(context, input),
+  createWithMessage: (input) => createWithMessage(context, input),
+  findSent: (error) => findSent(context, error)
+})
 
 const handlerLimit = 600_000
 

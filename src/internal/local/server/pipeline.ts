@@ -90,108 +90,161 @@ const LOG_LIMIT = 20_000
 /** Of the bodies in the log: a workspace that is served for days must not grow with what it was sent. */
 const BODIES_LIMIT = 128 * 1024 * 1024
 
+/** The newest requests, up to both limits. */
+class Log {
+  readonly entries: Array<Entry> = []
+  readonly #weights: Array<number> = []
+  #weight = 0
+
+  remember(entry: Entry, bodyBytes: number): void {
+    this.entries.push(entry)
+    this.#weights.push(bodyBytes)
+    this.#weight += bodyBytes
+    const surplus = this.entries.length > LOG_LIMIT ? LOG_LIMIT / 10 : 0
+    let dropped = 0
+    while (dropped < surplus || (this.#weight > BODIES_LIMIT && dropped < this.entries.length - 1)) {
+      this.#weight -= this.#weights[dropped++]!
+    }
+    if (dropped === 0) return
+    this.entries.splice(0, dropped)
+    this.#weights.splice(0, dropped)
+  }
+
+  clear(): void {
+    this.entries.length = 0
+    this.#weights.length = 0
+    this.#weight = 0
+  }
+}
+
 const tree = buildTree(routes)
 
+/** Where a request goes: the route, and whether it is redirected to the one of the stream. */
+const routed = (world: World, request: LocalRequest) => {
+  const { pathname } = request.url
+  const direct = pathname.startsWith("/api/sse/")
+  const canonical = direct ? `/api/${pathname.slice("/api/sse/".length)}` : pathname
+  const found = find(tree, request.method, canonical)
+  // Any other origin is reached too, so that a test sees what was sent there; it has no routes.
+  const elsewhere = request.url.origin !== world.origin() && request.url.origin !== world.storageOrigin()
+  const match = found === undefined || elsewhere || (direct && found.route.sse !== true) ? undefined : found
+  return { match, redirected: match?.route.sse === true && !direct && world.quirks.sseRedirect }
+}
+
+type Routed = ReturnType<typeof routed>
+
+const entryOf = (world: World, request: LocalRequest, { match }: Routed, index: number): Entry => ({
+  index,
+  method: request.method,
+  path: request.url.pathname,
+  origin: request.url.origin,
+  route: match?.route.path,
+  params: match?.params ?? {},
+  query: groupQuery(request.url.searchParams),
+  headers: Object.fromEntries(
+    Object.entries(request.headers).map(([name, value]) => [name, SECRET_HEADERS.has(name) ? "<redacted>" : value])
+  ),
+  credential: describeCredential(world, request),
+  body: parseBody(request),
+  at: world.now(),
+  fault: undefined,
+  status: undefined,
+  outcome: "open",
+  closedAt: undefined,
+  bytesSent: 0
+})
+
+/** What the server answers when no fault is in the way. */
+const answerTo = (
+  world: World,
+  request: LocalRequest,
+  { match, redirected }: Routed
+): Effect.Effect<LocalResponse, Reset> =>
+  Effect.suspend((): Effect.Effect<LocalResponse, Reset> => {
+    if (match === undefined) {
+      return Effect.succeed(
+        world.quirks.plainNotFound
+          ? text("404 Not Found", { status: 404 })
+          : errorResponse(404, "invalid_request_error", "No such route.")
+      )
+    }
+    if (request.tooLarge === true || request.body.length > world.limits.requestSize) {
+      return Effect.succeed(errorResponse(413, "content_too_large", "The request body is too large."))
+    }
+    if (redirected) {
+      return Effect.succeed(redirect(`/api/sse/${request.url.pathname.slice("/api/".length)}${request.url.search}`))
+    }
+    return authenticate(world, match.route, match.params["workspaceId"], request).pipe(
+      Effect.flatMap((auth) =>
+        match.route.handler({ world, request, params: match.params, query: request.url.searchParams, auth })
+      ),
+      Effect.catchTag("Refusal", (refusal) => Effect.succeed(refusal.response))
+    )
+  })
+
+type Close = (outcome: "complete" | "aborted" | "reset") => void
+
+/** Notes once how a request ended, also when its client goes away. */
+const closing = (world: World, request: LocalRequest, entry: Entry, changed: () => void): Close => {
+  const close: Close = (outcome) => {
+    if (entry.outcome !== "open") return
+    entry.outcome = outcome
+    entry.closedAt = world.now()
+    request.signal?.removeEventListener("abort", aborted)
+    changed()
+  }
+  const aborted = () => close("aborted")
+  request.signal?.addEventListener("abort", aborted, { once: true })
+  return close
+}
+
+/** The answer as it leaves, with its date, and the log entry that follows it. */
+const logged = (
+  world: World,
+  answer: LocalResponse,
+  entry: Entry,
+  close: Close,
+  changed: () => void
+): LocalResponse => {
+  const response: LocalResponse = {
+    ...answer,
+    headers: { date: new Date(world.now()).toUTCString(), ...answer.headers }
+  }
+  entry.status = response.status
+  if (response.body._tag !== "Stream") {
+    entry.bytesSent = response.body._tag === "Bytes" ? response.body.bytes.length : 0
+    close("complete")
+    return response
+  }
+  changed()
+  const pull = watch(response.body.pull ?? Stream.toPull(response.body.stream), entry, close)
+  return { ...response, body: { _tag: "Stream" as const, stream: Stream.fromPull(pull), pull } }
+}
+
 export const makeHandler = (world: World): Handler => {
-  const entries: Array<Entry> = []
-  const weights: Array<number> = []
-  let weight = 0
+  const log = new Log()
   const rules: Array<ActiveRule> = []
   const listeners = new Set<() => void>()
   let arrived = 0
   const changed = () => {
     for (const listener of listeners) listener()
   }
-  /** Keeps the newest. */
-  const remember = (entry: Entry, bodyBytes: number) => {
-    entries.push(entry)
-    weights.push(bodyBytes)
-    weight += bodyBytes
-    const surplus = entries.length > LOG_LIMIT ? LOG_LIMIT / 10 : 0
-    let dropped = 0
-    while (dropped < surplus || (weight > BODIES_LIMIT && dropped < entries.length - 1)) weight -= weights[dropped++]!
-    if (dropped === 0) return
-    entries.splice(0, dropped)
-    weights.splice(0, dropped)
-  }
-
   const handle = (request: LocalRequest): Effect.Effect<LocalResponse, Reset> =>
     Effect.suspend(() => {
-      const pathname = request.url.pathname
-      const direct = pathname.startsWith("/api/sse/")
-      const canonical = direct ? `/api/${pathname.slice("/api/sse/".length)}` : pathname
-      const found = find(tree, request.method, canonical)
-      // Any other origin is reached too, so that a test sees what was sent there; it has no routes.
-      const elsewhere = request.url.origin !== world.origin() && request.url.origin !== world.storageOrigin()
-      const match = found === undefined || elsewhere || (direct && found.route.sse !== true) ? undefined : found
-      const redirected = match?.route.sse === true && !direct && world.quirks.sseRedirect
-      const entry: Entry = {
-        index: ++arrived,
-        method: request.method,
-        path: pathname,
-        origin: request.url.origin,
-        route: match?.route.path,
-        params: match?.params ?? {},
-        query: groupQuery(request.url.searchParams),
-        headers: Object.fromEntries(
-          Object.entries(request.headers).map(([name, value]) => [
-            name,
-            SECRET_HEADERS.has(name) ? "<redacted>" : value
-          ])
-        ),
-        credential: describeCredential(world, request),
-        body: parseBody(request),
-        at: world.now(),
-        fault: undefined,
-        status: undefined,
-        outcome: "open",
-        closedAt: undefined,
-        bytesSent: 0
-      }
-      remember(entry, isMultipart(request) ? 0 : request.body.length)
-
-      const close = (outcome: "complete" | "aborted" | "reset") => {
-        if (entry.outcome !== "open") return
-        entry.outcome = outcome
-        entry.closedAt = world.now()
-        request.signal?.removeEventListener("abort", aborted)
-        changed()
-      }
-      const aborted = () => close("aborted")
-      request.signal?.addEventListener("abort", aborted, { once: true })
-
+      const to = routed(world, request)
+      const entry = entryOf(world, request, to, ++arrived)
+      log.remember(entry, isMultipart(request) ? 0 : request.body.length)
+      const close = closing(world, request, entry, changed)
       const fault: Fault | undefined = pickFault(world, rules, {
         method: request.method,
-        pathname,
-        route: redirected ? undefined : match?.route.path,
+        pathname: request.url.pathname,
+        route: to.redirected ? undefined : to.match?.route.path,
         query: request.url.searchParams,
         body: entry.body
       })
       entry.fault = fault?._tag
       changed()
-
-      const run: Effect.Effect<LocalResponse, Reset> = Effect.suspend((): Effect.Effect<LocalResponse, Reset> => {
-        if (match === undefined) {
-          return Effect.succeed(
-            world.quirks.plainNotFound
-              ? text("404 Not Found", { status: 404 })
-              : errorResponse(404, "invalid_request_error", "No such route.")
-          )
-        }
-        if (request.tooLarge === true || request.body.length > world.limits.requestSize) {
-          return Effect.succeed(errorResponse(413, "content_too_large", "The request body is too large."))
-        }
-        if (redirected) {
-          return Effect.succeed(redirect(`/api/sse/${pathname.slice("/api/".length)}${request.url.search}`))
-        }
-        return authenticate(world, match.route, match.params["workspaceId"], request).pipe(
-          Effect.flatMap((auth) =>
-            match.route.handler({ world, request, params: match.params, query: request.url.searchParams, auth })
-          ),
-          Effect.catchTag("Refusal", (refusal) => Effect.succeed(refusal.response))
-        )
-      })
-
+      const run = answerTo(world, request, to)
       return (fault === undefined ? run : inject(world, fault, run)).pipe(
         Effect.withClock(world.clock),
         Effect.onExit((exit) =>
@@ -200,41 +253,16 @@ export const makeHandler = (world: World): Handler => {
             close(Exit.isInterrupted(exit) ? "aborted" : "reset")
           })
         ),
-        Effect.map((answer) => {
-          const response: LocalResponse = {
-            ...answer,
-            headers: { date: new Date(world.now()).toUTCString(), ...answer.headers }
-          }
-          entry.status = response.status
-          if (response.body._tag !== "Stream") {
-            entry.bytesSent = response.body._tag === "Bytes" ? response.body.bytes.length : 0
-            close("complete")
-            return response
-          }
-          changed()
-          const pull = watch(response.body.pull ?? Stream.toPull(response.body.stream), entry, close)
-          return { ...response, body: { _tag: "Stream" as const, stream: Stream.fromPull(pull), pull } }
-        })
+        Effect.map((answer) => logged(world, answer, entry, close, changed))
       )
     })
-
-  return {
-    handle,
-    log: () => entries,
-    clearLog: () => {
-      entries.length = 0
-      weights.length = 0
-      weight = 0
-    },
-    rules,
-    listeners
-  }
+  return { handle, log: () => log.entries, clearLog: () => log.clear(), rules, listeners }
 }
 
 const watch = (
   self: Pull,
   entry: Entry,
-  close: (outcome: "complete" | "aborted" | "reset") => void
+  close: Close
 ): Pull =>
   Effect.gen(function*() {
     yield* Effect.addFinalizer(() => Effect.sync(() => close("aborted")))

@@ -1,5 +1,5 @@
 /** Every route of Local Dust. A domain adds its array here. */
-import { agentRoutes } from "../domains/agents.ts"
+import { agentRoutes } from "../domains/agentRoutes.ts"
 import { appRoutes } from "../domains/apps.ts"
 import { mentionRoutes } from "../domains/conversations/mentions.ts"
 import { conversationRoutes } from "../domains/conversations/routes.ts"

@@ -121,6 +121,87 @@ const makeRandom = (seed: number): () => number => {
 
 const reveal = (value: string | Redacted.Redacted): string => typeof value === "string" ? value : Redacted.value(value)
 
+interface Accounts extends Pick<World, "apiKeys" | "userTokens" | "members"> {
+  readonly addKey: (key: ApiKeyOptions) => void
+  readonly addToken: (token: UserTokenOptions) => void
+}
+
+/** Who may call, and with which credentials. */
+const makeAccounts = (
+  { now, numericId, sId, workspaceId }: Pick<World, "now" | "numericId" | "sId" | "workspaceId">
+): Accounts => {
+  const apiKeys = new Map<string, LocalApiKey>()
+  const userTokens = new Map<string, LocalUserToken>()
+  const members = new Map<string, { readonly user: LocalUser; readonly role: Role }>()
+  const users = new Map<string, LocalUser>()
+
+  const makeUser = (user: UserOptions): LocalUser => {
+    const email = (user.email ?? "ada@local-dust.test").toLowerCase()
+    const known = users.get(email)
+    if (known !== undefined) return known
+    const username = user.username ?? email.split("@")[0] ?? "user"
+    const firstName = user.firstName ?? username.charAt(0).toUpperCase() + username.slice(1)
+    const lastName = user.lastName ?? null
+    const made: LocalUser = {
+      sId: user.sId ?? sId("usr"),
+      id: numericId(),
+      createdAt: now(),
+      provider: null,
+      username,
+      email,
+      firstName,
+      lastName,
+      fullName: lastName === null ? firstName : `${firstName} ${lastName}`,
+      image: null
+    }
+    users.set(email, made)
+    return made
+  }
+
+  const addKey = (key: ApiKeyOptions) => {
+    const value = reveal(key.value)
+    apiKeys.set(value, {
+      id: numericId(),
+      value,
+      name: key.name ?? "Local Dust key",
+      role: key.role ?? "builder",
+      disabled: key.disabled ?? false,
+      system: key.system ?? false,
+      workspaceId: key.workspaceId ?? workspaceId
+    })
+  }
+  const addToken = (token: UserTokenOptions) => {
+    const value = reveal(token.value)
+    const user = token.user === null ? undefined : makeUser(token.user ?? {})
+    const member = token.member ?? true
+    userTokens.set(value, {
+      value,
+      expiresAt: token.expiresIn === undefined ? undefined : now() + Duration.toMillis(token.expiresIn),
+      user,
+      role: token.role ?? "user",
+      member
+    })
+    if (user !== undefined && member) members.set(user.sId, { user, role: token.role ?? "user" })
+  }
+  return { apiKeys, userTokens, members, addKey, addToken }
+}
+
+const fillAccounts = ({ addKey, addToken }: Accounts, credentials: CredentialOptions | undefined): void => {
+  addKey({ value: defaults.apiKey, name: "Local Dust" })
+  addKey({ value: defaults.adminApiKey, name: "Local Dust admin", role: "admin" })
+  addToken({
+    value: defaults.userToken,
+    user: { email: "ada@local-dust.test", firstName: "Ada", lastName: "Lovelace" }
+  })
+  addToken({
+    value: defaults.adminToken,
+    user: { email: "grace@local-dust.test", firstName: "Grace", lastName: "Hopper" },
+    role: "admin"
+  })
+  for (const key of credentials?.apiKeys ?? []) addKey(key)
+  for (const token of credentials?.userTokens ?? []) addToken(token)
+}
+
 /** Where the workspace is reached; `serve` knows it only once it listens. */
 export interface Place {
   origin: string
@@ -151,72 +232,8 @@ export const makeWorld = (
     const limits = limitsFrom(options.limits)
     place.requestSize = limits.requestSize
     const workspaceNumericId = numericId()
-    const apiKeys = new Map<string, LocalApiKey>()
-    const userTokens = new Map<string, LocalUserToken>()
-    const members = new Map<string, { readonly user: LocalUser; readonly role: Role }>()
-    const users = new Map<string, LocalUser>()
-
-    const makeUser = (user: UserOptions): LocalUser => {
-      const email = (user.email ?? "ada@local-dust.test").toLowerCase()
-      const known = users.get(email)
-      if (known !== undefined) return known
-      const username = user.username ?? email.split("@")[0] ?? "user"
-      const firstName = user.firstName ?? username.charAt(0).toUpperCase() + username.slice(1)
-      const lastName = user.lastName ?? null
-      const made: LocalUser = {
-        sId: user.sId ?? sId("usr"),
-        id: numericId(),
-        createdAt: now(),
-        provider: null,
-        username,
-        email,
-        firstName,
-        lastName,
-        fullName: lastName === null ? firstName : `${firstName} ${lastName}`,
-        image: null
-      }
-      users.set(email, made)
-      return made
-    }
-
-    const addKey = (key: ApiKeyOptions) => {
-      const value = reveal(key.value)
-      apiKeys.set(value, {
-        id: numericId(),
-        value,
-        name: key.name ?? "Local Dust key",
-        role: key.role ?? "builder",
-        disabled: key.disabled ?? false,
-        system: key.system ?? false,
-        workspaceId: key.workspaceId ?? workspaceId
-      })
-    }
-    const addToken = (token: UserTokenOptions) => {
-      const value = reveal(token.value)
-      const user = token.user === null ? undefined : makeUser(token.user ?? {})
-      const member = token.member ?? true
-      userTokens.set(value, {
-        value,
-        expiresAt: token.expiresIn === undefined ? undefined : now() + Duration.toMillis(token.expiresIn),
-        user,
-        role: token.role ?? "user",
-        member
-      })
-      if (user !== undefined && member) members.set(user.sId, { user, role: token.role ?? "user" })
-    }
-    addKey({ value: defaults.apiKey, name: "Local Dust" })
-    addKey({ value: defaults.adminApiKey, name: "Local Dust admin", role: "admin" })
-    addToken({
-      value: defaults.userToken,
-      user: { email: "ada@local-dust.test", firstName: "Ada", lastName: "Lovelace" }
-    })
-    addToken({
-      value: defaults.adminToken,
-      user: { email: "grace@local-dust.test", firstName: "Grace", lastName: "Hopper" },
-      role: "admin"
-    })
-    for (const key of options.credentials?.apiKeys ?? []) addKey(key)
-    for (const token of options.credentials?.userTokens ?? []) addToken(token)
+    const accounts = makeAccounts({ now, numericId, sId, workspaceId })
+    fillAccounts(accounts, options.credentials)
 
     return {
       workspaceId,
@@ -229,9 +246,9 @@ export const makeWorld = (
       pace: Duration.decode(options.pace ?? 0),
       clock,
       scope,
-      apiKeys,
-      userTokens,
-      members,
+      apiKeys: accounts.apiKeys,
+      userTokens: accounts.userTokens,
+      members: accounts.members,
       lookups: {},
       now,
       sId,
