@@ -6,6 +6,8 @@
  *
  * @since 0.1.0
  */
+import type { PlatformError } from "@effect/platform/Error"
+import type { KeyValueStore } from "@effect/platform/KeyValueStore"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -30,6 +32,7 @@ import { identity } from "./internal/chat/identity.ts"
 import { resumed } from "./internal/chat/resume.ts"
 import { Turns } from "./internal/chat/session.ts"
 import { type Context as Asking, start } from "./internal/chat/start.ts"
+import { makeStarts } from "./internal/chat/starts.ts"
 import { textOf } from "./internal/chat/text.ts"
 import { withCallSites } from "./internal/request/callSite.ts"
 import { streamError } from "./internal/request/errors.ts"
@@ -115,6 +118,48 @@ export interface SendOptions<E = never, R = never> extends FollowOptions<E, R> {
  */
 export interface SendToAllOptions<E = never, R = never> extends Omit<SendOptions<E, R>, "agent" | "conversationId"> {
   readonly agents: ReadonlyArray<AgentRef>
+}
+
+/**
+ * A question whose answer is not waited for.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StartOptions extends Omit<SendOptions, keyof FollowOptions> {
+  readonly key?: undefined
+}
+
+/**
+ * A question that is sent once for its key.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StartWithKeyOptions extends Omit<SendOptions, keyof FollowOptions> {
+  /** Stands for this question, such as the id of the job that asks it. Not blank, and never used for another question. */
+  readonly key: string
+  /** Keeps what is known of the key. It has to be the same for all processes that use the key. */
+  readonly store: KeyValueStore
+  /**
+   * How long a message that a process has sent before it died is looked for, from now on, before it is sent again. Default 70
+   * seconds: a handler of Dust's server may be at work for a minute after its client is gone.
+   */
+  readonly settle?: Duration.DurationInput | undefined
+}
+
+/**
+ * A question that was sent. It can be given to {@link Service.resume}.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Asked {
+  readonly conversationId: ConversationId
+  /** The agent message, which may still be written. */
+  readonly messageId: MessageId
+  /** The question. */
+  readonly userMessageId: MessageId
 }
 
 /**
@@ -244,6 +289,45 @@ export interface Service {
   readonly streamText: <E = never, R = never>(
     options: SendOptions<E, R>
   ) => Stream.Stream<string, DustAPIError | NoInfer<E>, NoInfer<R>>
+  /**
+   * Asks an agent, and returns the ids before the answer: {@link Service.resume} follows it. The run goes on whatever becomes
+   * of this process.
+   *
+   * With a `key`, the question is sent once and the same ids are returned at each call, also after the process was killed at
+   * any step. The conversation and the newest message in it are stored before the message is sent. A later call that finds no
+   * ids in the store looks behind that message for up to `settle`, and sends the question only if it is not there.
+   *
+   * The limits of a key: two calls in different processes must not run at the same time, because a `KeyValueStore` cannot
+   * compare and set (in one process they wait for each other). A message that Dust stores later than `settle` after the
+   * next call has begun is there twice. The store must have written an entry when `set` returns. A process that is killed may leave an empty
+   * conversation behind, or send the attachments for a given conversation again. An equal message with the same
+   * `username`, sent to the same conversation by others meanwhile, is a `DustUnconfirmedError` where both are found, and taken for
+   * this one where it alone is.
+   *
+   * Credential: any. Fails as `Conversations.createMessage` does; with `DustNotFoundError` for a name that no agent has; with
+   * `DustConflictError` when the key was used for another question (`key_reused`) or its entry is not readable
+   * (`key_unreadable`); and with the errors of the store.
+   *
+   * @example
+   * ```ts
+   * import { KeyValueStore } from "@effect/platform"
+   * import { Chat } from "effect-dust/Chat"
+   * import { Effect, Stream } from "effect"
+   *
+   * // Run again with the same order after a crash, it follows the same answer.
+   * const report = (orderId: string) =>
+   *   Effect.gen(function*() {
+   *     const chat = yield* Chat
+   *     const store = yield* KeyValueStore.KeyValueStore
+   *     const asked = yield* chat.start({ agent: "dust", message: `Check order ${orderId}`, key: `check-${orderId}`, store })
+   *     return yield* Stream.runLast(chat.resume({ ...asked, onInterrupt: "leave" }))
+   *   })
+   * ```
+   */
+  readonly start: {
+    (options: StartWithKeyOptions): Effect.Effect<Asked, DustAPIError | PlatformError>
+    (options: StartOptions): Effect.Effect<Asked, DustAPIError>
+  }
   /**
    * Continues to follow an answer that was asked for elsewhere, such as in a process that is gone, or whose stream has failed:
    * from its ids, or from the error. Approvals and questions that are still open come again.
@@ -437,6 +521,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
         Effect.forEach(agents, (agent) => send({ ...options, agent }), { concurrency: "unbounded" }),
       stream: <E = never, R = never>(options: SendOptions<E, R>) => ask("stream", options),
       streamText: <E = never, R = never>(options: SendOptions<E, R>) => textOf(ask("streamText", options)),
+      start: makeStarts(context),
       resume,
       session: makeSession(context)
     })

@@ -271,5 +271,5 @@ export const makeSender = (context: Context): Sender => ({
 const handlerLimit = 600_000
 
 /** The message is not stored, and will not be. */
-const isRefusal = (error: SendError): boolean =>
+export const isRefusal = (error: SendError): boolean =>
   error._tag !== "DustUnconfirmedError" && error._tag !== "DustStreamError" && error.userMessageId === undefined

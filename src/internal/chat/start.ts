@@ -53,7 +53,7 @@ const noAnswer = (method: string, agentId: AgentId | undefined) =>
   }, { disableValidation: true })
 
 /** The server may have refused the mention. */
-const unanswered = (method: string, agentId: AgentId, conversationId: ConversationId, message: UserMessage) => {
+export const unanswered = (method: string, agentId: AgentId, conversationId: ConversationId, message: UserMessage) => {
   const status = restrictionOf(message)
   return status === undefined
     ? noAnswer(method, agentId)
@@ -61,7 +61,7 @@ const unanswered = (method: string, agentId: AgentId, conversationId: Conversati
 }
 
 /** What is wrong with a question has to be known before a conversation is made for it. */
-const checked = (method: string, question: Question): Effect.Effect<void, DustAPIError> =>
+export const checked = (method: string, question: Question): Effect.Effect<void, DustAPIError> =>
   typeof question.message !== "string" || question.message.trim() === ""
     ? Effect.fail(badInput(identity(method), "message", "text that is not blank"))
     : Effect.asVoid(messageBody(identity(method), true, { ...question, content: question.message, mentions: [] }))
@@ -160,7 +160,12 @@ export const start = (
     return { ...place, message, messageId: answer.sId, lastEventId: undefined }
   })
 
-const post = ({ conversations }: Context, conversationId: ConversationId, agentId: AgentId, question: Question) =>
+export const post = (
+  { conversations }: Context,
+  conversationId: ConversationId,
+  agentId: AgentId,
+  question: Question
+) =>
   conversations.createMessage({
     conversationId,
     content: question.message,

@@ -1,0 +1,230 @@
+/**
+ * Sends a question once for a key, also when processes die on the way.
+ *
+ * Two entries are kept, each written by one `set`: `sending`, before the request, with the conversation and the position in
+ * it; and `sent`, with the ids, after it. An entry that is no JSON was cut off by the end of its process. Without `sending`
+ * no request was made; without `sent` the message is looked for behind the position.
+ */
+import type { PlatformError } from "@effect/platform/Error"
+import type { KeyValueStore } from "@effect/platform/KeyValueStore"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { MessageCreated } from "../../Conversations.ts"
+import { type DustAPIError, DustConflictError, DustUnconfirmedError } from "../../DustAPIError.ts"
+import { ConversationId, MessageId } from "../../Ids.ts"
+import type { AgentMessage, UserMessage } from "../../Message.ts"
+import { badInput, common } from "../request/errors.ts"
+import { isRefusal } from "./createMessage.ts"
+import { identity } from "./identity.ts"
+import { monotonic } from "./lookBack.ts"
+import { messageBody } from "./messageBody.ts"
+import { located } from "./place.ts"
+import { beginning, fingerprint, newestOf, soughtOf } from "./sameMessage.ts"
+import { answerTo, checked, type Context, post, type Question, unanswered } from "./start.ts"
+
+/** Where a question was asked, and who answers it. */
+export interface Place {
+  readonly conversationId: ConversationId
+  readonly userMessageId: MessageId
+  readonly messageId: MessageId
+}
+
+export interface Key {
+  readonly key: string
+  readonly store: KeyValueStore
+  readonly settle: Duration.DurationInput
+  /** What this process has sent, by entry, until its ids are stored: `findSent` finds only what no send of this process has got. */
+  readonly posted: Map<string, MessageCreated & { readonly conversationId: ConversationId }>
+}
+
+const Sending = Schema.Struct({
+  conversationId: ConversationId,
+  author: Schema.String,
+  origin: Schema.String,
+  agentId: Schema.NullOr(Schema.String),
+  fingerprint: Schema.String,
+  position: Schema.Struct({ rank: Schema.NullOr(Schema.Number), messageId: Schema.NullOr(MessageId) }),
+  /** The server has refused the message: it is not on its way. */
+  refused: Schema.Boolean
+})
+type Sending = typeof Sending.Type
+
+const Sent = Schema.Struct({
+  conversationId: ConversationId,
+  userMessageId: MessageId,
+  messageId: MessageId,
+  fingerprint: Schema.String
+})
+
+const named = identity("start")
+
+const conflict = (key: string, type: "key_reused" | "key_unreadable", why: string) =>
+  new DustConflictError({
+    ...common({ module: named.module, method: named.method }, 0),
+    message: `Chat.start: the key ${JSON.stringify(key)} ${why}`,
+    type,
+    details: { type, key }
+  }, { disableValidation: true })
+
+const reused = (key: string) =>
+  conflict(key, "key_reused", "was used for another question; use one key for each question")
+
+const read = <A, I>(
+  { key, store }: Key,
+  entry: string,
+  schema: Schema.Schema<A, I>
+): Effect.Effect<Option.Option<A>, PlatformError | DustConflictError> =>
+  Effect.flatMap(store.get(entry), (text): Effect.Effect<Option.Option<A>, DustConflictError> => {
+    const json = Option.flatMap(text, Option.liftThrowable((one): unknown => JSON.parse(one)))
+    if (Option.isNone(json)) return Effect.succeedNone
+    return Either.match(Schema.decodeUnknownEither(schema)(json.value), {
+      onLeft: () =>
+        Effect.fail(conflict(key, "key_unreadable", "has an entry in the store that another program wrote")),
+      onRight: (value) => Effect.succeedSome(value)
+    })
+  })
+
+const pauses = [0, 200, 800, 2_000, 4_000]
+
+/** Looks for a message of an earlier process, until it has had time to arrive. */
+const lookFor = (
+  { conversations }: Context,
+  sending: Sending,
+  settle: number
+): Effect.Effect<Option.Option<MessageCreated>, DustAPIError> =>
+  Effect.gen(function*() {
+    const error = new DustUnconfirmedError({
+      ...common(named, 0),
+      message: `Chat.start: the message of an earlier process is looked for in conversation ${sending.conversationId}`,
+      type: "message_unconfirmed",
+      details: { conversationId: sending.conversationId },
+      ...sending,
+      reason: "not_found",
+      notBefore: null
+    }, { disableValidation: true })
+    const begun = yield* monotonic
+    for (let look = 0;; look++) {
+      const left = begun + settle - (yield* monotonic)
+      const found = yield* conversations.findSent(error)
+      if (Option.isSome(found) || left <= 0) return found
+      yield* Effect.sleep(Math.min(left, pauses[Math.min(look + 1, pauses.length - 1)] ?? 0))
+    }
+  })
+
+/** Where the question is to be asked, with what it will be recognised by. */
+const placed = (context: Context, question: Question, entry: string, { store }: Key) =>
+  Effect.gen(function*() {
+    const agentId = yield* context.agentId("start", question.agent)
+    const body = yield* messageBody(named, true, {
+      context: question.context,
+      content: question.message,
+      mentions: [{ configurationId: agentId }]
+    })
+    const { conversations } = context
+    const conversationId = question.conversationId ??
+      (yield* conversations.create({
+        title: question.title,
+        spaceId: question.spaceId,
+        contentFragments: question.attachments
+      })).sId
+    const position = question.conversationId === undefined
+      ? beginning
+      : newestOf(beginning, (yield* conversations.pageMessages({ conversationId, limit: 1, deleted: true })).messages)
+    const sending: Sending = { ...soughtOf(conversationId, body), position, refused: false }
+    yield* store.set(entry, JSON.stringify(sending))
+    return sending
+  })
+
+/** Sends the message, and notes whether the server has refused it. */
+const sent = (context: Context, question: Question, sending: Sending, entry: string, { posted, store }: Key) =>
+  Effect.gen(function*() {
+    const { conversationId } = sending
+    const agentId = yield* context.agentId("start", question.agent)
+    if (sending.refused) yield* store.set(entry, JSON.stringify({ ...sending, refused: false }))
+    // Those of a new conversation were created with it.
+    if (question.conversationId !== undefined) {
+      yield* Effect.forEach(
+        question.attachments ?? [],
+        (fragment) => context.conversations.createContentFragment({ conversationId, fragment }),
+        { discard: true }
+      )
+    }
+    return yield* post(context, conversationId, agentId, { ...question, onInterrupt: "leave" }).pipe(
+      Effect.map((one) => {
+        posted.set(entry, { ...one, conversationId })
+        return one
+      }),
+      Effect.tapError((error) =>
+        isRefusal(error) ? store.set(entry, JSON.stringify({ ...sending, refused: true })) : Effect.void
+      ),
+      Effect.mapError((error) =>
+        error._tag === "BadArgument" || error._tag === "SystemError" ? error : located(error, { conversationId })
+      )
+    )
+  })
+
+/** The agent message that answers. A message that waits for its turn has none yet. */
+const answerOf = (
+  context: Context,
+  agentId: string | null,
+  conversationId: ConversationId,
+  message: UserMessage,
+  answers: ReadonlyArray<AgentMessage>
+): Effect.Effect<MessageId, DustAPIError> => {
+  const [answer] = answers
+  if (answer !== undefined) return Effect.succeed(answer.sId)
+  return message.visibility === "pending"
+    ? Effect.map(answerTo(context, "start", agentId ?? undefined, conversationId, message.sId), ({ sId }) => sId)
+    : Effect.fail(unanswered("start", agentId ?? "", conversationId, message))
+}
+
+export const startWithKey = (
+  context: Context,
+  question: Question,
+  options: Key
+): Effect.Effect<Place, DustAPIError | PlatformError> =>
+  Effect.gen(function*() {
+    const { key, store } = options
+    if (key.trim() === "") return yield* Effect.fail(badInput(named, "key", "text that is not blank"))
+    const settle = Option.getOrUndefined(Duration.decodeUnknown(options.settle))
+    if (settle === undefined) {
+      return yield* Effect.fail(badInput(named, "settle", "a duration, such as \"70 seconds\""))
+    }
+    yield* checked("start", question)
+    const prefix = `effect-dust/start/${yield* context.workspaceId}/${key}`
+    const before = yield* read(options, `${prefix}/sent`, Sent)
+    if (Option.isSome(before)) {
+      const { fingerprint: of, ...place } = before.value
+      return of === fingerprint(place.conversationId, question.message) ? place : yield* Effect.fail(reused(key))
+    }
+    const entry = `${prefix}/sending`
+    const earlier = yield* read(options, entry, Sending)
+    const isOther = Option.exists(earlier, (one) =>
+      one.fingerprint !== fingerprint(one.conversationId, question.message) ||
+      (question.conversationId !== undefined && question.conversationId !== one.conversationId))
+    if (isOther) {
+      return yield* Effect.fail(reused(key))
+    }
+    const sending = Option.isSome(earlier) ? earlier.value : yield* placed(context, question, entry, options)
+    const own = options.posted.get(entry)
+    const found = own?.conversationId === sending.conversationId
+      ? Option.some(own)
+      : Option.isSome(earlier) && !sending.refused
+      ? yield* lookFor(context, sending, Duration.toMillis(settle))
+      : Option.none()
+    const posted = Option.isSome(found) ? found.value : yield* sent(context, question, sending, entry, options)
+    const { conversationId } = sending
+    const userMessageId = posted.message.sId
+    const messageId = yield* Effect.mapError(
+      answerOf(context, sending.agentId, conversationId, posted.message, posted.agentMessages),
+      (error) =>
+        located(error, { conversationId, userMessageId })
+    )
+    const place = { conversationId, userMessageId, messageId }
+    yield* store.set(`${prefix}/sent`, JSON.stringify({ ...place, fingerprint: sending.fingerprint }))
+    options.posted.delete(entry)
+    return place
+  })

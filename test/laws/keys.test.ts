@@ -1,0 +1,105 @@
+/** A question with a key is there once, at whatever step its process is killed. `KILLS=500` kills that often; `npm test` once at each step. */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import * as DustTest from "effect-dust/DustTest"
+import { build } from "esbuild"
+import { execFile } from "node:child_process"
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const wanted = Number(process.env["KILLS"] ?? 0)
+
+const idsIn = (output: string) => ({ ...JSON.parse(output), steps: 0 })
+
+interface Ended {
+  readonly signal: string | undefined
+  readonly output: string
+  readonly errors: string
+}
+
+describe("a question with a key", () => {
+  let compiled: string
+  beforeAll(async () => {
+    const cache = `${root}node_modules/.cache`
+    mkdirSync(cache, { recursive: true })
+    compiled = mkdtempSync(`${cache}/keys-`)
+    await build({
+      entryPoints: [`${root}test/support/startChild.ts`],
+      outfile: `${compiled}/child.mjs`,
+      bundle: true,
+      packages: "external",
+      format: "esm",
+      platform: "node",
+      target: "node20",
+      logLevel: "silent",
+      plugins: [{
+        name: "source",
+        setup: ({ onResolve }) =>
+          onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
+            path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
+          }))
+      }]
+    })
+  }, 60_000)
+  afterAll(() => rmSync(compiled, { recursive: true, force: true }))
+
+  const run = (options: object): Effect.Effect<Ended> =>
+    Effect.async((resume) => {
+      execFile(
+        process.execPath,
+        [`${compiled}/child.mjs`, JSON.stringify(options)],
+        { timeout: 60_000 },
+        (error, stdout, stderr) =>
+          resume(Effect.succeed({ signal: error?.signal ?? undefined, output: stdout, errors: stderr }))
+      )
+    })
+
+  for (const where of ["a conversation of its own", "a given conversation"]) {
+    it.live(`is there once in ${where}, at whatever step its process is killed with -9`, () =>
+      Effect.gen(function*() {
+        const dust = yield* DustTest.serve({
+          limits: false,
+          seed: { conversations: [{ sId: "given", messages: [] }] }
+        })
+        let kills = 0
+        let runs = 0
+        /** Killed at a step, and started again. Returns how many steps a whole start has. */
+        const attempt = (killAt: number) =>
+          Effect.gen(function*() {
+            const key = `${where === "a given conversation" ? "given" : "own"}-${runs++}-${killAt}`
+            const directory = `${compiled}/${key}`
+            const options = {
+              key,
+              directory,
+              url: dust.url,
+              workspaceId: dust.workspaceId,
+              apiKey: Redacted.value(dust.apiKey),
+              settle: "500 millis",
+              conversationId: where === "a given conversation" ? "given" : undefined
+            }
+            const first = yield* run({ ...options, killAt })
+            if (first.signal !== undefined) kills++
+            else assert.strictEqual(first.errors, "")
+            const second = yield* run(options)
+            assert.strictEqual(second.errors, "", key)
+            if (killAt === -1) assert.deepStrictEqual(idsIn(first.output), idsIn(second.output))
+            const { conversationId, messageId, userMessageId } = JSON.parse(second.output)
+            const asked = (yield* dust.userMessages()).filter(({ content }) => content === `Question ${key}`)
+            assert.deepStrictEqual(asked.map(({ sId }) => sId), [userMessageId], key)
+            const answers = (yield* dust.agentMessages(conversationId)).map(({ sId }) => sId)
+            assert.include(answers, messageId, key)
+            return Number(JSON.parse(first.signal === undefined ? first.output : second.output).steps)
+          })
+        const steps = yield* attempt(-1)
+        assert.isAbove(steps, 15)
+        yield* Effect.forEach(
+          Array.from({ length: Math.max(steps, Math.ceil(wanted / 2)) }, (_, index) => index % steps),
+          attempt,
+          { concurrency: wanted > 0 ? 4 : 2, discard: true }
+        )
+        assert.strictEqual(kills, Math.max(steps, Math.ceil(wanted / 2)))
+        if (wanted > 0) console.log(`${where}: ${kills} kills at ${steps} steps, one message each`)
+      }).pipe(Effect.scoped), wanted > 0 ? 1_800_000 : 300_000)
+  }
+})
