@@ -89,7 +89,8 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
   "42-toolkit.ts": [
     "✓ registered as mcp-client-side:kitchen-clock",
     /asked for Europe\/Paris: (\d+:\d\d\W[AP]M)\n.*It is \1 in Paris\./
-  ]
+  ],
+  "60-relay-to-a-browser.ts": ["✓ One word after the other, slowly.", "the connection was lost"]
 }
 
 /** Compiled once for all: `tsx` would compile the SDK for each of them. Below the repository, so that packages are found. */
