@@ -188,15 +188,163 @@ export interface Subscription {
   readonly open?: (() => boolean) | undefined
 }
 
+type Phase = "handshake" | "history" | "live" | "closing" | "closed"
+
+type Step = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>>
+
+/** What one connection has read, and when. */
+interface Connection {
+  readonly world: World
+  readonly options: Subscription
+  readonly reader: { at: number }
+  readonly openedAt: number
+  lastActivity: number
+  lastWrite: number
+  phase: Phase
+}
+
+/** In milliseconds; none: for ever. */
+const millisOf = (limit: Duration.DurationInput | undefined): number =>
+  limit === undefined ? Infinity : Duration.toMillis(limit)
+
+/** Waits for an event, for the end of the channel or for the client to go away. */
+const changed = ({ options, reader }: Connection): Effect.Effect<void, Option.Option<Reset>> =>
+  Effect.async<void, Option.Option<Reset>>((resume) => {
+    const { channel, signal } = options
+    // What was published between the last look and this moment has woken nobody.
+    if (channel.base + channel.events.length > reader.at || options.open?.() === false) {
+      return resume(Effect.void)
+    }
+    const done = () => {
+      signal?.removeEventListener("abort", aborted)
+      resume(Effect.void)
+    }
+    const aborted = () => {
+      channel.waiters.delete(done)
+      resume(Effect.fail(Option.some(new Reset({ kind: "reset" }))))
+    }
+    channel.waiters.add(done)
+    signal?.addEventListener("abort", aborted, { once: true })
+    return Effect.sync(() => {
+      channel.waiters.delete(done)
+      signal?.removeEventListener("abort", aborted)
+    })
+  })
+
+/** The page of history behind the cursor. */
+const history = (connection: Connection): string => {
+  const { options: { channel, lastEventId }, reader, world } = connection
+  const { quirks } = world
+  expire(world, channel)
+  const cursor = lastEventId === undefined ? undefined : parseId(lastEventId)
+  const page: Array<ChannelEvent> = []
+  let index = 0
+  for (; index < channel.events.length && page.length < quirks.historyPageSize; index++) {
+    const event = channel.events[index]!
+    if (!event.removed && (cursor === undefined || comparesAfter(event, cursor))) page.push(event)
+  }
+  reader.at = channel.base + index
+  connection.phase = page.length >= quirks.historyPageSize ? "closing" : "live"
+  if (quirks.sameMillisecondReorder) page.sort((a, b) => a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
+  let frames = ""
+  for (const event of page) {
+    if (event.type === END_OF_STREAM) {
+      connection.phase = "closing"
+      if (!quirks.endOfStreamOnReplay) continue
+    }
+    frames += event.frame
+  }
+  return frames
+}
+
+/** What was published since the last look. */
+const live = (connection: Connection): string => {
+  const { openedAt, options: { channel, lifetime }, reader, world } = connection
+  const limit = millisOf(lifetime)
+  let frames = ""
+  let taken = 0
+  // Events that were dropped meanwhile are lost to this reader only if it did not hold them: it does.
+  let index = Math.max(0, reader.at - channel.base)
+  while (index < channel.events.length && taken < BATCH) {
+    const event = channel.events[index]!
+    index++
+    taken++
+    if (event.type === END_OF_STREAM) {
+      connection.phase = "closing"
+      break
+    }
+    frames += event.frame
+    if (world.now() - openedAt >= limit) {
+      connection.phase = "closing"
+      break
+    }
+  }
+  if (taken > 0) connection.lastActivity = world.now()
+  reader.at = channel.base + index
+  caughtUp(channel)
+  return frames
+}
+
+const emit = (connection: Connection, frames: string): Chunk.Chunk<Uint8Array> => {
+  const { options: { channel }, reader, world } = connection
+  connection.lastWrite = world.now()
+  const last = channel.events[reader.at - channel.base - 1]
+  return Chunk.of(last?.frame === frames ? last.bytes ??= encodeText(frames) : encodeText(frames))
+}
+
+/** Nothing to send: until there is, a heartbeat is due, or the silence was too long. */
+const quiet = (connection: Connection): Step => {
+  const { lastActivity, lastWrite, options, world } = connection
+  const untilSilence = lastActivity + millisOf(options.silence) - world.now()
+  const untilHeartbeat = lastWrite + millisOf(world.quirks.heartbeat) - world.now()
+  const patience = Math.min(untilSilence, untilHeartbeat)
+  if (patience === Infinity) return Effect.zipRight(changed(connection), next(connection))
+  return Effect.raceFirst(
+    Effect.as(changed(connection), false),
+    Effect.as(world.clock.sleep(Duration.millis(Math.max(0, patience))), true)
+  ).pipe(
+    Effect.flatMap((timedOut): Step => {
+      if (!timedOut) return next(connection)
+      if (untilSilence <= untilHeartbeat) {
+        connection.phase = "closing"
+        return next(connection)
+      }
+      return Effect.succeed(emit(connection, ": heartbeat\n\n"))
+    })
+  )
+}
+
+const next = (connection: Connection): Step =>
+  Effect.suspend(() => {
+    const { options, world: { quirks } } = connection
+    if (options.signal?.aborted === true) return Effect.fail(Option.some(new Reset({ kind: "reset" })))
+    if (connection.phase === "handshake") {
+      connection.phase = "history"
+      if (quirks.handshake) return Effect.succeed(emit(connection, HANDSHAKE))
+    }
+    if (connection.phase === "history") {
+      const frames = history(connection)
+      if (frames !== "") return Effect.succeed(emit(connection, frames))
+    }
+    if (connection.phase === "live") {
+      if (options.open?.() === false) connection.phase = "closing"
+      else {
+        const frames = live(connection)
+        if (frames !== "") return Effect.succeed(emit(connection, frames))
+      }
+    }
+    if (connection.phase === "closing") {
+      connection.phase = "closed"
+      if (quirks.doneFrame) return Effect.succeed(emit(connection, DONE))
+    }
+    return connection.phase === "closed" ? Effect.fail(Option.none()) : quiet(connection)
+  })
+
 /** One connection: handshake, a page of history, then what is published, then `done`. */
 export const connection = (world: World, options: Subscription): Pull => {
-  const { channel, signal } = options
-  const quirks = world.quirks
-  const silence = options.silence === undefined ? Infinity : Duration.toMillis(options.silence)
-  const lifetime = options.lifetime === undefined ? Infinity : Duration.toMillis(options.lifetime)
-  const heartbeat = quirks.heartbeat === undefined ? Infinity : Duration.toMillis(quirks.heartbeat)
-  return Effect.gen(function*() {
-    const reader = yield* Effect.acquireRelease(
+  const { channel } = options
+  return Effect.map(
+    Effect.acquireRelease(
       Effect.sync(() => {
         const reader = { at: Infinity }
         channel.readers.add(reader)
@@ -207,129 +355,20 @@ export const connection = (world: World, options: Subscription): Pull => {
           channel.readers.delete(reader)
           caughtUp(channel)
         })
-    )
-    const openedAt = world.now()
-    let lastActivity = openedAt
-    let lastWrite = openedAt
-    let phase: "handshake" | "history" | "live" | "closing" | "closed" = "handshake"
-
-    const changed = Effect.async<void, Option.Option<Reset>>((resume) => {
-      // What was published between the last look and this moment has woken nobody.
-      if (channel.base + channel.events.length > reader.at || options.open?.() === false) {
-        return resume(Effect.void)
-      }
-      const done = () => {
-        signal?.removeEventListener("abort", aborted)
-        resume(Effect.void)
-      }
-      const aborted = () => {
-        channel.waiters.delete(done)
-        resume(Effect.fail(Option.some(new Reset({ kind: "reset" }))))
-      }
-      channel.waiters.add(done)
-      signal?.addEventListener("abort", aborted, { once: true })
-      return Effect.sync(() => {
-        channel.waiters.delete(done)
-        signal?.removeEventListener("abort", aborted)
+    ),
+    (reader): Step => {
+      const openedAt = world.now()
+      return next({
+        world,
+        options,
+        reader,
+        openedAt,
+        lastActivity: openedAt,
+        lastWrite: openedAt,
+        phase: "handshake"
       })
-    })
-
-    const history = (): string => {
-      expire(world, channel)
-      const cursor = options.lastEventId === undefined ? undefined : parseId(options.lastEventId)
-      const page: Array<ChannelEvent> = []
-      let index = 0
-      for (; index < channel.events.length && page.length < quirks.historyPageSize; index++) {
-        const event = channel.events[index]!
-        if (!event.removed && (cursor === undefined || comparesAfter(event, cursor))) page.push(event)
-      }
-      reader.at = channel.base + index
-      phase = page.length >= quirks.historyPageSize ? "closing" : "live"
-      if (quirks.sameMillisecondReorder) page.sort((a, b) => a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
-      let frames = ""
-      for (const event of page) {
-        if (event.type === END_OF_STREAM) {
-          phase = "closing"
-          if (!quirks.endOfStreamOnReplay) continue
-        }
-        frames += event.frame
-      }
-      return frames
     }
-
-    const live = (): string => {
-      let frames = ""
-      let taken = 0
-      // Events that were dropped meanwhile are lost to this reader only if it did not hold them: it does.
-      let index = Math.max(0, reader.at - channel.base)
-      while (index < channel.events.length && taken < BATCH) {
-        const event = channel.events[index]!
-        index++
-        taken++
-        if (event.type === END_OF_STREAM) {
-          phase = "closing"
-          break
-        }
-        frames += event.frame
-        if (world.now() - openedAt >= lifetime) {
-          phase = "closing"
-          break
-        }
-      }
-      if (taken > 0) lastActivity = world.now()
-      reader.at = channel.base + index
-      caughtUp(channel)
-      return frames
-    }
-
-    const emit = (frames: string): Chunk.Chunk<Uint8Array> => {
-      lastWrite = world.now()
-      const last = channel.events[reader.at - channel.base - 1]
-      return Chunk.of(last?.frame === frames ? last.bytes ??= encodeText(frames) : encodeText(frames))
-    }
-
-    const pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>> = Effect.suspend(() => {
-      if (signal?.aborted === true) return Effect.fail(Option.some(new Reset({ kind: "reset" })))
-      if (phase === "handshake") {
-        phase = "history"
-        if (quirks.handshake) return Effect.succeed(emit(HANDSHAKE))
-      }
-      if (phase === "history") {
-        const frames = history()
-        if (frames !== "") return Effect.succeed(emit(frames))
-      }
-      if (phase === "live") {
-        if (options.open?.() === false) phase = "closing"
-        else {
-          const frames = live()
-          if (frames !== "") return Effect.succeed(emit(frames))
-        }
-      }
-      if (phase === "closing") {
-        phase = "closed"
-        if (quirks.doneFrame) return Effect.succeed(emit(DONE))
-      }
-      if (phase === "closed") return Effect.fail(Option.none())
-      const untilSilence = lastActivity + silence - world.now()
-      const untilHeartbeat = lastWrite + heartbeat - world.now()
-      const patience = Math.min(untilSilence, untilHeartbeat)
-      if (patience === Infinity) return Effect.zipRight(changed, pull)
-      return Effect.raceFirst(
-        Effect.as(changed, false),
-        Effect.as(world.clock.sleep(Duration.millis(Math.max(0, patience))), true)
-      ).pipe(
-        Effect.flatMap((timedOut): Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>> => {
-          if (!timedOut) return pull
-          if (untilSilence <= untilHeartbeat) {
-            phase = "closing"
-            return pull
-          }
-          return Effect.succeed(emit(": heartbeat\n\n"))
-        })
-      )
-    })
-    return pull
-  })
+  )
 }
 
 /** Wakes everybody who listens, so that they notice that the channel was closed. */
