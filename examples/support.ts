@@ -131,7 +131,7 @@ const agreed = Effect.gen(function*() {
   const terminal = Readline.createInterface({ input: process.stdin, output: process.stdout })
   const answer = yield* Effect.promise(() => terminal.question(`${notice} Continue? [y/N] `))
   terminal.close()
-  if (!/^y(es)?$/i.test(answer.trim())) yield* Effect.sync(() => process.exit(1))
+  if (!/^y(es)?$/i.test(answer.trim())) return yield* Effect.sync(() => process.exit(1))
 })
 
 /** Every service of the SDK, over Dust, or over Local Dust with one of its credentials. */

@@ -1,7 +1,7 @@
 /**
  * Ask an agent, have its answer.
  *
- * Every message is sent exactly once, every answer arrives whole or fails with a reason, and whoever stops listening stops
+ * Every message is sent at most once, every answer arrives whole or fails with a reason, and interrupting the effect stops
  * the agent.
  *
  * @since 0.1.0
@@ -55,29 +55,29 @@ export type AgentRef = AgentId | { readonly name: string }
 export interface FollowOptions<E = never, R = never> {
   // Not by the name of its type, since a union of handlers could not be inferred then.
   /**
-   * Who decides about tools that need approval: an `Approvals.ApprovalHandler`. Without it the run waits until somebody does
+   * Decides on tools that need approval: an `Approvals.ApprovalHandler`. Without it the run waits until a person does
    * so in Dust.
    */
   readonly onApproval?: ((request: ApprovalNeeded) => Effect.Effect<Decision, E, R>) | undefined
   /**
-   * Who answers the agent's questions: an `Approvals.QuestionHandler`. Without it the run waits until somebody does so in
+   * Answers the agent's questions: an `Approvals.QuestionHandler`. Without it the run waits until a person does so in
    * Dust.
    */
   readonly onQuestion?: ((question: QuestionAsked) => Effect.Effect<UserAnswer, E, R>) | undefined
   /**
-   * What to do when the run waits for a person and nobody here answers for one: `wait`, for as long as it takes, or `fail`
-   * with `DustStreamError` (`waiting_for_human`), whose `waitingFor` says what for. The run is left as it is: answer with
+   * What to do when the run waits for a person and no handler is given: `wait`, for as long as it takes, or `fail`
+   * with `DustStreamError` (`waiting_for_human`), whose `waitingFor` names the reason. The run goes on waiting: answer with
    * `Conversations.validateAction` or `answerQuestion`, and go on with {@link Service.resume}. Default `wait`.
    */
   readonly whenBlocked?: "wait" | "fail" | undefined
   /**
-   * What becomes of the run when nobody listens any more (interruption, `Stream.take`, a lost race, a timeout, a consumer or a
+   * What to do with the run when its consumer stops (interruption, `Stream.take`, a lost race, a timeout, a consumer or a
    * handler that fails): `cancel` it on the server, or `leave` it running, for {@link Service.resume}. Leaving does not wait
    * for Dust: a fiber of the layer cancels the run, for up to 30 seconds, and logs a warning where it cannot. A failure to
    * follow the run, such as one of the network, never cancels it. Default `cancel`.
    */
   readonly onInterrupt?: "cancel" | "leave" | undefined
-  /** How long a run may bring nothing at all while it waits for nobody. Default 30 minutes. */
+  /** Fails if the run emits no event for this long, unless it waits for a person. Defaults to 30 minutes. */
   readonly silence?: Duration.DurationInput | undefined
 }
 
@@ -104,7 +104,7 @@ export interface SendOptions<E = never, R = never> extends FollowOptions<E, R> {
   readonly context?: MessageContext | undefined
   /** A model to use instead of the agent's. */
   readonly modelSelection?: ModelSelection | undefined
-  /** Run tools without asking anybody. Default `false`. */
+  /** Run tools without asking for approval. Defaults to `false`. */
   readonly skipToolsValidation?: boolean | undefined
   /** As in `Conversations.createMessage`: what to do when it cannot be told whether the question is stored. Default `fail`. */
   readonly onUnconfirmed?: "fail" | "resend" | undefined
@@ -216,7 +216,7 @@ export interface Service {
    *
    * Credential: any. Fails as `Conversations.createMessage` does (input, rights, limits, network); with `DustNotFoundError`
    * for a name that no agent has, and `DustBadRequestError` (`agent_inaccessible`) for an id that is unknown or disabled;
-   * with `DustAgentError` when the run fails or is cancelled by somebody else; with `DustStreamError` when its end cannot be
+   * with `DustAgentError` when the run fails or is cancelled elsewhere; with `DustStreamError` when its end cannot be
    * known; and with what the handlers fail with. Sent exactly once, whatever the network does; interrupted, the run is
    * cancelled.
    *
@@ -246,7 +246,7 @@ export interface Service {
     options: SendToAllOptions<E, R>
   ) => Effect.Effect<ReadonlyArray<Reply>, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
-   * Asks an agent and tells what happens, from {@link ChatEvent.Started} to {@link ChatEvent.Done}. Each event once and in
+   * Asks an agent and emits what happens, from {@link ChatEvent.Started} to {@link ChatEvent.Done}. Each event once and in
    * order, over as many connections as it takes. Credential and errors as for `send`; stopped early, the run is cancelled.
    *
    * @example
@@ -433,7 +433,7 @@ const replyOf = <E, R>(
   method: string,
   events: Stream.Stream<ChatEvent, DustAPIError | E, R>
 ): Effect.Effect<Reply, DustAPIError | E, R> =>
-  // As a whole: where a stream is run in an uninterruptible region, whoever runs it cannot be interrupted.
+  // As a whole: where a stream is run in an uninterruptible region, its fiber cannot be interrupted.
   Effect.flatMap(anywhere(Stream.runLast(events)), (event) =>
     Option.isSome(event) && event.value._tag === "Done"
       ? Effect.succeed(event.value.reply)

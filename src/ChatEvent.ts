@@ -150,7 +150,7 @@ export const ToolFinished = Schema.TaggedStruct("ToolFinished", {
 export interface ToolFinished extends Schema.Schema.Type<typeof ToolFinished> {}
 
 /**
- * A tool waits for somebody's approval.
+ * A tool waits for a person's approval.
  *
  * @category schemas
  * @since 0.2.0
@@ -167,7 +167,7 @@ export const ApprovalNeeded = Schema.TaggedStruct("ApprovalNeeded", {
 export interface ApprovalNeeded extends Schema.Schema.Type<typeof ApprovalNeeded> {}
 
 /**
- * The agent asks somebody a question.
+ * The agent asks a question.
  *
  * @category schemas
  * @since 0.2.0
@@ -181,7 +181,7 @@ export const QuestionAsked = Schema.TaggedStruct("QuestionAsked", {
 export interface QuestionAsked extends Schema.Schema.Type<typeof QuestionAsked> {}
 
 /**
- * A tool waits until somebody has connected an account, or given access to a file, in Dust.
+ * A tool waits until a person has connected an account, or given access to a file, in Dust.
  *
  * @category schemas
  * @since 0.2.0

@@ -6,7 +6,7 @@
  * - In the page: {@link subscribe} reads them with `fetch`, and goes on from where the connection broke; {@link fromBytes}
  *   reads one connection.
  *
- * Every event has an id that says where to go on: conversation, message and cursor. {@link placeOf} makes it into what
+ * Every event has an id to resume from: conversation, message and cursor. {@link placeOf} makes it into what
  * `chat.resume` takes. It comes from the page: call with the credential of its user, or see for yourself that the
  * conversation is theirs.
  *
@@ -62,7 +62,7 @@ const decoded = (part: string): string | undefined => {
 }
 
 /**
- * The place that an id tells of; none for what is no such id.
+ * The place that an id refers to; none for any other text.
  *
  * @category ids
  * @since 0.2.0
@@ -102,7 +102,7 @@ export class RelayedError extends Schema.TaggedError<RelayedError>("effect-dust/
  * - `network`: there was no answer, or it broke off
  * - `ended`: it ended without a last event
  * - `silent`: nothing came for too long, not even a comment
- * - `status`: it was no 200; `status` says which
+ * - `status`: any status but 200, in `status`
  * - `not_events`: it was no event stream
  * - `too_large`: one event was over the limit
  *
@@ -251,7 +251,7 @@ export const toHttpServerResponse = <E, R>(
   )
 
 /**
- * The events as a web `Response`. The stream is interrupted when whoever reads the body cancels it, which servers do when the
+ * The events as a web `Response`. The stream is interrupted when the reader of the body cancels it, which servers do when the
  * page goes away.
  *
  * @category encoding
@@ -302,7 +302,7 @@ class Reader {
   readonly #blocked = new Set<string>()
   constructor(public id: string | undefined) {}
 
-  /** The events that are new: who continues is told again how it began, and what is still open. */
+  /** The events that are new: a resumed stream repeats its start and what is still open. */
   read(frames: ReadonlyArray<Frame>): ReadonlyArray<Read> {
     const out: Array<Read> = []
     for (const { data, id } of frames) {
@@ -372,7 +372,7 @@ export const fromBytes = <E, R>(
 export interface SubscribeOptions {
   /** Where to begin: the id of an event, such as {@link idOf} of `Started`. Default: `open` asks a question. */
   readonly id?: string | undefined
-  /** How long a connection may bring nothing, comments included, before another one is opened. Default 1 minute. */
+  /** Time without a byte, comments included, after which a connection is replaced. Defaults to 1 minute. */
   readonly silence?: Duration.DurationInput | undefined
   /** How often to connect again without having got an event in between. Default 10 times. */
   readonly attempts?: number | undefined

@@ -30,7 +30,7 @@ export const ConversationSummary = Schema.Struct({
   /** Epoch milliseconds. */
   created: withDefault(Schema.Number, () => 0),
   updated: nullable(Schema.Number),
-  /** `null` until somebody, or the server after the first answer, gives it one. */
+  /** `null` until a user, or the server after the first answer, sets one. */
   title: nullable(Schema.String),
   visibility: nullable(openLiteral("unlisted", "workspace", "deleted", "test")),
   /** For the caller; means nothing for an API key. */
@@ -114,7 +114,7 @@ export interface ConversationWithMessage extends Conversation {
 }
 
 /**
- * How a tool is to be judged by whoever approves it.
+ * How critical a tool is, for the person who approves it.
  *
  * @category schemas
  * @since 0.1.0
@@ -352,12 +352,12 @@ export type ContentFragmentInput =
 export interface MessageInput {
   /** What to say. Not blank. */
   readonly content: string
-  /** At most one agent. Without any, nobody answers. The names need not appear in `content`. */
+  /** At most one agent. Without one there is no answer. The names need not appear in `content`. */
   readonly mentions?: ReadonlyArray<Mention> | undefined
   readonly context?: MessageContext | undefined
   /** A model to use instead of the agent's. */
   readonly modelSelection?: ModelSelection | undefined
-  /** Run tools without asking anybody. Default `false`. */
+  /** Run tools without asking for approval. Defaults to `false`. */
   readonly skipToolsValidation?: boolean | undefined
 }
 
@@ -459,7 +459,7 @@ export interface FollowOptions extends MessageRef {
   /** Continue after this event instead of at the beginning. */
   readonly lastEventId?: EventId | undefined
   /**
-   * How long a run may bring nothing at all while it waits for nobody; then `DustStreamError`. Waiting for a person has no
+   * Fails with `DustStreamError` if the run emits no event for this long while it does not wait for a person. Waiting for a person has no
    * limit. Default 30 minutes.
    */
   readonly silence?: Duration.DurationInput | undefined

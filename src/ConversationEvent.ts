@@ -19,7 +19,7 @@ const base = {
 }
 
 /**
- * Somebody wrote. `message.visibility` may be `pending`: it waits behind a running answer.
+ * A user message was posted. `message.visibility` may be `pending`: it waits behind a running answer.
  *
  * @category schemas
  * @since 0.1.0

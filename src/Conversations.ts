@@ -125,7 +125,7 @@ export interface Service extends Methods<typeof endpoints> {
    */
   readonly markUnread: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
   /**
-   * Deletes a conversation for the user: leaves it, and deletes it when nobody else is in it, or with `force` when the user
+   * Deletes a conversation for the user: leaves it, and deletes it when no one else is in it, or with `force` when the user
    * made it.
    *
    * Credential: a user's; with an API key `DustUserRequiredError` before any request. `DustForbiddenError` for someone who
@@ -298,7 +298,7 @@ export interface Service extends Methods<typeof endpoints> {
     readonly path: string
   }) => Stream.Stream<Uint8Array, RequestError>
   /**
-   * Says what one thought of an answer; replaces an earlier verdict.
+   * Submits feedback on an agent message, replacing earlier feedback by the same user.
    *
    * Credential: a user's, or an API key with the e-mail address of an active member in `userEmail`; otherwise
    * `DustUserRequiredError` before any request. Retried.

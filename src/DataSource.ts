@@ -98,7 +98,7 @@ export const isWebsite = (dataSource: Pick<DataSource, "connectorProvider">): bo
   dataSource.connectorProvider === "webcrawler"
 
 /**
- * A part of a document, as it is searched. In search results these are the passages that match.
+ * A searchable part of a document. In search results these are the passages that match.
  *
  * @category schemas
  * @since 0.1.0
@@ -287,7 +287,7 @@ export const DateTimeCell = Schema.Struct({
 export interface DateTimeCell extends Schema.Schema.Type<typeof DateTimeCell> {}
 
 /**
- * A value in a cell, as it comes back.
+ * The value of a cell in a response.
  *
  * @category models
  * @since 0.1.0
@@ -310,7 +310,7 @@ export const Row = Schema.Struct({
 })
 
 /**
- * A row as it comes back. {@link cell} reads one of its cells.
+ * A row in a response. {@link cell} reads one of its cells.
  *
  * @category models
  * @since 0.1.0
@@ -497,7 +497,7 @@ export interface LightUpsert {
 }
 
 /**
- * The document is queued. Nothing tells when it is there but its `hash` or `timestamp` in `getDocument`.
+ * The document is queued. Compare its `hash` or `timestamp` in `getDocument` to see when it has been processed.
  *
  * @category models
  * @since 0.1.0

@@ -326,7 +326,7 @@ const byName: ReadonlyMap<string, ContentType> = new Map([
   "codeowners"
 ].map((name) => [name, "text/plain"] as const))
 
-/** What people also have, and Dust does not take: to say so by name. */
+/** File types that Dust does not accept, so that the error can name them. */
 const elsewhere: Readonly<Record<string, string>> = {
   ".mp4": "video/mp4",
   ".m4v": "video/mp4",

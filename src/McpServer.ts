@@ -142,7 +142,7 @@ export interface Tool<out R> {
   readonly name: string
   readonly description: string
   readonly annotations: ToolAnnotations | undefined
-  /** The JSON Schema of the input, or why there is none. */
+  /** The JSON Schema of the input, or the reason it has none. */
   readonly inputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string>
   /** The JSON Schema of the structured output, for a tool that declares one. */
   readonly outputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string> | undefined
@@ -212,7 +212,7 @@ export interface ServerBase {
    * changes when Dust has forgotten the server (after ten minutes without a connection) and it had to be registered again.
    */
   readonly serverId: Effect.Effect<McpServerId>
-  /** The id as it is now, and every one after it. Ends when the server is no longer served. */
+  /** The current id, and every later one. Ends when the server is no longer served. */
   readonly serverIds: Stream.Stream<McpServerId>
   /**
    * Waits until the server is no longer served: it succeeds when its scope was closed, and fails when it cannot go on,

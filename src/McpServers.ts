@@ -196,7 +196,7 @@ export interface Service extends Methods<typeof mcpServers> {
    * meantime is registered again, and only then (the id may change). What is delivered twice is answered once; the answer
    * of a call is sent until Dust has it, or has forgotten the server. Calls that run when the scope closes are interrupted
    * and answered with an error. The scope waits for 5 seconds at most until handlers have stopped, and for as long again
-   * until Dust was told; a handler that cannot be interrupted goes on after that, and its answer is dropped.
+   * until Dust has the answers; a handler that cannot be interrupted goes on after that, and its answer is dropped.
    *
    * Succeeds as soon as the server is registered; requests that arrive before the stream is open are not lost.
    * `DustBadRequestError`: a name of the wrong length, two tools of one name, a schema that has no JSON Schema, and more

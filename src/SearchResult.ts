@@ -48,7 +48,7 @@ export interface Node extends Schema.Schema.Type<typeof Node> {}
  */
 export const NodePage = Schema.Struct({
   nodes: list(Node),
-  /** How many there are in all, when the server says so. */
+  /** The total number of results, if the server returns it. */
   resultsCount: nullable(Schema.Number),
   /** `truncated-query-clauses`: the query was too long, a part of it was left out. */
   warningCode: nullable(openLiteral("truncated-query-clauses")),
@@ -121,7 +121,7 @@ export interface UnknownResults {
 }
 
 /**
- * What one source has found, told apart by `_tag`.
+ * The results of one source, by `_tag`.
  *
  * @category models
  * @since 0.2.0

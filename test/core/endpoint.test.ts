@@ -170,12 +170,12 @@ describe("endpoints", () => {
     // @ts-expect-error no such service
     group("Skils", {})
     // @ts-expect-error the tag of another service
-    implement(Agents, group("Skills", {}), () => ({}))
+    void implement(Agents, group("Skills", {}), () => ({}))
     // @ts-expect-error byHand is not written
-    implement(Agents, agents, () => ({}))
+    void implement(Agents, agents, () => ({}))
     const more = group("Agents", { ...agents.members, more: del("/more") })
     // @ts-expect-error the service has no such method
-    implement(Agents, more, () => ({ byHand: () => Effect.succeed("") }))
+    void implement(Agents, more, () => ({ byHand: () => Effect.succeed("") }))
     // @ts-expect-error a path starts with a slash
     get("skills")
     // @ts-expect-error an object is no member of a query

@@ -310,7 +310,7 @@ describe("AgentFunction", () => {
       Effect.Effect<{ readonly due: Date }, DustAPIError | AgentFunction.AgentOutputError, Chat>
     >()
     // @ts-expect-error a number is no text
-    plain(1)
+    void plain(1)
     expectTypeOf(plain.stream("x")).toEqualTypeOf<
       Stream.Stream<
         AgentFunction.AgentFunctionEvent<{ readonly due: Date }>,

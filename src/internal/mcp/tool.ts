@@ -24,9 +24,8 @@ export const running = <E, R>(
   handler: Effect.Effect<CallResult, E, R>,
   isToolError: (error: unknown) => boolean
 ): Effect.Effect<CallResult, never, Exclude<R, Scope.Scope>> =>
-  handler.pipe(
-    Effect.scoped,
-    Effect.catchAllCause((cause) => {
+  Effect.scoped(handler).pipe(
+    Effect.catchAllCause((cause): Effect.Effect<CallResult> => {
       if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
       const error = Option.getOrUndefined(Cause.failureOption(cause))
       return Effect.as(
