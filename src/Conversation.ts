@@ -459,10 +459,16 @@ export interface FollowOptions extends MessageRef {
   /** Continue after this event instead of at the beginning. */
   readonly lastEventId?: EventId | undefined
   /**
-   * Fails with `DustStreamError` if the run emits no event for this long while it does not wait for a person. Waiting for a person has no
-   * limit. Default 30 minutes.
+   * Fails with `DustStreamError` if the run emits no event for this long while it does not wait for a person. Waiting for
+   * a person has no limit. Defaults to 30 minutes.
    */
   readonly silence?: Duration.DurationInput | undefined
+  /**
+   * Whether the message and what it waits for are read at once, beside the first connection, so that an answer is known
+   * whose events the server has discarded. Defaults to `true` for `answer`, and for `messageEvents` with `lastEventId`;
+   * otherwise they are read after ten seconds without an event.
+   */
+  readonly resume?: boolean | undefined
 }
 
 /**

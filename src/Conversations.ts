@@ -452,7 +452,9 @@ const simpleMethods = ({ call, client, operation }: Endpoints): Pick<Service, Si
 const following = (
   { call, client, operation }: Endpoints,
   reader: Reader
-): Pick<Service, "events" | "messageEvents" | "answer" | "answers"> => {
+): Pick<Service, "events" | "messageEvents" | "answer" | "answers"> & { readonly answerOfNew: Service["answer"] } & {
+  readonly answerOfNew: Service["answer"]
+} => {
   const { getMessage } = reader
 
   const eventsOf = (method: "messageEvents" | "answer"): Service["messageEvents"] => (options) =>
@@ -469,6 +471,7 @@ const following = (
       operation: operation.events.read,
       input: { path: { conversationId } },
       lastEventId,
+      resumes: lastEventId !== undefined,
       decode: ConversationEventModule.fromJson,
       isUnknown: (event) => event.type === "unknown",
       verdict: () => "go",
@@ -476,7 +479,11 @@ const following = (
       silence: undefined
     })
 
-  const answer: Service["answer"] = (options) => answerOf({ ...options, messageEvents: eventsOf("answer"), getMessage })
+  const answer: Service["answer"] = (options) =>
+    answerOf({ resume: true, ...options, messageEvents: eventsOf("answer"), getMessage })
+
+  /** Of a run that is known to be going on. */
+  const answerOfNew: Service["answer"] = (options) => answer({ ...options, resume: false })
 
   const answers: Service["answers"] = (options) =>
     answersTo({
@@ -484,10 +491,10 @@ const following = (
       readConversation: reader.since("answers", options),
       notFound: messageNotFound(operation.answers.read, options.messageId),
       events,
-      answer
+      answer: answerOfNew
     })
 
-  return { events, messageEvents: eventsOf("messageEvents"), answer, answers }
+  return { events, messageEvents: eventsOf("messageEvents"), answer, answerOfNew, answers }
 }
 
 const written = (tools: Endpoints, abandoned: Abandoned) => {
@@ -502,7 +509,7 @@ const written = (tools: Endpoints, abandoned: Abandoned) => {
     lookBack,
     sendOnce: makeSendOnce({ client, identity: operation.createMessage.post, lookBack, known }),
     abandoned,
-    answer: followed.answer,
+    answer: followed.answerOfNew,
     answers: followed.answers
   })
 

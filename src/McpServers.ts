@@ -245,6 +245,7 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
           input: { query: { serverId } },
           // This route takes an empty cursor for a cursor.
           lastEventId: lastEventId === "" ? undefined : lastEventId,
+          resumes: lastEventId !== undefined && lastEventId !== "",
           decode: (message, eventId): McpServer.McpRequest => ({ eventId, message }),
           isUnknown: ({ message }) => !Predicate.hasProperty(message, "jsonrpc"),
           verdict: () => "go",

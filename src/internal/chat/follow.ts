@@ -76,7 +76,7 @@ class Follower<E, R> {
 
   /** Sets up what is needed to follow the run, in the scope of the stream. */
   get pull(): Effect.Effect<Pull<ChatEvent, DustAPIError | E, R>, never, Scope.Scope | R> {
-    const { conversationId, lastEventId, messageId } = this.#run
+    const { conversationId, lastEventId, messageId, resumed } = this.#run
     return Effect.gen(this, function*() {
       this.#desk = yield* makeDesk(this.#conversations, this.#options, {
         located: (error) => isDustAPIError(error) ? this.#located(error) : error,
@@ -86,7 +86,13 @@ class Follower<E, R> {
       })
       // Closed before the handlers and before the run is cancelled.
       const upstream = yield* EventStream.toPull(
-        this.#conversations.messageEvents({ conversationId, messageId, lastEventId, silence: this.#options.silence })
+        this.#conversations.messageEvents({
+          conversationId,
+          messageId,
+          lastEventId,
+          silence: this.#options.silence,
+          resume: resumed
+        })
       )
       const next: Pull<ChatEvent, DustAPIError | E, R> = Effect.matchCauseEffect(upstream, {
         onSuccess: (chunk): Pull<ChatEvent, DustAPIError | E, R> =>

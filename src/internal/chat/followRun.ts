@@ -30,6 +30,7 @@ interface Ref {
 interface Follow extends Ref {
   readonly lastEventId?: EventId | undefined
   readonly silence?: Duration.DurationInput | undefined
+  readonly resume?: boolean | undefined
 }
 
 /** The event that a finished message would have ended with. */
@@ -149,11 +150,13 @@ const runOf = (
       }
     })
   }
-  let resumes = options.lastEventId !== undefined
+  const resumes = options.resume ?? options.lastEventId !== undefined
+  let first = resumes
   return {
     operation: options.operation,
     input: { path: { conversationId, messageId } },
     lastEventId: options.lastEventId,
+    resumes,
     decode: (data, eventId) => {
       const event = fromJson(data, eventId)
       last = event.type
@@ -171,9 +174,9 @@ const runOf = (
       return event.type === "unknown" && event.kind !== null && isTerminalType(event.kind) ? "ask" : "go"
     },
     truth: Effect.suspend(() => {
-      if (!resumes) return Effect.flatMap(message, (message) => truth(message, actions))
+      if (!first) return Effect.flatMap(message, (message) => truth(message, actions))
       // A consumer that continues waits for both, so they are read at the same time.
-      resumes = false
+      first = false
       return Effect.flatMap(
         Effect.zip(message, Effect.either(actions), { concurrent: true }),
         ([message, actions]) => truth(message, actions)

@@ -63,5 +63,6 @@ export const resumed = (
     yield* Effect.addFinalizer(() =>
       ending.over || onInterrupt === "leave" ? Effect.void : context.abandoned.runs(conversationId, [messageId])
     )
-    return { workspaceId: yield* context.workspaceId, conversationId, message: undefined, messageId, lastEventId }
+    const workspaceId = yield* context.workspaceId
+    return { workspaceId, conversationId, message: undefined, messageId, lastEventId, resumed: true }
   })

@@ -8,6 +8,8 @@ export interface Run {
   readonly message: UserMessage | undefined
   readonly messageId: MessageId
   readonly lastEventId: EventId | undefined
+  /** It was started elsewhere. */
+  readonly resumed: boolean
 }
 
 /**

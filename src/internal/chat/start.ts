@@ -157,7 +157,7 @@ export const start = (
         return located(error, { ...place, userMessageId: message.sId })
       }))
     }
-    return { ...place, message, messageId: answer.sId, lastEventId: undefined }
+    return { ...place, message, messageId: answer.sId, lastEventId: undefined, resumed: false }
   })
 
 export const post = (

@@ -33,6 +33,8 @@ export interface Source<Event, Route extends string> extends Decoding<Event> {
   readonly operation: Operation<Route, undefined, void>
   readonly input: Input<Route, undefined>
   readonly lastEventId: string | undefined
+  /** What is followed was there before: its state is read beside the first connection. */
+  readonly resumes: boolean
   /** Reads the state behind the stream, when the stream alone cannot tell. `undefined`: there is nothing to ask. */
   readonly truth: Effect.Effect<Truth<Event>, RequestError> | undefined
   /** How long a stream may bring no event at all, while it waits for nobody. `undefined`: for ever. */
@@ -94,7 +96,7 @@ export class Follower<Event, Route extends string> {
     this.#options = {
       canAsk: source.truth !== undefined,
       silence: source.silence === undefined ? Infinity : Duration.toMillis(source.silence),
-      resumes: source.lastEventId !== undefined
+      resumes: source.resumes
     }
     const [state, action] = Machine.next(this.#options, Machine.initial, { _tag: "Started" })
     this.#state = state

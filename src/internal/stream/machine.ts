@@ -13,7 +13,7 @@ export interface Options {
   readonly canAsk: boolean
   /** Milliseconds without an event after which a run that waits for nobody has failed; `Infinity`: never. */
   readonly silence: number
-  /** Whether the consumer continues from a cursor: then the conversation is asked beside the first connection. */
+  /** Whether what is followed was there before: then the conversation is asked beside the first connection. */
   readonly resumes: boolean
 }
 
