@@ -66,4 +66,4 @@ const program = Effect.gen(function*() {
   yield* Effect.catchTag(sync(directory), "DustBadRequestError", (error) => failed(error.message))
 }).pipe(Effect.scoped, Effect.catchTag("DustNotFoundError", (error) => failed(error.message)))
 
-program.pipe(Effect.provide(dustAs("adminApiKey")), Effect.provide(NodeContext.layer), NodeRuntime.runMain)
+program.pipe(Effect.provide([dustAs("adminApiKey"), NodeContext.layer]), NodeRuntime.runMain)

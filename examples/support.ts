@@ -126,12 +126,12 @@ const agreed = Effect.gen(function*() {
   const notice = `DUST_* is set: this example writes to the Dust workspace ${workspace}.`
   if (process.stdin.isTTY !== true) {
     yield* failed(`${notice} Pass --yes to run it, or unset the variables to use Local Dust.`)
-    return yield* Effect.sync(() => process.exit(1))
+    return yield* Effect.sync((): void => process.exit(1))
   }
   const terminal = Readline.createInterface({ input: process.stdin, output: process.stdout })
   const answer = yield* Effect.promise(() => terminal.question(`${notice} Continue? [y/N] `))
   terminal.close()
-  if (!/^y(es)?$/i.test(answer.trim())) return yield* Effect.sync(() => process.exit(1))
+  if (!/^y(es)?$/i.test(answer.trim())) return yield* Effect.sync((): void => process.exit(1))
 })
 
 /** Every service of the SDK, over Dust, or over Local Dust with one of its credentials. */

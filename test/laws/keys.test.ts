@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
+// @effect-diagnostics-next-line processEnv:off
 const wanted = Number(process.env["KILLS"] ?? 0)
 
 const idsIn = (output: string) => ({ ...JSON.parse(output), steps: 0 })

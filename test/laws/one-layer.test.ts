@@ -1,3 +1,5 @@
+// Layers are provided one after the other on purpose.
+// @effect-diagnostics multipleEffectProvide:off
 /**
  * Everything at once in one layer: what is learned while one method is called must not break another. Each method of the
  * coverage table is called twice, with chats before, between and beside, over every way to Local Dust.

@@ -1,3 +1,5 @@
+// Layers are provided one after the other on purpose.
+// @effect-diagnostics multipleEffectProvide:off
 /** Law 11: what is built, cached or learned for one workspace and credential is never used for another. */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"

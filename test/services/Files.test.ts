@@ -1,3 +1,5 @@
+// Layers are provided one after the other on purpose.
+// @effect-diagnostics multipleEffectProvide:off
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpClient from "@effect/platform/HttpClient"

@@ -24,6 +24,8 @@ export const running = <E, R>(
   handler: Effect.Effect<CallResult, E, R>,
   isToolError: (error: unknown) => boolean
 ): Effect.Effect<CallResult, never, Exclude<R, Scope.Scope>> =>
+  // The span is provided here, which the check does not see behind the generic requirements.
+  // @effect-diagnostics-next-line missingEffectContext:off
   Effect.scoped(handler).pipe(
     Effect.catchAllCause((cause): Effect.Effect<CallResult> => {
       if (Cause.isInterruptedOnly(cause)) return Effect.interrupt

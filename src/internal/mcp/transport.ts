@@ -37,8 +37,8 @@ class Relay implements Handler {
   }
 
   /** The server's own code: what it throws is its failure, and no defect of the fiber that hands it a message. */
-  hand(message: JsonRpcMessage): Effect.Effect<void, unknown> {
-    return Effect.try({ try: () => this.transport.onmessage?.(message), catch: (error) => error })
+  hand(message: JsonRpcMessage): Effect.Effect<void, "thrown"> {
+    return Effect.try({ try: () => this.transport.onmessage?.(message), catch: () => "thrown" as const })
   }
 
   readonly request = ({ id, method, params }: Request): Effect.Effect<JsonRpcResponse> =>
