@@ -51,7 +51,8 @@ const Client = Layer.effect(
             // On its way: the server may have it by then, or not.
             ? Effect.raceFirst(
               Effect.zipRight(Effect.either(execute), Effect.never),
-              Effect.zipRight(Effect.sleep(Math.random() * 15), Effect.sync((): void => die()))
+              // @effect-diagnostics-next-line lazyPromiseInEffectSync:off
+              Effect.zipRight(Effect.sleep(Math.random() * 15), Effect.sync(die))
             )
             : execute
         )))
