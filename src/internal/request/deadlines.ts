@@ -56,7 +56,8 @@ export class Deadlines {
   #wakeAt(at: number): void {
     this.#stop()
     this.#wakesAt = at
-    const timer = Effect.runFork(this.#clock.sleep(Duration.millis(Math.max(0, at - this.now()))))
+    // Whole milliseconds: less than the clock can tell would be over at once, and leave as much again.
+    const timer = Effect.runFork(this.#clock.sleep(Duration.millis(Math.ceil(Math.max(0, at - this.now())))))
     this.#timer = timer
     timer.addObserver(() => {
       if (this.#timer !== timer) return
@@ -157,6 +158,10 @@ export const watching = <A, E, R, Phase>(options: {
 }, work: (watch: Watch<Phase>) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Effect.runtime<R>(), (runtime) =>
     Effect.async<A, E>((resume) => {
+      if (options.end <= options.deadlines.now()) {
+        resume(Effect.failSync(() => options.onTimeout(undefined)))
+        return
+      }
       const watch = new Watch<Phase>(options.deadlines, options.end, (phase) => {
         resume(Effect.zipRight(Fiber.interruptFork(child), Effect.failSync(() => options.onTimeout(phase))))
       })
