@@ -502,14 +502,14 @@ const written = (tools: Endpoints, abandoned: Abandoned) => {
   const known = new Known()
   const lookBack = makeLookBack(client)
   const reader = makeReader(client, known)
-  const followed = following(tools, reader)
+  const { answerOfNew, ...followed } = following(tools, reader)
   const sender = makeSender({
     client,
     known,
     lookBack,
     sendOnce: makeSendOnce({ client, identity: operation.createMessage.post, lookBack, known }),
     abandoned,
-    answer: followed.answerOfNew,
+    answer: answerOfNew,
     answers: followed.answers
   })
 
