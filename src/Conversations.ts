@@ -173,9 +173,13 @@ export interface Service extends Methods<typeof endpoints> {
   readonly createMessage: (options: CreateMessageOptions) => Effect.Effect<MessageCreated, SendError>
   /**
    * Looks again for a message whose sending ended with `DustUnconfirmedError`, in this process or in another one. Returns
-   * none while the message is not there: a slow server may take a minute to store it. Fails with `DustUnconfirmedError`
-   * (`ambiguous`) when several messages could be the one. Every credential may use it that may read the conversation. Reads
-   * are retried.
+   * none only when the message is not there and can no longer arrive: when the answer is dated at least three minutes after
+   * the message was sent. Until then, and when it is unknown when the message was sent, fails with `DustUnconfirmedError`:
+   * `not_found`, `unreadable` when a cache answered with an older state, `ambiguous` when several messages could be the one.
+   * Works with every credential that can read the conversation. Reads are retried automatically.
+   *
+   * An equal message (author, agent, text) that another process stored after this one was sent is taken for it if this one
+   * was never stored: nothing that Dust returns tells the two apart.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    *
@@ -192,7 +196,7 @@ export interface Service extends Methods<typeof endpoints> {
    *     return yield* conversations.createMessage({ conversationId, content }).pipe(
    *       Effect.asSome,
    *       Effect.catchTag("DustUnconfirmedError", (error) =>
-   *         Effect.zipRight(Effect.sleep("2 minutes"), conversations.findSent(error)))
+   *         Effect.zipRight(Effect.sleep("4 minutes"), conversations.findSent(error)))
    *     )
    *   })
    * ```

@@ -246,8 +246,11 @@ export interface Service {
   ) => Stream.Stream<Uint8Array, DustNetworkError | DustTimeoutError | DustDecodeError>
   /** The same client before it knows the credential: for signed URLs on other hosts. Redirects are not followed. */
   readonly anonymous: HttpClient.HttpClient
-  /** How far the server's clock is ahead of this one's, in milliseconds; none before its first answer with a date. */
-  readonly serverOffset: Effect.Effect<Option.Option<number>>
+  /**
+   * The time of day at the server, in epoch milliseconds, by its last answer with a date; none before one. Steps of this
+   * machine's clock do not change it.
+   */
+  readonly serverTime: Effect.Effect<Option.Option<number>>
   /** The options in force for the current call. */
   readonly settings: Effect.Effect<Settings>
   /**

@@ -243,7 +243,9 @@ const findSent = (
     const found = candidates(error, { ...look, messages }, notBefore ?? (provable ? undefined : -Infinity), (id) =>
       context.known.isTaken(id))
     const [one] = found
-    if (one === undefined && !look.stale) {
+    // A cache may repeat what was true while the handler was still at work.
+    const early = notBefore === null || (look.asOf !== undefined && look.asOf < notBefore + slowHandler)
+    if (one === undefined && !early) {
       return Option.none()
     }
     if (one === undefined || found.length > 1 || !provable) {
@@ -251,8 +253,8 @@ const findSent = (
         identity: operations.findSent.read,
         sought: error,
         notBefore: notBefore ?? undefined,
-        // An old answer says nothing of the message.
-        reason: one === undefined ? "unreadable" : "ambiguous",
+        // An answer from before the message says nothing of it.
+        reason: one !== undefined ? "ambiguous" : look.stale ? "unreadable" : "not_found",
         error,
         found
       })
@@ -269,6 +271,8 @@ export const makeSender = (context: Context): Sender => ({
 })
 
 const handlerLimit = 600_000
+/** A handler may be at work for a minute, and reads may lag as long behind it: only a later answer proves absence. */
+const slowHandler = 180_000
 
 /** The message is not stored, and will not be. */
 export const isRefusal = (error: SendError): boolean =>

@@ -1,5 +1,4 @@
 /** Reads a conversation from its newest message back to a position, with the time of the server that answered. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -11,12 +10,8 @@ import type { Message } from "../../Message.ts"
 import { ConversationEnvelope, operations } from "../api/conversations.ts"
 import { decodeJson } from "../decode/json.ts"
 import { common } from "../request/errors.ts"
+import { monotonic } from "../util/monotonic.ts"
 import { isNewer, type Newer, type Position } from "./sameMessage.ts"
-
-/** Milliseconds of a clock that nobody sets: the time of day may be stepped between two requests. */
-export const monotonic: Effect.Effect<number> = Clock.clockWith((clock) =>
-  Effect.sync(() => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n))
-)
 
 /**
  * `created` and `Date` come from two machines of the server, and `Date` has whole seconds. The two are only compared within
@@ -42,6 +37,8 @@ export interface Look extends Newer {
   readonly stale: boolean
   /** When the message was sent, by the server's clock, as far as it is known. */
   readonly notBefore: number | undefined
+  /** What it shows is as old as this, by the server's clock, as far as it is known. */
+  readonly asOf: number | undefined
 }
 
 export interface Bounds {
@@ -64,6 +61,8 @@ export interface LookBack {
   readonly newest: (conversationId: ConversationId) => Effect.Effect<ReadonlyArray<Message>, RequestError>
   /** Notes the server's clock of the answer that has just come: one to a POST is out of no cache. */
   readonly noteClock: Effect.Effect<void>
+  /** When something that happened then, by {@link monotonic}, happened by the server's clock, as far as it is known. */
+  readonly serverTimeOf: (at: number) => Effect.Effect<number | undefined>
   /** What is newer than a position. */
   readonly since: (bounds: Bounds) => Effect.Effect<Look, RequestError>
 }
@@ -97,11 +96,15 @@ class ServerClock {
     if (this.#offsets.length > rememberedAnswers) this.#offsets.shift()
   }
 
+  timeOf(at: number): number | undefined {
+    return this.#offsets.length === 0 ? undefined : at + Math.max(...this.#offsets)
+  }
+
   /** The server's time when an answer of this date arrived. */
   at(arrived: number, serverTime: number | undefined): number | undefined {
     if (serverTime === undefined) return undefined
     this.note(serverTime - arrived)
-    return arrived + Math.max(...this.#offsets)
+    return this.timeOf(arrived)
   }
 }
 
@@ -168,41 +171,50 @@ const readSince = (
   Effect.gen(function*() {
     let page = yield* readPage(context, conversationId, { limit: firstPage }, operation)
     const notBefore = sentAt(sent, page)
-    const stale = page.asOf !== undefined && notBefore !== undefined && page.asOf < notBefore
+    const { asOf } = page
+    const look = { notBefore, asOf, stale: asOf !== undefined && notBefore !== undefined && asOf < notBefore }
     const messages: Array<Message> = []
     for (let count = 1;; count++) {
       const known = position === null
         ? -1
         : page.messages.findLastIndex((message) => isNewer(message, position) === false)
       messages.unshift(...page.messages.slice(known + 1))
-      if (known >= 0) return { messages, notBefore, stale, bounded: true }
+      if (known >= 0) return { ...look, messages, bounded: true }
       const { before } = page
       if (before === undefined) {
         // Without ranks, the message of the position should have been among them.
         const bounded = position !== null && (position.messageId === null || position.rank !== null)
-        return { messages, notBefore, stale, bounded }
+        return { ...look, messages, bounded }
       }
       const oldest = page.messages[0]
       if (
         (oldest !== undefined && notBefore !== undefined && oldest.created < notBefore - dateSlack) ||
         (position === null && count >= unboundedPages)
-      ) return { messages, notBefore, stale, bounded: false }
+      ) return { ...look, messages, bounded: false }
       page = yield* readPage(context, conversationId, { limit: nextPages, lastValue: before }, operation)
       // A list that does not advance would never end.
-      if (page.before !== undefined && page.before >= before) return { messages, notBefore, stale, bounded: false }
+      if (page.before !== undefined && page.before >= before) return { ...look, messages, bounded: false }
     }
   })
 
 const noteClock = ({ client, clock }: Context): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const ahead = Option.getOrUndefined(yield* client.serverOffset)
-    if (ahead !== undefined) clock.note(ahead + (yield* Clock.currentTimeMillis) - (yield* monotonic))
+    const now = Option.getOrUndefined(yield* client.serverTime)
+    if (now !== undefined) clock.note(now - (yield* monotonic))
   })
 
 export const makeLookBack = (client: Client): LookBack => {
   const context: Context = { client, clock: new ServerClock() }
   return {
     noteClock: noteClock(context),
+    serverTimeOf: (at) =>
+      Effect.zipRight(
+        noteClock(context),
+        Effect.sync(() => {
+          const time = context.clock.timeOf(at)
+          return time === undefined ? undefined : time - tolerance
+        })
+      ),
     newest: (conversationId) => Effect.map(readPage(context, conversationId, { limit: 1 }), (page) => page.messages),
     since: (bounds) => readSince(context, bounds)
   }

@@ -24,8 +24,9 @@ import type { ConversationId } from "../../Ids.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { Identity } from "../api/operation.ts"
 import { common } from "../request/errors.ts"
+import { monotonic } from "../util/monotonic.ts"
 import type { Known } from "./known.ts"
-import { type LookBack, monotonic } from "./lookBack.ts"
+import type { LookBack } from "./lookBack.ts"
 import { candidates, keyOf, type Position, type Posted, type Sought } from "./sameMessage.ts"
 import { makeTurns } from "./turns.ts"
 
@@ -143,7 +144,8 @@ const reconcile = (
   DustUnconfirmedError
 > =>
   Effect.gen(function*() {
-    if (error.status !== undefined) yield* context.lookBack.noteClock
+    // Also where there is no time left to look: the error has to say when it was.
+    send.notBefore = yield* context.lookBack.serverTimeOf(send.at)
     let readable = false
     let found: Posted | undefined
     let looksLeft = looks.length
@@ -226,10 +228,12 @@ export const makeSendOnce = (context: Context): SendOnce => {
       const key = keyOf(sending.sought)
       return yield* inTurn(key, millis, () => tooLate(context.identity, total))(Effect.gen(function*() {
         const position = yield* positionOf(context, sending.sought.conversationId)
+        const unresolved = context.known.isUnresolved(key)
         const send: Send = {
-          sought: { ...sending.sought, position },
+          // An equal message of an earlier send may be behind the position: only its time can tell them apart.
+          sought: { ...sending.sought, position: unresolved ? null : position },
           key,
-          unresolved: context.known.isUnresolved(key),
+          unresolved,
           at: yield* monotonic,
           notBefore: undefined,
           left

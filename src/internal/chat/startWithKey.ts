@@ -17,9 +17,9 @@ import { type DustAPIError, DustConflictError, DustUnconfirmedError } from "../.
 import { ConversationId, MessageId } from "../../Ids.ts"
 import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput, common } from "../request/errors.ts"
+import { monotonic } from "../util/monotonic.ts"
 import { isRefusal } from "./createMessage.ts"
 import { identity } from "./identity.ts"
-import { monotonic } from "./lookBack.ts"
 import { messageBody } from "./messageBody.ts"
 import { located } from "./place.ts"
 import { beginning, fingerprint, newestOf, soughtOf } from "./sameMessage.ts"
@@ -108,7 +108,12 @@ const lookFor = (
     const begun = yield* monotonic
     for (let look = 0;; look++) {
       const left = begun + settle - (yield* monotonic)
-      const found = yield* conversations.findSent(error)
+      // Whether it could still arrive, `settle` decides.
+      const found = yield* Effect.catchIf(
+        conversations.findSent(error),
+        (error) => error._tag === "DustUnconfirmedError" && error.reason === "not_found",
+        () => Effect.succeedNone
+      )
       if (Option.isSome(found) || left <= 0) return found
       yield* Effect.sleep(Math.min(left, pauses[Math.min(look + 1, pauses.length - 1)] ?? 0))
     }

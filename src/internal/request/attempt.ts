@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { isDustAPIError, type RequestError } from "../../DustAPIError.ts"
+import { monotonic } from "../util/monotonic.ts"
 import { isTokenExpired } from "./classify.ts"
 import { decompressed } from "./compression.ts"
 import type { Call, Context, Trip } from "./context.ts"
@@ -114,7 +115,7 @@ const send = (context: Context, trip: Trip, url: string, token: Token | undefine
         trip.answered(answer)
         const date = call.origin === "storage" ? Number.NaN : Date.parse(trip.headers["date"] ?? "")
         if (Number.isNaN(date)) return Effect.succeed(answer)
-        return Effect.map(Clock.currentTimeMillis, (now) => {
+        return Effect.map(monotonic, (now) => {
           context.serverClock.offset = date - now
           return answer
         })

@@ -55,7 +55,7 @@ export type Open = <Route extends string, Body, A>(
   options?: OpenOptions
 ) => Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope>
 
-/** How far the server's clock is ahead of this one's, in milliseconds; unknown before its first answer with a date. */
+/** How far the server's clock is ahead of the monotonic one, in milliseconds; unknown before its first answer with a date. */
 export interface ServerClock {
   offset: number | undefined
 }

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
+import { monotonicOf } from "../util/monotonic.ts"
 
 /** A wait with a limit. The moment may be moved while it is pending. */
 export interface Deadline {
@@ -27,8 +28,9 @@ export class Deadlines {
     this.#clock = clock
   }
 
+  /** The time of day may be stepped, and no limit is reached by that. */
   now(): number {
-    return this.#clock.unsafeCurrentTimeMillis()
+    return monotonicOf(this.#clock)
   }
 
   add(deadline: Deadline): void {

@@ -16,6 +16,7 @@ import type { DustTimeoutError, RequestError } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
 import type { Service as Governor } from "../../Governor.ts"
 import type { Identity, Input, Operation } from "../api/operation.ts"
+import { monotonic } from "../util/monotonic.ts"
 import * as Body from "./body.ts"
 import { type CallSite, captureCallSite, CurrentCallSite, located } from "./callSite.ts"
 import type { Call, Context, Execute, Open, OpenOptions } from "./context.ts"
@@ -114,7 +115,10 @@ const serviceOf = (context: Context) => {
     body: (operation: Identity, response: HttpClientResponse.HttpClientResponse) =>
       Stream.fromPull(Effect.flatMap(settings, ({ timeouts }) => Body.pull(operation, response, timeouts.idle))),
     anonymous: context.transport,
-    serverOffset: Effect.sync(() => Option.fromNullable(context.serverClock.offset)),
+    serverTime: Effect.map(
+      monotonic,
+      (now) => Option.map(Option.fromNullable(context.serverClock.offset), (offset) => offset + now)
+    ),
     settings,
     caller: Effect.map(
       CurrentCredential,

@@ -1,5 +1,4 @@
 /** How often and how far apart an attempt is repeated. Until Effect 4: schedules are stepped by hand here. */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,6 +10,7 @@ import * as Scope from "effect/Scope"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { RetryPolicy } from "../../RetryPolicy.ts"
 import type { Replay } from "../api/operation.ts"
+import { monotonic } from "../util/monotonic.ts"
 
 /** The limit of one call unless another one is chosen: what its policy may take, and one more attempt. */
 export const totalOf = (policy: RetryPolicy, headers: Duration.Duration, body: Duration.Duration): Duration.Duration =>
@@ -24,7 +24,7 @@ export type NextDelay = (error: RequestError) => Effect.Effect<Option.Option<num
  * send one, within the policy's bounds.
  */
 export const delays = (policy: RetryPolicy): Effect.Effect<NextDelay> =>
-  Effect.map(Clock.currentTimeMillis, (start) => {
+  Effect.map(monotonic, (start) => {
     let state: unknown = policy.schedule.initial
     let limited = 0
     const pauseOf = (error: RequestError): Effect.Effect<number> => {
@@ -41,7 +41,7 @@ export const delays = (policy: RetryPolicy): Effect.Effect<NextDelay> =>
         return Effect.succeedNone
       }
       return Effect.gen(function*() {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* monotonic
         const [next, , decision] = yield* policy.schedule.step(now, error, state)
         state = next
         if (ScheduleDecision.isDone(decision)) return Option.none()
