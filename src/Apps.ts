@@ -17,14 +17,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { AppRunOptions, Run, RunEvent } from "./App.ts"
-import { DustTimeoutError, type RequestError, type StreamError } from "./DustAPIError.ts"
+import type { RequestError, StreamError } from "./DustAPIError.ts"
 import { type DustClient, withStreamOptions } from "./DustClient.ts"
 import type { AppId, RunId, SpaceId } from "./Ids.ts"
 import { apps } from "./internal/api/apps.ts"
 import type { Methods } from "./internal/api/endpoint.ts"
 import { implement, type Tools } from "./internal/api/implement.ts"
 import { decodeRunEvent } from "./internal/decode/runEvent.ts"
-import { badInput, common, streamError } from "./internal/request/errors.ts"
+import { badInput, streamError } from "./internal/request/errors.ts"
 import { sseOnce } from "./internal/stream/once.ts"
 
 /**
@@ -57,8 +57,8 @@ export interface Service extends Methods<typeof apps> {
   readonly start: (options: AppRunOptions) => Effect.Effect<Run, RequestError>
   /**
    * Waits until a run has left `running`: reads it every `pollInterval` (default 2 seconds, at least 100
-   * milliseconds), for `timeout` at most (default 10 minutes, `Duration.infinity` for no limit). A run that `errored` is
-   * returned, not failed with.
+   * milliseconds), for `timeout` at most (default the `total` limit that was chosen, or else 10 minutes; `Duration.infinity` for
+   * no limit). A run that `errored` is returned, not failed with.
    *
    * Errors as for {@link Service.getRun}, and `DustTimeoutError` of phase `total`.
    */
@@ -112,7 +112,7 @@ type AppTools = Tools<typeof apps>
 const patience = Duration.minutes(10)
 const shortest = Duration.millis(100)
 
-const awaitRun = ({ call, operation }: AppTools): Service["awaitRun"] => (options) => {
+const awaitRun = ({ call, client, operation }: AppTools): Service["awaitRun"] => (options) => {
   const { read } = operation.awaitRun
   const interval = Option.getOrUndefined(Duration.decodeUnknown(options.pollInterval ?? "2 seconds"))
   const limit = Option.getOrUndefined(Duration.decodeUnknown(options.timeout ?? patience))
@@ -123,19 +123,11 @@ const awaitRun = ({ call, operation }: AppTools): Service["awaitRun"] => (option
     call.awaitRun.read({ spaceId: options.spaceId, appId: options.appId, runId: options.runId }),
     (current) => current.status.run === "running" ? Effect.zipRight(Effect.sleep(pause), poll) : Effect.succeed(current)
   )
-  if (!Duration.isFinite(limit)) return poll
-  return Effect.timeoutFail(poll, {
-    duration: limit,
-    onTimeout: () =>
-      new DustTimeoutError({
-        ...common(read, 1),
-        message: `Apps.awaitRun: the run is still going on after ${Duration.format(limit)}`,
-        type: "timeout",
-        details: { phase: "total", limit: Duration.format(limit), runId: options.runId },
-        phase: "total",
-        limit
-      }, { disableValidation: true })
-  })
+  return client.withTotal(read, {
+    ...(options.timeout === undefined ? { needs: limit } : { limit }),
+    message: (limit) => `the run is still going on after ${Duration.format(limit)}`,
+    details: { runId: options.runId }
+  })(poll)
 }
 
 const streamRun =

@@ -260,11 +260,18 @@ export interface Service {
   readonly caller: Effect.Effect<Caller>
   /**
    * Bounds an Effect of several requests by the `total` limit of the call: it fails with `DustTimeoutError` of phase
-   * `total`, also in an uninterruptible region. `limit` replaces the configured one.
+   * `total`, also in an uninterruptible region. Its `attempts` are those of all requests inside. `limit` replaces the
+   * configured one; `needs` raises one that nobody has chosen.
    */
   readonly withTotal: (
     operation: Pick<Op.Identity, "module" | "method"> & Partial<Pick<Op.Identity, "http" | "route">>,
-    limit?: Duration.DurationInput
+    bounds?: {
+      readonly limit?: Duration.DurationInput | undefined
+      readonly needs?: Duration.DurationInput | undefined
+      /** What the error says and holds, besides the limit. */
+      readonly message?: ((limit: Duration.Duration) => string) | undefined
+      readonly details?: Readonly<Record<string, unknown>> | undefined
+    }
   ) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DustTimeoutError, R>
 }
 

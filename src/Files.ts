@@ -6,6 +6,7 @@
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
@@ -36,6 +37,9 @@ export type {
   UploadOptions,
   UploadProgress
 } from "./File.ts"
+
+/** Large files take long: only a limit that somebody has chosen bounds the whole. */
+const unlessChosen = { needs: Duration.infinity }
 
 /**
  * All of these take an API key or a user's access token. Ordinary credentials see files of conversations that they can
@@ -146,7 +150,10 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
   endpoints,
   ({ call, client, operation }) => ({
     create: announceWith(call.create.announce),
-    upload: uploadWith(client, operation.upload, call.upload),
+    upload: <E = never, R = never, E2 = never, R2 = never>(options: UploadOptions<E, R, E2, R2>) =>
+      client.withTotal({ module: "Files", method: "upload" }, unlessChosen)(
+        uploadWith(client, operation.upload, call.upload)(options)
+      ),
     uploadStream: <E = never, R = never, E2 = never, R2 = never>(
       options: UploadOptions<E, R, E2, R2>
     ): Stream.Stream<UploadEvent, E | E2 | RequestError, R | R2> =>
@@ -173,7 +180,7 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
       Effect.flatMap(FileSystem.FileSystem, (fileSystem) => {
         const partial = `${path}.part`
         let size = 0
-        return read(client, operation.downloadTo.read, "download", options).pipe(
+        const written = read(client, operation.downloadTo.read, "download", options).pipe(
           Stream.tap((piece) =>
             Effect.sync(() => {
               size += piece.length
@@ -184,6 +191,7 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
           Effect.onError(() => Effect.ignore(fileSystem.remove(partial, { force: true }))),
           Effect.map(() => size)
         )
+        return client.withTotal(operation.downloadTo.read, unlessChosen)(written)
       }),
     view: (options: ReadOptions) => read(client, operation.view.read, "view", options),
     viewText: (options: CollectOptions) =>

@@ -317,7 +317,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
       return checkNodes(nodes, options).pipe(
         Effect.zipRight(checkLimit(nodes, "limit", limit, 2000)),
         Effect.zipRight(spacesFor(nodes, options.spaceIds, call.pageNodes.spaces)),
-        Effect.flatMap((spaceIds) => readNodes(client, nodes, { ...options, limit }, spaceIds))
+        Effect.flatMap((spaceIds) => readNodes(client, nodes, { ...options, limit }, spaceIds)),
+        client.withTotal(nodes)
       )
     },
     streamNodes: (options: NodesOptions & { readonly pageSize?: number | undefined }) => {

@@ -142,7 +142,10 @@ const defaultLimit = 50
  */
 export const make: Effect.Effect<Service, never, DustClient> = implement(Triggers, triggers, (tools) => ({
   list: (filter: TriggerFilter = {}) =>
-    Effect.map(Stream.runCollect(all(tools.call.list.read, filter)), (found) => Arr.fromIterable(found)),
+    Effect.map(
+      tools.client.withTotal(tools.operation.list.read)(Stream.runCollect(all(tools.call.list.read, filter))),
+      (found) => Arr.fromIterable(found)
+    ),
   stream: (filter: TriggerFilter = {}) => all(tools.call.stream.read, filter),
   page: (options: TriggerPageOptions = {}) =>
     Effect.map(readPage(tools.call.page.read, options), (found): TriggerPage => ({

@@ -171,6 +171,17 @@ describe("Apps", () => {
       assert.strictEqual((yield* Fiber.join(patient)).status.run, "succeeded")
     }).pipe(local({ duration: "2 hours" })))
 
+  it.effect("Apps.awaitRun: a total limit that was chosen bounds all of its requests, and its error counts them", () =>
+    Effect.gen(function*() {
+      const apps = yield* Apps.Apps
+      const { runId } = yield* apps.start(options)
+      const fiber = yield* Effect.fork(Effect.flip(apps.awaitRun({ ...inSpace, runId })))
+      yield* TestClock.adjust("7 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.isTrue(error._tag === "DustTimeoutError" && error.phase === "total")
+      assert.deepStrictEqual([error.method, error.attempts], ["awaitRun", 4])
+    }).pipe(local({ duration: "2 hours" }, { timeouts: { total: "7 seconds" } })))
+
   it.effect("streams what happens", () =>
     Effect.gen(function*() {
       const apps = yield* Apps.Apps

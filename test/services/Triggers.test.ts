@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Inspectable, Redacted, Stream, Tracer } from "effect"
+import { Cause, Effect, Exit, Fiber, Inspectable, Redacted, Stream, TestClock, Tracer } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import * as Triggers from "effect-dust/Triggers"
 import { createHmac } from "node:crypto"
-import { dust } from "../support/http.ts"
+import { dust, json } from "../support/http.ts"
 
 const local = (options?: DustTest.Options & DustTest.ClientOptions) =>
   Effect.provide(DustTest.layer({ credential: "adminApiKey", ...options }))
@@ -52,6 +52,21 @@ describe("Triggers", () => {
       assert.lengthOf(yield* triggers.list(), 250)
       assert.strictEqual(yield* requests, 3)
     }).pipe(local({ seed: { triggers: { triggers: many } } })))
+
+  it.effect("list: the total limit bounds all pages together, and its error counts their requests", () =>
+    Effect.gen(function*() {
+      const triggers = yield* Triggers.Triggers
+      const fiber = yield* Effect.fork(Effect.flip(triggers.list()))
+      yield* TestClock.adjust("10 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.isTrue(error._tag === "DustTimeoutError" && error.phase === "total")
+      assert.deepStrictEqual([error.method, error.attempts], ["list", 4])
+    }).pipe(Effect.provide(
+      dust(({ nth }) => {
+        const triggers = Array.from({ length: 100 }, (_, i) => ({ sId: `trg_${nth}_${i}`, kind: "schedule" }))
+        return Effect.as(Effect.sleep("3 seconds"), json({ triggers }))
+      }, { timeouts: { total: "10 seconds" } }).layer
+    )))
 
   it.effect("page: returns one page, and where the next one begins", () =>
     Effect.gen(function*() {

@@ -16,7 +16,7 @@ import type { Identity, Input, Operation, Replay } from "../api/operation.ts"
 import type { CallSite } from "./callSite.ts"
 import type { Caller, Callers } from "./credential.ts"
 import type { Watch } from "./deadlines.ts"
-import type { Settings } from "./settings.ts"
+import type { Settings, Tally } from "./settings.ts"
 
 export interface Context {
   readonly config: DustConfig.Service
@@ -79,6 +79,7 @@ export interface Call {
   /** What an error must not say, besides the credential and the headers. */
   readonly secrets: ReadonlyArray<Redacted.Redacted<string>>
   readonly site: CallSite | undefined
+  readonly tally: Tally | undefined
   /** The total limit is one that somebody has chosen. */
   readonly hasOwnTotal: boolean
 }
@@ -126,6 +127,7 @@ export class Trip {
 
   attempting(): void {
     this.#attempts++
+    for (let tally = this.call.tally; tally !== undefined; tally = tally.outer) tally.attempts++
   }
 
   repeating(failure: RequestError, uncertain: boolean): void {

@@ -27,7 +27,7 @@ import { execute, open } from "./execute.ts"
 import { nameOf } from "./instrument.ts"
 import { prepare } from "./prepare.ts"
 import { makeRawClient } from "./rawClient.ts"
-import { CurrentOptions, settingsOf } from "./settings.ts"
+import { type CallOptions, CurrentOptions, CurrentTally, settingsOf, type Tally } from "./settings.ts"
 import { makeExchange } from "./tokenExchange.ts"
 
 export const make = (
@@ -162,25 +162,54 @@ const prepared = <Route extends string, Body, A, B, R>(
     const call = prepare(context, operation, input, {
       options: EffectContext.get(surroundings, CurrentOptions),
       credential: EffectContext.get(surroundings, CurrentCredential),
-      site
+      site,
+      tally: EffectContext.get(surroundings, CurrentTally)
     }, options)
     return Either.isRight(call) ? run(call.right) : Effect.fail(located(call.left, nameOf(operation), site))
   })
 }
 
+/** What bounds an Effect of several requests. */
+export interface TotalOptions {
+  /** Instead of the limit that is in force. */
+  readonly limit?: Duration.DurationInput | undefined
+  /** The time that the work is known to need raises a limit that nobody has chosen. */
+  readonly needs?: Duration.DurationInput | undefined
+  /** What had not happened by then. */
+  readonly message?: ((limit: Duration.Duration) => string) | undefined
+  readonly details?: Readonly<Record<string, unknown>> | undefined
+}
+
 const withTotal =
   (context: Context) =>
-  (operation: errors.Named, limit?: Duration.DurationInput) =>
+  (operation: errors.Named, bounds: TotalOptions = {}) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | DustTimeoutError, R> =>
-    Effect.flatMap(CurrentOptions, (options) =>
+    Effect.contextWithEffect((surroundings: EffectContext.Context<never>) =>
       Effect.clockWith((clock) => {
-        const { timeouts } = Either.getOrElse(settingsOf(context.config, options), () => context.config)
-        const total = limit === undefined ? timeouts.total : Duration.decode(limit)
+        const total = totalFor(context, EffectContext.get(surroundings, CurrentOptions), bounds)
         if (!Duration.isFinite(total)) return self
         const deadlines = deadlinesOf(clock)
+        const tally: Tally = { attempts: 0, outer: EffectContext.get(surroundings, CurrentTally) }
         return watching<A, E | DustTimeoutError, R, never>({
           deadlines,
           end: deadlines.now() + Duration.toMillis(total),
-          onTimeout: () => errors.timeout(operation, 1, "total", total, `not finished within ${Duration.format(total)}`)
-        }, () => self)
-      }))
+          onTimeout: () =>
+            errors.timeout(
+              operation,
+              tally.attempts,
+              "total",
+              total,
+              bounds.message?.(total) ?? `not finished within ${Duration.format(total)}`,
+              bounds.details
+            )
+        }, () => Effect.provideService(self, CurrentTally, tally))
+      })
+    )
+
+const totalFor = ({ config }: Context, options: CallOptions, { limit, needs }: TotalOptions): Duration.Duration => {
+  if (limit !== undefined) return Duration.decode(limit)
+  const { timeouts: { total } } = Either.getOrElse(settingsOf(config, options), () => config)
+  return needs === undefined || options.timeouts?.total !== undefined || config.chosenLimits?.includes("total") === true
+    ? total
+    : Duration.max(total, needs)
+}

@@ -13,7 +13,7 @@ import type { Call, Context, OpenOptions, Origin } from "./context.ts"
 import type { CallCredential, Caller } from "./credential.ts"
 import * as errors from "./errors.ts"
 import { dustTarget, foreignAddress, movedStream, storageTarget } from "./redirect.ts"
-import { type CallOptions, type Settings, settingsOf } from "./settings.ts"
+import { type CallOptions, type Settings, settingsOf, type Tally } from "./settings.ts"
 import { fillRoute, queryString } from "./url.ts"
 
 /** What is in force where a call is made. */
@@ -21,6 +21,7 @@ export interface Surroundings {
   readonly options: CallOptions
   readonly credential: CallCredential | undefined
   readonly site: CallSite | undefined
+  readonly tally: Tally | undefined
 }
 
 const userAgent = `effect-dust/${version}`
@@ -61,6 +62,7 @@ export const prepare = <Route extends string, Body, A>(
       acceptsEvents: accept === eventStream,
       secrets: input.secrets ?? [],
       site: surroundings.site,
+      tally: surroundings.tally,
       hasOwnTotal: surroundings.options.timeouts?.total !== undefined ||
         context.config.chosenLimits?.includes("total") === true
     }

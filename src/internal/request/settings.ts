@@ -30,6 +30,17 @@ export class CurrentOptions extends Context.Reference<CurrentOptions>()("effect-
   defaultValue: (): CallOptions => ({})
 }) {}
 
+/** Attempts of all requests inside an Effect that is bounded as a whole. */
+export interface Tally {
+  attempts: number
+  readonly outer: Tally | undefined
+}
+
+/** What the attempts of the current call are counted in. */
+export class CurrentTally extends Context.Reference<CurrentTally>()("effect-dust/internal/CurrentTally", {
+  defaultValue: (): Tally | undefined => undefined
+}) {}
+
 /** Options inside others: what the inner ones do not say stays. */
 export const merge = (outer: CallOptions, inner: CallOptions): CallOptions => ({
   timeouts: { ...outer.timeouts, ...defined(inner.timeouts ?? {}) },
