@@ -176,6 +176,45 @@ describe("Chat.resume", () => {
       assert.strictEqual(yield* dust.countRequests(), before)
     }).pipe(local({ agents: { helper: "Hi" } })))
 
+  it.effect("without a cursor, a finished answer with expired events is there within a second", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const conversations = yield* Conversations
+      const dust = yield* DustTest.DustTest
+      const { agentMessage, conversationId } = yield* chat.send({ agent: "helper", message: "Hello" })
+      const messageId = agentMessage.sId
+      yield* dust.expireHistory(messageId)
+      for (
+        const answer of [
+          Effect.map(replyOf(chat.resume({ conversationId, messageId })), ({ text }) => text),
+          Effect.map(conversations.answer({ conversationId, messageId }), ({ content }) => content)
+        ]
+      ) {
+        const fiber = yield* Effect.fork(answer)
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(Option.isSome(yield* Fiber.poll(fiber)))
+        assert.strictEqual(yield* Fiber.join(fiber), "Hi")
+      }
+    }).pipe(local({ agents: { helper: "Hi" } })))
+
+  it.effect("without a cursor, an open approval with expired events is there within a second", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const error = yield* Effect.flip(chat.send({ agent: "mailer", message: "Go", whenBlocked: "fail" }))
+      const { conversationId, messageId } = error
+      yield* dust.expireHistory(messageId!)
+      const fiber = yield* Effect.fork(
+        Stream.runHead(Stream.filter(
+          chat.resume({ conversationId: conversationId!, messageId: messageId!, onInterrupt: "leave" }),
+          (event) => event._tag === "ApprovalNeeded"
+        ))
+      )
+      yield* TestClock.adjust("1 second")
+      const found = yield* Fiber.poll(fiber)
+      assert.isTrue(Option.isSome(found) && Exit.isSuccess(found.value) && Option.isSome(found.value.value))
+    }).pipe(local({ agents: { mailer: [approval({ name: "send_email" })] } })))
+
   it.effect("stopped early, it cancels the run, and returns at once", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
