@@ -2,19 +2,10 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Agents } from "effect-dust/Agents"
-import * as DustAPIError from "effect-dust/DustAPIError"
+import * as Fixtures from "effect-dust/Fixtures"
 
 const NoAgents = Layer.mock(Agents, {
-  findByName: (name) =>
-    Effect.fail(
-      new DustAPIError.DustNotFoundError({
-        module: "Agents",
-        method: "findByName",
-        message: `there is no agent ${name}`,
-        details: undefined,
-        attempts: 1
-      })
-    )
+  findByName: (name) => Effect.fail(Fixtures.error.DustNotFoundError({ message: `there is no agent ${name}` }))
 })
 
 it.effect("there is no such agent", () =>

@@ -45,6 +45,15 @@ describe("imports of src", () => {
     )
   })
 
+  it("reach builders for tests nowhere", () => {
+    assert.deepStrictEqual(
+      offenders(({ file, specifier }) =>
+        !/^(Fixtures\.ts|internal\/fixtures\/)/.test(file) && /(\/fixtures\/|Fixtures)/.test(specifier)
+      ),
+      []
+    )
+  })
+
   it("need Node only where a port is asked for", () => {
     assert.deepStrictEqual(
       offenders(({ dynamic, file, specifier, typeOnly }) =>
@@ -56,7 +65,7 @@ describe("imports of src", () => {
 })
 
 describe("src/index.ts", () => {
-  it("has every public module but DustTest, in order (npx tsx test/tools/api-index.ts writes it)", () => {
+  it("has every public module but those for tests, in order (npx tsx test/tools/api-index.ts writes it)", () => {
     assert.strictEqual(readFileSync(`${root}src/index.ts`, "utf8"), apiIndex)
   })
 })

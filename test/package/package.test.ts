@@ -8,7 +8,7 @@ import { createRequire } from "node:module"
 import { compileFunction } from "node:vm"
 import { publint } from "publint"
 import { bundle, ownOf } from "../tools/bundle.ts"
-import { publicModules, root } from "../tools/modules.ts"
+import { publicModules, root, testModules } from "../tools/modules.ts"
 import { type Packed, packed } from "../tools/packed.ts"
 import { bundleFigures, over, typeFigures } from "../tools/size.ts"
 
@@ -46,7 +46,7 @@ import { compileFunction } from "node:vm"
     `)
     const { all, counts, inside, version } = JSON.parse(printed)
     assert.strictEqual(counts.length, publicModules.length)
-    assert.deepStrictEqual(all.toSorted(), publicModules.filter((name) => name !== "DustTest").toSorted())
+    assert.deepStrictEqual(all.toSorted(), publicModules.filter((name) => !testModules.includes(name)).toSorted())
     assert.strictEqual(inside, "ERR_PACKAGE_PATH_NOT_EXPORTED")
     assert.strictEqual(version, manifest.version)
   }, 240_000)
@@ -114,6 +114,7 @@ import { compileFunction } from "node:vm"
 })
 
 const isLocal = (file: string) => /^(DustTest|internal\/local\/)/.test(file)
+const isFixture = (file: string) => /^(Fixtures|internal\/fixtures\/)/.test(file)
 
 describe("a bundle", () => {
   it("loads where modules have no address, as in workerd and in CommonJS", async () => {
@@ -134,6 +135,13 @@ describe("a bundle", () => {
       createRequire(import.meta.url)
     )
     assert.strictEqual(module.exports.Chat?.key, "effect-dust/Chat")
+  }, 240_000)
+
+  it("has no builders for tests in it, unless it imports Fixtures", async () => {
+    const some = [...await ownOf(publicModules)].flatMap(([name, own]) => own.some(isFixture) ? [name] : [])
+    assert.deepStrictEqual(some, ["Fixtures"])
+    const { own } = await bundle(`import * as all from "effect-dust"\nconsole.log(all)`)
+    assert.isFalse(own.some(isFixture))
   }, 240_000)
 
   it("has nothing of Local Dust in it, unless it imports DustTest", async () => {

@@ -1,12 +1,12 @@
-/** What `src/index.ts` has to be: every public module by name, except the one that is for tests. */
+/** What `src/index.ts` has to be: every public module by name, except those that are for tests. */
 import { writeFileSync } from "node:fs"
 import { pathToFileURL } from "node:url"
-import { publicModules, root } from "./modules.ts"
+import { publicModules, root, testModules } from "./modules.ts"
 
 const byName = (a: string, b: string) => a.toLowerCase() < b.toLowerCase() ? -1 : 1
 
 export const apiIndex = publicModules
-  .filter((name) => name !== "DustTest")
+  .filter((name) => !testModules.includes(name))
   .toSorted(byName)
   .map((name) => `export * as ${name} from "./${name}.ts"\n`)
   .join("")

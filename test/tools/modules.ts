@@ -21,6 +21,9 @@ export const publicModules: ReadonlyArray<string> = sources.map(({ name }) => na
   .filter((name) => !name.includes("/") && name !== "index.ts")
   .map((name) => name.slice(0, -".ts".length))
 
+/** Those of them that are for tests, and only loaded by whoever imports them by name. */
+export const testModules: ReadonlyArray<string> = ["DustTest", "Fixtures"]
+
 export interface Import {
   readonly specifier: string
   /** Gone once it is compiled. */
