@@ -515,13 +515,19 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
         observed(undefined)
       )
     }
+    const starts = makeStarts(context)
+    function startOne(options: StartWithKeyOptions): Effect.Effect<Asked, DustAPIError | PlatformError>
+    function startOne(options: StartOptions): Effect.Effect<Asked, DustAPIError>
+    function startOne(options: StartOptions | StartWithKeyOptions): Effect.Effect<Asked, DustAPIError | PlatformError> {
+      return options.key === undefined ? starts.plain(options) : starts.once(options)
+    }
     return Chat.of({
       send,
       sendToAll: <E = never, R = never>({ agents, ...options }: SendToAllOptions<E, R>) =>
         Effect.forEach(agents, (agent) => send({ ...options, agent }), { concurrency: "unbounded" }),
       stream: <E = never, R = never>(options: SendOptions<E, R>) => ask("stream", options),
       streamText: <E = never, R = never>(options: SendOptions<E, R>) => textOf(ask("streamText", options)),
-      start: makeStarts(context),
+      start: startOne,
       resume,
       session: makeSession(context)
     })

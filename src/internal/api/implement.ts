@@ -65,6 +65,7 @@ const methodOf = (client: Client, operation: AnyOperation, endpoint: AnyEndpoint
     // The template says which path values there are, and `Options` takes only schemas that encode to a query.
     const answer = client.execute(operation, input as unknown as Operation.Input<string, unknown>)
     const { pick: part } = settings
+    // The answer is what `response` decodes, which `pick` takes; the types of settings are erased.
     return part === undefined ? answer : Effect.map(answer, (all) => part(all as never))
   }
 }

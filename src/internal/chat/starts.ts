@@ -1,8 +1,18 @@
 import * as Effect from "effect/Effect"
-import type { Asked, Service, StartOptions, StartWithKeyOptions } from "../../Chat.ts"
 import type { DustAPIError } from "../../DustAPIError.ts"
-import { type Context, start } from "./start.ts"
+import type { ConversationId, MessageId } from "../../Ids.ts"
+import { type Context, type Question, start } from "./start.ts"
 import { type Key, startWithKey } from "./startWithKey.ts"
+
+interface Asked {
+  readonly conversationId: ConversationId
+  readonly messageId: MessageId
+  readonly userMessageId: MessageId
+}
+
+interface Keyed extends Question, Pick<Key, "key" | "store"> {
+  readonly settle?: Key["settle"] | undefined
+}
 
 /** Two calls with one key wait for each other. A key that is not in use is forgotten. */
 const makeTurns = () => {
@@ -25,11 +35,11 @@ const makeTurns = () => {
 }
 
 /** Questions whose answers are not waited for. */
-export const makeStarts = (context: Context): Service["start"] => {
+export const makeStarts = (context: Context) => {
   const inTurn = makeTurns()
   const posted: Key["posted"] = new Map()
-  const plain = (options: StartOptions): Effect.Effect<Asked, DustAPIError> =>
-    Effect.scoped(start(context, "start", { ...options, onInterrupt: "leave" }, { over: false })).pipe(
+  const plain = (question: Question): Effect.Effect<Asked, DustAPIError> =>
+    Effect.scoped(start(context, "start", { ...question, onInterrupt: "leave" }, { over: false })).pipe(
       Effect.flatMap(({ conversationId, message, messageId }) =>
         Effect.map(
           // The run of a question that was just sent has it.
@@ -38,9 +48,7 @@ export const makeStarts = (context: Context): Service["start"] => {
         )
       )
     )
-  const once = ({ key, settle = "70 seconds", store, ...question }: StartWithKeyOptions) =>
+  const once = ({ key, settle = "70 seconds", store, ...question }: Keyed) =>
     inTurn(key)(startWithKey(context, question, { key, store, settle, posted }))
-  // The overloads of the service.
-  return ((options: StartOptions | StartWithKeyOptions) =>
-    options.key === undefined ? plain(options) : once(options)) as Service["start"]
+  return { plain, once }
 }

@@ -52,6 +52,7 @@ interface Content<E, R> {
 }
 
 const keyed = (rowId: string | ((record: never) => string)) => (record: object): RowInput => {
+  // The caller's function takes the records of the caller's source, whose type is erased here.
   const id: unknown = typeof rowId === "function"
     ? rowId(record as never)
     : (record as Readonly<Record<string, unknown>>)[rowId]

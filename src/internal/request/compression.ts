@@ -10,22 +10,32 @@ export type Bytes<E> = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>>
 
 type Format = "gzip" | "deflate" | "deflate-raw"
 
-const codingOf = (contentEncoding: string | undefined): string | undefined => {
-  const codings = (contentEncoding ?? "").toLowerCase().split(",").map((one) => one.trim()).filter((one) =>
-    one !== "" && one !== "identity"
-  )
-  return codings.at(-1)
-}
+/** Values that say that the body is as it is; Dust itself sends `none` with event streams. */
+const plain: ReadonlySet<string> = new Set(["", "identity", "none"])
+
+/** The last coding that a `content-encoding` names; none: the body is as it is. */
+export const codingOf = (contentEncoding: string | undefined): string | undefined =>
+  (contentEncoding ?? "").toLowerCase().split(",").map((one) => one.trim()).filter((one) => !plain.has(one)).at(-1)
+
+const readable: ReadonlySet<string> = new Set(["gzip", "x-gzip", "deflate"])
+
+/** Whether the platform can undo a coding. */
+export const isReadable = (coding: string): boolean => readable.has(coding)
 
 /** The header alone does not tell: `fetch` undoes the coding and keeps the header. */
 const formatOf = (coding: string, first: Uint8Array): Format | "unreadable" | undefined => {
-  const [a = 0, b = 0] = first
+  // Of a body that comes byte by byte, the first one has to do: text begins with neither.
+  const [a = 0, b] = first
   switch (coding) {
     case "gzip":
     case "x-gzip":
-      return a === 0x1f && b === 0x8b ? "gzip" : undefined
+      return a === 0x1f && (b === undefined || b === 0x8b) ? "gzip" : undefined
     case "deflate":
-      return (a & 0x0f) === 8 && ((a << 8) | b) % 31 === 0 ? "deflate" : isText(first) ? undefined : "deflate-raw"
+      return (a & 0x0f) === 8 && (b === undefined || ((a << 8) | b) % 31 === 0)
+        ? "deflate"
+        : isText(first)
+        ? undefined
+        : "deflate-raw"
     default:
       return isText(first) ? undefined : "unreadable"
   }

@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { decompressed, encodingOf } from "../request/decompress.ts"
+import { codingOf, decompressed, isReadable } from "../request/compression.ts"
 
 /** So much is buffered here before the transport is told to wait. */
 const bufferLimit = 64 * 1024
@@ -226,20 +226,18 @@ export const sourceOf = (
 ): Effect.Effect<ByteSource | Compressed, never, Scope.Scope> =>
   Effect.suspend((): Effect.Effect<ByteSource | Compressed, never, Scope.Scope> => {
     const body = transportBody(response)
-    const contentEncoding = response.headers["content-encoding"] ?? ""
-    const encoding = encodingOf(contentEncoding, new Uint8Array())
-    if (isWebReadable(body)) {
-      return opened(
-        new WebSource(encoding === "gzip" || encoding === "deflate" ? decompressed(body, contentEncoding) : body)
-      )
+    const coding = codingOf(response.headers["content-encoding"])
+    if (coding !== undefined && isReadable(coding)) {
+      return pulled(Stream.fromPull(
+        Effect.flatMap(
+          Stream.toPull(response.stream),
+          (pull) => decompressed<unknown>(pull, coding, () => new Compressed())
+        )
+      ))
     }
-    if (encoding === "unknown") return Effect.succeed(new Compressed())
-    if (encoding !== undefined) {
-      return Effect.flatMap(
-        Stream.toReadableStreamEffect(response.stream),
-        (compressed) => opened(new WebSource(decompressed(compressed, contentEncoding)))
-      )
-    }
+    // Clients that undo other codings leave the header in place.
+    if (isWebReadable(body)) return opened(new WebSource(body))
+    if (coding !== undefined) return Effect.succeed(new Compressed())
     return isNodeReadable(body) ? opened(new NodeSource(body)) : pulled(response.stream)
   })
 
