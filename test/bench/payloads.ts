@@ -125,8 +125,10 @@ export const userMessage = (index: number, contentSize: number) => ({
 })
 
 /** `{ conversation }` of about the given size, in questions and answers with a few tools. */
-export const conversation = (bytes: number): string => {
-  const content: Array<ReadonlyArray<object>> = []
+/** A conversation whose only answer is being written. */
+export const runningConversation = (): string => conversation(0, [[{ ...agentMessage(0, 10, 0), status: "created" }]])
+
+export const conversation = (bytes: number, content: Array<ReadonlyArray<object>> = []): string => {
   let size = 0
   for (let index = 0; size < bytes; index += 2) {
     const pair = [[userMessage(index, 300)], [agentMessage(index + 1, 1_500, 2)]]

@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net"
 import {
   agentMessage,
   conversation,
+  runningConversation,
   done,
   event,
   handshake,
@@ -187,7 +188,15 @@ const server = createServer({ noDelay: true }, (request, response) => {
     stream(scenario, url.searchParams.get("lastEventId"), response)
     return
   }
-  const [body] = prepare(scenario.join(), () => [Buffer.from(conversation(Number(scenario[1])))])
+  if (path.at(-1) === "blocked") {
+    response.writeHead(200, { "content-type": "application/json" }).end("{\"blockedActions\":[]}")
+    return
+  }
+  const [kind, size] = scenario
+  const [body] = prepare(
+    kind === "conversation" ? scenario.join() : "running",
+    () => [Buffer.from(kind === "conversation" ? conversation(Number(size)) : runningConversation())]
+  )
   response.writeHead(200, { "content-type": "application/json", "content-length": body!.length })
   response.end(body)
 })
