@@ -110,7 +110,7 @@ export interface UnifiedOptions extends CommonOptions {
 }
 
 /**
- * Which file of which tool to copy: the values are those of a {@link ToolFile}.
+ * Which file of which tool to copy: the values are those of a `SearchResult.ToolFile`.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
 
@@ -32,16 +32,17 @@ const blocks = (source: string, name: string, strip: RegExp | undefined): Readon
   return found
 }
 
-const docs = ts.sys.readDirectory(`${root}src`, [".ts"], undefined, undefined, 1)
+const modules = ts.sys.readDirectory(`${root}src`, [".ts"], undefined, undefined, 1)
+const guides = readdirSync(`${root}docs`).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)
 const snippets = [
-  ...blocks(readFileSync(`${root}README.md`, "utf8"), "README.md", undefined),
-  ...docs.flatMap((path) => blocks(readFileSync(path, "utf8"), path.slice(root.length), /^\s*\*(?: |$)/))
+  ...["README.md", ...guides].flatMap((name) => blocks(readFileSync(`${root}${name}`, "utf8"), name, undefined)),
+  ...modules.flatMap((path) => blocks(readFileSync(path, "utf8"), path.slice(root.length), /^\s*\*(?: |$)/))
 ]
 
 describe("code in the documentation", () => {
-  it("there is some of it", () => {
+  it("the modules, the README and the guides have some", () => {
     assert.isAbove(snippets.length, 30)
-    assert.isAbove(snippets.filter((snippet) => snippet.where.startsWith("README")).length, 15)
+    assert.isAbove(snippets.filter(({ where }) => where.startsWith("README") || where.startsWith("docs/")).length, 20)
   })
 
   it("type-checks, each block by itself", () => {
@@ -71,15 +72,41 @@ describe("the README", () => {
   const readme = readFileSync(`${root}README.md`, "utf8")
 
   it("has guarantees that are the names of tests", () => {
-    const [, section = ""] = /## Guarantees\n([\s\S]*?)\n## /.exec(readme) ?? []
+    const [, section = ""] = /## What is guaranteed\n([\s\S]*?)\n## /.exec(readme) ?? []
     const guarantees = [...section.matchAll(/^\| ([A-Z][^|]*?) \|/gm)].map(([, name = ""]) => name)
     assert.lengthOf(guarantees, 10)
     const tests = ts.sys.readDirectory(`${root}test`, [".test.ts"]).map((path) => readFileSync(path, "utf8")).join("")
     assert.deepStrictEqual(guarantees.filter((name) => !tests.includes(`describe("${name}`)), [])
   })
 
-  it("counts operations at its top as in its table of them", () => {
-    const [, ours, theirs] = /: (\d+) operations; the official client has a method for (\d+) of them/.exec(readme) ?? []
-    assert.include(readme, `| [${ours}](#coverage) | ${theirs} of them |`)
+  it("counts the operations that docs/coverage.md lists", () => {
+    const table = readFileSync(`${root}docs/coverage.md`, "utf8")
+    const [, ours, theirs] = /: (\d+) operations; the official client has a method for (\d+) of them/.exec(table) ?? []
+    assert.include(readme, `| [${ours}](docs/coverage.md) | ${theirs} of them |`)
+  })
+
+  it("links to every guide", () => {
+    assert.deepStrictEqual(guides.filter((name) => !readme.includes(`](${name})`)), [])
+  })
+})
+
+describe("the guides", () => {
+  /** As GitHub makes them. */
+  const anchors = (text: string) =>
+    [...text.replaceAll(/^```[\s\S]*?^```/gm, "").matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
+      title.toLowerCase().replaceAll(/[^\p{L}\p{N}\- _]/gu, "").replaceAll(" ", "-")
+    )
+
+  it("every relative link leads to a file and a heading that exist", () => {
+    const broken = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...guides].flatMap((name) => {
+      const text = readFileSync(`${root}${name}`, "utf8").replaceAll(/^```[\s\S]*?^```/gm, "")
+      return [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)].flatMap(([, path = "", anchor]) => {
+        const target = path === "" ? `${root}${name}` : fileURLToPath(new URL(path, `file://${root}${name}`))
+        const found = existsSync(target) &&
+          (anchor === undefined || anchors(readFileSync(target, "utf8")).includes(anchor))
+        return found ? [] : [`${name}: ${path}${anchor === undefined ? "" : `#${anchor}`}`]
+      })
+    })
+    assert.deepStrictEqual(broken, [])
   })
 })

@@ -1,4 +1,4 @@
-/** The table of operations in the README. */
+/** The table of operations in `docs/coverage.md`. */
 import { covered, left } from "../fixtures/coverage.ts"
 import { type Endpoint, endpoints, nameOf, ordinary } from "../fixtures/endpoints.ts"
 
@@ -87,11 +87,11 @@ export const coverageTable = (): string => {
   ].join("\n")
 }
 
-/** The README with the table as it is now; `undefined` when it has no place for it. */
-export const withTable = (readme: string): string | undefined => {
-  const from = readme.indexOf(start)
-  const to = readme.indexOf(end)
+/** The guide with the current table; `undefined` if it does not have both markers. */
+export const withTable = (guide: string): string | undefined => {
+  const from = guide.indexOf(start)
+  const to = guide.indexOf(end)
   return from === -1 || to < from
     ? undefined
-    : `${readme.slice(0, from + start.length)}\n${coverageTable()}\n${readme.slice(to)}`
+    : `${guide.slice(0, from + start.length)}\n${coverageTable()}\n${guide.slice(to)}`
 }
