@@ -1,0 +1,35 @@
+/**
+ * Builds the site: guides, reference, search and `llms.txt`. `npm run docs` writes it to `site`; a warning fails the build.
+ */
+import { cpSync, writeFileSync } from "node:fs"
+import { Application, Converter, type DocumentReflection, TSConfigReader, TypeDocReader } from "typedoc"
+import { fullText, guides, llmsText } from "./guides.ts"
+import { root } from "./modules.ts"
+
+const app = await Application.bootstrapWithPlugins({ options: `${root}test/config/typedoc.json` }, [
+  new TypeDocReader(),
+  new TSConfigReader()
+])
+
+const pages = guides()
+app.options.setValue("projectDocuments", [...pages.map(({ path }) => `${root}${path}`), `${root}CHANGELOG.md`])
+app.converter.on(Converter.EVENT_CREATE_DOCUMENT, (_context: unknown, document: DocumentReflection) => {
+  // The name is the path, from what the entry points have in common and without its extension.
+  const guide = pages.find(({ path }) => path.endsWith(`${document.name}.md`))
+  document.frontmatter["category"] = guide?.section ?? "Look up"
+  document.name = guide?.title ?? "Changelog"
+})
+
+const project = await app.convert()
+if (project !== undefined) {
+  app.validate(project)
+  await app.generateOutputs(project)
+  const modules = (project.children ?? []).map(({ comment, name }) => ({
+    name,
+    summary: (comment?.summary ?? []).map(({ text }) => text).join("").split("\n\n")[0]?.replaceAll(/\s+/g, " ") ?? ""
+  }))
+  writeFileSync(`${root}site/llms.txt`, llmsText(modules))
+  writeFileSync(`${root}site/llms-full.txt`, fullText())
+  cpSync(`${root}docs`, `${root}site/docs`, { recursive: true })
+}
+if (project === undefined || app.logger.hasErrors() || app.logger.hasWarnings()) process.exitCode = 1
