@@ -11,7 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type AgentRef, Chat, type FollowOptions, type SendOptions, type Service as ChatService } from "./Chat.ts"
+import { type AgentRef, Chat, type SendOptions, type Service as ChatService } from "./Chat.ts"
 import type { ChatEvent, Reply } from "./ChatEvent.ts"
 import type { DustAPIError } from "./DustAPIError.ts"
 import { ConversationId, MessageId } from "./Ids.ts"
@@ -24,6 +24,7 @@ import {
   question
 } from "./internal/agent/typedAnswer.ts"
 import { anywhere } from "./internal/chat/anywhere.ts"
+import { answerOf } from "./internal/chat/handover.ts"
 import { badInput } from "./internal/request/errors.ts"
 
 /**
@@ -198,7 +199,7 @@ const judge = <O, OR, E, R>(
 ): Effect.Effect<Judged<O, E, R>, AgentOutputError, OR> =>
   Effect.flatMap(call.reader.read(reply.text), (read): Effect.Effect<Judged<O, E, R>, AgentOutputError> => {
     if (Either.isRight(read)) {
-      return Effect.succeed(Either.right({ _tag: "Output", value: read.right, reply, attempts }))
+      return Effect.succeed(Either.right({ _tag: "Output", value: read.right.value, reply, attempts }))
     }
     const issues = read.left
     const { text } = reply
@@ -225,34 +226,6 @@ const judge = <O, OR, E, R>(
 const defined = <A extends object>(options: A): A =>
   // Every option may be missing.
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as A
-
-/** One answer. An agent that hands over to another one says nothing itself: the other's answer follows. */
-const answerOf = <E, R>(
-  chat: ChatService,
-  options: FollowOptions<E, R>,
-  events: Stream.Stream<ChatEvent, DustAPIError | E, R>,
-  onReply: (reply: Reply) => void
-): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
-  Stream.suspend(() => {
-    let reply: Reply | undefined
-    return Stream.concat(
-      Stream.tap(events, (event) =>
-        Effect.sync(() => {
-          if (event._tag === "Done") reply = event.reply
-        })),
-      Stream.suspend(() => {
-        if (reply === undefined) return Stream.empty
-        onReply(reply)
-        const { conversationId, handedOverTo } = reply
-        return handedOverTo === null ? Stream.empty : answerOf(
-          chat,
-          options,
-          chat.resume({ ...options, conversationId, messageId: handedOverTo, lastEventId: undefined }),
-          onReply
-        )
-      })
-    )
-  })
 
 const attempt = <O, OR, E, R>(
   call: Call<O, OR, E, R>,

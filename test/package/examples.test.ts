@@ -90,6 +90,13 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     "✓ registered as mcp-client-side:kitchen-clock",
     /asked for Europe\/Paris: (\d+:\d\d\W[AP]M)\n.*It is \1 in Paris\./
   ],
+  "43-language-model.ts": [
+    "You asked: \"Which three things should I read first?\"",
+    "Three things are on the roadmap for this quarter: streaming, approvals and files.",
+    "tools: search",
+    /✓ billing, until \w+ Dec 01 2026/,
+    "I was first."
+  ],
   "60-relay-to-a-browser.ts": ["✓ One word after the other, slowly.", "the connection was lost"]
 }
 

@@ -1,12 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { apiIndex } from "../tools/api-index.ts"
-import { importsOf, publicModules, root, sources } from "../tools/modules.ts"
+import { importsOf, integrations, publicModules, root, sources } from "../tools/modules.ts"
 
 const all = sources.flatMap((file) => importsOf(file).map((one) => ({ file: file.name, ...one })))
 
 const offenders = (wrong: (one: (typeof all)[number]) => boolean) =>
   all.filter(wrong).map(({ file, specifier }) => `${file}: ${specifier}`)
+
+/** The packages that an integration may import, in its module and in its folder. */
+const optional = (file: string): ReadonlyArray<string> =>
+  file.startsWith("internal/ai/") ? ["@effect/ai"] : integrations[file.slice(0, -".ts".length)] ?? []
 
 const forTests = (file: string) =>
   file === "DustTest.ts" || file === "internal/bin.ts" || file.startsWith("internal/local/")
@@ -30,12 +34,25 @@ describe("imports of src", () => {
   it("come from the peers, from here, and from nowhere else", () => {
     assert.deepStrictEqual(
       offenders(({ file, specifier }) =>
-        !(specifier.startsWith("effect/") || specifier.startsWith("@effect/platform/") || specifier.startsWith(".") ||
+        !(optional(file).some((name) => specifier.startsWith(`${name}/`)) || specifier.startsWith("effect/") || specifier.startsWith("@effect/platform/") || specifier.startsWith(".") ||
           (forTests(file) && specifier.startsWith("node:")))
       ),
       []
     )
     assert.deepStrictEqual(offenders(({ specifier }) => specifier.startsWith(".") && !specifier.endsWith(".ts")), [])
+  })
+
+  it("reach integrations with optional peers from nowhere else", () => {
+    const isIntegration = (path: string) =>
+      /(^|\/)internal\/ai\//.test(path) ||
+      Object.keys(integrations).some((name) => path.endsWith(`${name}.ts`))
+    assert.deepStrictEqual(
+      offenders(({ file, specifier, typeOnly }) =>
+        specifier.startsWith(".") && !typeOnly && !isIntegration(file) &&
+        (isIntegration(specifier) || /(^|\/)ai\//.test(specifier))
+      ),
+      []
+    )
   })
 
   it("reach Local Dust through DustTest only", () => {
@@ -65,7 +82,7 @@ describe("imports of src", () => {
 })
 
 describe("src/index.ts", () => {
-  it("has every public module but those for tests, in order (npx tsx test/tools/api-index.ts writes it)", () => {
+  it("has every public module but those for tests and those with optional peers, in order (npx tsx test/tools/api-index.ts writes it)", () => {
     assert.strictEqual(readFileSync(`${root}src/index.ts`, "utf8"), apiIndex)
   })
 })

@@ -8,7 +8,7 @@ import { createRequire } from "node:module"
 import { compileFunction } from "node:vm"
 import { publint } from "publint"
 import { bundle, ownOf } from "../tools/bundle.ts"
-import { publicModules, root, testModules } from "../tools/modules.ts"
+import { byPathOnly, integrations, publicModules, root } from "../tools/modules.ts"
 import { type Packed, packed } from "../tools/packed.ts"
 import { bundleFigures, over, typeFigures } from "../tools/size.ts"
 
@@ -16,6 +16,7 @@ const manifest: {
   readonly version: string
   readonly dependencies?: unknown
   readonly peerDependencies: Readonly<Record<string, string>>
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>
 } = JSON.parse(readFileSync(`${root}package.json`, "utf8"))
 
 describe("the package", () => {
@@ -46,7 +47,7 @@ import { compileFunction } from "node:vm"
     `)
     const { all, counts, inside, version } = JSON.parse(printed)
     assert.strictEqual(counts.length, publicModules.length)
-    assert.deepStrictEqual(all.toSorted(), publicModules.filter((name) => !testModules.includes(name)).toSorted())
+    assert.deepStrictEqual(all.toSorted(), publicModules.filter((name) => !byPathOnly.includes(name)).toSorted())
     assert.strictEqual(inside, "ERR_PACKAGE_PATH_NOT_EXPORTED")
     assert.strictEqual(version, manifest.version)
   }, 240_000)
@@ -88,7 +89,12 @@ import { compileFunction } from "node:vm"
 
   it("has no dependencies but its peers", () => {
     assert.isUndefined(manifest.dependencies)
-    assert.deepStrictEqual(Object.keys(manifest.peerDependencies), ["@effect/platform", "effect"])
+    const needed = Object.keys(manifest.peerDependencies)
+      .filter((name) => manifest.peerDependenciesMeta[name]?.optional !== true)
+    assert.deepStrictEqual(needed, ["@effect/platform", "effect"])
+    const optional = [...new Set(Object.values(integrations).flat())].toSorted()
+    assert.deepStrictEqual(Object.keys(manifest.peerDependenciesMeta).toSorted(), optional)
+    assert.includeMembers(Object.keys(manifest.peerDependencies), optional)
   })
 
   it("is locked without the addresses of a registry", () => {

@@ -24,6 +24,14 @@ export const publicModules: ReadonlyArray<string> = sources.map(({ name }) => na
 /** Those of them that are for tests, and only loaded by whoever imports them by name. */
 export const testModules: ReadonlyArray<string> = ["DustTest", "Fixtures"]
 
+/** Modules that need an optional peer: the packages that each may import. */
+export const integrations: Readonly<Record<string, ReadonlyArray<string>>> = {
+  DustLanguageModel: ["@effect/ai"]
+}
+
+/** Those that `src/index.ts` leaves out: they are imported by their path. */
+export const byPathOnly: ReadonlyArray<string> = [...testModules, ...Object.keys(integrations)]
+
 export interface Import {
   readonly specifier: string
   /** Gone once it is compiled. */

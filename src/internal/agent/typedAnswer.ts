@@ -2,8 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { DustBadRequestError } from "../../DustAPIError.ts"
+import type { Identity } from "../api/operation.ts"
 import { type JsonObject, jsonSchema } from "../input/jsonSchema.ts"
 import { badInput } from "../request/errors.ts"
 import { candidatesIn } from "./findJson.ts"
@@ -36,10 +38,16 @@ const noJson: ReadonlyArray<Issue> = [{ path: [], message: "no JSON was found in
 export const issueText = ({ message, path }: Issue): string =>
   `${path.length === 0 ? "" : `${path.join(".")}: `}${message.replace(/\s+/g, " ")}`
 
+/** A value that was found in an answer, and the JSON that it was decoded from. */
+interface Found<O> {
+  readonly value: O
+  readonly json: unknown
+}
+
 /** How the output of an agent function is described to the agent, and read from its answer. */
 export interface Output<O, R> {
   readonly description: JsonObject
-  readonly read: (text: string) => Effect.Effect<Either.Either<O, ReadonlyArray<Issue>>, never, R>
+  readonly read: (text: string) => Effect.Effect<Either.Either<Found<O>, ReadonlyArray<Issue>>, never, R>
 }
 
 /** Exact candidates come before those with unknown fields: an echo of the schema could be one of the latter. */
@@ -53,7 +61,7 @@ const reader = <O, I, R>(schema: Schema.Schema<O, I, R>, wrapped: boolean): Outp
       for (const decode of [strict, lenient]) {
         for (const [index, candidate] of candidates.entries()) {
           const result = yield* Effect.either(decode(candidate))
-          if (Either.isRight(result)) return Either.right(result.right)
+          if (Either.isRight(result)) return Either.right({ value: result.right, json: candidate })
           // Those of the likeliest one.
           if (index === 0) issues = issuesOf(result.left)
         }
@@ -63,7 +71,10 @@ const reader = <O, I, R>(schema: Schema.Schema<O, I, R>, wrapped: boolean): Outp
 }
 
 /** An object is recognised among prose, and a number or a list is not: they are asked for as `{ "value": … }`. */
-export const outputOf = <O, I, R>(schema: Schema.Schema<O, I, R>): Effect.Effect<Output<O, R>, DustBadRequestError> =>
+export const outputOf = <O, I, R>(
+  schema: Schema.Schema<O, I, R>,
+  caller: Pick<Identity, "module" | "method"> = name
+): Effect.Effect<Output<O, R>, DustBadRequestError> =>
   Effect.gen(function*() {
     const description = yield* jsonSchema(schema)
     if (description["type"] === "object") return { description, read: reader(schema, false) }
@@ -71,9 +82,16 @@ export const outputOf = <O, I, R>(schema: Schema.Schema<O, I, R>): Effect.Effect
     const read = reader(wrapper, true)
     return {
       description: yield* jsonSchema(wrapper),
-      read: (text: string) => Effect.map(read(text), Either.map(({ value }) => value))
+      read: (text: string) =>
+        Effect.map(
+          read(text),
+          Either.map(({ json, value }) => ({
+            value: value.value,
+            json: Predicate.hasProperty(json, "value") ? json.value : json
+          }))
+        )
     }
-  }).pipe(Effect.mapError((expected) => badInput(name, "output", expected)))
+  }).pipe(Effect.mapError((expected) => badInput(caller, "output", expected)))
 
 /** The input as JSON; `undefined` without input, such as with `Schema.Void`. */
 export const inputText = <I, IE, R>(

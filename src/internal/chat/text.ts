@@ -6,7 +6,7 @@ import type { ChatEvent } from "../../ChatEvent.ts"
 const reading = (text: string): string => text.replace(/\r\n?/g, "\n").normalize("NFC").trimEnd()
 
 /** Text that can only grow, out of text that may be replaced. */
-class Growing {
+export class Growing {
   /** What has been given out, and what it should be by now. */
   #shown = ""
   #wanted = ""
