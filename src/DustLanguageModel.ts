@@ -222,7 +222,8 @@ const replyOf = (events: Stream.Stream<ChatEvent, DustAPIError>): Effect.Effect<
     anywhere(Stream.runFold(events, undefined as Reply | undefined, (reply, event) =>
       event._tag === "Done" ? event.reply : reply)),
     // A stream of `Chat` ends with its reply, or fails.
-    (reply) => Option.getOrThrow(Option.fromNullable(reply))
+    (reply) =>
+      Option.getOrThrow(Option.fromNullable(reply))
   )
 
 const nameOf = (agent: AgentRef): string => typeof agent === "string" ? agent : agent.name
@@ -388,9 +389,14 @@ export const model = (
 export const withConfig: {
   (settings: Settings): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, settings: Settings): Effect.Effect<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, settings: Settings): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Effect.serviceOption(Config), (outer) =>
-    Effect.provideService(self, Config, { ...Option.getOrUndefined(outer), ...settings })))
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, settings: Settings): Effect.Effect<A, E, R> =>
+    Effect.flatMap(
+      Effect.serviceOption(Config),
+      (outer) => Effect.provideService(self, Config, { ...Option.getOrUndefined(outer), ...settings })
+    )
+)
 
 /**
  * Keeps one Dust conversation for all calls inside an Effect: the first one starts it, and each later one sends only those

@@ -34,7 +34,8 @@ describe("imports of src", () => {
   it("come from the peers, from here, and from nowhere else", () => {
     assert.deepStrictEqual(
       offenders(({ file, specifier }) =>
-        !(optional(file).some((name) => specifier.startsWith(`${name}/`)) || specifier.startsWith("effect/") || specifier.startsWith("@effect/platform/") || specifier.startsWith(".") ||
+        !(optional(file).some((name) => specifier.startsWith(`${name}/`)) || specifier.startsWith("effect/") ||
+          specifier.startsWith("@effect/platform/") || specifier.startsWith(".") ||
           (forTests(file) && specifier.startsWith("node:")))
       ),
       []

@@ -8,6 +8,7 @@ import { Chunk, Effect, ExecutionPlan, Fiber, Layer, Option, Schema, Stream, Tes
 import * as Approvals from "effect-dust/Approvals"
 import * as DustLanguageModel from "effect-dust/DustLanguageModel"
 import * as DustTest from "effect-dust/DustTest"
+import { Files } from "effect-dust/Files"
 
 const Verdict = Schema.Struct({
   sentiment: Schema.Literal("good", "bad"),
@@ -90,8 +91,15 @@ describe("DustLanguageModel.generateText", () => {
       const [question] = yield* dust.userMessages()
       const requests = yield* dust.requests({ path: "/files/{fileId}", method: "POST" })
       assert.strictEqual(requests.length, 3)
-      const bodies = requests.map(({ body }) => String(body))
-      for (const [index, text] of ["One", "a,b\n", "a b"].entries()) assert.include(bodies[index], text)
+      const files = yield* Files
+      const contents = yield* Effect.forEach(requests, ({ params }) =>
+        files.downloadBytes({ fileId: params["fileId"] ?? "" }))
+      assert.deepStrictEqual(
+        contents.map((bytes) =>
+          new TextDecoder().decode(bytes)
+        ),
+        ["One", "a,b\n", "a b"]
+      )
       assert.strictEqual(question?.content, "Compare")
       const created = yield* dust.lastRequest({ path: "/assistant/conversations", method: "POST" })
       const titles = JSON.stringify(created.body).match(/"title":"\w+\.\w+","fileId"/g)
