@@ -2,9 +2,9 @@
  * An answer on its way to a browser: from a stream of `Chat` to Server-Sent Events, and back to the same events in the page.
  *
  * - On the server: {@link toHttpServerResponse} for `@effect/platform`, {@link toWebResponse} for everything that answers
- *   with a web `Response`, {@link toBytes} for the rest.
- * - In the page: {@link subscribe} reads them with `fetch`, and goes on from where the connection broke; {@link fromBytes}
- *   reads one connection.
+ *   with a web `Response`, {@link toBytes} for the rest. `ChatRoutes` has the routes of a whole chat.
+ * - In a page with Effect: {@link subscribe} reads them with `fetch` and resumes where a connection broke; {@link fromBytes}
+ *   reads one connection. `ChatRelayClient` does the same without Effect, in a few kilobytes.
  *
  * Every event has an id to resume from: conversation, message and cursor. {@link placeOf} makes it into what
  * `chat.resume` takes. It comes from the page: call with the credential of its user, or see for yourself that the
@@ -12,21 +12,26 @@
  *
  * @since 0.2.0
  */
+import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { Chat } from "./Chat.ts"
 import { ChatEvent } from "./ChatEvent.ts"
 import { ConversationId, EventId, MessageId } from "./Ids.ts"
+import { bytesOf } from "./internal/relay/bytes.ts"
+import { isTransientStatus, Reader } from "./internal/relay/reader.ts"
+import { makeShutdown, type Shutdown as ShutdownService } from "./internal/relay/shutdown.ts"
 import { later } from "./internal/stream/cursor.ts"
-import { eventLimit, type Frame, Parser, TooLarge } from "./internal/stream/sse.ts"
+import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
 
 /**
  * Where an answer is, and how far it has been read: what `chat.resume` takes.
@@ -128,9 +133,62 @@ export class RelayConnectionError extends Schema.TaggedError<RelayConnectionErro
 export interface RelayOptions<E = never> {
   /** After so long without an event a comment is sent, so that no proxy takes the connection for dead. Default 15 seconds. */
   readonly keepAlive?: Duration.DurationInput | undefined
-  /** What a page may read about a failure. Default: what Dust says of its own failures, and nothing of others. */
+  /**
+   * Ends a response after this long; the page continues with the next one. For proxies that hold back a response until it
+   * has ended. Default: a response lasts as long as the answer.
+   */
+  readonly maxDuration?: Duration.DurationInput | undefined
+  /** What a page may read about a failure. Defaults to the message of Dust's own errors, and to nothing of others. */
   readonly describe?: ((error: E) => string) | undefined
 }
+
+/**
+ * Ends the responses that are still open when its layer closes, so that a server that shuts down waits for no answer.
+ *
+ * @category shutdown
+ * @since 0.2.0
+ */
+export class Shutdown extends Context.Tag("effect-dust/ChatRelay/Shutdown")<Shutdown, ShutdownService>() {}
+
+/**
+ * The {@link Shutdown} of a web handler: provide it to what makes the responses. When it closes, every open response ends
+ * without a last event, and what `onInterrupt` chose for its run happens: `"cancel"` stops the agent, `"leave"` lets the page
+ * continue at another instance. It closes before `Chat`, which then sends the cancellations, and waits at most `grace`
+ * (default 5 seconds) for responses to end.
+ *
+ * @category shutdown
+ * @since 0.2.0
+ */
+export const layerShutdown = (
+  options: { readonly grace?: Duration.DurationInput | undefined } = {}
+): Layer.Layer<Shutdown, never, Chat> =>
+  Layer.scoped(Shutdown, Effect.zipRight(Chat, makeShutdown(options.grace ?? "5 seconds")))
+
+/**
+ * {@link layerShutdown} for an HTTP server of `@effect/platform`: it also closes before the server does. Without it, a server
+ * that is told to stop (SIGTERM) waits for every open answer to end by itself.
+ *
+ * @example
+ * ```ts
+ * import * as HttpRouter from "@effect/platform/HttpRouter"
+ * import * as HttpServer from "@effect/platform/HttpServer"
+ * import * as ChatRelay from "effect-dust/ChatRelay"
+ * import { Layer } from "effect"
+ *
+ * // Below it, NodeHttpServer.layer and Dust.layerEnv.
+ * const app = HttpRouter.empty.pipe(
+ *   HttpServer.serve(),
+ *   Layer.provide(ChatRelay.layerServerShutdown())
+ * )
+ * ```
+ *
+ * @category shutdown
+ * @since 0.2.0
+ */
+export const layerServerShutdown = (
+  options: { readonly grace?: Duration.DurationInput | undefined } = {}
+): Layer.Layer<Shutdown, never, Chat | HttpServer.HttpServer> =>
+  Layer.unwrapEffect(Effect.as(HttpServer.HttpServer, layerShutdown(options)))
 
 /**
  * The headers of an event stream that nothing on the way may keep back, store or change.
@@ -154,7 +212,14 @@ const frameOf = (json: unknown, id: string | undefined): string =>
 
 const text = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
 
-const relayed = <E>(error: E, describe: ((error: E) => string) | undefined): RelayedError => {
+/**
+ * What a page may see of a failure: of Dust's own errors their tag, message, code and ids; of others the tag only, unless
+ * `describe` says more. For routes beside those of the relay.
+ *
+ * @category encoding
+ * @since 0.2.0
+ */
+export const toRelayedError = <E>(error: E, describe?: (error: E) => string): RelayedError => {
   const of: Readonly<Record<string, unknown>> = Predicate.isRecord(error) ? error : {}
   const tag = text(of["_tag"]) ?? "Error"
   const dust = /^Dust\w+Error$/.test(tag)
@@ -169,9 +234,19 @@ const relayed = <E>(error: E, describe: ((error: E) => string) | undefined): Rel
   })
 }
 
-const encoder = new TextEncoder()
-/** Sent first, so that headers are on their way before the agent has begun. */
-const comment = encoder.encode(":\n\n")
+/** Events as frames, each with the id to resume from. */
+const framing = () => {
+  let place: Place | undefined
+  return (event: ChatEvent): string => {
+    if (event._tag === "Started") {
+      const { conversationId, eventId, messageId } = event
+      place = { conversationId, messageId, lastEventId: eventId }
+    } else if (place !== undefined && event.eventId !== undefined) {
+      place = { ...place, lastEventId: later(place.lastEventId, event.eventId) }
+    }
+    return frameOf(encodeEvent(event), place && idOf(place))
+  }
+}
 
 /**
  * The events as bytes of `text/event-stream`. A failure becomes the last event ({@link RelayedError}); a defect is announced
@@ -187,48 +262,17 @@ export const toBytes = <E, R>(
   events: Stream.Stream<ChatEvent, E, R>,
   options: RelayOptions<NoInfer<E>> = {}
 ): Stream.Stream<Uint8Array, never, R> =>
-  Stream.unwrap(Effect.map(Effect.clock, (clock) => {
-    const interval = Duration.toMillis(options.keepAlive ?? "15 seconds")
-    let place: Place | undefined
-    let written = clock.unsafeCurrentTimeMillis()
-    const last = (error: RelayedError) => Stream.succeed(encoder.encode(frameOf(encodeError(error), undefined)))
-    const frame = (event: ChatEvent): string => {
-      if (event._tag === "Started") {
-        const { conversationId, eventId, messageId } = event
-        place = { conversationId, messageId, lastEventId: eventId }
-      } else if (place !== undefined && event.eventId !== undefined) {
-        place = { ...place, lastEventId: later(place.lastEventId, event.eventId) }
-      }
-      return frameOf(encodeEvent(event), place && idOf(place))
-    }
-    const encoded = events.pipe(
-      Stream.mapChunks((chunk) => {
-        written = clock.unsafeCurrentTimeMillis()
-        return Chunk.of(encoder.encode(Chunk.toReadonlyArray(chunk).map(frame).join("")))
-      }),
-      Stream.catchAllCause((cause): Stream.Stream<Uint8Array> =>
-        Either.match(Cause.failureOrCause(cause), {
-          onLeft: (error) => last(relayed(error, options.describe)),
-          onRight: (defect) =>
-            Cause.isInterruptedOnly(defect)
-              ? Stream.failCause(defect)
-              : Stream.concat(last(relayed<unknown>(undefined, undefined)), Stream.failCause(defect))
-        })
-      )
-    )
-    const pause: Effect.Effect<Uint8Array> = Effect.suspend(() => {
-      const left = written + interval - clock.unsafeCurrentTimeMillis()
-      if (left > 0) return Effect.zipRight(Effect.sleep(left), pause)
-      written = clock.unsafeCurrentTimeMillis()
-      return Effect.succeed(comment)
-    })
-    return Stream.concat(
-      Stream.succeed(comment),
-      Number.isFinite(interval)
-        ? Stream.merge(encoded, Stream.repeatEffect(pause), { haltStrategy: "left" })
-        : encoded
-    )
-  }))
+  Stream.unwrapScoped(
+    Effect.flatMap(Effect.serviceOption(Shutdown), (shutdown) =>
+      bytesOf(events, {
+        frame: framing(),
+        failure: (error: E) => frameOf(encodeError(toRelayedError(error, options.describe)), undefined),
+        defect: () => frameOf(encodeError(toRelayedError(undefined)), undefined),
+        keepAlive: options.keepAlive ?? "15 seconds",
+        maxDuration: options.maxDuration,
+        shutdown: Option.getOrUndefined(shutdown)
+      }))
+  )
 
 /**
  * The events as the response of an `@effect/platform` route. Credential and options of the effect that it runs in
@@ -295,43 +339,20 @@ export const fromData = (data: string): ChatEvent | RelayedError => {
 
 type Read = ChatEvent | RelayedError | RelayConnectionError
 
-/** What a reader remembers from one connection to the next. */
-class Reader {
-  over = false
-  #started: string | undefined
-  readonly #blocked = new Set<string>()
-  constructor(public id: string | undefined) {}
+const readerOf = (id: string | undefined) => new Reader<ChatEvent | RelayedError>(id, fromData)
 
-  /** The events that are new: a resumed stream repeats its start and what is still open. */
-  read(frames: ReadonlyArray<Frame>): ReadonlyArray<Read> {
-    const out: Array<Read> = []
-    for (const { data, id } of frames) {
-      const event = fromData(data)
-      if (id !== undefined) this.id = id
-      if (event._tag === "RelayedError" || event._tag === "Done") this.over = true
-      if (event._tag === "Started") {
-        if (this.#started === event.messageId) continue
-        this.#started = event.messageId
-      } else if ("actionId" in event) {
-        if (this.#blocked.has(event.actionId)) continue
-        this.#blocked.add(event.actionId)
-      }
-      out.push(event)
-      if (this.over) break
-    }
-    return out
-  }
-
-  failure(reason: RelayConnectionError["reason"], message: string, status?: number): RelayConnectionError {
-    return new RelayConnectionError({ reason, message, status, id: this.id })
-  }
-}
+const connectionError = (
+  reader: Reader<ChatEvent | RelayedError>,
+  reason: RelayConnectionError["reason"],
+  message: string,
+  status?: number
+) => new RelayConnectionError({ reason, message, status, id: reader.id })
 
 const isError = (read: Read): read is RelayedError | RelayConnectionError =>
   read._tag === "RelayedError" || read._tag === "RelayConnectionError"
 
 const readWith = <E, R>(
-  reader: Reader,
+  reader: Reader<ChatEvent | RelayedError>,
   bytes: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<ChatEvent, E | RelayedError | RelayConnectionError, R> =>
   Stream.suspend(() => {
@@ -340,13 +361,15 @@ const readWith = <E, R>(
       Stream.mapConcat((piece): ReadonlyArray<Read> => {
         const frames = parser.push(piece)
         return frames instanceof TooLarge
-          ? [reader.failure("too_large", `an event has more than ${frames.limit} characters`)]
+          ? [connectionError(reader, "too_large", `an event has more than ${frames.limit} characters`)]
           : reader.read(frames)
       }),
       Stream.mapEffect((read) => isError(read) ? Effect.fail(read) : Effect.succeed(read)),
       Stream.takeUntil((event) => event._tag === "Done"),
       Stream.concat(Stream.suspend(() =>
-        reader.over ? Stream.empty : Stream.fail(reader.failure("ended", "the events ended before the answer did"))
+        reader.over
+          ? Stream.empty
+          : Stream.fail(connectionError(reader, "ended", "the events ended before the answer did"))
       ))
     )
   })
@@ -361,7 +384,7 @@ const readWith = <E, R>(
 export const fromBytes = <E, R>(
   bytes: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<ChatEvent, E | RelayedError | RelayConnectionError, R> =>
-  Stream.suspend(() => readWith(new Reader(undefined), bytes))
+  Stream.suspend(() => readWith(readerOf(undefined), bytes))
 
 /**
  * How a page follows an answer.
@@ -382,7 +405,7 @@ export interface SubscribeOptions {
 const isTransient = (error: RelayedError | RelayConnectionError): boolean =>
   error._tag === "RelayConnectionError" && error.id !== undefined &&
   (error.reason === "network" || error.reason === "ended" || error.reason === "silent" ||
-    (error.status !== undefined && (error.status === 408 || error.status === 429 || error.status >= 500)))
+    (error.status !== undefined && isTransientStatus(error.status)))
 
 /**
  * The events of an answer, in the page: each once, over as many connections as it takes. `open` makes a connection: the
@@ -415,9 +438,9 @@ export const subscribe = (
   options: SubscribeOptions = {}
 ): Stream.Stream<ChatEvent, RelayedError | RelayConnectionError> =>
   Stream.suspend(() => {
-    const reader = new Reader(options.id)
-    const broken = () => reader.failure("network", "the connection could not be made, or broke off")
-    const silent = () => reader.failure("silent", "nothing came for too long")
+    const reader = readerOf(options.id)
+    const broken = () => connectionError(reader, "network", "the connection could not be made, or broke off")
+    const silent = () => connectionError(reader, "silent", "nothing came for too long")
     const silence = options.silence ?? "1 minute"
     const connect = Effect.gen(function*() {
       const controller = yield* Effect.acquireRelease(
@@ -428,9 +451,9 @@ export const subscribe = (
         Effect.timeoutFail({ duration: silence, onTimeout: silent })
       )
       const { body, status } = response
-      if (status !== 200) return yield* reader.failure("status", `the answer was ${status}`, status)
+      if (status !== 200) return yield* connectionError(reader, "status", `the answer was ${status}`, status)
       if (body === null || !(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
-        return yield* reader.failure("not_events", "the answer was no event stream")
+        return yield* connectionError(reader, "not_events", "the answer was no event stream")
       }
       const bytes = Stream.fromReadableStream({ evaluate: () => body, onError: broken })
       return readWith(reader, Stream.timeoutFail(bytes, silent, silence))

@@ -13,12 +13,32 @@ export interface Figure {
 
 const kilo = (bytes: number) => Math.round(bytes / 100) / 10
 
+/** A page that asks, follows and resumes. */
+const clientPage = `
+  import * as ChatRelayClient from "effect-dust/ChatRelayClient"
+  const chat = ChatRelayClient.make({ url: "/chat" })
+  const { id } = await chat.ask({ message: "Hello" })
+  let text = ""
+  for await (const event of chat.follow({ id })) document.title = text = ChatRelayClient.textAfter(text, event)
+`
+
+/** The same with Effect's Stream and decoded events. */
+const streamPage = `
+  import * as ChatRelay from "effect-dust/ChatRelay"
+  import * as Stream from "effect/Stream"
+  for await (const event of Stream.toAsyncIterable(
+    ChatRelay.subscribe((id, signal) => fetch("/chat/events/" + id, { signal }))
+  )) console.log(event)
+`
+
 /** Compressed bundles. */
 export const bundleFigures = async (): Promise<ReadonlyArray<Figure>> => {
   const conversations = await bundle(smallest("Conversations"))
   const effect = await bundle(effectOf(conversations.own))
   const chat = await bundle(smallest("Chat", "send"))
   const all = await bundle(`import * as Dust from "effect-dust/Dust"\nconsole.log(Dust.layerEnv)`)
+  const page = await bundle(clientPage)
+  const effectPage = await bundle(streamPage)
   const figure = (name: string, bytes: number, budget?: number): Figure => ({
     name: `bundle.${name}`,
     value: kilo(bytes),
@@ -30,7 +50,9 @@ export const bundleFigures = async (): Promise<ReadonlyArray<Figure>> => {
     figure("conversations.effect", effect.gzip),
     figure("conversations.own", conversations.gzip - effect.gzip, 48),
     figure("chat", chat.gzip, 147),
-    figure("everything", all.gzip, 188)
+    figure("everything", all.gzip, 188),
+    figure("page", page.gzip, 4),
+    figure("page.effect", effectPage.gzip, 90)
   ]
 }
 

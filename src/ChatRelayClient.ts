@@ -1,0 +1,422 @@
+/**
+ * The page's half of a relayed answer, for pages without Effect: a few kilobytes, and nothing but `fetch`.
+ *
+ * {@link follow} reads the events of an answer and resumes by id when a connection breaks. {@link make} calls the routes of
+ * `ChatRoutes`.
+ *
+ * @example
+ * ```ts
+ * import * as ChatRelayClient from "effect-dust/ChatRelayClient"
+ *
+ * const chat = ChatRelayClient.make({ url: "/chat" })
+ *
+ * const ask = async (message: string, render: (text: string) => void) => {
+ *   const { id } = await chat.ask({ message })
+ *   // Still there after a reload.
+ *   sessionStorage.setItem("answer", id)
+ *   let text = ""
+ *   for await (const event of chat.follow({ id })) {
+ *     text = ChatRelayClient.textAfter(text, event)
+ *     render(text)
+ *   }
+ * }
+ * ```
+ *
+ * @since 0.2.0
+ */
+import type * as ChatEvent from "./ChatEvent.ts"
+import { isTransientStatus, Reader } from "./internal/relay/reader.ts"
+import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
+
+/**
+ * An event as JSON has it: what is behind `Other`, and the messages of Dust that belong to `Started` and `Done`, are left
+ * out, because only a schema gives them a type (`ChatRelay.fromData`).
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type RelayedEvent =
+  | Exclude<ChatEvent.ChatEvent, ChatEvent.Started | ChatEvent.Other | ChatEvent.Done>
+  | Omit<ChatEvent.Started, "message">
+  | Pick<ChatEvent.Other, "_tag" | "eventId">
+  | (Pick<ChatEvent.Done, "_tag" | "eventId"> & {
+    readonly reply: Omit<ChatEvent.Reply, "message" | "agentMessage">
+  })
+
+/**
+ * The answer failed, and the server said why. Connecting again does not help.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class AnswerError extends Error {
+  readonly _tag = "AnswerError"
+  override readonly name = "AnswerError"
+  /** The tag of the failure on the server, such as `DustAgentError`. */
+  readonly error: string
+  /** Dust's own code or type of the failure. */
+  readonly code: string | undefined
+  /** The HTTP status, where a route has refused a call. */
+  readonly status: number | undefined
+
+  constructor(
+    options: { readonly error: string; readonly message: string; readonly code?: unknown; readonly status?: number }
+  ) {
+    super(options.message)
+    this.error = options.error
+    this.code = typeof options.code === "string" ? options.code : undefined
+    this.status = options.status
+  }
+}
+
+/**
+ * The server could not be reached, or stopped in the middle. With an `id`, another {@link follow} can continue there. The
+ * reasons are those of `ChatRelay.RelayConnectionError`.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class ConnectionError extends Error {
+  readonly _tag = "ConnectionError"
+  override readonly name = "ConnectionError"
+  readonly reason: "network" | "ended" | "silent" | "status" | "not_events" | "too_large"
+  readonly status: number | undefined
+  /** Of the last event that was read. */
+  readonly id: string | undefined
+
+  constructor(
+    reason: ConnectionError["reason"],
+    message: string,
+    options: { readonly id?: string | undefined; readonly status?: number | undefined; readonly cause?: unknown } = {}
+  ) {
+    super(message, { cause: options.cause })
+    this.reason = reason
+    this.status = options.status
+    this.id = options.id
+  }
+}
+
+/**
+ * How a page follows an answer.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface FollowOptions {
+  /** Where to continue: the id of an event, or of a question that was asked. Default: `open` asks a question. */
+  readonly id?: string | undefined
+  /** Stops following; the iteration then ends without an error. */
+  readonly signal?: AbortSignal | undefined
+  /** Milliseconds without a byte, comments included, after which a connection is replaced. Defaults to 60,000. */
+  readonly silence?: number | undefined
+  /** How often to connect again without an event in between. Time without a network does not count. Defaults to 10. */
+  readonly attempts?: number | undefined
+  /** Called when events flow, when a connection is lost, and before the next one. */
+  readonly onConnection?: ((state: "open" | "lost" | "connecting") => void) | undefined
+  /** Called with the id of the last event, once the loop has handled it. */
+  readonly onId?: ((id: string) => void) | undefined
+}
+
+type Decoded = RelayedEvent | { readonly _tag: "RelayedError"; readonly error: string; readonly message: string }
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
+
+/** What is no event of this version is `Other`, so that a newer server breaks no page. */
+const decode = (data: string): Decoded => {
+  let json: unknown
+  try {
+    json = JSON.parse(data)
+  } catch {
+    json = undefined
+  }
+  // The relay has encoded it with the schema of this type.
+  return isRecord(json) && typeof json["_tag"] === "string" ? json as unknown as Decoded : { _tag: "Other" }
+}
+
+/** One promise for several things to wait for, whichever is first. */
+const pause = (milliseconds: number, signal: AbortSignal | undefined, event?: string): Promise<void> =>
+  new Promise((resolve) => {
+    const target: Partial<EventTarget> = globalThis
+    const done = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener("abort", done)
+      if (event !== undefined) target.removeEventListener?.(event, done)
+      resolve()
+    }
+    const timer = Number.isFinite(milliseconds) ? setTimeout(done, milliseconds) : undefined
+    signal?.addEventListener("abort", done)
+    if (event !== undefined) target.addEventListener?.(event, done)
+    if (signal?.aborted === true) done()
+  })
+
+const isOffline = () => typeof navigator === "object" && navigator.onLine === false
+
+/** The frames of one connection; ends when its bytes do, and closes it when it is left. */
+async function* connection(
+  reader: Reader<Decoded>,
+  open: (id: string | undefined, signal: AbortSignal) => Promise<Response>,
+  options: FollowOptions
+): AsyncGenerator<ReadonlyArray<Decoded>> {
+  const closing = new AbortController()
+  const silence = options.silence ?? 60_000
+  let silent = false
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const watch = () => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      silent = true
+      closing.abort()
+    }, silence)
+  }
+  const left = () => closing.abort()
+  options.signal?.addEventListener("abort", left)
+  if (options.signal?.aborted === true) left()
+  const failed = (reason: ConnectionError["reason"], message: string, more: object = {}) =>
+    new ConnectionError(reason, message, { id: reader.id, ...more })
+  try {
+    watch()
+    const { body, headers, status } = await open(reader.id, closing.signal)
+    if (status !== 200) throw failed("status", `the server answered ${status}`, { status })
+    if (body === null || !(headers.get("content-type") ?? "").startsWith("text/event-stream")) {
+      throw failed("not_events", "the answer is no event stream")
+    }
+    options.onConnection?.("open")
+    const parser = new Parser(eventLimit)
+    const bytes = body.getReader()
+    // A body that came from somewhere else than `fetch` does not end with the signal.
+    closing.signal.addEventListener("abort", () => void bytes.cancel().catch(() => undefined))
+    while (!reader.over) {
+      const { done, value } = await bytes.read()
+      if (done) break
+      watch()
+      const frames = parser.push(value)
+      if (frames instanceof TooLarge) throw failed("too_large", `an event has more than ${frames.limit} characters`)
+      const events = reader.read(frames)
+      if (events.length > 0) yield events
+    }
+    if (silent) throw failed("silent", "nothing came for too long")
+    if (!reader.over) throw failed("ended", "the events ended before the answer did")
+  } catch (error) {
+    if (silent) throw failed("silent", "nothing came for too long")
+    throw error instanceof ConnectionError
+      ? error
+      : failed("network", "the connection could not be made, or broke off", { cause: error })
+  } finally {
+    clearTimeout(timer)
+    options.signal?.removeEventListener("abort", left)
+    closing.abort()
+  }
+}
+
+const isTransient = ({ id, reason, status }: ConnectionError): boolean =>
+  id !== undefined &&
+  (reason === "network" || reason === "ended" || reason === "silent" ||
+    (status !== undefined && isTransientStatus(status)))
+
+/**
+ * The events of an answer, each once, over as many connections as it takes. `open` makes a connection: without an `id` it asks
+ * the question, with one it continues behind that event. A question whose connection breaks before its first event is
+ * not asked again.
+ *
+ * Ends with `Done`. Throws {@link AnswerError} when the answer failed, and {@link ConnectionError} when the server cannot be
+ * reached any more. Leaving the loop closes the connection.
+ *
+ * @category following
+ * @since 0.2.0
+ */
+export async function* follow(
+  open: (id: string | undefined, signal: AbortSignal) => Promise<Response>,
+  options: FollowOptions = {}
+): AsyncGenerator<RelayedEvent, void, undefined> {
+  const reader = new Reader<Decoded>(options.id, decode)
+  const { onConnection, onId, signal } = options
+  const stopped = () => signal?.aborted === true
+  let fruitless = 0
+  while (!stopped()) {
+    try {
+      for await (const events of connection(reader, open, options)) {
+        fruitless = 0
+        for (const event of events) {
+          if (event._tag === "RelayedError") throw new AnswerError(event)
+          yield event
+        }
+        if (reader.id !== undefined) onId?.(reader.id)
+      }
+      return
+    } catch (error) {
+      if (stopped()) return
+      if (!(error instanceof ConnectionError) || !isTransient(error)) throw error
+      if (++fruitless > (options.attempts ?? 10)) throw error
+      onConnection?.("lost")
+      if (isOffline()) {
+        await pause(Infinity, signal, "online")
+        fruitless = 0
+      } else {
+        const longest = Math.min(500 * 2 ** (fruitless - 1), 10_000)
+        await pause(longest * (0.8 + 0.4 * Math.random()), signal, "online")
+      }
+      onConnection?.("connecting")
+    }
+  }
+}
+
+/**
+ * The text of an answer after one more event.
+ *
+ * @category following
+ * @since 0.2.0
+ */
+export const textAfter = (text: string, event: RelayedEvent): string => {
+  switch (event._tag) {
+    case "TextDelta":
+      return text + event.text
+    case "Reset":
+      return event.text
+    case "Done":
+      return event.reply.text
+    default:
+      return text
+  }
+}
+
+/**
+ * A question, as the route `POST ask` of `ChatRoutes` takes it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Question {
+  readonly message: string
+  /** One of the agents that the server offers, by id or name. Defaults to the first. */
+  readonly agent?: string | undefined
+  /** Defaults to a new conversation. */
+  readonly conversationId?: string | undefined
+  readonly attachments?: ReadonlyArray<Attachment> | undefined
+  /** Asks once for this key, however often it is called. For servers with a store. */
+  readonly key?: string | undefined
+}
+
+/**
+ * A file that was sent with {@link Client.attach}.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Attachment {
+  readonly fileId: string
+  readonly title: string
+}
+
+/**
+ * A question that was asked.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Asked {
+  /** For {@link Client.follow}. */
+  readonly id: string
+  readonly conversationId: string
+  readonly messageId: string
+  readonly userMessageId: string
+}
+
+/**
+ * Where a run waits for a person: an event `ApprovalNeeded` or `QuestionAsked` has these ids.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface BlockedAt {
+  readonly conversationId: string
+  readonly messageId: string
+  readonly actionId: string
+}
+
+/**
+ * The routes of `ChatRoutes`. Each fails with {@link AnswerError} when the server refuses, and {@link ConnectionError} when it
+ * cannot be reached. None is repeated.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Client {
+  /** Asks; the answer is not waited for. */
+  readonly ask: (question: Question) => Promise<Asked>
+  /** The events of an answer, as {@link follow}. */
+  readonly follow: (options: FollowOptions & { readonly id: string }) => AsyncGenerator<RelayedEvent, void, undefined>
+  /** Stops an agent. The end arrives as an event of the answer. */
+  readonly stop: (answer: { readonly conversationId: string; readonly messageId: string }) => Promise<void>
+  /** Decides about a tool that waits for approval. */
+  readonly decide: (at: BlockedAt, decision: "approved" | "rejected" | "always_approved") => Promise<void>
+  /** Answers a question of the agent. */
+  readonly answer: (
+    at: BlockedAt,
+    answer: { readonly selectedOptions?: ReadonlyArray<number>; readonly customResponse?: string }
+  ) => Promise<void>
+  /** Sends a file, to be attached to a question. */
+  readonly attach: (file: Blob & { readonly name?: string }, name?: string) => Promise<Attachment>
+}
+
+/**
+ * A client for the routes of `ChatRoutes`.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const make = (options: {
+  /** Where the routes are mounted, such as `/chat`. */
+  readonly url: string
+  /** Of every request, such as the token of a session. Called each time. */
+  readonly headers?: (() => Readonly<Record<string, string>>) | undefined
+  readonly fetch?: typeof globalThis.fetch | undefined
+}): Client => {
+  const request = async (path: string, init: RequestInit & { readonly headers?: Record<string, string> } = {}) => {
+    const send = options.fetch ?? globalThis.fetch
+    return send(`${options.url}${path}`, { ...init, headers: { ...options.headers?.(), ...init.headers } })
+  }
+  const call = async (path: string, body: BodyInit, headers: Record<string, string>): Promise<unknown> => {
+    let response: Response
+    let text: string
+    try {
+      response = await request(path, { method: "POST", body, headers })
+      text = await response.text()
+    } catch (cause) {
+      throw new ConnectionError("network", "the server could not be reached", { cause })
+    }
+    let json: unknown
+    try {
+      json = text === "" ? undefined : JSON.parse(text)
+    } catch {
+      json = undefined
+    }
+    const { status } = response
+    if (response.ok) return json
+    if (isRecord(json) && json["_tag"] === "RelayedError") {
+      const { code, error, message } = json
+      throw new AnswerError({ error: String(error), message: String(message), code, status })
+    }
+    throw new ConnectionError("status", `the server answered ${status}`, { status })
+  }
+  const post = (path: string, body: object) => call(path, JSON.stringify(body), { "content-type": "application/json" })
+  // The routes answer with what is awaited here.
+  return {
+    ask: (question) => post("/ask", question) as Promise<Asked>,
+    follow: (following) =>
+      follow((id = following.id, signal) => request(`/events/${encodeURIComponent(id)}`, { signal }), following),
+    stop: async ({ conversationId, messageId }) => {
+      await post("/stop", { conversationId, messageId })
+    },
+    decide: async ({ actionId, conversationId, messageId }, decision) => {
+      await post("/decide", { conversationId, messageId, actionId, decision })
+    },
+    answer: async ({ actionId, conversationId, messageId }, answer) => {
+      await post("/answer", { conversationId, messageId, actionId, selectedOptions: [], ...answer })
+    },
+    attach: (file, name = file.name ?? "file") =>
+      call("/files", file, {
+        "x-file-name": encodeURIComponent(name),
+        ...(file.type === "" ? {} : { "content-type": file.type })
+      }) as Promise<Attachment>
+  }
+}

@@ -1,0 +1,272 @@
+/** What the routes of a chat do, whatever routes them. */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type { KeyValueStore } from "@effect/platform/KeyValueStore"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { type AgentRef, Chat } from "../../Chat.ts"
+import * as ChatRelay from "../../ChatRelay.ts"
+import { UserAnswer } from "../../Conversation.ts"
+import { Conversations, type MessageContext } from "../../Conversations.ts"
+import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
+import * as DustClient from "../../DustClient.ts"
+import * as File from "../../File.ts"
+import { Files } from "../../Files.ts"
+import { ActionId, ConversationId, FileId, MessageId } from "../../Ids.ts"
+
+const bounded = (longest: number) => Schema.String.pipe(Schema.minLength(1), Schema.maxLength(longest))
+
+export const Ask = Schema.Struct({
+  message: Schema.String,
+  agent: Schema.optional(bounded(200)),
+  conversationId: Schema.optional(ConversationId),
+  attachments: Schema.optional(Schema.Array(Schema.Struct({ fileId: FileId, title: bounded(512) }))),
+  key: Schema.optional(bounded(200))
+})
+
+export const Asked = Schema.Struct({
+  id: Schema.String,
+  conversationId: ConversationId,
+  messageId: MessageId,
+  userMessageId: MessageId
+})
+
+const answer = { conversationId: ConversationId, messageId: MessageId }
+
+export const Stop = Schema.Struct(answer)
+
+export const Decide = Schema.Struct({
+  ...answer,
+  actionId: ActionId,
+  decision: Schema.Literal("approved", "rejected", "always_approved")
+})
+
+export const Answer = Schema.Struct({ ...answer, actionId: ActionId, ...UserAnswer.fields })
+
+export const Attached = Schema.Struct({ fileId: FileId, title: Schema.String })
+
+export interface Options<E, R> {
+  readonly credential: (
+    request: HttpServerRequest.HttpServerRequest
+  ) => Effect.Effect<DustClient.CallCredential, E, R>
+  readonly agents: readonly [AgentRef, ...ReadonlyArray<AgentRef>]
+  readonly mayUse?:
+    | ((conversationId: ConversationId, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<boolean, E, R>)
+    | undefined
+  readonly onAsked?:
+    | ((asked: typeof Asked.Type, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, E, R>)
+    | undefined
+  readonly context?:
+    | ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<MessageContext, E, R>)
+    | undefined
+  readonly onLeave?: "cancel" | "leave" | undefined
+  readonly store?: KeyValueStore | undefined
+  readonly keepAlive?: Duration.DurationInput | undefined
+  readonly maxDuration?: Duration.DurationInput | undefined
+  readonly maxFileBytes?: number | undefined
+}
+
+type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
+
+/** The route refuses by itself, before Dust is asked. */
+class Refused {
+  readonly _tag = "Refused"
+  constructor(readonly status: number, readonly error: string, readonly message: string) {}
+}
+
+const encodeError = Schema.encodeSync(ChatRelay.RelayedError)
+
+const respondWith = (status: number, error: ChatRelay.RelayedError, headers: Record<string, string> = {}): Response =>
+  HttpServerResponse.unsafeJson(encodeError(error), { status, headers: { "cache-control": "no-store", ...headers } })
+
+/** The status of Dust where it is about the request, and that of a gateway where it is about Dust. */
+const statusOf = (error: DustAPIError): number =>
+  error._tag === "DustUserRequiredError"
+    ? 403
+    : error._tag === "DustTimeoutError"
+    ? 504
+    : error._tag === "DustBadRequestError"
+    ? 400
+    : error.status !== undefined && error.status >= 400 && error.status < 500
+    ? error.status
+    : 502
+
+const failed = (error: DustAPIError): Response =>
+  respondWith(
+    statusOf(error),
+    ChatRelay.toRelayedError(error),
+    error.retryAfter === undefined ? {} : { "retry-after": `${Math.ceil(Duration.toSeconds(error.retryAfter))}` }
+  )
+
+/** What another site can make a browser send is no JSON, and has no header of its own. */
+const bodyOf = <A, I>(schema: Schema.Schema<A, I>, request: Request): Effect.Effect<A, Refused> =>
+  (request.headers["content-type"] ?? "").toLowerCase().startsWith("application/json")
+    ? request.json.pipe(
+      Effect.mapError(() => new Refused(400, "BadRequest", "the body must be JSON")),
+      Effect.flatMap((json) =>
+        Effect.mapError(
+          Schema.decodeUnknown(schema)(json),
+          ({ message }) => new Refused(400, "BadRequest", `the body must be what the route expects: ${message}`)
+        )
+      )
+    )
+    : Effect.fail(new Refused(415, "UnsupportedMediaType", "content-type must be application/json"))
+
+const decoded = (name: string): string | undefined => {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return undefined
+  }
+}
+
+const nameOf = (agent: AgentRef): string => typeof agent === "string" ? agent : agent.name
+
+export const makeHandlers = <E, R>(options: Options<E, R>) => {
+  const onInterrupt = options.onLeave ?? "leave"
+  const relay: ChatRelay.RelayOptions<DustAPIError> = {
+    keepAlive: options.keepAlive,
+    maxDuration: options.maxDuration
+  }
+  /** With the credential of the request; what Dust refuses becomes a response. */
+  const asCaller = <E2, R2>(
+    request: Request,
+    work: Effect.Effect<Response, E2 | DustAPIError | Refused, R2>
+  ): Effect.Effect<Response, E | Exclude<E2, DustAPIError | Refused>, R | R2> =>
+    Effect.flatMap(options.credential(request), (credential) => DustClient.withCredential(work, credential)).pipe(
+      Effect.catchAll((error) =>
+        error instanceof Refused
+          ? Effect.succeed(respondWith(
+            error.status,
+            new ChatRelay.RelayedError({ error: error.error, message: error.message })
+          ))
+          : isDustAPIError(error)
+          ? Effect.succeed(failed(error))
+          : Effect.fail(error as E | Exclude<E2, DustAPIError | Refused>)
+      )
+    )
+  const allowed = (request: Request, conversationId: ConversationId) =>
+    options.mayUse === undefined
+      ? Effect.void
+      : Effect.flatMap(options.mayUse(conversationId, request), (yes) =>
+        yes ? Effect.void : Effect.fail(new Refused(404, "NotFound", "there is no such conversation")))
+  const done = (work: Effect.Effect<unknown, DustAPIError | Refused | E, Conversations | R>) =>
+    Effect.as(work, HttpServerResponse.empty({ status: 204 }))
+
+  const agentOf = (name: string | undefined): Effect.Effect<AgentRef, Refused> => {
+    const agent = name === undefined ? options.agents[0] : options.agents.find((one) => nameOf(one) === name)
+    return agent === undefined
+      ? Effect.fail(new Refused(400, "BadRequest", "agent: must be one of those that the server offers"))
+      : Effect.succeed(agent)
+  }
+
+  return {
+    ask: (request: Request) =>
+      asCaller(
+        request,
+        Effect.gen(function*() {
+          const chat = yield* Chat
+          const { attachments, conversationId, key, message, ...body } = yield* bodyOf(Ask, request)
+          if (conversationId !== undefined) yield* allowed(request, conversationId)
+          const question = {
+            agent: yield* agentOf(body.agent),
+            message,
+            conversationId,
+            attachments,
+            context: options.context === undefined ? undefined : yield* options.context(request)
+          }
+          if (key !== undefined && options.store === undefined) {
+            return yield* Effect.fail(new Refused(400, "BadRequest", "key: the server has no store for keys"))
+          }
+          const ids = yield* key === undefined || options.store === undefined
+            ? chat.start(question)
+            : Effect.catchTags(chat.start({ ...question, key, store: options.store }), {
+              BadArgument: () => Effect.fail(new Refused(503, "Unavailable", "the store of keys is not available")),
+              SystemError: () => Effect.fail(new Refused(503, "Unavailable", "the store of keys is not available"))
+            })
+          const asked = { id: ChatRelay.idOf(ids), ...ids }
+          if (options.onAsked !== undefined) yield* options.onAsked(asked, request)
+          return HttpServerResponse.unsafeJson(asked, { headers: { "cache-control": "no-store" } })
+        })
+      ),
+    events: (request: Request, id: string) =>
+      asCaller(
+        request,
+        Effect.gen(function*() {
+          const chat = yield* Chat
+          const place = ChatRelay.placeOf(id)
+          if (Option.isNone(place)) {
+            return yield* Effect.fail(new Refused(400, "BadRequest", "id: must be the id of an event"))
+          }
+          yield* allowed(request, place.value.conversationId)
+          return yield* ChatRelay.toHttpServerResponse(chat.resume({ ...place.value, onInterrupt }), relay)
+        })
+      ),
+    stop: (request: Request) =>
+      asCaller(
+        request,
+        done(Effect.gen(function*() {
+          const { conversationId, messageId } = yield* bodyOf(Stop, request)
+          yield* allowed(request, conversationId)
+          yield* (yield* Conversations).cancel({ conversationId, messageIds: [messageId] })
+        }))
+      ),
+    decide: (request: Request) =>
+      asCaller(
+        request,
+        done(Effect.gen(function*() {
+          const { decision, ...at } = yield* bodyOf(Decide, request)
+          yield* allowed(request, at.conversationId)
+          yield* (yield* Conversations).validateAction({ ...at, approved: decision })
+        }))
+      ),
+    answer: (request: Request) =>
+      asCaller(
+        request,
+        done(Effect.gen(function*() {
+          const { customResponse, selectedOptions, ...at } = yield* bodyOf(Answer, request)
+          yield* allowed(request, at.conversationId)
+          yield* (yield* Conversations).answerQuestion({
+            ...at,
+            answer: customResponse === undefined ? { selectedOptions } : { selectedOptions, customResponse }
+          })
+        }))
+      ),
+    attach: (request: Request) =>
+      asCaller(
+        request,
+        Effect.gen(function*() {
+          const files = yield* Files
+          const fileName = decoded(request.headers["x-file-name"] ?? "")
+          if (fileName === undefined || fileName === "") {
+            return yield* Effect.fail(
+              new Refused(400, "BadRequest", "x-file-name: must be the encoded name of the file")
+            )
+          }
+          const size = Number(request.headers["content-length"] ?? Number.NaN)
+          if (!Number.isInteger(size)) {
+            return yield* Effect.fail(
+              new Refused(411, "LengthRequired", "content-length: must be the size of the file")
+            )
+          }
+          const largest = options.maxFileBytes ?? 10 * 1024 * 1024
+          if (size > largest) {
+            return yield* Effect.fail(new Refused(413, "ContentTooLarge", `a file must have at most ${largest} bytes`))
+          }
+          const body = yield* Effect.mapError(
+            request.arrayBuffer,
+            () => new Refused(400, "BadRequest", "the file did not arrive")
+          )
+          const file = yield* files.upload({
+            fileName,
+            content: new Uint8Array(body),
+            contentType: request.headers["content-type"]
+          })
+          return HttpServerResponse.unsafeJson(File.contentFragment(file), { headers: { "cache-control": "no-store" } })
+        })
+      )
+  }
+}
