@@ -36,7 +36,7 @@ import { makeStarts } from "./internal/chat/starts.ts"
 import { textOf } from "./internal/chat/text.ts"
 import { withCallSites } from "./internal/request/callSite.ts"
 import { streamError } from "./internal/request/errors.ts"
-import * as Telemetry from "./Telemetry.ts"
+import { inRun } from "./internal/telemetry/run.ts"
 
 /**
  * An agent: by id (`dust`, `0ec9852c2f`), or by name (`{ name: "Support" }`, `@Support`).
@@ -418,16 +418,6 @@ export interface Session<E0 = never, R0 = never> {
  */
 export class Chat extends Context.Tag("effect-dust/Chat")<Chat, Service>() {}
 
-const observed = (agent: AgentRef | undefined) => ({
-  kind: "client" as const,
-  captureStackTrace: false,
-  attributes: {
-    [Telemetry.attributes.operationName]: "invoke_agent",
-    [Telemetry.attributes.providerName]: "dust",
-    ...(typeof agent === "string" ? { [Telemetry.attributes.agentId]: agent } : {})
-  }
-})
-
 /** The reply of a stream that is read to its end. */
 const replyOf = <E, R>(
   method: string,
@@ -446,16 +436,18 @@ const asking = (context: Asking) =>
   options: SendOptions<E, R>,
   onConversation?: (id: ConversationId) => void
 ): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
-  Stream.withSpan(
+  inRun({ agent: options.agent, model: options.modelSelection?.modelId }, (run) =>
     follow(
       context.conversations,
       method,
       options,
-      (ending) => start(context, method, options, ending, onConversation)
-    ),
-    Telemetry.agentSpan,
-    observed(options.agent)
-  )
+      run,
+      (ending) =>
+        start(context, method, options, ending, (id) => {
+          run.sending()
+          onConversation?.(id)
+        })
+    ))
 
 const makeSession =
   (context: Asking) => <E0 = never, R0 = never>(options: SessionOptions<E0, R0>): Effect.Effect<Session<E0, R0>> =>
@@ -509,10 +501,16 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
       more: FollowOptions<E, R> = {}
     ): Stream.Stream<ChatEvent, DustAPIError | E, R> => {
       const options = isDustAPIError(place) ? more : place
-      return Stream.withSpan(
-        follow(conversations, "resume", options, (ending) => resumed(context, place, options.onInterrupt, ending)),
-        Telemetry.agentSpan,
-        observed(undefined)
+      return inRun(
+        { agent: undefined, model: undefined },
+        (run) =>
+          follow(
+            conversations,
+            "resume",
+            options,
+            run,
+            (ending) => resumed(context, place, options.onInterrupt, ending)
+          )
       )
     }
     const starts = makeStarts(context)

@@ -1339,6 +1339,7 @@ describe("telemetry", () => {
         [Telemetry.attributes.serverAddress]: "dust.example",
         [Telemetry.attributes.attempts]: 3,
         [Telemetry.attributes.errorType]: "DustNotFoundError",
+        [Telemetry.attributes.errorCode]: "conversation_not_found",
         [Telemetry.attributes.status]: 404,
         [Telemetry.attributes.requestId]: "r9"
       })

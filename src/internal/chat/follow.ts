@@ -1,11 +1,9 @@
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -14,10 +12,10 @@ import type { Blocked, ChatEvent } from "../../ChatEvent.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
 import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
 import type { EventId } from "../../Ids.ts"
-import * as Telemetry from "../../Telemetry.ts"
 import * as Checks from "../input/validate.ts"
 import { badInput, streamError } from "../request/errors.ts"
 import * as EventStream from "../stream/resumable.ts"
+import type { RunTelemetry } from "../telemetry/run.ts"
 import { anywhere, inChild } from "./anywhere.ts"
 import { finalMessage } from "./followRun.ts"
 import { type Desk, type Handlers, makeDesk } from "./handlers.ts"
@@ -48,9 +46,8 @@ class Follower<E, R> {
   readonly #run: Run
   readonly #ending: Ending
   readonly #narrator: Narrator
-  readonly #begun: number
+  readonly #telemetry: RunTelemetry
   #desk: Desk<E, R> | undefined
-  #texted = false
   #lastEventId: EventId | undefined
   /** What the run waits for a person with. */
   readonly #open = new Map<string, Blocked>()
@@ -62,14 +59,14 @@ class Follower<E, R> {
     options: Following<E, R>,
     run: Run,
     ending: Ending,
-    begun: number
+    telemetry: RunTelemetry
   ) {
     this.#conversations = conversations
     this.#method = method
     this.#options = options
     this.#run = run
     this.#ending = ending
-    this.#begun = begun
+    this.#telemetry = telemetry
     this.#narrator = new Narrator(run)
     this.#lastEventId = run.lastEventId
   }
@@ -132,6 +129,7 @@ class Follower<E, R> {
   /** A failure to follow the run is none of the run: that goes on, and the error says where. */
   #lost(error: DustAPIError): End<E> {
     this.#ending.over = true
+    this.#telemetry.lost(error)
     return Exit.fail(Option.some(this.#located(error)))
   }
 
@@ -148,6 +146,7 @@ class Follower<E, R> {
     let more: Effect.Effect<void, never, R> | undefined
     let text = false
     for (const event of all) {
+      this.#telemetry.saw(event)
       if (isBlocked(event)) {
         // A sub-agent's action may be announced twice: by an event, and by the list of what is blocked.
         if (this.#desk?.has(event.actionId) === true) continue
@@ -160,10 +159,7 @@ class Follower<E, R> {
         out.push(event)
       }
     }
-    if (text) {
-      this.#open.clear()
-      if (!this.#texted) more = more === undefined ? this.#firstText : Effect.zipRight(more, this.#firstText)
-    }
+    if (text) this.#open.clear()
     // After a failed tool, the run may go on.
     if (this.#end === undefined && last !== undefined && isTerminal(last) && last.type !== "tool_error") {
       const finished = this.#finish(last, out)
@@ -185,19 +181,12 @@ class Follower<E, R> {
     return given
   }
 
-  get #firstText(): Effect.Effect<void> {
-    this.#texted = true
-    return Effect.flatMap(
-      Clock.currentTimeMillis,
-      (now) => Metric.update(Telemetry.timeToFirstText, Duration.millis(now - this.#begun))
-    )
-  }
-
   #finish(event: TerminalEvent | undefined, out: Array<ChatEvent>): Effect.Effect<Chunk.Chunk<ChatEvent>> {
     return finalMessage({ event, ref: this.#run, getMessage: this.#conversations.getMessage }).pipe(
       Effect.flatMap((message) => {
         this.#ending.over = true
         this.#open.clear()
+        this.#telemetry.finished(message)
         return conclude(this.#conversations, this.#method, this.#run, message, this.#narrator.text, event?.eventId)
       }),
       Effect.match({
@@ -227,6 +216,7 @@ export const follow = <E, R>(
   conversations: Conversations,
   method: string,
   options: Following<E, R>,
+  telemetry: RunTelemetry,
   started: (ending: Ending) => Effect.Effect<Run, DustAPIError, Scope.Scope>
 ): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
   Stream.unwrapScoped(Effect.gen(function*() {
@@ -235,14 +225,10 @@ export const follow = <E, R>(
       Checks.duration("silence", options.silence ?? "30 minutes"),
       ({ expected, field }) => badInput(identity(method), field, expected)
     )
-    const begun = yield* Clock.currentTimeMillis
     const ending: Ending = { over: false }
     const run = yield* anywhere(started(ending))
-    yield* Effect.annotateCurrentSpan({
-      [Telemetry.attributes.conversationId]: run.conversationId,
-      [Telemetry.attributes.messageId]: run.messageId
-    })
-    const pull = yield* new Follower(conversations, method, options, run, ending, begun).pull
+    telemetry.started(run)
+    const pull = yield* new Follower(conversations, method, options, run, ending, telemetry).pull
     const begin: ChatEvent = {
       _tag: "Started",
       eventId: undefined,

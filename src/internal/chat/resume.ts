@@ -64,5 +64,5 @@ export const resumed = (
       ending.over || onInterrupt === "leave" ? Effect.void : context.abandoned.runs(conversationId, [messageId])
     )
     const workspaceId = yield* context.workspaceId
-    return { workspaceId, conversationId, message: undefined, messageId, lastEventId, resumed: true }
+    return { workspaceId, conversationId, message: undefined, messageId, agent: undefined, lastEventId, resumed: true }
   })

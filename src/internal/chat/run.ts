@@ -1,4 +1,4 @@
-import type { ConversationId, EventId, MessageId, WorkspaceId } from "../../Ids.ts"
+import type { AgentId, ConversationId, EventId, MessageId, WorkspaceId } from "../../Ids.ts"
 import type { UserMessage } from "../../Message.ts"
 
 /** An answer that is being followed. */
@@ -7,6 +7,8 @@ export interface Run {
   readonly conversationId: ConversationId
   readonly message: UserMessage | undefined
   readonly messageId: MessageId
+  /** Unknown where the run was started elsewhere. */
+  readonly agent: { readonly id: AgentId; readonly name: string } | undefined
   readonly lastEventId: EventId | undefined
   /** It was started elsewhere. */
   readonly resumed: boolean

@@ -157,7 +157,14 @@ export const start = (
         return located(error, { ...place, userMessageId: message.sId })
       }))
     }
-    return { ...place, message, messageId: answer.sId, lastEventId: undefined, resumed: false }
+    return {
+      ...place,
+      message,
+      messageId: answer.sId,
+      agent: { id: agentId, name: answer.configuration?.name ?? agentId },
+      lastEventId: undefined,
+      resumed: false
+    }
   })
 
 export const post = (

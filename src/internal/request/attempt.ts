@@ -13,6 +13,7 @@ import { isTokenExpired } from "./classify.ts"
 import { decompressed } from "./compression.ts"
 import type { Call, Context, Trip } from "./context.ts"
 import * as errors from "./errors.ts"
+import { attempting } from "./instrument.ts"
 import { failureOf } from "./network.ts"
 import { isRedirect, nextAddress } from "./redirect.ts"
 import { contentOf, withoutContent, withoutSecrets } from "./scrub.ts"
@@ -69,7 +70,7 @@ const answered = (
 ): Effect.Effect<Answer, RequestError, Scope.Scope> =>
   Effect.suspend(() => {
     trip.attempting()
-    return hop(context, trip, trip.call.url, token, 0)
+    return Effect.zipRight(attempting(trip), hop(context, trip, trip.call.url, token, 0))
   })
 
 /** One request and its answer. A redirect is closed before the request that it leads to. */

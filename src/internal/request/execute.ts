@@ -16,7 +16,7 @@ import { type Call, type Context, Trip } from "./context.ts"
 import { deadlinesOf, type Reached, type Watch, watching } from "./deadlines.ts"
 import * as errors from "./errors.ts"
 import { type Governed, governedBy } from "./governed.ts"
-import { countRetry, instrumented, nameOf } from "./instrument.ts"
+import { instrumented, nameOf, repeating } from "./instrument.ts"
 import { failureOf } from "./network.ts"
 import { mayRepeat, owned, retrying } from "./retry.ts"
 
@@ -87,9 +87,9 @@ const travelling = <A, R>(
         inTurn(governed, admitted, watched(once), (once) =>
           retrying(retry, once, {
             mayRepeat: (error) => mayRepeat(error, call.replay, retry),
-            onRepeat: (error) => {
+            onRepeat: (error, delay) => {
               trip.repeating(error, !mayRepeat(error, "once", retry))
-              return countRetry(call, error._tag)
+              return repeating(trip, error, delay)
             },
             sleep: (millis) => watched(Effect.sleep(millis))
           })))

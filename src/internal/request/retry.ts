@@ -78,7 +78,7 @@ export const mayRepeat = (error: RequestError, replay: Replay, policy: RetryPoli
 /** Repeats what may be repeated, as often and as long as the policy allows. */
 export const retrying = <A, R>(policy: RetryPolicy, attempt: Effect.Effect<A, RequestError, R>, options: {
   readonly mayRepeat: (error: RequestError) => boolean
-  readonly onRepeat: (error: RequestError) => Effect.Effect<void>
+  readonly onRepeat: (error: RequestError, delay: number) => Effect.Effect<void>
   readonly sleep: (millis: number) => Effect.Effect<void, RequestError>
 }): Effect.Effect<A, RequestError, R> =>
   Effect.flatMap(delays(policy), (next) => {
@@ -86,7 +86,7 @@ export const retrying = <A, R>(policy: RetryPolicy, attempt: Effect.Effect<A, Re
       Effect.gen(function*() {
         const delay = options.mayRepeat(error) ? yield* next(error) : Option.none()
         if (Option.isNone(delay)) return yield* Effect.fail(error)
-        yield* options.onRepeat(error)
+        yield* options.onRepeat(error, delay.value)
         yield* options.sleep(delay.value)
         return yield* Effect.catchAll(attempt, again)
       })

@@ -7,14 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
-import type * as Tracer from "effect/Tracer"
 import type { RequestError, StreamError } from "../../DustAPIError.ts"
 import type { Input, Operation, Service as Client } from "../../DustClient.ts"
-import * as Telemetry from "../../Telemetry.ts"
+import type { StreamTelemetry } from "../telemetry/stream.ts"
 import { connect, type Connection } from "./connect.ts"
 import { isEmptyBody } from "./connection.ts"
 import { Cursor, later } from "./cursor.ts"
@@ -52,7 +50,7 @@ export class Follower<Event, Route extends string> {
   readonly #client: Client
   readonly #source: Source<Event, Route>
   readonly #clock: Clock.Clock
-  readonly #span: Tracer.Span
+  readonly #telemetry: StreamTelemetry
   readonly #options: Machine.Options
   /** Whether waits are made interruptible in a region that is not. */
   readonly #forced: boolean
@@ -83,12 +81,12 @@ export class Follower<Event, Route extends string> {
   constructor(
     client: Client,
     source: Source<Event, Route>,
-    context: { readonly clock: Clock.Clock; readonly span: Tracer.Span; readonly forced: boolean }
+    context: { readonly clock: Clock.Clock; readonly telemetry: StreamTelemetry; readonly forced: boolean }
   ) {
     this.#client = client
     this.#source = source
     this.#clock = context.clock
-    this.#span = context.span
+    this.#telemetry = context.telemetry
     this.#forced = context.forced
     this.#cursor = new Cursor(source.lastEventId)
     this.#reader = new EventReader(source, this.#cursor, context.clock)
@@ -112,9 +110,7 @@ export class Follower<Event, Route extends string> {
       this.#waiter = undefined
       interrupt(this.#watcher)
       interrupt(this.#look)
-      this.#span.attribute(Telemetry.attributes.streamConnections, this.#state.connections)
-      this.#span.attribute(Telemetry.attributes.streamEvents, this.#delivered)
-      this.#span.end(this.#clock.unsafeCurrentTimeNanos(), exit)
+      this.#telemetry.end(exit, { connections: this.#state.connections, events: this.#delivered })
       return this.#disconnect
     })
 
@@ -245,7 +241,8 @@ export class Follower<Event, Route extends string> {
     if (this.#reader.unknown === 0) return chunk
     const unknown = this.#reader.unknown
     this.#reader.unknown = 0
-    return Effect.zipRight(Metric.incrementBy(Telemetry.unknownEvents, unknown), chunk)
+    this.#telemetry.unknown(unknown)
+    return chunk
   }
 
   /** One timer for all waits of a connection: it sleeps until the limit that was the nearest one when it went to sleep. */
@@ -289,6 +286,7 @@ export class Follower<Event, Route extends string> {
 
   #connect(look: boolean): Pull<Event> {
     this.#action = { _tag: "Connect", look: false }
+    this.#telemetry.connecting()
     const started = this.#now
     const { input, operation } = this.#source
     const opened = Effect.withParentSpan(
@@ -296,7 +294,7 @@ export class Follower<Event, Route extends string> {
         lastEventId: later(this.#reached, this.#cursor.safePosition),
         interruptible: this.#forced
       }),
-      this.#span
+      this.#telemetry.span
     )
     const connected = Effect.matchEffect(opened, {
       onSuccess: (connection) => {
@@ -363,10 +361,7 @@ export class Follower<Event, Route extends string> {
       ? "page"
       : "failure"
     return this.#disconnect.pipe(
-      Effect.zipRight(Effect.tagMetrics(Metric.increment(Telemetry.streamResumes), {
-        operation: `${operation.module}.${operation.method}`,
-        reason
-      })),
+      Effect.zipRight(this.#telemetry.reconnecting(reason, signal.lasted)),
       Effect.zipRight(this.pull)
     )
   }
@@ -390,7 +385,7 @@ export class Follower<Event, Route extends string> {
   get #truth(): Effect.Effect<Truth<Event>, RequestError> {
     return this.#source.truth === undefined
       ? Effect.succeed({ _tag: "Alive", waiting: false, events: () => [] })
-      : Effect.withParentSpan(this.#source.truth, this.#span)
+      : Effect.zipRight(this.#telemetry.looking, Effect.withParentSpan(this.#source.truth, this.#telemetry.span))
   }
 
   #lookBeside(truth: Effect.Effect<Truth<Event>, RequestError>): Effect.Effect<void> {

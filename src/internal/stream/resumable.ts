@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { StreamError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
-import * as Telemetry from "../../Telemetry.ts"
+import { streamTelemetry } from "../telemetry/stream.ts"
 import { Follower, type Pull, type Source } from "./follower.ts"
 
 export type { Source, Truth } from "./follower.ts"
@@ -24,19 +24,12 @@ const setUp = <Event, Route extends string>(
         Effect.descriptorWith(({ interruptors }) =>
           Effect.clockWith((clock) =>
             Effect.map(
-              Effect.makeSpan(`${source.operation.module}.${source.operation.method}`, {
-                kind: "client",
-                captureStackTrace: false,
-                attributes: {
-                  [Telemetry.attributes.workspaceId]: client.config.workspaceId,
-                  [Telemetry.attributes.route]: source.operation.route
-                }
-              }),
-              (span) =>
+              streamTelemetry(client, source.operation, source.input.path),
+              (telemetry) =>
                 // A finalizer of an interrupted fiber has to be able to wait; other regions give way to a caller's timeout.
                 new Follower(client, source, {
                   clock,
-                  span,
+                  telemetry,
                   forced: !interruptible && HashSet.size(interruptors) === 0
                 })
             )
