@@ -18,12 +18,13 @@ const paragraphOf = (text: string) => {
 }
 
 export const guides = (readme = readFileSync(`${root}README.md`, "utf8")): ReadonlyArray<Guide> =>
-  [...readme.matchAll(/^\| \*\*(.*?)\*\* \| (.*) \|$/gm)].flatMap(([, section = "", links = ""]) =>
-    [...links.matchAll(/\]\((docs\/[^)#]*\.md)\)/g)].map(([, path = ""]) => {
+  readme.slice(readme.indexOf("## Guides")).split(/^(?=\*\*)/m).flatMap((part) => {
+    const [, section = ""] = /^\*\*(.*?)\*\*/.exec(part) ?? []
+    return [...part.matchAll(/^- \[.*\]\((docs\/[^)#]*\.md)\)/gm)].map(([, path = ""]) => {
       const text = readFileSync(`${root}${path}`, "utf8")
       return { path, section, title: /^# (.*)/.exec(text)?.[1] ?? "", summary: paragraphOf(text), text }
     })
-  )
+  })
 
 /** `llms.txt` of the site: https://llmstxt.org. */
 export const llmsText = (modules: ReadonlyArray<{ readonly name: string; readonly summary: string }>): string => {

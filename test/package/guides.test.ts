@@ -1,0 +1,95 @@
+import { assert, describe, it } from "@effect/vitest"
+import { build, type Plugin } from "esbuild"
+import { execFile } from "node:child_process"
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { guides, llmsText } from "../tools/guides.ts"
+import { publicModules, root } from "../tools/modules.ts"
+import { guideFiles, runnable } from "../tools/snippets.ts"
+
+const source: Plugin = {
+  name: "source",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
+      path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
+    }))
+}
+
+/** Each snippet as a module that exports its program; `runMain` at its end does nothing. */
+const snippets: Plugin = {
+  name: "snippets",
+  setup: ({ onLoad, onResolve }) => {
+    onResolve({ filter: /^snippet:/ }, ({ path }) => ({ path, namespace: "snippet" }))
+    onLoad({ filter: /.*/, namespace: "snippet" }, ({ path }) => ({
+      contents: `${runnable[Number(path.slice("snippet:".length))]?.code}\nexport { program }\n`,
+      loader: "ts",
+      resolveDir: `${root}test`
+    }))
+    onResolve(
+      { filter: /NodeRuntime$/ },
+      ({ namespace }) => namespace === "snippet" ? { path: "runtime", namespace: "runtime" } : undefined
+    )
+    onLoad({ filter: /.*/, namespace: "runtime" }, () => ({ contents: "export const runMain = () => {}" }))
+  }
+}
+
+const entry = [
+  `import { report } from "./support/guidePrograms.ts"`,
+  "const programs = [",
+  ...runnable.map(({ where }, index) =>
+    `  { where: ${JSON.stringify(where)}, load: () => import("snippet:${index}") },`
+  ),
+  "]",
+  `process.stdout.write("\\n=== " + await report(programs) + "\\n")`,
+  "process.exit(0)"
+].join("\n")
+
+describe("programs of the guides", () => {
+  it("succeed against Local Dust", async () => {
+    assert.isAbove(runnable.length, 15)
+    const cache = `${root}node_modules/.cache`
+    mkdirSync(cache, { recursive: true })
+    const directory = mkdtempSync(`${cache}/guides-`)
+    try {
+      await build({
+        stdin: { contents: entry, resolveDir: `${root}test`, loader: "ts" },
+        outfile: `${directory}/guides.mjs`,
+        bundle: true,
+        packages: "external",
+        format: "esm",
+        platform: "node",
+        target: "node20",
+        logLevel: "silent",
+        plugins: [snippets, source]
+      })
+      const output = await new Promise<string>((resolve) => {
+        const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^DUST_|_proxy$/i.test(key)))
+        execFile(
+          process.execPath,
+          [`${directory}/guides.mjs`],
+          { cwd: root, env, timeout: 100_000 },
+          (_, stdout, stderr) => resolve(stdout + stderr)
+        )
+      })
+      const [, result = "[\"nothing was reported\"]"] = /^=== (.*)$/m.exec(output) ?? []
+      assert.deepStrictEqual(JSON.parse(result), [], output.slice(-2000))
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
+  }, 120_000)
+})
+
+describe("table of contents in the README", () => {
+  it("lists every guide once", () => {
+    assert.deepStrictEqual(guides().map(({ path }) => path).toSorted(), [...guideFiles].toSorted())
+  })
+
+  it("every guide begins with a title and a paragraph, which llms.txt shows", () => {
+    for (const { path, summary, title } of guides()) {
+      assert.isNotEmpty(title, path)
+      assert.isAbove(summary.length, 20, path)
+      assert.match(summary, /[.:?]$/, path)
+    }
+    const text = llmsText(publicModules.map((name) => ({ name, summary: "" })))
+    for (const { path } of guides()) assert.include(text, `](${path})`)
+  })
+})
