@@ -10,6 +10,8 @@ export interface Program {
 }
 
 const agents: DustTest.Options["agents"] = {
+  // Repeats the message as Local Dust does, and answers in JSON where a guide asks for it.
+  dust: ({ message }) => message.includes("\"queue\"") ? JSON.stringify({ queue: "billing" }) : message,
   careful: { name: "Careful", script: [DustTest.text("The large one.", { pace: "1 second" })] },
   quick: { name: "Quick", script: "The large one." },
   mailer: { name: "Mailer", script: [DustTest.approval({ name: "send_email", stake: "high" })] },
