@@ -2,59 +2,22 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import * as DustTest from "effect-dust/DustTest"
-import { build } from "esbuild"
-import { execFile } from "node:child_process"
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { fileURLToPath } from "node:url"
+import { rmSync } from "node:fs"
+import { compile, run as runChild } from "../support/child.ts"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
 // @effect-diagnostics-next-line processEnv:off
 const wanted = Number(process.env["KILLS"] ?? 0)
 
 const idsIn = (output: string) => ({ ...JSON.parse(output), steps: 0 })
 
-interface Ended {
-  readonly signal: string | undefined
-  readonly output: string
-  readonly errors: string
-}
-
 describe("a question with a key", () => {
   let compiled: string
   beforeAll(async () => {
-    const cache = `${root}node_modules/.cache`
-    mkdirSync(cache, { recursive: true })
-    compiled = mkdtempSync(`${cache}/keys-`)
-    await build({
-      entryPoints: [`${root}test/support/startChild.ts`],
-      outfile: `${compiled}/child.mjs`,
-      bundle: true,
-      packages: "external",
-      format: "esm",
-      platform: "node",
-      target: "node20",
-      logLevel: "silent",
-      plugins: [{
-        name: "source",
-        setup: ({ onResolve }) =>
-          onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
-            path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
-          }))
-      }]
-    })
+    compiled = await compile("startChild")
   }, 60_000)
   afterAll(() => rmSync(compiled, { recursive: true, force: true }))
 
-  const run = (options: object): Effect.Effect<Ended> =>
-    Effect.async((resume) => {
-      execFile(
-        process.execPath,
-        [`${compiled}/child.mjs`, JSON.stringify(options)],
-        { timeout: 60_000 },
-        (error, stdout, stderr) =>
-          resume(Effect.succeed({ signal: error?.signal ?? undefined, output: stdout, errors: stderr }))
-      )
-    })
+  const run = (options: object) => runChild(compiled, options)
 
   for (const where of ["a conversation of its own", "a given conversation"]) {
     it.live(`is there once in ${where}, at whatever step its process is killed with -9`, () =>
