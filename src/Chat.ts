@@ -436,7 +436,12 @@ const asking = (context: Asking) =>
   options: SendOptions<E, R>,
   onConversation?: (id: ConversationId) => void
 ): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
-  inRun({ agent: options.agent, model: options.modelSelection?.modelId }, (run) =>
+  inRun({
+    agent: options.agent,
+    model: options.modelSelection?.modelId,
+    owner: context.owner,
+    serverIds: options.context?.clientSideMCPServerIds
+  }, (run) =>
     follow(
       context.conversations,
       method,
@@ -489,6 +494,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
     const conversations = yield* Conversations
     const client = yield* DustClient
     const context: Asking = {
+      owner: client.config,
       conversations,
       abandoned: yield* makeAbandoned(conversations),
       agentId: makeAgentIds(yield* Agents, client.caller),
@@ -502,7 +508,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
     ): Stream.Stream<ChatEvent, DustAPIError | E, R> => {
       const options = isDustAPIError(place) ? more : place
       return inRun(
-        { agent: undefined, model: undefined },
+        { agent: undefined, model: undefined, owner: context.owner, serverIds: undefined },
         (run) =>
           follow(
             conversations,

@@ -13,8 +13,11 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
+import { debug } from "./internal/telemetry/log.ts"
+import { recording } from "./internal/telemetry/record.ts"
+import { event } from "./internal/telemetry/span.ts"
 import { memory } from "./internal/util/placeStore.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /**
  * What Dust limits: messages (per credential), uploads of files and upserts of documents (per workspace).
@@ -125,28 +128,6 @@ export class CurrentWaitObserver extends Context.Reference<CurrentWaitObserver>(
   { defaultValue: () => (_limitClass: LimitClass, _until: number): Effect.Effect<void> => Effect.void }
 ) {}
 
-/**
- * Calls that had to wait for a place, by `class`.
- *
- * @category metrics
- * @since 0.2.0
- */
-export const waits: Metric.Metric.Counter<number> = Metric.counter("dust.governor.waits", {
-  description: "Calls that waited for a rate limit",
-  incremental: true
-})
-
-/**
- * Pauses after a refusal, by `class`.
- *
- * @category metrics
- * @since 0.2.0
- */
-export const pauses: Metric.Metric.Counter<number> = Metric.counter("dust.governor.pauses", {
-  description: "Rate limits that Dust reported",
-  incremental: true
-})
-
 /** Milliseconds. Dust counts requests when they arrive, which may be later for the first one of a window than for the last. */
 const margin = 1000
 
@@ -165,9 +146,21 @@ const waiting = (limitClass: LimitClass, until: number) =>
   Effect.flatMap(CurrentWaitObserver, (observe) =>
     Effect.all([
       observe(limitClass, until),
-      Effect.tagMetrics(Metric.increment(waits), "class", limitClass),
-      Effect.logDebug(`Waiting for the ${limitClass} limit of Dust until ${new Date(until).toISOString()}`)
+      recording("governorWaits", { class: limitClass }),
+      event(Telemetry.events.governorWait, { [Telemetry.attributes.limitClass]: limitClass }),
+      debug("Waiting for a rate limit of Dust", () => ({ class: limitClass, until: new Date(until).toISOString() }))
     ], { discard: true }))
+
+/** Measures a wait; a call that does not wait takes no time by any clock. */
+const measured = (limitClass: LimitClass) => <E>(admit: Effect.Effect<void, E>): Effect.Effect<void, E> =>
+  Effect.flatMap(Clock.currentTimeMillis, (begun) =>
+    Effect.zipRight(
+      admit,
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        now - begun < leastWait
+          ? Effect.void
+          : recording("governorWaitDuration", { class: limitClass }, (now - begun) / 1_000))
+    ))
 
 /**
  * A governor over a store.
@@ -229,7 +222,8 @@ export const make = (store: Store, options: Options = {}): Service => {
         ))
         return notForLong.pipe(
           Effect.zipRight(queued(ticket, lane)),
-          Effect.zipRight(lane.queue.withPermits(1)(place(ticket, lane, notForLong)))
+          Effect.zipRight(lane.queue.withPermits(1)(place(ticket, lane, notForLong))),
+          measured(ticket.limitClass)
         )
       }),
     bound: (ticket) => (attempt) =>
@@ -241,10 +235,11 @@ export const make = (store: Store, options: Options = {}): Service => {
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         Effect.all([
           store.pause(nameOf(ticket), now + Duration.toMillis(retryAfter ?? pause)),
-          Effect.tagMetrics(Metric.increment(pauses), "class", ticket.limitClass),
-          Effect.logDebug(
-            `Dust reported its ${ticket.limitClass} limit; pausing for ${Duration.format(retryAfter ?? pause)}`
-          )
+          recording("governorPauses", { class: ticket.limitClass }),
+          debug("Dust reported a rate limit: its calls pause", () => ({
+            class: ticket.limitClass,
+            pause: Duration.format(retryAfter ?? pause)
+          }))
         ], { discard: true }))
   }
 }

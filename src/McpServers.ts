@@ -237,6 +237,7 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
   mcpServers,
   ({ call, client, operation }) => {
     const endpoints: Endpoints = {
+      owner: client.config,
       register: call.register,
       heartbeat: (serverId) => Effect.map(call.heartbeat.renew(serverId), ({ expiresAt }) => ({ serverId, expiresAt })),
       requests: ({ lastEventId, serverId }) =>

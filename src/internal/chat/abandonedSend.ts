@@ -9,6 +9,8 @@ import type { Service as Client } from "../../DustClient.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import { isFinal } from "../../Message.ts"
 import { operations } from "../api/conversations.ts"
+import { warn } from "../telemetry/log.ts"
+import { recording } from "../telemetry/record.ts"
 import type { Posted } from "./sameMessage.ts"
 import { looks } from "./sendOnce.ts"
 
@@ -41,14 +43,22 @@ const limited = (
   conversationId: ConversationId,
   messageIds: ReadonlyArray<MessageId>,
   self: Effect.Effect<void, RequestError>
-) =>
-  self.pipe(
+): Effect.Effect<"done" | "failed"> => {
+  const failed = (why: string) =>
+    warn(`${warning} (conversation ${conversationId}): ${why}`, { conversationId, messageIds: messageIds.join(", ") })
+  return self.pipe(
     Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not finished within ${limit}` }) }),
-    Effect.catchAll(({ message }) =>
-      Effect.logWarning(`${warning}: ${message}`).pipe(
-        Effect.annotateLogs({ conversationId, messageIds: messageIds.join(", ") })
-      )
-    )
+    Effect.as("done" as const),
+    Effect.catchAll(({ message }) => Effect.as(failed(message), "failed" as const)),
+    Effect.onInterrupt(() => failed("the layer was closed"))
+  )
+}
+
+/** Counts what became of a run that nobody follows any more. */
+const counted = (self: Effect.Effect<"done" | "failed">): Effect.Effect<void> =>
+  Effect.flatMap(
+    self,
+    (outcome) => recording("cancellations", { outcome: outcome === "done" ? "cancelled" : "failed" })
   )
 
 export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, Scope.Scope> =>
@@ -67,53 +77,68 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
     const stop = (conversationId: ConversationId, { agentMessages, message }: Posted) => {
       const running = agentMessages.filter((one) => !isFinal(one)).map((one) => one.sId)
       if (running.length > 0) {
-        return limited(
+        return counted(limited(
           "The run of an interrupted message could not be cancelled",
           conversationId,
           running,
           client.execute(operations.cancel, { path: { conversationId }, body: { messageIds: running } })
-        )
+        ))
       }
       return message.visibility === "pending"
-        ? limited(
+        ? counted(limited(
           "A pending message could not be deleted",
           conversationId,
           [message.sId],
           client.execute(operations.deleteMessage, { path: { conversationId, messageId: message.sId } })
-        )
+        ))
         : Effect.void
     }
 
     const find: Abandoned["find"] = (conversationId, look, onFound) => {
+      const unchecked = warn(
+        `Could not check whether an interrupted message was stored (conversation ${conversationId}): its run may go on`,
+        { conversationId }
+      )
+      let readable = false
       const from = (index: number): Effect.Effect<void> => {
         // It may be there already.
         const pause = index === 0 ? 0 : looks[index - 1]
-        if (pause === undefined) return Effect.void
+        if (pause === undefined) return readable ? Effect.void : unchecked
         return Effect.sleep(pause).pipe(
           Effect.raceFirst(Deferred.await(closing)),
           Effect.zipRight(Effect.timeout(look, limit)),
+          Effect.tap(() => {
+            readable = true
+          }),
           Effect.orElseSucceed(() => []),
           Effect.flatMap((found) => {
             const [one] = found
             if (found.length > 1) {
-              return Effect.logWarning(
-                "The run of an interrupted message was not cancelled: several messages could be the one"
-              ).pipe(Effect.annotateLogs({ conversationId }))
+              return counted(Effect.as(
+                warn(
+                  `The run of an interrupted message was not cancelled (conversation ${conversationId}): several messages could be the one`,
+                  { conversationId, messageIds: found.map(({ message }) => message.sId).join(", ") }
+                ),
+                "failed"
+              ))
             }
             if (one !== undefined && (one.agentMessages.length > 0 || one.message.visibility === "pending")) {
               onFound(one)
               return stop(conversationId, one)
             }
-            return Effect.flatMap(Deferred.isDone(closing), (closed) => closed ? Effect.void : from(index + 1))
+            return Effect.flatMap(
+              Deferred.isDone(closing),
+              (closed) => !closed ? from(index + 1) : readable ? Effect.void : unchecked
+            )
           })
         )
       }
-      return background(from(0))
+      return background(Effect.onInterrupt(from(0), () => readable ? Effect.void : unchecked))
     }
 
     return {
       inBackground: (warning, conversationId, messageIds, self) =>
-        background(limited(warning, conversationId, messageIds, self)),
+        background(Effect.asVoid(limited(warning, conversationId, messageIds, self))),
       cancel: (conversationId, posted) => background(stop(conversationId, posted)),
       find
     }

@@ -6,6 +6,8 @@ import type { Service as Conversations } from "../../Conversations.ts"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import { type AgentMessage, isAgentMessage, isFinal, type Message, type UserMessage } from "../../Message.ts"
+import { debug, warn } from "../telemetry/log.ts"
+import { recording } from "../telemetry/record.ts"
 
 /** What is done for a run that nobody follows any more is done within this time, or it is said that it was not. */
 const limit = "30 seconds"
@@ -25,11 +27,20 @@ export interface Abandoned {
   ) => Effect.Effect<void>
 }
 
-const warn = (what: string, conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>, why: string) =>
-  Effect.logWarning(
-    `${what} (conversation ${conversationId}${
-      messageIds.length === 0 ? "" : `, message ${messageIds.join(", ")}`
-    }): ${why}`
+const notCancelled = (
+  what: string,
+  conversationId: ConversationId,
+  messageIds: ReadonlyArray<MessageId>,
+  why: string
+) =>
+  Effect.zipRight(
+    recording("cancellations", { outcome: "failed" }),
+    warn(
+      `${what} (conversation ${conversationId}${
+        messageIds.length === 0 ? "" : `, message ${messageIds.join(", ")}`
+      }): ${why}`,
+      { conversationId, messageIds: messageIds.join(", ") }
+    )
   )
 
 /** Within the limit, and with a warning if it fails. */
@@ -38,8 +49,15 @@ const orWarn =
   <E extends { readonly message: string }>(self: Effect.Effect<void, E>): Effect.Effect<void> =>
     self.pipe(
       Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not within ${limit}` }) }),
-      Effect.catchAll(({ message }) => warn(what, conversationId, messageIds, message)),
-      Effect.onInterrupt(() => warn(what, conversationId, messageIds, "the layer was closed"))
+      Effect.zipRight(recording("cancellations", { outcome: "cancelled" })),
+      Effect.zipRight(
+        debug(
+          "Run cancelled, because its consumer stopped",
+          () => ({ conversationId, messageIds: messageIds.join(", ") })
+        )
+      ),
+      Effect.catchAll(({ message }) => notCancelled(what, conversationId, messageIds, message)),
+      Effect.onInterrupt(() => notCancelled(what, conversationId, messageIds, "the layer was closed"))
     )
 
 const answersOf = (messages: ReadonlyArray<Message>, mine: (message: UserMessage) => boolean) => {

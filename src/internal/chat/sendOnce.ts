@@ -24,6 +24,8 @@ import type { ConversationId } from "../../Ids.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { Identity } from "../api/operation.ts"
 import { common } from "../request/errors.ts"
+import { warn } from "../telemetry/log.ts"
+import { recording } from "../telemetry/record.ts"
 import { monotonic } from "../util/monotonic.ts"
 import type { Known } from "./known.ts"
 import type { LookBack } from "./lookBack.ts"
@@ -240,7 +242,17 @@ export const makeSendOnce = (context: Context): SendOnce => {
         }
         return yield* sendFrom(context, sending, send, total)
       }))
-    })
+    }).pipe(Effect.tapError((error) =>
+      error._tag === "DustUnconfirmedError"
+        ? Effect.zipRight(
+          recording("unconfirmed", { reason: error.reason }),
+          warn(`A message may or may not be stored (conversation ${error.conversationId}): ${error.reason}`, {
+            conversationId: error.conversationId,
+            reason: error.reason
+          })
+        )
+        : Effect.void
+    ))
 }
 
 /** Whoever mentions an agent is answered, or waits for the turn. */

@@ -17,6 +17,8 @@ import { located } from "./place.ts"
 import type { Ending, Run } from "./run.ts"
 
 export interface Context {
+  /** Stands for the layer. */
+  readonly owner: object
   readonly conversations: Conversations
   readonly abandoned: Abandoned
   readonly agentId: (method: string, agent: Ref) => Effect.Effect<AgentId, DustAPIError>

@@ -13,6 +13,8 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { McpServerId } from "../../Ids.ts"
 import type { McpRequest } from "../../McpServer.ts"
+import { debug, warn } from "../telemetry/log.ts"
+import { inToolCall } from "../telemetry/tool.ts"
 import type { Endpoints } from "./endpoints.ts"
 import {
   at,
@@ -22,6 +24,7 @@ import {
   type JsonRpcId,
   type JsonRpcNotification,
   type JsonRpcResponse,
+  type Request,
   result,
   rpcError
 } from "./protocol.ts"
@@ -105,14 +108,21 @@ const repost = (
         if (after.value.times === before.times) yield* pause(0)
         return yield* post(delivery, { ...posting, again: true })
       }
-      return yield* Effect.logDebug("Dust has forgotten the server: the answer of a call is lost")
+      return yield* warn("The result of a tool is lost, because Dust no longer knows its server", {
+        serverId: call.serverId,
+        requestId: call.id
+      })
     }
     const now = yield* Clock.currentTimeMillis
     if ((error.isRetryable || error.type === "token_unavailable") && now - call.since < 2 * memory) {
       yield* pause(failures)
       return yield* post(delivery, { ...posting, failures: failures + 1 })
     }
-    return yield* Effect.logDebug(`The answer of a call could not be posted: ${error._tag}`)
+    return yield* warn("The result of a tool could not be posted", {
+      serverId: call.serverId,
+      requestId: call.id,
+      reason: error._tag
+    })
   })
 
 const answer = (delivery: Delivery, call: Call, response: JsonRpcResponse): Effect.Effect<void> =>
@@ -131,15 +141,29 @@ const answer = (delivery: Delivery, call: Call, response: JsonRpcResponse): Effe
 const notify = (delivery: Delivery, serverId: McpServerId) => (message: JsonRpcNotification): Effect.Effect<void> =>
   Effect.catchAll(
     delivery.endpoints.postResult({ serverId, result: message }),
-    (error) => Effect.logDebug(`A notification could not be posted: ${error._tag}`)
+    (error) => debug("A notification of a tool could not be posted", () => ({ serverId, reason: error._tag }))
   )
 
 /** Sends a notification that belongs to no request. */
 export const broadcast = (delivery: Delivery, message: JsonRpcNotification): Effect.Effect<void> =>
   Effect.flatMap(SubscriptionRef.get(delivery.registered), ({ serverId }) => notify(delivery, serverId)(message))
 
+const handled = (
+  { endpoints, handler }: Delivery,
+  { id, serverId }: Call,
+  request: Request
+): Effect.Effect<JsonRpcResponse> =>
+  request.method === "tools/call"
+    ? inToolCall({
+      owner: endpoints.owner,
+      serverId,
+      requestId: id,
+      name: String(at(request.params, "name")).slice(0, 100)
+    }, handler.request(request))
+    : handler.request(request)
+
 const start = (delivery: Delivery, call: Call, method: string, params: unknown): Effect.Effect<void> =>
-  delivery.handler.request({ id: call.id, method, params, notify: notify(delivery, call.serverId) }).pipe(
+  handled(delivery, call, { id: call.id, method, params, notify: notify(delivery, call.serverId) }).pipe(
     Effect.exit,
     Effect.flatMap((exit) =>
       answer(delivery, call, Exit.isSuccess(exit) ? exit.value : result(call.id, failed("The tool failed.")))

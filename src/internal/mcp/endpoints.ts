@@ -6,6 +6,8 @@ import type { EventId, McpServerId } from "../../Ids.ts"
 import type { McpRequest, Registration } from "../../McpServer.ts"
 
 export interface Endpoints {
+  /** Stands for the layer that they belong to. */
+  readonly owner: object
   readonly register: (serverName: string) => Effect.Effect<Registration, RequestError>
   readonly heartbeat: (serverId: McpServerId) => Effect.Effect<Registration, RequestError>
   readonly requests: (options: {

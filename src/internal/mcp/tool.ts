@@ -7,9 +7,9 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { CallResult, Content, Tool, ToolAnnotations, ToolCall } from "../../McpServer.ts"
-import * as Telemetry from "../../Telemetry.ts"
 import { issuesOf } from "../input/encode.ts"
 import { objectSchema } from "../input/jsonSchema.ts"
+import { toolFailed } from "../telemetry/tool.ts"
 import { failed } from "./protocol.ts"
 
 /** What is wrong with arguments, by field. */
@@ -24,24 +24,18 @@ export const running = <E, R>(
   handler: Effect.Effect<CallResult, E, R>,
   isToolError: (error: unknown) => boolean
 ): Effect.Effect<CallResult, never, Exclude<R, Scope.Scope>> =>
-  // The span is provided here, which the check does not see behind the generic requirements.
-  // @effect-diagnostics-next-line missingEffectContext:off
   Effect.scoped(handler).pipe(
     Effect.catchAllCause((cause): Effect.Effect<CallResult> => {
       if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
       const error = Option.getOrUndefined(Cause.failureOption(cause))
       return Effect.as(
-        Effect.logDebug(`The tool ${name} failed`, cause),
+        Effect.zipRight(toolFailed(cause), Effect.logDebug(`The tool ${name} failed`, cause)),
         failed(
           isToolError(error) && Predicate.hasProperty(error, "message") && typeof error.message === "string"
             ? error.message
             : `The tool ${name} failed.`
         )
       )
-    }),
-    Effect.withSpan("McpServers.call", {
-      captureStackTrace: false,
-      attributes: { [Telemetry.attributes.toolName]: name }
     })
   )
 

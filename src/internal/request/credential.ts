@@ -13,6 +13,7 @@ import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import { type Credential, type TokenEffect, TokenExchange } from "../../DustConfig.ts"
 import * as Checks from "../input/validate.ts"
+import { inRefresh } from "../telemetry/token.ts"
 
 /** The credential that a call sets for itself; without a workspace, that of the layer. */
 export interface CallCredential {
@@ -149,8 +150,8 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
       return cached
     }))
 
-  const start = () => {
-    const fiber = background(obtain)
+  const start = (asker: Fiber.RuntimeFiber<unknown, unknown>) => {
+    const fiber = background(inRefresh(asker, obtain))
     obtaining = fiber
     fiber.addObserver(() => {
       if (obtaining === fiber) obtaining = undefined
@@ -158,10 +159,10 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
     return fiber
   }
 
-  const current = Effect.suspend(() => {
+  const current = Effect.withFiberRuntime<Redacted.Redacted<string>, unknown>((asker) => {
     if (cached !== undefined) return Effect.succeed(cached)
     return Effect.flatMap(
-      Fiber.await(obtaining ?? start()),
+      Fiber.await(obtaining ?? start(asker)),
       // Whatever ends it, a defect or an interruption included, it is a token that could not be obtained.
       Exit.match({ onSuccess: Effect.succeed, onFailure: (cause) => Effect.fail(Cause.squash(cause)) })
     )

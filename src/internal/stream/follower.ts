@@ -63,7 +63,6 @@ export class Follower<Event, Route extends string> {
   #reached: string | undefined
 
   readonly #reader: EventReader<Event>
-  #delivered = 0
   /** Time in which the consumer asks for nothing does not count. */
   #away = true
   #waiter: ((effect: Pull<Event>) => void) | undefined
@@ -110,7 +109,7 @@ export class Follower<Event, Route extends string> {
       this.#waiter = undefined
       interrupt(this.#watcher)
       interrupt(this.#look)
-      this.#telemetry.end(exit, { connections: this.#state.connections, events: this.#delivered })
+      this.#telemetry.end(exit, this.#state.phase, this.#state.connections)
       return this.#disconnect
     })
 
@@ -236,7 +235,7 @@ export class Follower<Event, Route extends string> {
     const events = this.#reader.events
     this.#reader.events = []
     this.#away = true
-    this.#delivered += events.length
+    this.#telemetry.delivered += events.length
     const chunk = Effect.succeed(Chunk.unsafeFromArray(events))
     if (this.#reader.unknown === 0) return chunk
     const unknown = this.#reader.unknown

@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -12,8 +13,9 @@ import type { AgentAction, AgentMessage } from "../../Message.ts"
 import * as Telemetry from "../../Telemetry.ts"
 import { nameOf, type Ref } from "../chat/agentIds.ts"
 import type { Run } from "../chat/run.ts"
+import { forgetServers, listServers } from "./openRuns.ts"
 import { move, record, type Tags, tagsOf } from "./record.ts"
-import { addEvent, setAttributes } from "./span.ts"
+import { addEvent, failure, setAttributes } from "./span.ts"
 
 const { attributes, events } = Telemetry
 
@@ -21,6 +23,9 @@ interface Options {
   /** Unknown for a run that was started elsewhere. */
   readonly agent: Ref | undefined
   readonly model: string | undefined
+  /** The layer, and the client-side servers whose tools the run may call. */
+  readonly owner: object
+  readonly serverIds: ReadonlyArray<string> | undefined
 }
 
 const unknownAgent = "unknown"
@@ -37,6 +42,7 @@ export class RunTelemetry {
   readonly span: Tracer.Span
   readonly #clock: Clock.Clock
   readonly #tags: Tags
+  readonly #options: Options
   readonly #begun: bigint
   #agent: string
   #sent: bigint | undefined
@@ -51,7 +57,10 @@ export class RunTelemetry {
   #outcome: Telemetry.Outcome | undefined
   #error: unknown
 
-  constructor(span: Tracer.Span, clock: Clock.Clock, tags: Tags, { agent }: Options) {
+  constructor(span: Tracer.Span, clock: Clock.Clock, tags: Tags, options: Options) {
+    const { agent } = options
+    this.#options = options
+    if (options.serverIds !== undefined) listServers(options.owner, options.serverIds, span)
     this.span = span
     this.#clock = clock
     this.#tags = tags
@@ -142,7 +151,7 @@ export class RunTelemetry {
       [attributes.agentId]: message.configuration?.sId,
       [attributes.agentName]: message.configuration?.name,
       [attributes.responseModel]: message.resolvedModel?.modelId,
-      [attributes.finishReasons]: [message.status],
+      [attributes.finishReasons]: message.status,
       [attributes.costCredits]: message.costCredits
     })
   }
@@ -154,6 +163,8 @@ export class RunTelemetry {
   }
 
   end(exit: Exit.Exit<unknown, unknown>): void {
+    const { owner, serverIds } = this.#options
+    if (serverIds !== undefined) forgetServers(owner, serverIds, this.span)
     if (this.#waitingFor.size > 0) this.#continued()
     if (this.#open !== undefined) move("openRuns", { agent: this.#open }, -1, this.#tags)
     const failure = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
@@ -170,7 +181,7 @@ export class RunTelemetry {
       [attributes.errorType]: outcome === "succeeded" ? undefined : errorTypeOf(error, exit),
       [attributes.errorCode]: isDustAPIError(error) ? error.type : undefined
     })
-    this.span.end(now, withoutWords(exit))
+    this.span.end(now, outcome === "interrupted" ? Exit.interrupt(FiberId.none) : withoutWords(exit))
   }
 
   #outcomeOf(exit: Exit.Exit<unknown, unknown>, failure: unknown): Telemetry.Outcome {
@@ -193,10 +204,7 @@ const errorTypeOf = (error: unknown, exit: Exit.Exit<unknown, unknown>): string 
 const withoutWords = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> =>
   Exit.mapError(exit, (error) => {
     if (!isDustAPIError(error) || error._tag !== "DustAgentError") return error
-    const summary = new Error(`the agent ${error.type === "cancelled" ? "was cancelled" : "failed"} (${error.code})`)
-    summary.name = error._tag
-    summary.stack = ""
-    return summary
+    return failure(error._tag, `the agent ${error.type === "cancelled" ? "was cancelled" : "failed"} (${error.code})`)
   })
 
 /** Runs a stream under the span of a run, which ends with it. */

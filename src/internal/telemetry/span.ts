@@ -1,6 +1,8 @@
 /** Events of spans. */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Tracer from "effect/Tracer"
+import type * as Exit from "effect/Exit"
+import * as Tracer from "effect/Tracer"
 
 /** A stream that is read for days has more events than a span can use. Counters have all of them. */
 const mostEvents = 128
@@ -29,6 +31,30 @@ export const event = (name: string, attributes?: Record<string, unknown>): Effec
       addEvent(span, name, clock.unsafeCurrentTimeNanos(), attributes)
       return Effect.void
     })
+  })
+
+/** A failure as a span shows it: without what was said. */
+export const failure = (name: string, message: string): Error => {
+  const summary = new Error(message)
+  summary.name = name
+  summary.stack = ""
+  return summary
+}
+
+/** Runs an effect under a span that ends as `end` says, instead of with what the effect has failed with. */
+export const inSpan = <A, E, R>(
+  make: Effect.Effect<Tracer.Span>,
+  self: Effect.Effect<A, E, R>,
+  end: (span: Tracer.Span, exit: Exit.Exit<A, E>, lasted: number) => Exit.Exit<unknown, unknown>
+): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+  Effect.clockWith((clock: Clock.Clock) => {
+    const begun = clock.unsafeCurrentTimeNanos()
+    return Effect.flatMap(make, (span) =>
+      Effect.onExit(Effect.provideService(self, Tracer.ParentSpan, span), (exit) =>
+        Effect.sync(() => {
+          const now = clock.unsafeCurrentTimeNanos()
+          span.end(now, end(span, exit, Number(now - begun) / 1e9))
+        })))
   })
 
 /** Sets attributes; those that are unknown are left out. */

@@ -1,11 +1,13 @@
 /** The span and the metrics of one event stream, over all of its connections. */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import type * as Tracer from "effect/Tracer"
 import type { Service as Client } from "../../DustClient.ts"
 import * as Telemetry from "../../Telemetry.ts"
 import type { Identity } from "../api/operation.ts"
+import type { Phase } from "../stream/machine.ts"
 import { debug } from "./log.ts"
 import { move, record, type Tags, tagsOf } from "./record.ts"
 import { addEvent } from "./span.ts"
@@ -24,6 +26,10 @@ export class StreamTelemetry {
   readonly #operation: string
   readonly #path: Path
   #open = false
+  /** Events that the consumer has been given. */
+  delivered = 0
+  /** All events have been given. */
+  over = false
 
   constructor(span: Tracer.Span, clock: Clock.Clock, tags: Tags, path: Path) {
     this.span = span
@@ -60,11 +66,13 @@ export class StreamTelemetry {
     })
   }
 
-  end(exit: Exit.Exit<unknown, unknown>, figures: { readonly connections: number; readonly events: number }): void {
+  /** `phase`: that of the stream when it was closed. What its consumer has failed with is none of it. */
+  end(exit: Exit.Exit<unknown, unknown>, phase: Phase, connections: number): void {
     if (this.#open) move("openStreams", { operation: this.#operation }, -1, this.#tags)
-    this.span.attribute(attributes.streamConnections, figures.connections)
-    this.span.attribute(attributes.streamEvents, figures.events)
-    this.span.end(this.#clock.unsafeCurrentTimeNanos(), exit)
+    this.span.attribute(attributes.streamConnections, connections)
+    this.span.attribute(attributes.streamEvents, this.delivered)
+    const own = phase === "ended" ? Exit.void : phase === "failed" ? exit : Exit.interrupt(FiberId.none)
+    this.span.end(this.#clock.unsafeCurrentTimeNanos(), own)
   }
 
   #event(name: string, more?: Record<string, unknown>): void {
