@@ -159,7 +159,8 @@ export class RunTelemetry {
   /** Following has failed, which says nothing of the run. */
   lost(error: unknown): void {
     this.#error = error
-    this.#outcome ??= isDustAPIError(error) && error.type === "waiting_for_human" ? "waiting" : "lost"
+    const waiting = isDustAPIError(error) && error._tag === "DustStreamError" && error.reason === "waiting_for_human"
+    this.#outcome ??= waiting ? "waiting" : "lost"
   }
 
   end(exit: Exit.Exit<unknown, unknown>): void {

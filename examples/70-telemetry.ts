@@ -1,0 +1,69 @@
+/**
+ * What an operator sees of five runs: one is fine, one fails, one is slow, one waits for a person and one is stopped. An
+ * application gives the OpenTelemetry SDK an exporter for its collector instead of the two in memory; nothing else changes.
+ */
+import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Metrics from "@opentelemetry/sdk-metrics"
+import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
+import { Console, Effect } from "effect"
+import { Chat } from "effect-dust/Chat"
+import * as DustTest from "effect-dust/DustTest"
+import { attributes } from "effect-dust/Telemetry"
+import { note, title } from "./support.ts"
+
+const spans = new InMemorySpanExporter()
+const metrics = new Metrics.InMemoryMetricExporter(Metrics.AggregationTemporality.CUMULATIVE)
+const reader = new Metrics.PeriodicExportingMetricReader({ exporter: metrics, exportIntervalMillis: 60_000 })
+const TelemetryLive = NodeSdk.layer(() => ({
+  resource: { serviceName: "help-desk" },
+  spanProcessor: new SimpleSpanProcessor(spans),
+  metricReader: reader
+}))
+
+const busy = DustTest.faults.status(503, { type: "service_unavailable" })
+const DustLive = DustTest.layer({
+  agents: {
+    Fine: [DustTest.tool({ name: "search", duration: "60 millis" }), DustTest.text("Here you are.")],
+    Failing: [DustTest.text("I was about"), DustTest.fail({ code: "model_error", category: "retryable_model_error" })],
+    Slow: [DustTest.text("One word after the other, slowly.", { pace: "150 millis" })],
+    Waiting: [DustTest.approval({ name: "send_email", stake: "high" }), DustTest.text("Sent.")],
+    Endless: [DustTest.text("and so on ".repeat(100), { pace: "50 millis" })]
+  },
+  faults: [{ method: "POST", path: "/assistant/conversations", nth: 1, fault: busy }]
+})
+
+const program = Effect.gen(function*() {
+  const { send } = yield* Chat
+  yield* send({ agent: "Fine", message: "Hello" })
+  yield* Effect.ignore(send({ agent: "Failing", message: "Hello" }))
+  yield* send({ agent: "Slow", message: "Hello" })
+  const inAMoment = () => Effect.as(Effect.sleep("500 millis"), "approved" as const)
+  yield* send({ agent: "Waiting", message: "Hello", onApproval: inAMoment })
+  yield* Effect.timeoutOption(send({ agent: "Endless", message: "Hello" }), "400 millis")
+})
+
+const show = ({ attributes: of, duration: [seconds, nanos], events, name }: ReadableSpan) =>
+  Console.log(
+    `  ${name.padEnd(22)}${`${Math.round(seconds * 1e3 + nanos / 1e6)} ms`.padStart(8)}  ${of[attributes.outcome]}`,
+    of[attributes.errorCode] ?? "",
+    of[attributes.waited] === undefined ? "" : `, of which ${of[attributes.waited]} s for a person`,
+    `\n      ${events.map((event) => event.name.replace(/^dust\./, "")).join(" · ")}`
+  )
+
+const report = Effect.gen(function*() {
+  yield* title("Spans of the runs, with their events")
+  const all = spans.getFinishedSpans()
+  yield* Effect.forEach(all.filter(({ name }) => name.startsWith("invoke_agent")), show)
+  yield* note(`${all.length} spans in ${new Set(all.map((span) => span.spanContext().traceId)).size} traces`)
+  yield* title("Metrics")
+  yield* Effect.promise(() => reader.forceFlush())
+  for (const { dataPoints, descriptor } of metrics.getMetrics().flatMap((one) => one.scopeMetrics[0]?.metrics ?? [])) {
+    if (!/^dust\.(runs|request\.retries|run\.cancellations)$/.test(descriptor.name)) continue
+    for (const { attributes, value } of dataPoints) {
+      yield* Console.log(`  ${descriptor.name} ${Object.values(attributes).join(" ")}: ${value}`)
+    }
+  }
+})
+
+program.pipe(Effect.provide(DustLive), Effect.zipRight(report), Effect.provide(TelemetryLive), NodeRuntime.runMain)
