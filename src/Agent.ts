@@ -1,5 +1,15 @@
 /**
- * Agents ("agent configurations").
+ * Agents, which Dust's API calls "agent configurations": what `Agents` returns, and what it takes to create or change one.
+ *
+ * ```ts
+ * import { Agents } from "effect-dust/Agents"
+ * import type { Agent } from "effect-dust/Agent"
+ * import { Effect } from "effect"
+ *
+ * const label = (agent: Agent) => `@${agent.name} (${agent.model?.modelId ?? "default model"})`
+ *
+ * const labels = Effect.flatMap(Agents, (agents) => agents.list()).pipe(Effect.map((all) => all.map(label)))
+ * ```
  *
  * @since 0.1.0
  */
@@ -9,8 +19,8 @@ import { list, nonBlank, nullable, openLiteral, record, withDefault } from "./in
 import { User } from "./User.ts"
 
 /**
- * A model, named as Dust names it. The server refuses unknown ids, and falls back to the agent's own model for one that is
- * disabled.
+ * A model by Dust's provider and model ids. The server refuses unknown ids. If the model is disabled, it uses the agent's
+ * own model instead.
  *
  * @category schemas
  * @since 0.1.0
@@ -34,7 +44,7 @@ export interface ModelSelection extends Schema.Schema.Type<typeof ModelSelection
  * @since 0.1.0
  */
 export const Agent = Schema.Struct({
-  /** What a mention refers to. The agents of Dust itself have fixed ids such as `dust`. */
+  /** The id to mention. Dust's own agents have fixed ids such as `dust`. */
   sId: AgentId,
   name: Schema.String,
   description: nullable(Schema.String),
@@ -64,13 +74,13 @@ export const Agent = Schema.Struct({
   })),
   maxStepsPerRun: nullable(Schema.Number),
   templateId: nullable(Schema.String),
-  /** Only with `withAuthors`. */
+  /** `null` unless `withAuthors` is set. */
   lastAuthors: nullable(Schema.Array(Schema.String)),
   usage: nullable(Schema.Struct({
     messageCount: nullable(Schema.Number),
     conversationCount: nullable(Schema.Number),
     userCount: nullable(Schema.Number),
-    /** The period these numbers are about, in seconds. */
+    /** The length of the period that these numbers cover, in seconds. */
     timePeriodSec: nullable(Schema.Number)
   })),
   visualizationEnabled: nullable(Schema.Boolean),
@@ -98,7 +108,7 @@ export const FullAgent = Schema.Struct({
   instructionsHtml: nullable(Schema.String),
   /** The configured tools, as Dust describes them. */
   actions: list(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
-  /** Ids, or objects with `sId` and `name`, depending on the age of the server. */
+  /** Ids, or objects with `sId` and `name`, depending on the server's version. */
   skills: list(Schema.Unknown)
 })
 
@@ -128,7 +138,7 @@ export const RunError = Schema.Struct({
 export interface RunError extends Schema.Schema.Type<typeof RunError> {}
 
 /**
- * A tool that was left out of an update or an import.
+ * A tool that an update or an import skipped.
  *
  * @category schemas
  * @since 0.2.0
@@ -146,7 +156,7 @@ export const SkippedAction = Schema.Struct({
 export interface SkippedAction extends Schema.Schema.Type<typeof SkippedAction> {}
 
 /**
- * The result of an update or an import. Both can succeed in part: `skippedActions` names the tools that were left out.
+ * The result of an update or an import. Both can succeed in part: `skippedActions` lists the tools that Dust skipped.
  *
  * @category models
  * @since 0.2.0
@@ -205,7 +215,7 @@ const Temperature = Schema.Number.pipe(
 const Url = Schema.String.pipe(Schema.filter((text) => URL.canParse(text) || "a URL"))
 
 /**
- * How an agent uses its model.
+ * The model of an agent and its settings.
  *
  * @category schemas
  * @since 0.2.0
@@ -230,8 +240,8 @@ export const GenerationSettings = Schema.Struct({
 export interface GenerationSettings extends Schema.Schema.Type<typeof GenerationSettings> {}
 
 /**
- * A tool of an agent. The members of `configuration` keep the names that Dust gives them (`mcp_server_name`, …): take them
- * from `Agents.exportYaml` of an agent that has the tool.
+ * A tool of an agent. The members of `configuration` keep the names that Dust gives them (`mcp_server_name`, …): copy
+ * them from `Agents.exportYaml` of an agent that has the tool.
  *
  * @category schemas
  * @since 0.2.0
@@ -255,9 +265,9 @@ const lists = {
     name: nonBlank("the name of a tag"),
     kind: openLiteral("standard", "protected")
   }))),
-  /** E-mail addresses of members. Dust ignores addresses that belong to nobody, and adds the user behind an access token. */
+  /** E-mail addresses of members. Dust ignores unknown addresses, and adds the user of the access token. */
   editors: Schema.optional(Schema.Array(nonBlank("an e-mail address"))),
-  /** Dust ignores skills that it does not know or that the caller may not read. */
+  /** Dust ignores unknown skills and skills that the caller cannot read. */
   skills: Schema.optional(Schema.Array(Schema.Struct({ sId: SkillId, name: Schema.String }))),
   toolset: Schema.optional(Schema.Array(AgentTool))
 }
@@ -279,13 +289,13 @@ const spacesExpected =
  * @since 0.2.0
  */
 export const AgentPatch = Schema.Struct({
-  /** Whether the agent is a favorite of the user behind the access token. */
+  /** Whether the agent is a favorite of the user of the access token. */
   userFavorite: Schema.optional(Schema.Boolean),
   agent: Schema.optional(Schema.Struct({
     /** The name. */
     handle: Schema.optional(nonBlank("a non-blank name")),
     description: Schema.optional(Schema.String),
-    /** `visible`: in the workspace's list; `hidden`: for its editors. */
+    /** `visible`: listed in the workspace; `hidden`: only for its editors. */
     scope: Schema.optional(openLiteral("visible", "hidden")),
     avatarUrl: Schema.optional(Url).pipe(Schema.fromKey("avatar_url"))
   })),
@@ -299,8 +309,8 @@ export const AgentPatch = Schema.Struct({
   })).pipe(Schema.fromKey("generation_settings")),
   ...lists,
   /**
-   * The spaces that the agent is restricted to, beyond those that its tools need. Required with `toolset` or `skills`: Dust
-   * then replaces the whole list, and removes every restriction that is not in it.
+   * The spaces that the agent is restricted to, in addition to those of its tools. Required with `toolset` or `skills`,
+   * because Dust then replaces the whole list and drops every restriction that is missing from it.
    */
   spaces: Schema.optional(Schema.Array(SpaceReference))
 }).pipe(
@@ -317,7 +327,7 @@ export const AgentPatch = Schema.Struct({
 export interface AgentPatch extends Schema.Schema.Type<typeof AgentPatch> {}
 
 /**
- * The changes to an agent. What is not given stays as it is; a list replaces the whole list. `spaces` is required together
+ * The changes to an agent. Omitted fields keep their value; a list replaces the whole list. `spaces` is required together
  * with `toolset` or `skills`.
  *
  * @category models
@@ -342,7 +352,7 @@ export const AgentImport = Schema.Struct({
     /** The name. */
     handle: nonBlank("a non-blank name"),
     description: nonBlank("a non-blank description"),
-    /** `visible`: in the workspace's list; `hidden`: for its editors. */
+    /** `visible`: listed in the workspace; `hidden`: only for its editors. */
     scope: Schema.Literal("visible", "hidden"),
     avatarUrl: Schema.optional(Url).pipe(Schema.fromKey("avatar_url"))
   }),

@@ -1,5 +1,16 @@
 /**
- * Conversations, and what surrounds them.
+ * Conversations: what `Conversations` returns, and the options that it takes.
+ *
+ * ```ts
+ * import * as Conversation from "effect-dust/Conversation"
+ * import { Conversations } from "effect-dust/Conversations"
+ * import { Effect } from "effect"
+ *
+ * const countMessages = (conversationId: string) =>
+ *   Effect.flatMap(Conversations, (conversations) => conversations.get(conversationId)).pipe(
+ *     Effect.map((conversation) => Conversation.messages(conversation).length)
+ *   )
+ * ```
  *
  * @since 0.1.0
  */
@@ -30,10 +41,10 @@ export const ConversationSummary = Schema.Struct({
   /** Epoch milliseconds. */
   created: withDefault(Schema.Number, () => 0),
   updated: nullable(Schema.Number),
-  /** `null` until a user, or the server after the first answer, sets one. */
+  /** `null` until a user sets it, or Dust generates one after the first reply. */
   title: nullable(Schema.String),
   visibility: nullable(openLiteral("unlisted", "workspace", "deleted", "test")),
-  /** For the caller; means nothing for an API key. */
+  /** Unread by the user of the access token. Has no meaning with an API key. */
   unread: nullable(Schema.Boolean),
   actionRequired: nullable(Schema.Boolean),
   hasError: nullable(Schema.Boolean),
@@ -50,8 +61,8 @@ export const ConversationSummary = Schema.Struct({
 export interface ConversationSummary extends Schema.Schema.Type<typeof ConversationSummary> {}
 
 /**
- * A conversation. `content` holds, for each position, the versions of the message there, oldest first; some positions are
- * empty. {@link messages} is the usual view of it.
+ * A conversation with its messages. For each position, `content` has the versions of the message, oldest first; a position
+ * may be empty. {@link messages} returns the current version of each message.
  *
  * @category schemas
  * @since 0.1.0
@@ -59,7 +70,7 @@ export interface ConversationSummary extends Schema.Schema.Type<typeof Conversat
 export const Conversation = Schema.Struct({
   ...ConversationSummary.fields,
   content: list(Schema.Array(Message)),
-  /** Where it is in the web application. */
+  /** Its address in the web application. */
   url: nullable(Schema.String)
 })
 
@@ -70,15 +81,15 @@ export const Conversation = Schema.Struct({
 export interface Conversation extends Schema.Schema.Type<typeof Conversation> {}
 
 /**
- * The current version of every message, in order, without the deleted ones.
+ * Returns the current version of every message in order, without deleted messages.
  *
  * @category accessors
  * @since 0.1.0
  */
 export const messages = (conversation: Conversation, options?: {
-  /** Also every earlier version; of a message that was deleted only together with `deleted`. Default `false`. */
+  /** Includes every earlier version; those of deleted messages only together with `deleted`. Defaults to `false`. */
   readonly allVersions?: boolean | undefined
-  /** Also deleted messages. Default `false`. */
+  /** Includes deleted messages. Defaults to `false`. */
   readonly deleted?: boolean | undefined
 }): ReadonlyArray<Message> => {
   const { allVersions = false, deleted = false } = options ?? {}
@@ -88,7 +99,7 @@ export const messages = (conversation: Conversation, options?: {
 }
 
 /**
- * A message of a conversation, in any of its versions.
+ * Finds a message of a conversation by id, among all versions.
  *
  * @category accessors
  * @since 0.1.0
@@ -108,13 +119,13 @@ export const findMessage = (conversation: Conversation, messageId: MessageId): M
  */
 export interface ConversationWithMessage extends Conversation {
   readonly message: UserMessage
-  /** One for the mentioned agent; final when the message was sent with `blocking`. */
+  /** The answer of the mentioned agent; final if the message was sent with `blocking`. */
   readonly agentMessages: ReadonlyArray<AgentMessage>
   readonly contentFragments: ReadonlyArray<ContentFragment>
 }
 
 /**
- * How critical a tool is, for the person who approves it.
+ * How critical a tool call is.
  *
  * @category schemas
  * @since 0.1.0
@@ -128,7 +139,7 @@ export const Stake = openLiteral("low", "medium", "high", "never_ask")
 export type Stake = typeof Stake.Type
 
 /**
- * Which tool of which server.
+ * The tool of a call, and the server that it belongs to.
  *
  * @category schemas
  * @since 0.1.0
@@ -149,7 +160,7 @@ export const ToolMetadata = Schema.Struct({
 export interface ToolMetadata extends Schema.Schema.Type<typeof ToolMetadata> {}
 
 /**
- * What an agent asks a person.
+ * A question of an agent to a person.
  *
  * @category schemas
  * @since 0.1.0
@@ -167,7 +178,7 @@ export const UserQuestion = Schema.Struct({
 export interface UserQuestion extends Schema.Schema.Type<typeof UserQuestion> {}
 
 /**
- * An answer to a question: the indices of the chosen options, or words of one's own.
+ * The answer to a question: the indices of the selected options, or a text of the person's own.
  *
  * @category schemas
  * @since 0.1.0
@@ -184,7 +195,7 @@ export const UserAnswer = Schema.Struct({
 export interface UserAnswer extends Schema.Schema.Type<typeof UserAnswer> {}
 
 /**
- * A tool that waits for a person. For a sub-agent, the ids are those of the child conversation: answer there.
+ * A tool call that waits for a person. For a sub-agent, the ids are those of the child conversation; answer there.
  *
  * @category schemas
  * @since 0.1.0
@@ -218,7 +229,7 @@ export const BlockedAction = Schema.Struct({
 export interface BlockedAction extends Schema.Schema.Type<typeof BlockedAction> {}
 
 /**
- * What the caller thought of an answer.
+ * Feedback on an agent message.
  *
  * @category schemas
  * @since 0.1.0
@@ -258,8 +269,8 @@ const ModelConsumption = Schema.Struct({
 })
 
 /**
- * What a conversation has cost, in credits. Agent work and tools add up to the bill; models and agents are other groupings
- * of the same.
+ * The credits that a conversation has used. Agent work and tools add up to the total; models and agents group the same
+ * credits in other ways.
  *
  * @category schemas
  * @since 0.1.0
@@ -294,38 +305,38 @@ export const Consumption = Schema.Struct({
 export interface Consumption extends Schema.Schema.Type<typeof Consumption> {}
 
 /**
- * Who writes, and from where. All of it has a default.
+ * Author and origin of a message. All fields are optional.
  *
  * @category models
  * @since 0.1.0
  */
 export interface MessageContext {
-  /** Shown as the author. Not blank, at most 255 characters. Default `effect-dust`. */
+  /** The author to show. Must not be blank; at most 255 characters. Defaults to `effect-dust`. */
   readonly username?: string | undefined
   /**
-   * An IANA name. Default: the zone of this machine. The server has a fixed list of names; `Europe/Kyiv` and others that
-   * it lacks are sent under the name that it knows.
+   * An IANA name. Defaults to the time zone of this machine. Dust accepts a fixed list of names; newer names such as
+   * `Europe/Kyiv` are sent under their older equivalent.
    */
   readonly timezone?: string | undefined
   readonly fullName?: string | null | undefined
   /**
-   * With an API key, the message of an active member's e-mail address is attributed to that member, and only that member
+   * With an API key, a message with the e-mail address of an active member is attributed to that member. Only that member
    * can then approve its tools.
    */
   readonly email?: string | null | undefined
   readonly profilePictureUrl?: string | null | undefined
-  /** Default `api`. Others are bound to certain credentials. */
+  /** Defaults to `api`. Dust accepts other origins from certain credentials only. */
   readonly origin?: Origin | undefined
-  /** Client-side MCP servers whose tools the agent may use for this message. Needs a user's credential. */
+  /** Client-side MCP servers whose tools the agent may use for this message. Requires a user access token. */
   readonly clientSideMCPServerIds?: ReadonlyArray<string> | undefined
-  /** Tools of spaces that the agent may use for this message. Needs a user's credential. */
+  /** Tools of spaces that the agent may use for this message. Requires a user access token. */
   readonly selectedMCPServerViewIds?: ReadonlyArray<string> | undefined
-  /** Documents with one of these tags are not retrieved. Servers that do not have it yet ignore it. */
+  /** Excludes documents with one of these tags from retrieval. Older servers ignore it. */
   readonly excludedRetrievalTags?: ReadonlyArray<string> | undefined
 }
 
 /**
- * Something to attach: text, an uploaded file, or a node of a data source.
+ * An attachment: text, an uploaded file, or a node of a data source.
  *
  * @category models
  * @since 0.1.0
@@ -337,7 +348,7 @@ export type ContentFragmentInput =
     readonly content: string
     /** A text type, such as `text/plain` or `text/markdown`. */
     readonly contentType: string
-    /** Where it comes from. */
+    /** The address of the source. */
     readonly url?: string | null | undefined
   }
   | { readonly title: string; readonly fileId: FileId; readonly url?: string | null | undefined }
@@ -350,9 +361,9 @@ export type ContentFragmentInput =
  * @since 0.1.0
  */
 export interface MessageInput {
-  /** What to say. Not blank. */
+  /** The text. Must not be blank. */
   readonly content: string
-  /** At most one agent. Without one there is no answer. The names need not appear in `content`. */
+  /** At most one agent. Without one, no agent answers. The names need not appear in `content`. */
   readonly mentions?: ReadonlyArray<Mention> | undefined
   readonly context?: MessageContext | undefined
   /** A model to use instead of the agent's. */
@@ -368,11 +379,11 @@ export interface MessageInput {
  * @since 0.1.0
  */
 export interface CreateOptions {
-  /** At most 512 characters. Default: the server finds one after the first answer. */
+  /** At most 512 characters. Defaults to a title that Dust generates after the first reply. */
   readonly title?: string | null | undefined
-  /** A space to put it in, of which the caller is a member. */
+  /** The space to create it in. The caller must be a member of the space. */
   readonly spaceId?: SpaceId | undefined
-  /** `test` keeps it out of the usual lists. Default `unlisted`. */
+  /** `test` hides it from the usual lists. Defaults to `unlisted`. */
   readonly visibility?: "unlisted" | "test" | undefined
   /** Attached before the first message. */
   readonly contentFragments?: ReadonlyArray<ContentFragmentInput> | undefined
@@ -403,43 +414,43 @@ export interface CreateWithMessageOptions extends CreateOptions {
 export interface CreateMessageOptions extends MessageInput {
   readonly conversationId: ConversationId
   /**
-   * Waits until every agent that answers this message has reached its final state, however long that takes. Needs the
-   * mention of an agent. The SDK follows the answer itself, because the server's own blocking mode gives up after 180
-   * seconds without an error. Defaults to `false`.
+   * Waits until every answer to this message is final, for as long as it takes. Requires the mention of an agent. The SDK
+   * follows the answer itself, because the server's own blocking mode returns an unfinished answer after 180 seconds.
+   * Defaults to `false`.
    */
   readonly blocking?: boolean | undefined
   /**
-   * What to do when the call is interrupted, while sending or (with `blocking`) while waiting. `"cancel"` cancels the run
-   * that the message has started, in the background and until the layer closes; a message that the server accepts only
-   * later is found and cancelled, too. `"leave"` lets it run. Defaults to `"cancel"`.
+   * What to do if the call is interrupted while sending or, with `blocking`, while waiting. `"cancel"` cancels the run in
+   * the background, at the latest when the layer closes, including the run of a message that the server accepts only after
+   * the interruption. `"leave"` lets it run. Defaults to `"cancel"`.
    */
   readonly onInterrupt?: "cancel" | "leave" | undefined
   /**
-   * What to do when the message may or may not be stored after about a minute of looking. `"fail"` fails with
-   * `DustUnconfirmedError`. `"resend"` sends the message once more: a server that was very slow then has it twice. Defaults
-   * to `"fail"`.
+   * What to do if the conversation, read for about a minute after an ambiguous failure, does not show whether the message is
+   * stored. `"fail"` fails with `DustUnconfirmedError`. `"resend"` sends the message once more, so that a very slow server
+   * may store it twice. Defaults to `"fail"`.
    */
   readonly onUnconfirmed?: "fail" | "resend" | undefined
 }
 
 /**
- * What became of a message.
+ * The result of sending a message.
  *
  * @category models
  * @since 0.1.0
  */
 export interface MessageCreated {
-  /** As it was stored. `visibility` is `pending` when it waits behind a running answer of the same agent. */
+  /** The stored message. `visibility` is `pending` while it waits behind a running answer of the same agent. */
   readonly message: UserMessage
   /**
-   * The answers: just created, or final when `blocking`. Empty when no agent was mentioned, or while the message is
+   * The answers: just created, or final with `blocking`. Empty if no agent is mentioned, or while the message is
    * pending.
    */
   readonly agentMessages: ReadonlyArray<AgentMessage>
 }
 
 /**
- * One message of a conversation.
+ * Identifies a message of a conversation.
  *
  * @category models
  * @since 0.1.0
@@ -464,9 +475,9 @@ export interface FollowOptions extends MessageRef {
    */
   readonly silence?: Duration.DurationInput | undefined
   /**
-   * Whether the message and what it waits for are read at once, beside the first connection, so that an answer is known
-   * whose events the server has discarded. Defaults to `true` for `answer`, and for `messageEvents` with `lastEventId`;
-   * otherwise they are read after ten seconds without an event.
+   * Reads the message and its blocked actions at once, alongside the first connection, so that an answer whose events the
+   * server has discarded is returned without delay. Defaults to `true` for `answer`, and for `messageEvents` with
+   * `lastEventId`. Otherwise they are read after ten seconds without an event.
    */
   readonly resume?: boolean | undefined
 }
@@ -480,12 +491,12 @@ export interface FollowOptions extends MessageRef {
 export interface MessagePage {
   readonly messages: ReadonlyArray<Message>
   readonly hasMore: boolean
-  /** Pass it back for the page before this one; `null` on the first page of the conversation. */
+  /** Pass it to read the page before this one. `null` on the first page of the conversation. */
   readonly lastValue: number | null
 }
 
 /**
- * Which page of messages to read.
+ * Selects a page of messages.
  *
  * @category models
  * @since 0.2.0
@@ -501,14 +512,14 @@ export interface PageOptions {
 }
 
 /**
- * Which messages to stream.
+ * Selects the messages to stream.
  *
  * @category models
  * @since 0.2.0
  */
 export interface StreamMessagesOptions {
   readonly conversationId: ConversationId
-  /** Messages in one request. Defaults to 50. */
+  /** Messages per request. Defaults to 50. */
   readonly pageSize?: number | undefined
   /** Includes deleted messages. Defaults to `false`. */
   readonly deleted?: boolean | undefined

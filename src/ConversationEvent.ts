@@ -1,6 +1,17 @@
 /**
- * What happens in a conversation: messages coming and being answered, its title changing. Tokens and tools are events of
- * the single agent message, see `AgentMessageEvent`.
+ * Events of a conversation: new messages, finished answers, a new title. `AgentMessageEvent` has the events of a single
+ * answer, such as tokens and tool calls.
+ *
+ * ```ts
+ * import { Conversations } from "effect-dust/Conversations"
+ * import { Console, Effect, Stream } from "effect"
+ *
+ * const watch = (conversationId: string) =>
+ *   Effect.flatMap(Conversations, (conversations) =>
+ *     conversations.events({ conversationId }).pipe(
+ *       Stream.runForEach((event) => event.type === "user_message_new" ? Console.log(event.message.content) : Effect.void)
+ *     ))
+ * ```
  *
  * @since 0.1.0
  */
@@ -19,7 +30,7 @@ const base = {
 }
 
 /**
- * A user message was posted. `message.visibility` may be `pending`: it waits behind a running answer.
+ * A user message was posted. `message.visibility` is `pending` while it waits behind a running answer.
  *
  * @category schemas
  * @since 0.1.0
@@ -51,7 +62,7 @@ export const UserMessagePromoted = Schema.Struct({
 export interface UserMessagePromoted extends Schema.Schema.Type<typeof UserMessagePromoted> {}
 
 /**
- * An agent begins to answer `message.parentMessageId`; also for a new version after a retry or an edit.
+ * An agent begins to answer `message.parentMessageId`, also with a new version after a retry or an edit.
  *
  * @category schemas
  * @since 0.1.0
@@ -68,7 +79,7 @@ export const AgentMessageNew = Schema.Struct({
 export interface AgentMessageNew extends Schema.Schema.Type<typeof AgentMessageNew> {}
 
 /**
- * One agent message has ended, well or not.
+ * An agent message has ended, successfully or not.
  *
  * @category schemas
  * @since 0.1.0
@@ -101,7 +112,7 @@ export const ConversationTitle = Schema.Struct({
 export interface ConversationTitle extends Schema.Schema.Type<typeof ConversationTitle> {}
 
 /**
- * What an agent message has cost became known.
+ * The cost of an agent message was settled.
  *
  * @category schemas
  * @since 0.1.0
@@ -118,7 +129,7 @@ export const AgentMessageConsumptionUpdated = Schema.Struct({
 export interface AgentMessageConsumptionUpdated extends Schema.Schema.Type<typeof AgentMessageConsumptionUpdated> {}
 
 /**
- * Everything that happens in a conversation, told apart by `type`.
+ * Every event of a conversation. `type` discriminates the union.
  *
  * @category models
  * @since 0.1.0
@@ -143,7 +154,7 @@ const decode: (type: string | null, data: unknown) => Exclude<ConversationEvent,
   ])
 
 /**
- * An event from the JSON value that the server sent. Never fails.
+ * Decodes an event from the JSON value that the server sent. Never fails: an unknown event has `type: "unknown"`.
  *
  * @category decoding
  * @since 0.1.0

@@ -1,5 +1,16 @@
 /**
- * Mentions of agents and people in messages.
+ * Suggestions of agents and people to mention in a message, as `Mentions.suggestions` returns them.
+ *
+ * ```ts
+ * import type { MentionSuggestion } from "effect-dust/Mention"
+ * import { Mentions } from "effect-dust/Mentions"
+ * import { Effect } from "effect"
+ *
+ * const option = ({ label, type }: MentionSuggestion) => ({ label: `@${label}`, isAgent: type === "agent" })
+ *
+ * const options = (query: string) =>
+ *   Effect.flatMap(Mentions, (mentions) => mentions.suggestions({ query })).pipe(Effect.map((all) => all.map(option)))
+ * ```
  *
  * @since 0.2.0
  */

@@ -1,5 +1,17 @@
 /**
- * Mentions: the agents and people that a message can mention, and mentions in a text.
+ * Suggests agents and people to mention, and turns `@name` in a text into mentions.
+ *
+ * ```ts
+ * import { Mentions } from "effect-dust/Mentions"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const mentions = yield* Mentions
+ *   const suggestions = yield* mentions.suggestions({ query: "su", select: ["agents"] })
+ *   const markdown = yield* mentions.parse("@Support, please have a look")
+ *   return { suggestions, markdown }
+ * })
+ * ```
  *
  * @since 0.1.0
  */

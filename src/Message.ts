@@ -1,8 +1,21 @@
 /**
- * Messages: of people, of agents, and content that was attached.
+ * Messages of people and agents, and attachments.
  *
- * Only ids and discriminators are required of what the server sends; everything else is `null` or empty when it is missing.
- * A message of a kind that this version does not know is an {@link UnknownMessage} and costs nothing else.
+ * Only ids and discriminators are required in a response; every other field is `null` or empty if it is missing. A message
+ * of an unknown kind is an {@link UnknownMessage} and does not affect the others.
+ *
+ * ```ts
+ * import { Conversations } from "effect-dust/Conversations"
+ * import * as Message from "effect-dust/Message"
+ * import { Effect } from "effect"
+ *
+ * const transcript = (conversationId: string) =>
+ *   Effect.flatMap(Conversations, (conversations) => conversations.listMessages(conversationId)).pipe(
+ *     Effect.map((messages) =>
+ *       messages.map((message) => `${Message.authorName(message)}: ${Message.plainText(message)}`).join("\n")
+ *     )
+ *   )
+ * ```
  *
  * @since 0.1.0
  */
@@ -17,7 +30,7 @@ const shared = {
   sId: MessageId,
   /** Epoch milliseconds. */
   created: withDefault(Schema.Number, () => 0),
-  /** `pending`: queued behind a running answer (steering). */
+  /** `pending`: queued behind a running answer. */
   visibility: withDefault(openLiteral("visible", "deleted", "pending"), () => "visible"),
   /** 0-based; the last version of a message is the current one. */
   version: withDefault(Schema.Number, () => 0),
@@ -54,7 +67,7 @@ export const UserMention = Schema.Struct({ type: Schema.Literal("user"), userId:
 export interface UserMention extends Schema.Schema.Type<typeof UserMention> {}
 
 /**
- * Whom a message addresses: an agent, which will answer, or a person.
+ * A mention: of an agent, which answers the message, or of a person.
  *
  * @category schemas
  * @since 0.1.0
@@ -68,14 +81,14 @@ export const Mention = Schema.Union(UserMention, AgentMention)
 export type Mention = AgentMention | UserMention
 
 /**
- * A mention as the server shows it. `status` says whether the mentioned agent may answer, and the mentioned person may read:
- * anything but `approved` means not, or not yet.
+ * A mention with its name and status. Unless `status` is `approved`, the mentioned agent cannot answer, or the mentioned
+ * person cannot read the conversation, at least not yet.
  *
  * @category schemas
  * @since 0.2.0
  */
 export const RichMention = Schema.Struct({
-  /** Of the agent or the person. */
+  /** The id of the agent or the person. */
   id: withDefault(Schema.String, () => ""),
   type: withDefault(openLiteral("agent", "user"), () => ""),
   label: nullable(Schema.String),
@@ -101,7 +114,7 @@ export const RichMention = Schema.Struct({
 export interface RichMention extends Schema.Schema.Type<typeof RichMention> {}
 
 /**
- * Where a message came from. `api` is always allowed; the others are bound to certain credentials and headers.
+ * The application that a message came from. `api` is always accepted; the others require certain credentials and headers.
  *
  * @category schemas
  * @since 0.1.0
@@ -137,7 +150,7 @@ export const Origin = openLiteral(
 export type Origin = typeof Origin.Type
 
 /**
- * Who wrote a message, and from where.
+ * The author of a message, and the application that it came from.
  *
  * @category schemas
  * @since 0.1.0
@@ -161,7 +174,7 @@ export const UserMessageContext = Schema.Struct({
 export interface UserMessageContext extends Schema.Schema.Type<typeof UserMessageContext> {}
 
 /**
- * Something attached to a conversation.
+ * An attachment of a conversation.
  *
  * @category schemas
  * @since 0.1.0
@@ -174,7 +187,7 @@ export const ContentFragment = Schema.Struct({
   contentFragmentId: nullable(Schema.String),
   contentFragmentVersion: nullable(openLiteral("latest", "superseded")),
   contentFragmentType: nullable(openLiteral("file", "content_node")),
-  /** Set when the content is gone; everything about it is `null` then. */
+  /** Set if the content no longer exists; its other fields are `null` then. */
   expiredReason: nullable(openLiteral("data_source_deleted", "file_deleted")),
   sourceUrl: nullable(Schema.String),
   fileId: nullable(FileId),
@@ -188,7 +201,7 @@ export const ContentFragment = Schema.Struct({
   /** The connector that the content comes from, such as `notion`. */
   sourceProvider: nullable(Schema.String),
   sourceIcon: nullable(Schema.String),
-  /** Of a node of a data source: the connector, and the name of its space. */
+  /** The connector and the space of a node of a data source. */
   contentNodeData: nullable(Schema.Struct({ provider: nullable(Schema.String), spaceName: nullable(Schema.String) })),
   context: nullable(Schema.Struct({
     username: nullable(Schema.String),
@@ -205,7 +218,7 @@ export const ContentFragment = Schema.Struct({
 export interface ContentFragment extends Schema.Schema.Type<typeof ContentFragment> {}
 
 /**
- * An emoji that people have put on a message.
+ * An emoji reaction to a message.
  *
  * @category schemas
  * @since 0.2.0
@@ -226,7 +239,7 @@ export const Reaction = Schema.Struct({
 export interface Reaction extends Schema.Schema.Type<typeof Reaction> {}
 
 /**
- * What somebody wrote.
+ * A message of a person, or of a program with an API key.
  *
  * @category schemas
  * @since 0.1.0
@@ -238,11 +251,11 @@ export const UserMessage = Schema.Struct({
   mentions: list(Mention),
   /** The mentions with their names, and whether they are allowed. */
   richMentions: list(RichMention),
-  /** `null` when the author used an API key (unless the key's message was attributed to a member by e-mail). */
+  /** `null` if the message was sent with an API key, unless it was attributed to a member by e-mail address. */
   user: nullable(User),
   context: withDefault(UserMessageContext, () => emptyContext),
   contentFragments: list(ContentFragment),
-  /** Echoes an accepted model selection. */
+  /** The accepted model selection. */
   requestedModel: nullable(ModelSelection),
   /** Set on messages that agents write to other agents. */
   agenticMessageData: nullable(Schema.Struct({
@@ -272,7 +285,7 @@ const emptyContext: UserMessageContext = {
 export interface UserMessage extends Schema.Schema.Type<typeof UserMessage> {}
 
 /**
- * A file that an agent made.
+ * A file that an agent created.
  *
  * @category schemas
  * @since 0.1.0
@@ -295,7 +308,7 @@ export const GeneratedFile = Schema.Struct({
 export interface GeneratedFile extends Schema.Schema.Type<typeof GeneratedFile> {}
 
 /**
- * One use of a tool. `output` holds the blocks that the tool returned, as the tool protocol (MCP) defines them:
+ * A tool call of an agent. `output` has the content blocks that the tool returned, as the Model Context Protocol defines them:
  * `{ type: "text", text }`, `{ type: "resource", resource }`, …
  *
  * @category schemas
@@ -328,7 +341,7 @@ export const AgentAction = Schema.Struct({
 export interface AgentAction extends Schema.Schema.Type<typeof AgentAction> {}
 
 /**
- * An answer of an agent.
+ * The answer of an agent.
  *
  * @category schemas
  * @since 0.1.0
@@ -336,11 +349,11 @@ export interface AgentAction extends Schema.Schema.Type<typeof AgentAction> {}
 export const AgentMessage = Schema.Struct({
   type: Schema.Literal("agent_message"),
   ...shared,
-  /** The user message it answers. */
+  /** The user message that it answers. */
   parentMessageId: nullable(MessageId),
-  /** The agent message that handed over to it. */
+  /** The agent message that handed the conversation over. */
   parentAgentMessageId: nullable(MessageId),
-  /** The agent, as it was when it ran. */
+  /** The agent at the time of the run. */
   configuration: nullable(Agent),
   /** `created` while it runs; every other value is final. */
   status: withDefault(openLiteral("created", "succeeded", "failed", "cancelled"), () => "created"),
@@ -348,24 +361,24 @@ export const AgentMessage = Schema.Struct({
   content: nullable(Schema.String),
   chainOfThought: nullable(Schema.String),
   actions: list(AgentAction),
-  /** Why it failed. */
+  /** The reason of a failure. */
   error: nullable(RunError),
   completedTs: nullable(Schema.Number),
   completionDurationMs: nullable(Schema.Number),
   /** Billed credits; `null` until they are settled. */
   costCredits: nullable(Schema.Number),
-  /** Billed credits of the agents that it has run. */
+  /** Billed credits of its sub-agents. */
   subAgentCostCredits: nullable(Schema.Number),
   resolvedModel: nullable(ModelSelection),
   /** Who chose the model. */
   modelResolutionMethod: nullable(openLiteral("agent", "user", "auto")),
-  /** How long the model itself took. */
+  /** The time that the model took, in milliseconds. */
   modelInteractionDurationMs: nullable(Schema.Number),
-  /** Whether its tools ran without asking anybody. */
+  /** Whether its tools ran without approval. */
   skipToolsValidation: nullable(Schema.Boolean),
-  /** Whether the conversation was too long for the model, so that parts of it were left out. */
+  /** Whether parts of the conversation were dropped because it was too long for the model. */
   prunedContext: nullable(Schema.Boolean),
-  /** The contents of each step, as the model wrote them: `{ type: "text_content", value }`, … */
+  /** The raw content of each step: `{ type: "text_content", value }`, … */
   contents: list(Schema.Struct({ step: Schema.Number, content: record })),
   /** The text of each step. */
   rawContents: list(Schema.Struct({ step: Schema.Number, content: withDefault(Schema.String, () => "") })),
@@ -380,14 +393,14 @@ export const AgentMessage = Schema.Struct({
 export interface AgentMessage extends Schema.Schema.Type<typeof AgentMessage> {}
 
 /**
- * A message of a kind, or of a shape, that this version does not know. `raw` is what the server sent.
+ * A message of an unknown kind or shape. `raw` is the value that the server sent.
  *
  * @category schemas
  * @since 0.1.0
  */
 export interface UnknownMessage {
   readonly type: "unknown"
-  /** Empty when the server sent none. */
+  /** Empty if the server sent none. */
   readonly sId: MessageId
   /** The server's own `type`. */
   readonly kind: string | null
@@ -439,7 +452,7 @@ export const UnknownMessage: Schema.Schema<UnknownMessage, unknown> = Schema.tra
 export type Message = UserMessage | AgentMessage | ContentFragment | UnknownMessage
 
 /**
- * A message of a conversation, told apart by `type`.
+ * A message of a conversation. `type` discriminates the union.
  *
  * @category schemas
  * @since 0.1.0
@@ -452,7 +465,7 @@ export const Message: Schema.Schema<Message, unknown> = Schema.Union(
 )
 
 /**
- * Who wrote it: a person's name, the agent's name, or an empty string.
+ * Returns the name of the author: of the person or of the agent. Empty if unknown.
  *
  * @category accessors
  * @since 0.1.0
@@ -471,7 +484,7 @@ export const authorName = (message: Message): string => {
 }
 
 /**
- * The text of a message: what was written, answered, or the title of what was attached.
+ * Returns the text of a message, or the title of an attachment.
  *
  * @category accessors
  * @since 0.1.0
@@ -490,9 +503,9 @@ export const text = (message: Message): string => {
 }
 
 /**
- * What an agent writes besides Markdown, apart from its text: citations (`:cite[…]`), mentions (`:mention[…]`) and
- * visualizations (`:::visualization`). In `text`, a mention is `@name`, a citation is `[1]`, and visualizations are left
- * out; code is not looked into.
+ * Separates the directives that agents write into their Markdown from the text: citations (`:cite[…]`), mentions
+ * (`:mention[…]`) and visualizations (`:::visualization`). In `text`, a mention becomes `@name`, a citation becomes `[1]`,
+ * and visualizations are removed. Code blocks are left unchanged.
  *
  * @example
  * ```ts
@@ -509,7 +522,7 @@ export const directives = (message: Message | string): Directives =>
   readDirectives(typeof message === "string" ? message : text(message))
 
 /**
- * The text of a message for a reader outside Dust: Markdown without Dust's directives. See {@link directives}.
+ * Returns the text of a message as plain Markdown, to show outside Dust. See {@link directives}.
  *
  * @category accessors
  * @since 0.2.0
@@ -525,8 +538,7 @@ export type {
 }
 
 /**
- * Whether an answer has reached its end, well or not. A status that this version does not know counts as final, as every
- * one but `created` does.
+ * Returns whether an answer is final, successful or not. Every status except `created` is final, unknown ones included.
  *
  * @category guards
  * @since 0.1.0
@@ -534,7 +546,7 @@ export type {
 export const isFinal = (message: AgentMessage): boolean => message.status !== "created"
 
 /**
- * Whether a message is the answer of an agent.
+ * Returns whether a message is the answer of an agent.
  *
  * @category guards
  * @since 0.1.0
@@ -542,7 +554,7 @@ export const isFinal = (message: AgentMessage): boolean => message.status !== "c
 export const isAgentMessage = (message: Message): message is AgentMessage => message.type === "agent_message"
 
 /**
- * Whether a message was sent by a person or with an API key.
+ * Returns whether a message was sent by a person or with an API key.
  *
  * @category guards
  * @since 0.1.0
@@ -550,7 +562,7 @@ export const isAgentMessage = (message: Message): message is AgentMessage => mes
 export const isUserMessage = (message: Message): message is UserMessage => message.type === "user_message"
 
 /**
- * The mention of an agent by its id.
+ * Mentions an agent by id.
  *
  * @category constructors
  * @since 0.1.0
@@ -558,7 +570,7 @@ export const isUserMessage = (message: Message): message is UserMessage => messa
 export const mentionAgent = (agentId: AgentId): AgentMention => ({ configurationId: agentId })
 
 /**
- * The mention of a person by user id.
+ * Mentions a person by user id.
  *
  * @category constructors
  * @since 0.1.0
