@@ -1,5 +1,5 @@
 /**
- * Dust apps, their runs, and the events of a run.
+ * Dust apps, their runs, and the events of a run: what `Apps` returns and takes. {@link values} returns the results of a run.
  *
  * @since 0.2.0
  */
@@ -11,8 +11,7 @@ const renamed = <A, I, const Key extends string>(schema: Schema.Schema<A, I>, ke
   Schema.propertySignature(schema).pipe(Schema.fromKey(key))
 
 /**
- * An app. Specification, configuration and run are texts as they were last saved in the editor, which is not what is
- * deployed.
+ * An app. Its specification, configuration and run are those last saved in the editor, not the deployed version.
  *
  * @category schemas
  * @since 0.2.0
@@ -41,14 +40,14 @@ export const App = Schema.Struct({
 export interface App extends Schema.Schema.Type<typeof App> {}
 
 /**
- * What one block gave for one input, and for one iteration where the block is in a loop.
+ * The output of a block for one input and, inside a loop, for one iteration.
  *
  * @category schemas
  * @since 0.2.0
  */
 export const BlockOutput = Schema.Struct({
   value: anything,
-  /** Why there is no value. */
+  /** The reason why there is no value. */
   error: nullable(Schema.String),
   /** Token counts and the like, depending on the block. */
   meta: anything
@@ -61,7 +60,7 @@ export const BlockOutput = Schema.Struct({
 export interface BlockOutput extends Schema.Schema.Type<typeof BlockOutput> {}
 
 /**
- * Where a run, or one of its blocks, is.
+ * The state of a run or of a block.
  *
  * @category schemas
  * @since 0.2.0
@@ -78,14 +77,14 @@ const blockStatus = {
   blockType: renamed(Schema.String, "block_type"),
   name: Schema.String,
   status: RunState,
-  /** Executions that gave a value. */
+  /** Successful executions. */
   successCount: withDefault(Schema.Number, () => 0).pipe(Schema.fromKey("success_count")),
-  /** Executions that failed. */
+  /** Failed executions. */
   errorCount: withDefault(Schema.Number, () => 0).pipe(Schema.fromKey("error_count"))
 }
 
 /**
- * How far one block is, and how it went.
+ * The progress of a block.
  *
  * @category schemas
  * @since 0.2.0
@@ -101,7 +100,7 @@ export interface BlockStatus extends Schema.Schema.Type<typeof BlockStatus> {}
 const BlockOutputs = Schema.Array(Schema.Array(BlockOutput))
 
 /**
- * Everything that one block gave: `outputs[i][j]` is for input `i`, iteration `j` (0 outside loops).
+ * All outputs of a block: `outputs[i][j]` for input `i` and iteration `j` (0 outside loops).
  *
  * @category schemas
  * @since 0.2.0
@@ -136,11 +135,11 @@ export const Run = Schema.Struct({
   specificationHash: nullable(Schema.String).pipe(Schema.fromKey("specification_hash")),
   config: anything,
   status: Schema.Struct({ run: RunState, blocks: list(BlockStatus) }),
-  /** What each block gave, in the order of the specification. Empty while the run is going on. */
+  /** The outputs of each block, in the order of the specification. Empty while the run is in progress. */
   traces: list(Trace),
   /**
-   * What the last block gave: `results[i][j]` is for input `i`, iteration `j` (0 outside loops). `null` unless the run
-   * succeeded. With a `blockFilter`: what the last block that passed it gave.
+   * The outputs of the last block: `results[i][j]` for input `i` and iteration `j` (0 outside loops). `null` unless the run
+   * succeeded. With a `blockFilter`, the outputs of the last block that matches it.
    */
   results: nullable(BlockOutputs)
 })
@@ -152,8 +151,8 @@ export const Run = Schema.Struct({
 export interface Run extends Schema.Schema.Type<typeof Run> {}
 
 /**
- * The value that a finished run gave for each input: that of the first iteration of the last block, `undefined` where it
- * failed. Empty for a run without results.
+ * Returns the result of a finished run for each input: the value of the first iteration of the last block, or `undefined` if
+ * it failed. Empty for a run without results.
  *
  * @example
  * ```ts
@@ -187,13 +186,13 @@ const inBlock = {
 
 const inExecution = {
   ...inBlock,
-  /** Which input. */
+  /** The index of the input. */
   inputIndex: renamed(Schema.Number, "input_index"),
-  /** Which iteration, inside a loop. */
+  /** The iteration, inside a loop. */
   map: nullable(Schema.Struct({ name: Schema.String, iteration: Schema.Number }))
 }
 
-/** The run has begun, or has ended. @category schemas @since 0.2.0 */
+/** The run has started or ended. @category schemas @since 0.2.0 */
 export const RunStatusEvent = Schema.Struct({
   type: Schema.Literal("run_status"),
   runId: renamed(RunId, "run_id"),
@@ -203,24 +202,24 @@ export const RunStatusEvent = Schema.Struct({
 /** @category models @since 0.2.0 */
 export interface RunStatusEvent extends Schema.Schema.Type<typeof RunStatusEvent> {}
 
-/** How far one block is. @category schemas @since 0.2.0 */
+/** The progress of a block. @category schemas @since 0.2.0 */
 export const BlockStatusEvent = Schema.Struct({ type: Schema.Literal("block_status"), ...blockStatus })
 
 /** @category models @since 0.2.0 */
 export interface BlockStatusEvent extends Schema.Schema.Type<typeof BlockStatusEvent> {}
 
-/** A block is through with the inputs that it was given. @category schemas @since 0.2.0 */
+/** A block has processed its inputs. @category schemas @since 0.2.0 */
 export const BlockExecutionEvent = Schema.Struct({
   type: Schema.Literal("block_execution"),
   ...inBlock,
-  /** `outputs[i][j]` is for input `i`, iteration `j`. */
+  /** `outputs[i][j]` for input `i` and iteration `j`. */
   outputs: Schema.propertySignature(BlockOutputs).pipe(Schema.fromKey("execution"))
 })
 
 /** @category models @since 0.2.0 */
 export interface BlockExecutionEvent extends Schema.Schema.Type<typeof BlockExecutionEvent> {}
 
-/** A model wrote something. @category schemas @since 0.2.0 */
+/** Text of a model. @category schemas @since 0.2.0 */
 export const TokensEvent = Schema.Struct({
   type: Schema.Literal("tokens"),
   ...inExecution,
@@ -230,7 +229,7 @@ export const TokensEvent = Schema.Struct({
 /** @category models @since 0.2.0 */
 export interface TokensEvent extends Schema.Schema.Type<typeof TokensEvent> {}
 
-/** A model thought something. @category schemas @since 0.2.0 */
+/** Reasoning of a model. @category schemas @since 0.2.0 */
 export const ReasoningTokensEvent = Schema.Struct({
   type: Schema.Literal("reasoning_tokens"),
   ...inExecution,
@@ -240,7 +239,7 @@ export const ReasoningTokensEvent = Schema.Struct({
 /** @category models @since 0.2.0 */
 export interface ReasoningTokensEvent extends Schema.Schema.Type<typeof ReasoningTokensEvent> {}
 
-/** A part of a model's reasoning, complete. @category schemas @since 0.2.0 */
+/** A complete part of a model's reasoning. @category schemas @since 0.2.0 */
 export const ReasoningItemEvent = Schema.Struct({
   type: Schema.Literal("reasoning_item"),
   ...inExecution,
@@ -270,7 +269,7 @@ export const FunctionCallArgumentsEvent = Schema.Struct({
 /** @category models @since 0.2.0 */
 export interface FunctionCallArgumentsEvent extends Schema.Schema.Type<typeof FunctionCallArgumentsEvent> {}
 
-/** The run failed. The stream fails too, once it is at its end. @category schemas @since 0.2.0 */
+/** The run failed. The stream also fails at its end. @category schemas @since 0.2.0 */
 export const RunErrorEvent = Schema.Struct({
   type: Schema.Literal("error"),
   /** Open. */
@@ -287,12 +286,12 @@ export const FinalEvent = Schema.Struct({ type: Schema.Literal("final") })
 /** @category models @since 0.2.0 */
 export interface FinalEvent extends Schema.Schema.Type<typeof FinalEvent> {}
 
-/** An event of a type that this version does not know, or of another shape. @category schemas @since 0.2.0 */
+/** An event of an unknown type or shape. @category schemas @since 0.2.0 */
 export const UnknownRunEvent = Schema.Struct({
   type: Schema.Literal("unknown"),
-  /** The type that it was sent with, if any. */
+  /** The type that the server sent, if any. */
   kind: Schema.NullOr(Schema.String),
-  /** What was sent. */
+  /** The value that the server sent. */
   raw: Schema.Unknown
 })
 
@@ -300,7 +299,7 @@ export const UnknownRunEvent = Schema.Struct({
 export interface UnknownRunEvent extends Schema.Schema.Type<typeof UnknownRunEvent> {}
 
 /**
- * What happens during a run. `content` of the wire is flattened into the event.
+ * An event of a run. `type` discriminates the union; the `content` of the response is flattened into the event.
  *
  * @category schemas
  * @since 0.2.0
@@ -326,7 +325,7 @@ export const RunEvent = Schema.Union(
 export type RunEvent = typeof RunEvent.Type
 
 /**
- * Whether one version of an app is deployed.
+ * The deployment status of a version of an app.
  *
  * @category schemas
  * @since 0.2.0

@@ -1,7 +1,20 @@
 /**
- * Data sources: what they hold (documents, tables, rows) and how they are seen (views).
+ * Data sources with their documents, tables, rows and views: what `DataSources` and `DataSourceViews` return, and the options
+ * that they take.
  *
- * Ids and discriminators are required of what the server sends, everything else is `null` or empty when it is missing.
+ * Only ids and discriminators are required in a response; every other field is `null` or empty if it is missing.
+ *
+ * ```ts
+ * import * as DataSource from "effect-dust/DataSource"
+ * import { DataSources } from "effect-dust/DataSources"
+ * import { Effect } from "effect"
+ *
+ * const bestPassage = (query: string) =>
+ *   Effect.flatMap(DataSources, (dataSources) =>
+ *     dataSources.search({ spaceId: "vlt_global", dataSourceId: "dts_handbook", query })).pipe(
+ *       Effect.map((documents) => DataSource.passages(documents)[0]?.text)
+ *     )
+ * ```
  *
  * @since 0.1.0
  */
@@ -14,7 +27,7 @@ import type { Moment } from "./internal/input/dates.ts"
 export type { Moment }
 
 /**
- * Who changed something last.
+ * The last editor.
  *
  * @category schemas
  * @since 0.1.0
@@ -35,7 +48,7 @@ export const EditedBy = Schema.Struct({
 export interface EditedBy extends Schema.Schema.Type<typeof EditedBy> {}
 
 /**
- * A data source. It lives in one space; views can show it, or a part of it, in others.
+ * A data source. It belongs to one space; views make it, or a part of it, available in other spaces.
  *
  * @category schemas
  * @since 0.1.0
@@ -49,7 +62,7 @@ export const DataSource = Schema.Struct({
   assistantDefaultSelected: nullable(Schema.Boolean),
   /** `null` for a folder, see {@link isFolder}. */
   connectorId: nullable(Schema.String),
-  /** `null` for a folder, `webcrawler` for a website; anything else is a managed connection, read-only for ordinary keys. */
+  /** `null` for a folder, `webcrawler` for a website. Any other value is a managed connection, which is read-only. */
   connectorProvider: nullable(openLiteral(
     "bigquery",
     "confluence",
@@ -80,7 +93,7 @@ export const DataSource = Schema.Struct({
 export interface DataSource extends Schema.Schema.Type<typeof DataSource> {}
 
 /**
- * Whether a data source is a folder: documents and tables can be written to it.
+ * Returns whether a data source is a folder, to which documents and tables can be written.
  *
  * @category guards
  * @since 0.1.0
@@ -89,7 +102,7 @@ export const isFolder = (dataSource: Pick<DataSource, "connectorProvider">): boo
   dataSource.connectorProvider === null
 
 /**
- * Whether a data source is a website that Dust reads by itself.
+ * Returns whether a data source is a website that Dust crawls.
  *
  * @category guards
  * @since 0.1.0
@@ -98,7 +111,7 @@ export const isWebsite = (dataSource: Pick<DataSource, "connectorProvider">): bo
   dataSource.connectorProvider === "webcrawler"
 
 /**
- * A searchable part of a document. In search results these are the passages that match.
+ * A searchable part of a document. Search results contain only the chunks that match.
  *
  * @category schemas
  * @since 0.1.0
@@ -108,9 +121,9 @@ export const DocumentChunk = Schema.Struct({
   hash: nullable(Schema.String),
   /** The position in the document, counted in chunks. */
   offset: withDefault(Schema.Number, () => 0),
-  /** The embedding; rarely sent. */
+  /** The embedding. Usually `null`. */
   vector: nullable(Schema.Array(Schema.Number)),
-  /** How well it matches, in search results. */
+  /** The relevance in search results; higher is better. */
   score: nullable(Schema.Number)
 })
 
@@ -121,7 +134,7 @@ export const DocumentChunk = Schema.Struct({
 export interface DocumentChunk extends Schema.Schema.Type<typeof DocumentChunk> {}
 
 /**
- * A document. In search results `chunks` are the passages that match; `text` is `null` unless the server sends it.
+ * A document. In search results, `chunks` has the passages that match. `text` is `null` unless the server sends it.
  *
  * @category schemas
  * @since 0.1.0
@@ -133,14 +146,14 @@ export const Document = Schema.Struct({
   created: withDefault(Schema.Number, () => 0),
   title: nullable(Schema.String),
   mimeType: nullable(Schema.String).pipe(Schema.fromKey("mime_type")),
-  /** Epoch milliseconds; what it was upserted with, else when it was. */
+  /** Epoch milliseconds. Defaults to the time of the upsert. */
   timestamp: withDefault(Schema.Number, () => 0),
   tags: list(Schema.String),
-  /** The document itself, then its parents from the nearest to the farthest. */
+  /** The ids of the document itself and of its parents, from the nearest to the farthest. */
   parents: list(Schema.String),
   parentId: nullable(Schema.String).pipe(Schema.fromKey("parent_id")),
   sourceUrl: nullable(Schema.String).pipe(Schema.fromKey("source_url")),
-  /** Changes with the content. It is Dust's own: the content alone does not give it. */
+  /** Changes with the content. Computed by Dust; it cannot be derived from the content alone. */
   hash: nullable(Schema.String),
   textSize: withDefault(Schema.Number, () => 0).pipe(Schema.fromKey("text_size")),
   chunkCount: withDefault(Schema.Number, () => 0).pipe(Schema.fromKey("chunk_count")),
@@ -155,7 +168,7 @@ export const Document = Schema.Struct({
 export interface Document extends Schema.Schema.Type<typeof Document> {}
 
 /**
- * What an upsert says of a document in the mode `light`. There is no id in it.
+ * A document as an upsert in mode `light` returns it, without its id.
  *
  * @category schemas
  * @since 0.1.0
@@ -176,7 +189,7 @@ export const LightDocument = Schema.Struct({
 export interface LightDocument extends Schema.Schema.Type<typeof LightDocument> {}
 
 /**
- * A text with a structure: each chunk that is made of it begins with the prefixes above it.
+ * A structured text. Each chunk of it begins with the prefixes of the sections that contain it.
  *
  * @category models
  * @since 0.1.0
@@ -189,7 +202,7 @@ export interface Section {
 }
 
 /**
- * The kinds of values in a column.
+ * The type of the values of a column.
  *
  * @category schemas
  * @since 0.1.0
@@ -203,7 +216,7 @@ export const ValueType = openLiteral("int", "float", "text", "bool", "datetime")
 export type ValueType = typeof ValueType.Type
 
 /**
- * A column, as the server derives it from the rows.
+ * A column. Dust derives its type from the rows.
  *
  * @category schemas
  * @since 0.1.0
@@ -223,7 +236,7 @@ export interface Column extends Schema.Schema.Type<typeof Column> {}
 const columns = {
   name: withDefault(Schema.String, () => ""),
   description: nullable(Schema.String),
-  /** `null` until there are rows. */
+  /** `null` for a table without rows. */
   schema: nullable(Schema.Array(Column))
 }
 
@@ -252,7 +265,7 @@ export const Table = Schema.Struct({
 export interface Table extends Schema.Schema.Type<typeof Table> {}
 
 /**
- * What is said of a table after rows were written.
+ * A table after rows were written.
  *
  * @category schemas
  * @since 0.1.0
@@ -269,7 +282,7 @@ export const TableSummary = Schema.Struct({
 export interface TableSummary extends Schema.Schema.Type<typeof TableSummary> {}
 
 /**
- * A moment in a cell. `epoch` is in milliseconds.
+ * A date and time in a cell. `epoch` is in milliseconds.
  *
  * @category schemas
  * @since 0.1.0
@@ -302,7 +315,7 @@ export type Cell = string | number | boolean | null | DateTimeCell
  */
 export const Row = Schema.Struct({
   rowId: Schema.propertySignature(RowId).pipe(Schema.fromKey("row_id")),
-  /** The cells by column: text, numbers, booleans, `null`, and {@link DateTimeCell} for moments. */
+  /** The cells by column: text, numbers, booleans, `null`, and {@link DateTimeCell} for dates. */
   value: withDefault(
     Schema.Record({ key: Schema.String, value: Schema.Unknown }),
     (): { readonly [column: string]: unknown } => ({})
@@ -323,7 +336,7 @@ export interface Row extends Schema.Schema.Type<typeof Row> {}
  * - text (without NUL characters), finite numbers, booleans, `null`
  * - dates, which become {@link DateTimeCell}s
  * - `bigint`s, as numbers when a number holds them exactly and as text otherwise
- * - `undefined`, which leaves the cell out
+ * - `undefined`, which omits the cell
  * - arrays and other objects, as JSON text; one with a `toJSON` that gives text or a number (decimals) as that
  *
  * @category models
@@ -332,7 +345,7 @@ export interface Row extends Schema.Schema.Type<typeof Row> {}
 export type CellInput = string | number | bigint | boolean | null | undefined | Date | DateTime.DateTime | object
 
 /**
- * A row to be written. The same `rowId` replaces the row.
+ * A row to write. It replaces an existing row with the same `rowId`.
  *
  * @category models
  * @since 0.1.0
@@ -340,8 +353,8 @@ export type CellInput = string | number | bigint | boolean | null | undefined | 
 export interface RowInput {
   readonly rowId: RowId
   /**
-   * The cells by column, each a {@link CellInput}. Dust takes names made of `a`-`z`, `0`-`9` and `_`; others are converted
-   * (`userId` and `User ID` become `user_id`).
+   * The cells by column, each a {@link CellInput}. Dust accepts names made of `a`-`z`, `0`-`9` and `_`; other names are
+   * converted (`userId` and `User ID` become `user_id`).
    */
   readonly value: object
 }
@@ -349,7 +362,8 @@ export interface RowInput {
 const isDateTimeCell = Schema.is(DateTimeCell)
 
 /**
- * A cell of a row: text, number, boolean or `null` as it is, a moment as `DateTime.Utc`. Undefined: there is no such cell.
+ * Returns a cell of a row: text, a number, a boolean or `null`, and dates as `DateTime.Utc`. `undefined` if the row has no such
+ * cell.
  *
  * @category accessors
  * @since 0.1.0
@@ -372,19 +386,19 @@ export const cell = (
 }
 
 /**
- * Where a data source is.
+ * Identifies a data source and its space.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Location {
   readonly spaceId: SpaceId
-  /** Its `sId`; `findByName` gives it. */
+  /** Its `sId`, from `list` or `findByName`. */
   readonly dataSourceId: DataSourceId
 }
 
 /**
- * Which part of a list.
+ * Selects a part of a list.
  *
  * @category models
  * @since 0.1.0
@@ -397,34 +411,34 @@ export interface Page {
 }
 
 /**
- * Which documents to list, a page of them.
+ * Selects a page of documents.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ListDocumentsOptions extends Location, Page {
   /**
-   * Only these; an empty list: none. They travel in the URL, which has room for some hundreds; `streamDocuments` takes
-   * more.
+   * Returns only these documents; none for an empty list. The ids are part of the URL, which has room for some hundreds.
+   * `streamDocuments` accepts more.
    */
   readonly documentIds?: ReadonlyArray<DocumentId> | undefined
 }
 
 /**
- * Which documents to list, all of them.
+ * Selects the documents to stream.
  *
  * @category models
  * @since 0.1.0
  */
 export interface StreamDocumentsOptions extends Location {
-  /** Only these; an empty list: none. As many as one likes: they are asked for in groups that fit into a URL. */
+  /** Returns only these documents; none for an empty list. Any number: they are requested in groups that fit into a URL. */
   readonly documentIds?: ReadonlyArray<DocumentId> | undefined
   /** Documents per request. Default 100. */
   readonly pageSize?: number | undefined
 }
 
 /**
- * What a document is made of: a text, or sections.
+ * The content of a document: a text, or sections.
  *
  * @category models
  * @since 0.1.0
@@ -434,13 +448,13 @@ export type DocumentContent =
   | { readonly section: Section; readonly text?: null | undefined }
 
 /**
- * What a document has beside its content.
+ * The fields of a document besides its content.
  *
  * @category models
  * @since 0.1.0
  */
 export interface DocumentFields {
-  /** Chosen by you: the same id replaces the document. */
+  /** Chosen by the caller. An existing document with the same id is replaced. */
   readonly documentId: DocumentId
   /** At most 512 characters. Default: the document id. */
   readonly title?: string | null | undefined
@@ -448,18 +462,17 @@ export interface DocumentFields {
   readonly mimeType?: string | null | undefined
   /** An http or https URL without `//` in its path; agents cite it. */
   readonly sourceUrl?: string | null | undefined
-  /** When tags are given, Dust adds `title:<title>` to them; in the mode `async` always. */
+  /** Dust adds the tag `title:<title>` to the given tags, and always in mode `async`. */
   readonly tags?: ReadonlyArray<string> | null | undefined
   /**
-   * When the content is from: a date, or epoch milliseconds. Numbers below 1e10 are refused, since Dust would take them for
-   * seconds. Default: now.
+   * The date of the content, or epoch milliseconds. Numbers below 1e10 are refused, because Dust would read them as seconds.
+   * Defaults to now.
    */
   readonly timestamp?: Moment | undefined
 }
 
 /**
- * A document to be written. Parents are not part of it: Dust refuses them here from ordinary credentials, see
- * `updateParents`.
+ * A document to write. To set its parents, use `updateParents`: Dust refuses them here.
  *
  * @category models
  * @since 0.1.0
@@ -467,7 +480,7 @@ export interface DocumentFields {
 export type DocumentInput = DocumentFields & DocumentContent
 
 /**
- * A document, and where to write it.
+ * A document to write, and the data source to write it to.
  *
  * @category models
  * @since 0.1.0
@@ -475,7 +488,7 @@ export type DocumentInput = DocumentFields & DocumentContent
 export type UpsertDocumentOptions = Location & DocumentInput
 
 /**
- * A written document, in full.
+ * The result of an upsert in mode `full`.
  *
  * @category models
  * @since 0.1.0
@@ -486,7 +499,7 @@ export interface FullUpsert {
 }
 
 /**
- * A written document, its sizes only.
+ * The result of an upsert in mode `light`: sizes only.
  *
  * @category models
  * @since 0.1.0
@@ -497,7 +510,8 @@ export interface LightUpsert {
 }
 
 /**
- * The document is queued. Compare its `hash` or `timestamp` in `getDocument` to see when it has been processed.
+ * The result of an upsert in mode `async`: the document is queued. Compare `hash` or `timestamp` of `getDocument` to detect
+ * when it is processed.
  *
  * @category models
  * @since 0.1.0
@@ -518,7 +532,7 @@ export interface Token {
 }
 
 /**
- * A table to be created or replaced.
+ * A table to create or replace.
  *
  * @category models
  * @since 0.1.0
@@ -526,11 +540,11 @@ export interface Token {
 export interface TableInput {
   /** Unique in the data source. */
   readonly name: string
-  /** Default: made by the server. With an id the table is replaced, its rows stay. */
+  /** Defaults to an id that Dust generates. An existing table with this id is replaced and keeps its rows. */
   readonly tableId?: TableId | undefined
   /** Default: the name. */
   readonly title?: string | undefined
-  /** What the table is about; agents read it. Default: empty. */
+  /** A description for agents. Defaults to an empty one. */
   readonly description?: string | undefined
   readonly timestamp?: Moment | undefined
   readonly tags?: ReadonlyArray<string> | undefined
@@ -539,7 +553,7 @@ export interface TableInput {
 }
 
 /**
- * A data source, or a part of it, as it is shown in a space.
+ * A view: a data source, or a part of it, in a space.
  *
  * @category schemas
  * @since 0.1.0
@@ -547,9 +561,9 @@ export interface TableInput {
 export const DataSourceView = Schema.Struct({
   sId: DataSourceViewId,
   category: nullable(openLiteral("managed", "folder", "website", "apps", "actions", "triggers")),
-  /** `default` shows everything, `custom` what is under `parentsIn`. */
+  /** `default` contains everything, `custom` only the nodes below `parentsIn`. */
   kind: withDefault(openLiteral("default", "custom"), () => "default"),
-  /** `null`: everything. */
+  /** `null` for everything. */
   parentsIn: nullable(Schema.Array(Schema.String)),
   spaceId: nullable(SpaceId),
   dataSource: DataSource,
@@ -567,7 +581,7 @@ export const DataSourceView = Schema.Struct({
 export interface DataSourceView extends Schema.Schema.Type<typeof DataSourceView> {}
 
 /**
- * A passage of a document that a search found.
+ * A passage of a document in search results.
  *
  * @category models
  * @since 0.1.0
@@ -577,12 +591,12 @@ export interface Passage {
   readonly title: string | null
   readonly sourceUrl: string | null
   readonly text: string
-  /** How well it matches: higher is better. `null` when the server does not say. */
+  /** The relevance; higher is better. `null` if the server does not send it. */
   readonly score: number | null
 }
 
 /**
- * The passages of search results, best first.
+ * Returns the passages of search results, the best first.
  *
  * @category accessors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Views: a data source, or a part of it, as it is shown in a space. Agents and search work on views.
+ * Views: a data source, or a part of it, in a space. Agents and searches use views. Lists, searches and changes them.
  *
  * @since 0.1.0
  */
@@ -37,26 +37,27 @@ export interface DataSourceViewLocation {
  * @since 0.1.0
  */
 export interface DataSourceViewUpdate extends DataSourceViewLocation {
-  /** Nodes to show, with everything below them. */
+  /** Nodes to add, with everything below them. */
   readonly parentsToAdd?: ReadonlyArray<string> | undefined
-  /** Nodes to show no longer. */
+  /** Nodes to remove. */
   readonly parentsToRemove?: ReadonlyArray<string> | undefined
-  /** Dust accepts a whole list, answers that all is well, and changes nothing. */
+  /** Not accepted: Dust reports success for a complete list, but changes nothing. */
   readonly parentsIn?: never
 }
 
 /**
- * All methods take an API key or a user's access token. `DustNotFoundError` (`space_not_found`,
- * `data_source_view_not_found`): unknown, or no right to read it.
+ * All methods accept an API key or an access token. They fail with `DustNotFoundError` (`space_not_found`,
+ * `data_source_view_not_found`) if the resource does not exist or the credential cannot read it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Service extends Methods<typeof dataSourceViews> {
   /**
-   * The view of the data source with this name: exactly, else without regard to case. `DustNotFoundError`
-   * (`name_not_found`) names those that come close, `DustBadRequestError` (`ambiguous_name`) those that share the name.
-   * Retried.
+   * Finds the view of the data source with this name: by an exact match, else ignoring case. Retried automatically.
+   *
+   * Fails with `DustNotFoundError` (`name_not_found`) if there is none (`details.near` has similar names), and with
+   * `DustBadRequestError` (`ambiguous_name`) if there are several.
    */
   readonly findByName: (options: {
     readonly spaceId: SpaceId
@@ -64,14 +65,15 @@ export interface Service extends Methods<typeof dataSourceViews> {
     readonly name: string
   }) => Effect.Effect<DataSourceView, RequestError>
   /**
-   * Shows more of the data source, or less. Needs the right to administer the view: without it a `DustForbiddenError`
-   * (`workspace_auth_error`). Retried.
+   * Adds nodes to a view or removes them. Retried automatically. Fails with `DustForbiddenError` (`workspace_auth_error`)
+   * unless the credential may administer the view.
    *
    * Source: `PATCH …/data_source_views/{dataSourceViewId}`
    */
   readonly update: (options: DataSourceViewUpdate) => Effect.Effect<DataSourceView, RequestError>
   /**
-   * Semantic search in what the view shows: the documents, each with the chunks that match and their scores. Retried.
+   * Searches the documents of the view by meaning. Returns each document with the chunks that match and their scores.
+   * Retried automatically.
    *
    * @example
    * ```ts

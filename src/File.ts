@@ -1,5 +1,12 @@
 /**
- * Files: what the API says of them, and the types it takes.
+ * Files: what `Files` returns, the options that it takes, and the content types that Dust accepts.
+ *
+ * ```ts
+ * import * as File from "effect-dust/File"
+ *
+ * File.contentTypeOf("Report Q3.PDF") // "application/pdf"
+ * File.isSupported("video/mp4") // false
+ * ```
  *
  * @since 0.1.0
  */
@@ -13,7 +20,7 @@ import { type ConversationId, FileId } from "./Ids.ts"
 import { nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
 
 /**
- * What a file is for. Ordinary credentials create files for `conversation` only.
+ * The purpose of a file. API keys and access tokens create files for `conversation` only.
  *
  * @category schemas
  * @since 0.1.0
@@ -37,7 +44,7 @@ export const UseCase = openLiteral(
 export type UseCase = typeof UseCase.Type
 
 /**
- * A file. The server says nothing about when it was made, and has no operation that lists files.
+ * A file. Dust returns no creation date, and has no operation that lists files.
  *
  * @category schemas
  * @since 0.1.0
@@ -50,7 +57,7 @@ export const File = Schema.Struct({
   contentType: withDefault(Schema.String, () => "application/octet-stream"),
   /** Bytes. */
   fileSize: withDefault(Schema.Number, () => 0),
-  /** `created`: announced, its bytes have not arrived. `ready`: it can be attached and downloaded. */
+  /** `created`: announced, but not uploaded yet. `ready`: can be attached and downloaded. */
   status: withDefault(openLiteral("created", "failed", "ready"), () => "created"),
   useCase: nullable(UseCase),
   downloadUrl: nullable(Schema.String),
@@ -64,7 +71,7 @@ export const File = Schema.Struct({
 export interface File extends Schema.Schema.Type<typeof File> {}
 
 /**
- * A file that was announced, and where its bytes are to be sent.
+ * An announced file, with the address to upload its bytes to.
  *
  * @category schemas
  * @since 0.1.0
@@ -89,8 +96,8 @@ export interface FileFragment {
 }
 
 /**
- * Attaches a file: give the result as a content fragment of a new conversation or of an existing one. A file can be
- * attached once its status is `ready`, which it is when an upload has succeeded.
+ * Makes the attachment for a file: pass it in `attachments` of `Chat.send`, or as a content fragment of a conversation. The
+ * status of the file must be `ready`, which it is after an upload.
  *
  * @example
  * ```ts
@@ -111,14 +118,14 @@ export interface FileFragment {
 export const contentFragment = (
   file: Pick<File, "sId" | "fileName">,
   options?: {
-    /** Shown in the conversation. Default: the name of the file. */
+    /** The title in the conversation. Defaults to the name of the file. */
     readonly title?: string | undefined
   }
 ): FileFragment => ({ title: options?.title ?? file.fileName, fileId: file.sId })
 
 /**
- * Documents, text, data and code that Dust takes, with their usual extensions. Where an extension has several types, the
- * first one is the guess of {@link contentTypeOf}.
+ * Documents, text, data and code that Dust accepts, with their usual extensions. If an extension has several types,
+ * {@link contentTypeOf} returns the first one.
  *
  * @category content types
  * @since 0.1.0
@@ -223,7 +230,7 @@ export const textAndDocuments = {
 } as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
 
 /**
- * Images that Dust takes. It makes them smaller when they are large.
+ * Images that Dust accepts. It resizes large ones.
  *
  * @category content types
  * @since 0.1.0
@@ -239,7 +246,7 @@ export const images = {
 } as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
 
 /**
- * Audio that Dust takes, and transcribes where the workspace has that.
+ * Audio that Dust accepts. It is transcribed if the workspace has the feature.
  *
  * @category content types
  * @since 0.1.0
@@ -255,7 +262,7 @@ export const audio = {
 } as const satisfies Readonly<Record<string, ReadonlyArray<string>>>
 
 /**
- * Fonts that Dust takes.
+ * Fonts that Dust accepts.
  *
  * @category content types
  * @since 0.1.0
@@ -282,7 +289,7 @@ export const contentTypes: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 /**
- * A content type that Dust is known to take.
+ * A content type that Dust accepts.
  *
  * @category content types
  * @since 0.1.0
@@ -296,7 +303,7 @@ const byExtension: ReadonlyMap<string, ContentType> = new Map(
 )
 
 /**
- * Whether Dust is known to take this content type. Parameters (`; charset=utf-8`) do not count: it takes none.
+ * Returns whether Dust accepts a content type. Dust accepts no parameters such as `; charset=utf-8`.
  *
  * @category content types
  * @since 0.1.0
@@ -361,8 +368,8 @@ const parts = (fileName: string): { readonly name: string; readonly extension: s
 }
 
 /**
- * The content type of a file name: by its extension, or as a whole (`README`, `Dockerfile`); undefined if Dust takes none
- * for it. Any other can be given as `contentType` of an upload.
+ * Returns the content type of a file name, by its extension or the whole name (`README`, `Dockerfile`). `undefined` if Dust
+ * accepts no type for it; pass `contentType` to the upload then.
  *
  * @example
  * ```ts
@@ -382,7 +389,7 @@ export const contentTypeOf = (fileName: string): ContentType | undefined => {
 }
 
 /**
- * The content type of a file name that Dust does not take (`video/mp4`), as far as it is known.
+ * Returns the content type of a file that Dust does not accept (such as `video/mp4`), if the extension is known.
  *
  * @category content types
  * @since 0.2.0
@@ -390,7 +397,7 @@ export const contentTypeOf = (fileName: string): ContentType | undefined => {
 export const unsupportedTypeOf = (fileName: string): string | undefined => elsewhere[parts(fileName).extension]
 
 /**
- * What `Files.upload` needs to know of a file on disk.
+ * A file on disk, as an argument of `Files.upload`.
  *
  * @category models
  * @since 0.2.0
@@ -434,7 +441,7 @@ export const fromPath = (
   })
 
 /**
- * What is announced before the bytes of a file are sent.
+ * The announcement of a file, before its bytes are sent.
  *
  * @category models
  * @since 0.1.0
@@ -444,19 +451,19 @@ export interface CreateOptions {
   readonly fileName: string
   /** One of `File.contentTypes`, without parameters. */
   readonly contentType: string
-  /** Bytes. What is sent afterwards may be shorter, not longer. */
+  /** Bytes. The content that follows may be shorter, but not longer. */
   readonly fileSize: number
-  /** Ties access to this conversation. Default: the file is free until a content fragment refers to it. */
+  /** Restricts access to readers of this conversation. Defaults to the conversation that the file is attached to first. */
   readonly conversationId?: ConversationId | undefined
-  /** Where the file came from, shown beside it; only together with `conversationId`. */
+  /** The application that the file came from, to show beside it. Requires `conversationId`. */
   readonly sourceProvider?: string | undefined
   /** The icon of `sourceProvider`. */
   readonly sourceIcon?: string | undefined
 }
 
 /**
- * What can be sent. A Stream needs its `size`, and is run again if the upload starts again; so does a `ReadableStream`,
- * which cannot be read twice. Objects of other realms (jsdom, vm) are recognised by what they can do.
+ * Content to upload. A Stream requires `size`, and runs again if the upload restarts. A `ReadableStream` requires `size`, too,
+ * and cannot be read twice. Objects of other realms (jsdom, vm) are accepted.
  *
  * @category models
  * @since 0.1.0
@@ -470,7 +477,7 @@ export type Content<E = never, R = never> =
   | Stream.Stream<Uint8Array, E, R>
 
 /**
- * A file to send.
+ * A file to upload.
  *
  * @category models
  * @since 0.1.0
@@ -478,19 +485,19 @@ export type Content<E = never, R = never> =
 export interface UploadOptions<E = never, R = never, E2 = never, R2 = never> {
   /** Text is sent as UTF-8. */
   readonly content: Content<E, R>
-  /** Needed unless the content is a `File` of the web platform, which has a name. At most 4096 characters. */
+  /** Required, unless the content is a `File` of the web platform, which has a name. At most 4096 characters. */
   readonly fileName?: string | undefined
-  /** Default: by the extension of the file name (`File.contentTypeOf`), or the type of a Blob. */
+  /** Defaults to the type of the file name (`File.contentTypeOf`), or of a Blob. */
   readonly contentType?: string | undefined
-  /** Bytes; needed for a Stream, and checked for everything else. */
+  /** Bytes. Required for a Stream; checked against any other content. */
   readonly size?: number | undefined
-  /** A limit of yours in bytes: more is refused before any request. Dust has limits of its own, by type and plan. */
+  /** Refuses larger content before any request, in bytes. Dust has limits of its own, by type and plan. */
   readonly maxBytes?: number | undefined
-  /** `false`: a content type that is not in `File.contentTypes` is sent all the same. Default `true`. */
+  /** `false` sends content types that are not in `File.contentTypes`. Defaults to `true`. */
   readonly checkType?: boolean | undefined
-  /** Ties access to this conversation. */
+  /** Restricts access to readers of this conversation. */
   readonly conversationId?: ConversationId | undefined
-  /** Where the file came from; only together with `conversationId`. */
+  /** The application that the file came from. Requires `conversationId`. */
   readonly sourceProvider?: string | undefined
   /** The icon of `sourceProvider`. */
   readonly sourceIcon?: string | undefined
@@ -499,7 +506,7 @@ export interface UploadOptions<E = never, R = never, E2 = never, R2 = never> {
 }
 
 /**
- * How far an upload is.
+ * The progress of an upload.
  *
  * @category models
  * @since 0.1.0
@@ -507,9 +514,9 @@ export interface UploadOptions<E = never, R = never, E2 = never, R2 = never> {
 export interface UploadProgress {
   /** Bytes of the content that were handed to the connection in this attempt. */
   readonly sent: number
-  /** Bytes in all. */
+  /** The size in bytes. */
   readonly total: number
-  /** 2 after the one restart. `sent` begins again with it. */
+  /** 2 after a restart, which resets `sent`. */
   readonly attempt: 1 | 2
 }
 
@@ -524,26 +531,26 @@ export type UploadEvent =
   | { readonly _tag: "Done"; readonly file: File }
 
 /**
- * Which file to read.
+ * Selects the file to read.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ReadOptions {
   readonly fileId: FileId
-  /** `original` (default), or `processed`: text that was extracted, the resized image, the transcript. */
+  /** `original` (default), or `processed`: the extracted text, the resized image or the transcript. */
   readonly version?: "original" | "processed" | undefined
-  /** More bytes than this fail with `DustContentTooLargeError`, as soon as it is known. Default: no limit. */
+  /** Fails with `DustContentTooLargeError` for more bytes than this, as early as possible. Defaults to no limit. */
   readonly maxBytes?: number | undefined
 }
 
 /**
- * Which file to read into memory.
+ * Selects the file to read into memory.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CollectOptions extends ReadOptions {
-  /** More bytes than this fail with `DustContentTooLargeError`. Default 100 MiB, since all of it is held in memory. */
+  /** Fails with `DustContentTooLargeError` for more bytes than this. Defaults to 100 MiB, because all of it is held in memory. */
   readonly maxBytes?: number | undefined
 }

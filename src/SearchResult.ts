@@ -1,5 +1,16 @@
 /**
- * What a search over the workspace finds: nodes, and files of connected tools.
+ * Results of `Search`: nodes of the workspace, and files of connected tools.
+ *
+ * ```ts
+ * import type { UnifiedResults } from "effect-dust/SearchResult"
+ *
+ * const titles = (results: UnifiedResults) =>
+ *   results._tag === "KnowledgeResults"
+ *     ? results.nodes.map((node) => node.title)
+ *     : results._tag === "ToolResults"
+ *     ? results.files.map((file) => file.title)
+ *     : []
+ * ```
  *
  * @since 0.2.0
  */
@@ -9,8 +20,8 @@ import { McpServerViewId } from "./Ids.ts"
 import { list, nullable, openLiteral, withDefault } from "./internal/decode/schema.ts"
 
 /**
- * A document, a table or a folder. `internalId` together with the `sId` of one of its `dataSourceViews` is what a content
- * fragment wants as `nodeId` and `nodeDataSourceViewId`. It can be in several views.
+ * A document, a table or a folder. It can be in several views. To attach it to a message, pass `internalId` as `nodeId`, and
+ * the `sId` of one of its `dataSourceViews` as `nodeDataSourceViewId`.
  *
  * @category schemas
  * @since 0.2.0
@@ -20,7 +31,7 @@ export const Node = Schema.Struct({
   title: withDefault(Schema.String, () => ""),
   type: openLiteral("document", "table", "folder"),
   mimeType: nullable(Schema.String),
-  /** Whether it has nodes below it. */
+  /** Whether it has child nodes. */
   expandable: nullable(Schema.Boolean),
   /** Epoch milliseconds. */
   lastUpdatedAt: nullable(Schema.Number),
@@ -50,9 +61,9 @@ export const NodePage = Schema.Struct({
   nodes: list(Node),
   /** The total number of results, if the server returns it. */
   resultsCount: nullable(Schema.Number),
-  /** `truncated-query-clauses`: the query was too long, a part of it was left out. */
+  /** `truncated-query-clauses`: the query was too long, and a part of it was dropped. */
   warningCode: nullable(openLiteral("truncated-query-clauses")),
-  /** Pass it as `cursor` for the next page; `null`: this is the last one. */
+  /** Pass it as `cursor` for the next page. `null` on the last one. */
   nextPageCursor: nullable(Schema.String)
 })
 
@@ -63,7 +74,7 @@ export const NodePage = Schema.Struct({
 export interface NodePage extends Schema.Schema.Type<typeof NodePage> {}
 
 /**
- * A file that a connected tool has found. `Search.uploadToolFile` copies it into Dust.
+ * A file of a connected tool. `Search.uploadToolFile` copies it into Dust.
  *
  * @category schemas
  * @since 0.2.0
@@ -89,7 +100,7 @@ export const ToolFile = Schema.Struct({
 export interface ToolFile extends Schema.Schema.Type<typeof ToolFile> {}
 
 /**
- * Nodes of the workspace: the first, and only, answer of its own knowledge.
+ * Nodes of the workspace. Emitted once per search.
  *
  * @category models
  * @since 0.2.0
@@ -99,7 +110,7 @@ export interface KnowledgeResults extends NodePage {
 }
 
 /**
- * Files that one connected tool has found.
+ * Files of one connected tool.
  *
  * @category models
  * @since 0.2.0
@@ -110,7 +121,7 @@ export interface ToolResults {
 }
 
 /**
- * Results of a kind that this version does not know, as they came.
+ * Results of an unknown kind. `raw` is the value that the server sent.
  *
  * @category models
  * @since 0.2.0
@@ -121,7 +132,7 @@ export interface UnknownResults {
 }
 
 /**
- * The results of one source, by `_tag`.
+ * The results of one source. `_tag` discriminates the union.
  *
  * @category models
  * @since 0.2.0

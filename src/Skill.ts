@@ -1,5 +1,15 @@
 /**
- * Skills: instructions, with files and tools, that agents can take up.
+ * Skills: what `Skills` returns, and the options that it takes.
+ *
+ * ```ts
+ * import type { Skill } from "effect-dust/Skill"
+ * import { Skills } from "effect-dust/Skills"
+ * import { Effect } from "effect"
+ *
+ * const describe = (skill: Skill) => `${skill.name}: ${skill.userFacingDescription ?? ""}`
+ *
+ * const program = Effect.flatMap(Skills, (skills) => skills.list()).pipe(Effect.map((all) => all.map(describe)))
+ * ```
  *
  * @since 0.2.0
  */
@@ -19,13 +29,13 @@ export const Skill = Schema.Struct({
   sId: SkillId,
   name: withDefault(Schema.String, () => ""),
   status: nullable(openLiteral("active", "archived", "suggested")),
-  /** When an agent should take it up. */
+  /** When an agent should use it, for the agent. */
   agentFacingDescription: nullable(Schema.String),
   userFacingDescription: nullable(Schema.String),
   instructions: nullable(Schema.String),
   instructionsHtml: nullable(Schema.String),
   icon: nullable(Schema.String),
-  /** Who may use it. Only newer servers report it. */
+  /** `null` with older servers. */
   availability: nullable(openLiteral("editors", "workspace_users", "users_and_agents")),
   source: nullable(openLiteral("web_app", "github", "api", "local_file")),
   sourceMetadata: nullable(Schema.Struct({
@@ -53,7 +63,7 @@ export const Skill = Schema.Struct({
 export interface Skill extends Schema.Schema.Type<typeof Skill> {}
 
 /**
- * Who may use a skill: its editors, the members of the workspace, or also every agent.
+ * The availability of a skill: to its editors, to members of the workspace, or to members and agents.
  *
  * @category schemas
  * @since 0.2.0
@@ -75,11 +85,11 @@ export type SkillAvailability = typeof SkillAvailability.Type
 export const SkillFilter = Schema.Struct({
   /** Defaults to `active`. */
   status: Schema.optional(openLiteral("active", "archived", "suggested")),
-  /** Returns only skills with one of these. */
+  /** Returns only skills with one of these values. */
   availability: Schema.optional(Schema.Array(SkillAvailability)),
   /**
-   * Whether skills that only their editors may use are listed as well. Requires the administrator role. Without it nobody
-   * sees them in a list, their editors included. Defaults to `false`.
+   * Includes skills that are available to their editors only. Requires the administrator role; other callers cannot list
+   * these skills, even as editors. Defaults to `false`.
    */
   bypassEditorVisibility: onlyTrue
 })
@@ -111,16 +121,16 @@ export interface SkillFile {
 export interface SkillImport {
   /**
    * At least one. A skill is a directory with a `SKILL.md` that starts with YAML front matter (`name`, `description`), as
-   * on agentskills.io. When this was written, the limits were 5 MiB per file and 10 MiB for the contents of a ZIP archive.
+   * on agentskills.io. Dust accepts 5 MiB per file and 10 MiB for the contents of a ZIP archive.
    */
   readonly files: ReadonlyArray<SkillFile>
   /** Imports only the skills with these names. Defaults to all. */
   readonly names?: ReadonlyArray<string> | undefined
-  /** How to treat a skill whose name exists already. Defaults to `error`, which imports nothing. */
+  /** What to do with a skill whose name exists. Defaults to `error`, which imports nothing. */
   readonly onConflict?: "error" | "skip" | "override" | undefined
   /** E-mail addresses of active members. */
   readonly editors?: ReadonlyArray<string> | undefined
-  /** Defaults to `editors` for new skills; existing ones keep theirs. */
+  /** Defaults to `editors` for new skills. Existing skills keep their value. */
   readonly availability?: SkillAvailability | undefined
 }
 
@@ -133,7 +143,7 @@ export interface SkillImport {
 export const SkillImportResult = Schema.Struct({
   imported: list(Skill),
   updated: list(Skill),
-  /** What was left out, and why. */
+  /** Skipped skills, with the reason. */
   skipped: list(Schema.Struct({
     name: withDefault(Schema.String, () => ""),
     message: withDefault(Schema.String, () => "")

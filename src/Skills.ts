@@ -1,5 +1,5 @@
 /**
- * Skills: instructions, with files and tools, that agents can take up.
+ * Skills: instructions with files and tools that agents can use. Lists, imports and archives them.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,15 @@
 /**
- * Spaces, their members, and the tool servers that are available in them.
+ * Spaces, their members, and the MCP servers that are available in them: what `Spaces` returns.
+ *
+ * ```ts
+ * import type { Space } from "effect-dust/Space"
+ * import { Spaces } from "effect-dust/Spaces"
+ * import { Effect } from "effect"
+ *
+ * const isOpen = (space: Space) => space.isRestricted !== true
+ *
+ * const openSpaces = Effect.flatMap(Spaces, (spaces) => spaces.list()).pipe(Effect.map((all) => all.filter(isOpen)))
+ * ```
  *
  * @since 0.2.0
  */
@@ -17,11 +27,11 @@ import { commaSeparated } from "./internal/input/query.ts"
 export const Space = Schema.Struct({
   sId: SpaceId,
   name: withDefault(Schema.String, () => ""),
-  /** `global` is "Company Data", which everybody shares; a `project` is also called pod. */
+  /** `global` is "Company Data", which all members share. A `project` is also called a pod. */
   kind: withDefault(openLiteral("regular", "global", "system", "conversations", "public", "project"), () => "regular"),
-  /** Whether only its members see it. */
+  /** Whether it is visible to its members only. */
   isRestricted: nullable(Schema.Boolean),
-  /** Whether members are added one by one, or by groups of the identity provider. */
+  /** Whether members are added individually or through groups of the identity provider. */
   managementMode: nullable(openLiteral("manual", "group")),
   groupIds: list(Schema.String),
   /** Epoch milliseconds. */
@@ -53,7 +63,7 @@ export type ListedSpaceKind = (typeof listed)[number]
  * @since 0.2.0
  */
 export const SpaceFilter = Schema.Struct({
-  /** Defaults to `system`, `global` and `regular`: projects are listed only on request. */
+  /** Defaults to `system`, `global` and `regular`. */
   kinds: Schema.optional(commaSeparated(
     Schema.Literal(...listed),
     "at least one of system, global, regular and project"
@@ -84,7 +94,7 @@ export const SpaceMember = Schema.Struct({
 export interface SpaceMember extends Schema.Schema.Type<typeof SpaceMember> {}
 
 /**
- * A tool of a tool server.
+ * A tool of an MCP server.
  *
  * @category schemas
  * @since 0.1.0
@@ -103,20 +113,19 @@ export const McpTool = Schema.Struct({
 export interface McpTool extends Schema.Schema.Type<typeof McpTool> {}
 
 /**
- * A tool server, as it is available in one space. Its `sId` is what a message enables
- * (`selectedMCPServerViewIds`).
+ * An MCP server in a space. Pass its `sId` in `selectedMCPServerViewIds` to make its tools available for a message.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const McpServerView = Schema.Struct({
   sId: McpServerViewId,
-  /** Its own name in the space; `null`: the name of the server. */
+  /** Its name in this space; `null` if it has the name of the server. */
   name: nullable(Schema.String),
   description: nullable(Schema.String),
   spaceId: nullable(SpaceId),
   serverType: nullable(openLiteral("remote", "internal")),
-  /** Whose account the tools use. */
+  /** The account that the tools use. */
   oAuthUseCase: nullable(openLiteral("personal_actions", "platform_actions")),
   server: nullable(Schema.Struct({
     sId: nullable(Schema.String),

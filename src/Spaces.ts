@@ -1,8 +1,8 @@
 /**
- * Spaces: what separates the knowledge and the tools of a workspace; their members and their tools.
+ * Spaces, which divide the knowledge and the tools of a workspace: lists them, their members and their tools.
  *
- * A space that is unknown, hidden, or for which the caller lacks the right is a `DustNotFoundError` (`space_not_found`):
- * Dust does not distinguish these. There is no way to create, change or delete a space.
+ * Methods fail with `DustNotFoundError` (`space_not_found`) if the space does not exist or the credential cannot access it;
+ * Dust does not distinguish the two. Dust's API cannot create, change or delete spaces.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,11 @@
 /**
- * Triggers: schedules and webhooks that start an agent; and webhooks to send.
+ * Triggers (schedules and webhooks that start an agent) and webhooks to send: what `Triggers` returns and takes.
+ *
+ * ```ts
+ * import type { Trigger } from "effect-dust/Trigger"
+ *
+ * const schedule = ({ configuration }: Trigger) => "cron" in configuration ? configuration.cron : undefined
+ * ```
  *
  * @since 0.2.0
  */
@@ -24,7 +30,7 @@ export const CronSchedule = Schema.Struct({ cron: Schema.String, timezone: nulla
 export interface CronSchedule extends Schema.Schema.Type<typeof CronSchedule> {}
 
 /**
- * Runs every so many days.
+ * Runs at an interval of days.
  *
  * @category schemas
  * @since 0.2.0
@@ -50,10 +56,10 @@ export interface IntervalSchedule extends Schema.Schema.Type<typeof IntervalSche
  * @since 0.2.0
  */
 export const WebhookConfiguration = Schema.Struct({
-  /** Whether the agent is given the payload. */
+  /** Whether the agent receives the payload. */
   includePayload: Schema.Boolean,
   event: nullable(Schema.String),
-  /** An expression that the payload has to match. */
+  /** An expression that the payload must match. */
   filter: nullable(Schema.String)
 })
 
@@ -64,8 +70,8 @@ export const WebhookConfiguration = Schema.Struct({
 export interface WebhookConfiguration extends Schema.Schema.Type<typeof WebhookConfiguration> {}
 
 /**
- * A schedule or a webhook that starts an agent. Tell the kinds of configuration apart with `"cron" in configuration`, `"intervalDays" in configuration` and
- * `"includePayload" in configuration`; a kind that this version does not know is a record.
+ * A schedule or a webhook that starts an agent. Check `"cron" in configuration`, `"intervalDays" in configuration` or
+ * `"includePayload" in configuration` for the kind of configuration; an unknown kind is a record.
  *
  * @category schemas
  * @since 0.2.0
@@ -73,16 +79,16 @@ export interface WebhookConfiguration extends Schema.Schema.Type<typeof WebhookC
 export const Trigger = Schema.Struct({
   sId: TriggerId,
   name: withDefault(Schema.String, () => ""),
-  /** The agent that it starts. */
+  /** The agent to start. */
   agentId: nullable(AgentId).pipe(Schema.fromKey("agentConfigurationId")),
   kind: openLiteral("schedule", "webhook"),
   status: nullable(openLiteral("enabled", "disabled", "disabled_by_manager", "relocating", "downgraded")),
   /** Epoch milliseconds. */
   createdAt: nullable(Schema.Number),
-  /** The prompt that the agent is given. */
+  /** The prompt for the agent. */
   customPrompt: nullable(Schema.String),
   naturalLanguageDescription: nullable(Schema.String),
-  /** Who pays for the runs. */
+  /** The account that the runs are charged to. */
   executionMode: nullable(openLiteral("user_pool", "workspace_pool")),
   configuration: withDefault(
     Schema.Union(
@@ -93,7 +99,7 @@ export const Trigger = Schema.Struct({
     ),
     () => ({})
   ),
-  /** Where the webhook comes from; `provider` is `custom` when it is none that Dust knows. */
+  /** The source of the webhook; `provider` is `custom` for a provider that Dust has no integration for. */
   webhookSource: nullable(Schema.Struct({
     name: nullable(Schema.String),
     provider: nullable(Schema.String)
@@ -116,7 +122,7 @@ export const TriggerFilter = Schema.Struct({
   kind: Schema.optional(Schema.Literal("schedule", "webhook")),
   /** Defaults to `enabled`. */
   status: Schema.optional(openLiteral("enabled", "disabled", "disabled_by_manager", "relocating", "downgraded")),
-  /** Returns only triggers that start this agent. */
+  /** Returns only triggers of this agent. */
   agentId: Schema.optional(AgentId).pipe(Schema.fromKey("agentConfigurationId"))
 })
 
@@ -159,7 +165,7 @@ export interface TriggerPage {
 }
 
 /**
- * How to sign a webhook, for a source with a signing secret: a header with the HMAC of the body.
+ * The signature of a webhook, for a source with a signing secret: a header with the HMAC of the body.
  *
  * @category models
  * @since 0.2.0
@@ -182,10 +188,10 @@ export interface Webhook {
   readonly webhookSourceId: string
   /** The last part of the URL of the webhook. */
   readonly urlSecret: Redacted.Redacted<string>
-  /** Anything that JSON can carry, 2 MiB at most. */
+  /** Must be JSON-serializable; at most 2 MiB. */
   readonly payload: unknown
-  /** Headers such as the name of the event. Dust keeps only those that it knows from known senders. */
+  /** Additional headers, such as the name of the event. Dust keeps only the known headers of known senders. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Signs the body, for a webhook source that asks for it. */
+  /** Signs the body, for a webhook source that requires it. */
   readonly signature?: WebhookSignature | undefined
 }

@@ -1,7 +1,7 @@
 /**
- * Triggers: what starts an agent by itself, on a schedule or on a webhook; and the webhooks themselves.
+ * Triggers: lists the schedules and webhooks that start agents (for administrators), and sends webhooks.
  *
- * Triggers can be read (by administrators) and webhooks can be sent; neither is created or changed through the API.
+ * Dust's API cannot create or change triggers and webhook sources.
  *
  * @since 0.1.0
  */
@@ -40,20 +40,19 @@ import {
  */
 export interface Service extends Methods<typeof triggers> {
   /**
-   * Lists all triggers that the filter selects, in as many requests as it takes. Without `status` only those that are
-   * enabled.
+   * Returns all triggers that match the filter, enabled ones only unless `status` is set. Makes as many requests as needed.
    *
    * Source: `GET /api/v1/w/{workspaceId}/triggers`.
    */
   readonly list: (filter?: TriggerFilter) => Effect.Effect<ReadonlyArray<Trigger>, RequestError>
   /**
-   * Streams all triggers that the filter selects, page by page (100 at a time) as they are consumed.
+   * Streams all triggers that match the filter, page by page (100 at a time) as they are consumed.
    *
    * Source: `GET /api/v1/w/{workspaceId}/triggers`.
    */
   readonly stream: (filter?: TriggerFilter) => Stream.Stream<Trigger, RequestError>
   /**
-   * Reads one page of triggers. Without `status` only those that are enabled.
+   * Returns one page of triggers, enabled ones only unless `status` is set.
    *
    * Fails with `DustBadRequestError` before any request if `limit` or `offset` is out of range.
    *
@@ -61,13 +60,14 @@ export interface Service extends Methods<typeof triggers> {
    */
   readonly page: (options?: TriggerPageOptions) => Effect.Effect<TriggerPage, RequestError>
   /**
-   * Sends a webhook, as a third party would: the secret in the URL is the only credential; the one of the layer is not
-   * sent. The secret is in no error, log or span.
+   * Sends a webhook, as a third party would. The secret in the URL is the only credential; the credential of the layer is not
+   * sent. Errors, logs and spans do not contain the secret.
    *
-   * Success means that the webhook was accepted, not that an agent runs: a payload that no trigger wants, rate limits and
-   * exhausted credits are success too. Over 2 MiB: `DustContentTooLargeError` before any request. Wrong secret:
-   * `DustUnauthorizedError`. Missing or wrong signature: `DustBadRequestError`. Unknown source: `DustNotFoundError`. Sent
-   * once: after a lost answer the webhook may have been received.
+   * Succeeds once Dust has accepted the webhook, which does not mean that an agent runs: Dust also accepts payloads that
+   * match no trigger, and webhooks beyond rate limits or credits. Never retried: after a lost response the webhook may have
+   * been received. Fails with `DustContentTooLargeError` before any request if the payload exceeds 2 MiB, with
+   * `DustUnauthorizedError` for a wrong secret, with `DustBadRequestError` for a missing or wrong signature, and with
+   * `DustNotFoundError` for an unknown source.
    *
    * @example
    * ```ts

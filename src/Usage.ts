@@ -1,5 +1,18 @@
 /**
- * Usage of a workspace: the rows of the analytics tables, and billed calls of models and tools.
+ * Usage of a workspace: rows of the analytics tables, and billed calls of models and tools. `Workspace` returns both.
+ *
+ * ```ts
+ * import type { AnalyticsRow } from "effect-dust/Usage"
+ * import { Workspace } from "effect-dust/Workspace"
+ * import { Effect } from "effect"
+ *
+ * const label = (row: AnalyticsRow<"agents">) => `${row.name}: ${row.messages ?? 0} messages`
+ *
+ * const report = Effect.flatMap(Workspace, (workspace) =>
+ *   workspace.analytics({ table: "agents", startDate: "2026-01-01", endDate: "2026-01-31" })).pipe(
+ *     Effect.map((rows) => rows.map(label))
+ *   )
+ * ```
  *
  * @since 0.2.0
  */
@@ -30,8 +43,8 @@ const texts = withDefault(
 )
 
 /**
- * The rows of the analytics tables, by the name of the table. A column that the server does not send is `null` (a list:
- * empty), a text that it has not, ids included, is `""`; columns that were added since are left out.
+ * The rows of the analytics tables, by the name of the table. A missing column is `null`, a missing list is empty, and a
+ * missing text or id is `""`. Unknown columns are dropped; `analyticsCsv` returns all columns.
  *
  * @category schemas
  * @since 0.2.0
@@ -40,7 +53,7 @@ export const AnalyticsRows = {
   usage_metrics: Schema.Struct({ date: text, messages: count, conversations: count, activeUsers: count }),
   /** Daily, weekly and monthly active users. */
   active_users: Schema.Struct({ date: text, dau: count, wau: count, mau: count }),
-  /** Where messages came from. */
+  /** Messages by origin. */
   source: Schema.Struct({ date: text, source: text, messageCount: count }),
   agents: Schema.Struct({
     agentId: nullable(AgentId),
@@ -120,7 +133,7 @@ export const AnalyticsRows = {
 export type AnalyticsTable = keyof typeof AnalyticsRows
 
 /**
- * A row of one of the tables.
+ * A row of an analytics table.
  *
  * @category models
  * @since 0.2.0
@@ -128,7 +141,7 @@ export type AnalyticsTable = keyof typeof AnalyticsRows
 export type AnalyticsRow<Table extends AnalyticsTable> = Schema.Schema.Type<(typeof AnalyticsRows)[Table]>
 
 /**
- * Which table, of which days.
+ * Selects an analytics table and a period.
  *
  * @category models
  * @since 0.2.0
@@ -137,9 +150,9 @@ export interface AnalyticsOptions<Table extends string = AnalyticsTable> {
   readonly table: Table
   /** The first day, `YYYY-MM-DD`. */
   readonly startDate: string
-  /** The last day, itself included, `YYYY-MM-DD`. */
+  /** The last day (inclusive), `YYYY-MM-DD`. */
   readonly endDate: string
-  /** An IANA name, which says when days begin. Default `UTC`. */
+  /** The time zone of the days, an IANA name. Defaults to `UTC`. */
   readonly timezone?: string | undefined
 }
 
@@ -151,7 +164,7 @@ export interface AnalyticsOptions<Table extends string = AnalyticsTable> {
  */
 export const ConsumptionRow = Schema.Struct({
   completedAt: text,
-  /** Whether a model or a tool was called. */
+  /** The kind of the call: of a model or of a tool. */
   consumptionType: text,
   usageType: text,
   status: text,
@@ -201,7 +214,7 @@ export const ConsumptionRow = Schema.Struct({
 export interface ConsumptionRow extends Schema.Schema.Type<typeof ConsumptionRow> {}
 
 /**
- * Only calls with one of the values of each list. At most 500 values in all, of 256 characters each.
+ * Selects calls that have one of the values of every given list. At most 500 values in total, of 256 characters each.
  *
  * @category models
  * @since 0.2.0
@@ -219,15 +232,15 @@ export interface ConsumptionFilter {
 }
 
 /**
- * Which calls, of which period.
+ * Selects calls and a period.
  *
  * @category models
  * @since 0.2.0
  */
 export interface ConsumptionOptions {
-  /** From this instant on. A text is ISO 8601, and UTC unless it says otherwise. */
+  /** The start of the period. Text must be ISO 8601; without an offset it is UTC. */
   readonly startDate: DateTime.Utc | Date | string
-  /** Before this instant, at most 30 days later. */
+  /** The end of the period (exclusive), at most 30 days after the start. */
   readonly endDate: DateTime.Utc | Date | string
   readonly filter?: ConsumptionFilter | undefined
 }

@@ -1,5 +1,15 @@
 /**
- * People and workspaces.
+ * Members of a workspace and the workspaces of a user: what `Workspace.me` and `Workspace.listMembers` return.
+ *
+ * ```ts
+ * import type { Me } from "effect-dust/User"
+ * import { Workspace } from "effect-dust/Workspace"
+ * import { Effect } from "effect"
+ *
+ * const greeting = ({ user }: Me) => `Hello ${user.firstName ?? user.username}`
+ *
+ * const program = Effect.flatMap(Workspace, (workspace) => workspace.me()).pipe(Effect.map(greeting))
+ * ```
  *
  * @since 0.1.0
  */
@@ -35,7 +45,7 @@ export const User = Schema.Struct({
 export interface User extends Schema.Schema.Type<typeof User> {}
 
 /**
- * A workspace, as one of its members sees it.
+ * A workspace of a user.
  *
  * @category schemas
  * @since 0.1.0
@@ -43,10 +53,10 @@ export interface User extends Schema.Schema.Type<typeof User> {}
 export const UserWorkspace = Schema.Struct({
   sId: WorkspaceId,
   name: nullable(Schema.String),
-  /** The role of the caller in it. */
+  /** The role of the user in the workspace. */
   role: nullable(openLiteral("admin", "manager", "builder", "user", "none")),
   segmentation: nullable(Schema.String),
-  /** `null`: all providers are allowed. */
+  /** `null` if all providers are allowed. */
   whiteListedProviders: nullable(Schema.Array(Schema.String)),
   defaultEmbeddingProvider: nullable(openLiteral("openai", "mistral")),
   regionalModelsOnly: nullable(Schema.Boolean),
@@ -60,7 +70,7 @@ export const UserWorkspace = Schema.Struct({
 export interface UserWorkspace extends Schema.Schema.Type<typeof UserWorkspace> {}
 
 /**
- * The user behind an access token.
+ * The user of an access token.
  *
  * @category schemas
  * @since 0.1.0
@@ -88,7 +98,7 @@ export interface Me extends Schema.Schema.Type<typeof Me> {}
 export const WorkspaceMember = Schema.Struct({
   sId: UserId,
   email: nullable(Schema.String),
-  /** Only newer servers report it. */
+  /** `null` with older servers. */
   seatType: nullable(Schema.String)
 })
 

@@ -1,8 +1,7 @@
 /**
- * The workspace itself: whether it can be reached, who is calling, who its members are, and exports of its usage.
+ * The workspace itself: checks that it can be reached, identifies the caller, lists members, and exports usage.
  *
- * The two older usage exports (`/usage`, `/workspace-usage`) were withdrawn by Dust and are not offered:
- * {@link Service.analytics} has what they had.
+ * Dust has withdrawn two older usage exports (`/usage`, `/workspace-usage`); {@link Service.analytics} replaces them.
  *
  * @since 0.1.0
  */
@@ -35,26 +34,26 @@ import {
 } from "./Usage.ts"
 
 /**
- * Methods fail with `RequestError` and are retried as the retry policy says: all of them only read. Streams are retried until
- * they are open, not after. The credential is any, unless a method says otherwise.
+ * All methods read, fail with `RequestError`, and are retried according to the retry policy; streams until they are open.
+ * They accept any credential unless documented otherwise.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Service extends Methods<typeof workspace> {
   /**
-   * Returns whether the workspace exists and the credential is valid for it: the cheapest probe of readiness. `false` only
-   * if there is no such workspace in this region; every other problem is an error.
+   * Returns whether the workspace exists and the credential is valid for it: a cheap readiness check. Returns
+   * `false` only if the workspace does not exist in this region; every other problem is an error.
    *
    * Source: `GET /api/v1/w/{workspaceId}/exists`.
    */
   readonly exists: () => Effect.Effect<boolean, RequestError>
   /**
-   * A table of usage, as typed rows. Needs an API key (with a user's token: `DustUserRequiredError` before any request)
-   * with at least the builder role, else `DustForbiddenError`. 60 per minute: beyond that Dust asks to wait, and the
-   * retry policy does.
+   * Returns a usage table as typed rows. Requires an API key with at least the builder role: fails with
+   * `DustUserRequiredError` before any request with an access token, and with `DustForbiddenError` for a lower role. Dust
+   * accepts 60 requests per minute; the retry policy waits beyond that.
    *
-   * Dates that do not exist or are in the wrong order fail before any request.
+   * Fails with `DustBadRequestError` before any request for dates that do not exist or are in the wrong order.
    *
    * @example
    * ```ts
@@ -74,14 +73,14 @@ export interface Service extends Methods<typeof workspace> {
     options: AnalyticsOptions<Table>
   ) => Effect.Effect<ReadonlyArray<AnalyticsRow<Table>>, RequestError>
   /**
-   * The same table as CSV, with all the columns that the server sends; also tables that this version does not know.
-   * Credential and errors as for `analytics`.
+   * Returns a usage table as CSV with all columns, also for tables that this version does not know. Credential and errors
+   * as for `analytics`.
    *
    * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`.
    */
   readonly analyticsCsv: (options: AnalyticsOptions<Open<AnalyticsTable>>) => Effect.Effect<string, RequestError>
   /**
-   * The same CSV in pieces, as they arrive. Credential and errors as for `analytics`.
+   * Streams the same CSV as it arrives. Credential and errors as for `analytics`.
    *
    * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`.
    */
@@ -89,18 +88,17 @@ export interface Service extends Methods<typeof workspace> {
     options: AnalyticsOptions<Open<AnalyticsTable>>
   ) => Stream.Stream<string, RequestError>
   /**
-   * Every billed call of a model or a tool in a period of 30 days at most, row by row as they arrive. Needs an
-   * administrator's API key and a feature of the plan, else `DustForbiddenError`.
+   * Streams every billed call of a model or a tool in a period of at most 30 days. Requires an administrator's API key and a
+   * plan with this feature; otherwise fails with `DustForbiddenError`.
    *
-   * The server gives up after ten seconds, and reports that and other failures as a last line inside a 200: here it is a
-   * `DustStreamError` (`remote`) after the rows that came before it. Take a shorter period then.
+   * Fails with `DustStreamError` (`remote`) after the rows received so far if the export fails on the server, which stops
+   * after ten seconds. Choose a shorter period then.
    *
    * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`ndjson`).
    */
   readonly streamConsumption: (options: ConsumptionOptions) => Stream.Stream<ConsumptionRow, StreamError>
   /**
-   * The same as CSV, line by line. The line that reports a failure is no part of it: it is a `DustStreamError`
-   * (`remote`).
+   * Streams the same calls as CSV, line by line. Fails like `streamConsumption`.
    *
    * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`csv`).
    */
