@@ -1,8 +1,15 @@
 /**
- * What happens while an agent answers: the events of one agent message.
+ * Events of an answer while the agent writes it, as `Conversations.messageEvents` emits them.
  *
- * Events are told apart by `type`. One of a type that this version does not know, or of another shape than known, is an
- * {@link UnknownEvent} with its raw value; no event ever fails a stream.
+ * `type` discriminates the union. An event of an unknown type or shape is an {@link UnknownEvent} with its raw value; no event
+ * fails a stream.
+ *
+ * ```ts
+ * import type { AgentMessageEvent } from "effect-dust/AgentMessageEvent"
+ *
+ * const textOf = (event: AgentMessageEvent) =>
+ *   event.type === "generation_tokens" && event.classification === "tokens" ? event.text : ""
+ * ```
  *
  * @since 0.1.0
  */
@@ -29,12 +36,12 @@ const base = {
   configurationId: light(AgentId),
   /** Epoch milliseconds. */
   created: light(Schema.Number),
-  /** The step of the agent's loop, from 0. A step that is run again sends its events again, with new ids. */
+  /** The step of the agent's loop, from 0. A step that runs again emits its events again, with new ids. */
   step: light(Schema.Number)
 }
 
 /**
- * A piece of text. `tokens` is the answer, `chain_of_thought` the thinking before it; delimiters are markup to skip.
+ * A piece of text: of the answer (`tokens`) or of the thinking before it (`chain_of_thought`). Skip delimiters; they are markup.
  *
  * @category schemas
  * @since 0.1.0
@@ -50,7 +57,7 @@ export const GenerationTokens = Schema.Struct({
 export interface GenerationTokens extends Schema.Schema.Type<typeof GenerationTokens> {}
 
 /**
- * The model begins to call a tool; its arguments are not known yet.
+ * The model begins to write a tool call; the arguments are not complete yet.
  *
  * @category schemas
  * @since 0.1.0
@@ -67,7 +74,7 @@ export const ToolCallStarted = Schema.Struct({
 export interface ToolCallStarted extends Schema.Schema.Type<typeof ToolCallStarted> {}
 
 /**
- * The arguments of a tool are known.
+ * The arguments of a tool call are complete.
  *
  * @category schemas
  * @since 0.1.0
@@ -115,7 +122,7 @@ const blocking = {
 }
 
 /**
- * A tool waits for approval: answer with `Conversations.validateAction`.
+ * A tool waits for approval. Decide with `Conversations.validateAction`.
  *
  * @category schemas
  * @since 0.1.0
@@ -126,7 +133,7 @@ export const ToolApproveExecution = Schema.Struct({ type: Schema.Literal("tool_a
 export interface ToolApproveExecution extends Schema.Schema.Type<typeof ToolApproveExecution> {}
 
 /**
- * A tool waits until a person has connected an account in Dust.
+ * A tool waits for a person to connect an account in Dust.
  *
  * @category schemas
  * @since 0.1.0
@@ -147,7 +154,7 @@ export const ToolPersonalAuthRequired = Schema.Struct({
 export interface ToolPersonalAuthRequired extends Schema.Schema.Type<typeof ToolPersonalAuthRequired> {}
 
 /**
- * A tool waits until a person has given access to a file.
+ * A tool waits for a person to grant access to a file.
  *
  * @category schemas
  * @since 0.1.0
@@ -169,7 +176,7 @@ export const ToolFileAuthRequired = Schema.Struct({
 export interface ToolFileAuthRequired extends Schema.Schema.Type<typeof ToolFileAuthRequired> {}
 
 /**
- * The agent asks a person: answer with `Conversations.answerQuestion`.
+ * The agent asks a question. Answer with `Conversations.answerQuestion`.
  *
  * @category schemas
  * @since 0.1.0
@@ -231,7 +238,7 @@ export const AgentContextPruned = Schema.Struct({ type: Schema.Literal("agent_co
 export interface AgentContextPruned extends Schema.Schema.Type<typeof AgentContextPruned> {}
 
 /**
- * The run pauses because it has cost more than a set amount.
+ * The run pauses because its cost exceeds a set amount.
  *
  * @category schemas
  * @since 0.1.0
@@ -272,7 +279,7 @@ export const AgentGenerationCancelled = Schema.Struct({
 export interface AgentGenerationCancelled extends Schema.Schema.Type<typeof AgentGenerationCancelled> {}
 
 /**
- * Terminal: stopped between two steps (steering); what is there is valid.
+ * Terminal: the run stopped between two steps because of a newer message; the content so far is valid.
  *
  * @category schemas
  * @since 0.1.0
@@ -287,7 +294,7 @@ export const AgentMessageGracefullyStopped = Schema.Struct({
 export interface AgentMessageGracefullyStopped extends Schema.Schema.Type<typeof AgentMessageGracefullyStopped> {}
 
 /**
- * Terminal: the final message. Its `content` is the answer, whatever was streamed before.
+ * Terminal: the final message. Its `content` is the answer and replaces the streamed text.
  *
  * @category schemas
  * @since 0.1.0
@@ -302,7 +309,7 @@ export const AgentMessageSuccess = Schema.Struct({
 export interface AgentMessageSuccess extends Schema.Schema.Type<typeof AgentMessageSuccess> {}
 
 /**
- * Terminal, of old servers: the message could not be handled.
+ * Terminal, from old servers: the message could not be handled.
  *
  * @category schemas
  * @since 0.1.0
@@ -313,7 +320,7 @@ export const UserMessageError = Schema.Struct({ type: Schema.Literal("user_messa
 export interface UserMessageError extends Schema.Schema.Type<typeof UserMessageError> {}
 
 /**
- * An event of a type, or of a shape, that this version does not know.
+ * An event of an unknown type or shape.
  *
  * @category schemas
  * @since 0.2.0
@@ -343,7 +350,7 @@ export type BlockingEvent =
   | ToolFileAuthRequired
 
 /**
- * The events after which nothing comes.
+ * The terminal events: the last event of a run.
  *
  * @category models
  * @since 0.1.0
@@ -357,7 +364,7 @@ export type TerminalEvent =
   | UserMessageError
 
 /**
- * Everything that happens while an agent answers, told apart by `type`.
+ * Every event of an answer. `type` discriminates the union.
  *
  * @category models
  * @since 0.1.0
@@ -424,7 +431,7 @@ const blockingTypes: ReadonlySet<string> = new Set<BlockingEvent["type"]>([
 ])
 
 /**
- * Whether nothing comes after an event.
+ * Returns whether an event is terminal.
  *
  * @category guards
  * @since 0.1.0
@@ -432,7 +439,7 @@ const blockingTypes: ReadonlySet<string> = new Set<BlockingEvent["type"]>([
 export const isTerminal = (event: AgentMessageEvent): event is TerminalEvent => terminal.has(event.type)
 
 /**
- * Whether the server ends the run with events of this type, also with ones that cannot be understood.
+ * Returns whether events of this type are terminal, including those that cannot be decoded.
  *
  * @category guards
  * @since 0.1.0
@@ -440,7 +447,7 @@ export const isTerminal = (event: AgentMessageEvent): event is TerminalEvent => 
 export const isTerminalType = (type: string): boolean => terminal.has(type)
 
 /**
- * Whether the run waits for a person from this event on.
+ * Returns whether the run waits for a person after this event.
  *
  * @category guards
  * @since 0.1.0
@@ -454,7 +461,7 @@ const states: ReadonlyMap<string, AgentMessage["status"]> = new Map([
 ])
 
 /**
- * An event from the JSON value that the server sent. Never fails.
+ * Decodes an event from the JSON value that the server sent. Never fails: an unknown event has `type: "unknown"`.
  *
  * @category decoding
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * Who decides about the tools of an agent, and answers its questions: ready policies, and the types of one's own.
+ * Handlers that decide about the tools of an agent and answer its questions: ready-made policies, and the types to write your
+ * own.
  *
  * @since 0.2.0
  */
@@ -8,8 +9,8 @@ import type { ApprovalNeeded, QuestionAsked } from "./ChatEvent.ts"
 import type { UserAnswer } from "./Conversation.ts"
 
 /**
- * What somebody says about a tool that waits for approval. `always_approved` also holds for later uses; it needs a user's
- * credential, and a tool of low or medium stake.
+ * The decision on a tool that waits for approval. `always_approved` also applies to later calls; it requires a user access
+ * token, and a tool of low or medium stake.
  *
  * @category models
  * @since 0.2.0
@@ -17,8 +18,8 @@ import type { UserAnswer } from "./Conversation.ts"
 export type Decision = "approved" | "rejected" | "always_approved"
 
 /**
- * Decides about one use of a tool. Runs beside the answer, which goes on in the meantime where it can. Whatever ends it
- * without a decision (a failure, a defect, an interruption) ends the answer with the same cause, and cancels the run.
+ * Decides on a tool call. Runs concurrently with the answer. If it ends without a decision (with a failure, a defect or an
+ * interruption), the answer ends with the same cause and the run is cancelled.
  *
  * @category models
  * @since 0.2.0
@@ -26,7 +27,7 @@ export type Decision = "approved" | "rejected" | "always_approved"
 export type ApprovalHandler<E = never, R = never> = (request: ApprovalNeeded) => Effect.Effect<Decision, E, R>
 
 /**
- * Answers one question of an agent. It ends the answer as an {@link ApprovalHandler} does.
+ * Answers a question of an agent. If it ends without an answer, so does the run: see {@link ApprovalHandler}.
  *
  * @category models
  * @since 0.2.0
@@ -42,7 +43,7 @@ export type QuestionHandler<E = never, R = never> = (question: QuestionAsked) =>
 export const approveAll: ApprovalHandler = () => Effect.succeed("approved")
 
 /**
- * Rejects every tool; the agent goes on without it.
+ * Rejects every tool; the agent continues without it.
  *
  * @category policies
  * @since 0.2.0
@@ -50,7 +51,7 @@ export const approveAll: ApprovalHandler = () => Effect.succeed("approved")
 export const rejectAll: ApprovalHandler = () => Effect.succeed("rejected")
 
 /**
- * Decides by the stake of the tool; one without a stake, or with one that is not listed, is rejected.
+ * Decides by the stake of the tool. Rejects tools without a stake, or with a stake that is not listed.
  *
  * @example
  * ```ts
@@ -71,7 +72,7 @@ export const byStake = (
 }
 
 /**
- * Decides by the name of the tool; one that is not listed is left to `otherwise` (rejected by default).
+ * Decides by the name of the tool. `otherwise` decides on tools that are not listed; it rejects them by default.
  *
  * @example
  * ```ts

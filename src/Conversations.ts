@@ -73,15 +73,15 @@ export type {
  */
 export interface Service extends Methods<typeof endpoints> {
   /**
-   * Creates a conversation. Not repeated after an ambiguous failure; called again, it may leave an empty conversation.
+   * Creates a conversation. Not retried after an ambiguous failure, which may leave an empty conversation.
    *
-   * With `message`, the conversation is created empty first and the message sent into it, so that no failure of the network
-   * can double a run; the answer then has `message` and `agentMessages` beside the conversation. If its message fails, the
-   * `conversationId` of the error is its id. A conversation whose first message is refused is deleted again with a user's
-   * credential. An API key cannot delete it: it stays, empty, and the next message can be sent into it.
+   * With `message`, creates the conversation first and then sends the message, so that no network failure can start a run
+   * twice. The result then also has `message` and `agentMessages`. If the message fails, `conversationId` of the error is the
+   * id of the conversation. If the message is refused, the conversation is deleted again with an access token; an API key
+   * cannot delete it, but can send the next message into it.
    *
-   * Credential: any. Fails with `DustBadRequestError` (input), `DustNotFoundError` (`space_not_found`), and the errors of
-   * `createMessage`.
+   * Accepts any credential. Fails with `DustBadRequestError` for invalid input, with `DustNotFoundError` (`space_not_found`),
+   * and with the errors of `createMessage`.
    *
    * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations`
    *
@@ -105,50 +105,49 @@ export interface Service extends Methods<typeof endpoints> {
     (options?: CreateOptions & { readonly message?: undefined }): Effect.Effect<Conversation, RequestError>
   }
   /**
-   * Reads a conversation with every version of every message.
-   *
-   * Credential: any that may see it; otherwise `DustNotFoundError`. Retried.
+   * Returns a conversation with every version of every message. Retried automatically. Fails with `DustNotFoundError` if it does
+   * not exist or the credential cannot see it.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    */
   readonly get: (conversationId: ConversationId) => Effect.Effect<Conversation, RequestError>
   /**
-   * Marks it read for the user of the credential. Credential: any; without a user it has no effect. Retried.
+   * Marks a conversation as read for the user of the access token. Has no effect with an API key. Retried automatically.
    *
    * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    */
   readonly markRead: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
   /**
-   * Marks it unread for the user of the credential. Credential: any; without a user it has no effect. Retried.
+   * Marks a conversation as unread for the user of the access token. Has no effect with an API key. Retried automatically.
    *
    * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    */
   readonly markUnread: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
   /**
-   * Deletes a conversation for the user: leaves it, and deletes it when no one else is in it, or with `force` when the user
-   * made it.
+   * Deletes a conversation for the user: removes the user from it, and deletes it if the user was the last participant, or
+   * with `force` if the user created it. Retried automatically.
    *
-   * Credential: a user's; with an API key `DustUserRequiredError` before any request. `DustForbiddenError` for someone who
-   * does not take part. Retried.
+   * Requires a user access token; fails with `DustUserRequiredError` before any request with an API key. Fails with
+   * `DustForbiddenError` if the user does not participate.
    *
    * Source: `DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}`, a private route of the web application
    */
   readonly delete: (options: {
     readonly conversationId: ConversationId
-    /** Delete it for everybody. Default `false`. */
+    /** Deletes the conversation for all participants. Defaults to `false`. */
     readonly force?: boolean | undefined
   }) => Effect.Effect<void, RequestError>
   /**
    * Sends a message, at most once. The request is repeated only if it provably did not reach its handler. After any other
-   * failure the conversation is read for about a minute, and the message is taken from there: recognized by its author, its
-   * mention, its text (as servers may normalize it), and its position behind what was there before. If it is not there, or
-   * if several messages could be the one, the call fails with `DustUnconfirmedError`: see {@link Service.findSent}. An equal
-   * message that another process sends in the same minute, with the same author, can only be told apart if both are there.
+   * failure, the SDK reads the conversation for about a minute and adopts the stored message, identified by its author, its
+   * mention, its normalized text and its position after the earlier messages. If the message is not there, or several could
+   * be the one, the call fails with `DustUnconfirmedError`; see {@link Service.findSent}. An equal message that another
+   * process sends in the same minute as the same author can be distinguished only if both are stored.
    *
-   * Credential: any. Fails with `DustBadRequestError` (blank content or username, two agents, unknown timezone; and the
-   * server's: agent inaccessible, model disabled), `DustNotFoundError`, `DustConflictError` (busy for longer than the
-   * retries last), `DustRateLimitError`, `DustQuotaExceededError`, `DustForbiddenError`, `DustUserRequiredError` (MCP
-   * servers with an API key), and with `blocking` `DustStreamError`.
+   * Accepts any credential. Fails with `DustBadRequestError` (blank content or username, two agents, unknown timezone,
+   * inaccessible agent, disabled model), `DustNotFoundError`, `DustConflictError` (busy for longer than the retries last),
+   * `DustRateLimitError`, `DustQuotaExceededError`, `DustForbiddenError`, `DustUserRequiredError` (MCP servers with an API
+   * key), and with `blocking` also with `DustStreamError`.
    *
    * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}/messages`
    *
@@ -172,14 +171,14 @@ export interface Service extends Methods<typeof endpoints> {
    */
   readonly createMessage: (options: CreateMessageOptions) => Effect.Effect<MessageCreated, SendError>
   /**
-   * Looks again for a message whose sending ended with `DustUnconfirmedError`, in this process or in another one. Returns
-   * none only when the message is not there and can no longer arrive: when the answer is dated at least three minutes after
-   * the message was sent. Until then, and when it is unknown when the message was sent, fails with `DustUnconfirmedError`:
-   * `not_found`, `unreadable` when a cache answered with an older state, `ambiguous` when several messages could be the one.
-   * Works with every credential that can read the conversation. Reads are retried automatically.
+   * Looks again for a message whose sending failed with `DustUnconfirmedError`, in this process or in another one. Returns
+   * `None` only if the message is not stored and can no longer arrive, which is three minutes after it was sent by the
+   * server's clock. Until then, or if the time of sending is unknown, fails with `DustUnconfirmedError`: `not_found`,
+   * `unreadable` if a cache returned an older state, or `ambiguous` if several messages could be the one. Accepts every
+   * credential that can read the conversation. Retried automatically.
    *
-   * An equal message (author, agent, text) that another process stored after this one was sent is taken for it if this one
-   * was never stored: nothing that Dust returns tells the two apart.
+   * If the message was never stored, an equal message (author, agent, text) that another process stored after the send is
+   * returned in its place: Dust's responses do not distinguish the two.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    *
@@ -205,9 +204,9 @@ export interface Service extends Methods<typeof endpoints> {
     error: DustUnconfirmedError
   ) => Effect.Effect<Option.Option<MessageCreated>, RequestError | DustUnconfirmedError>
   /**
-   * Writes a user message anew: a new version of it, and new answers. Not repeated after an ambiguous failure.
+   * Edits a user message: creates a new version of it, and new answers. Not retried after an ambiguous failure.
    *
-   * Credential: any. `DustBadRequestError` when it is no user message, `DustNotFoundError`.
+   * Accepts any credential. Fails with `DustBadRequestError` if it is not a user message, and with `DustNotFoundError`.
    *
    * Source: `POST …/conversations/{conversationId}/messages/{messageId}/edit`
    */
@@ -219,24 +218,25 @@ export interface Service extends Methods<typeof endpoints> {
     }
   ) => Effect.Effect<MessageCreated, RequestError>
   /**
-   * Lets an agent answer again: a new version with a new id, just created. Follow it with {@link Service.answer}. Not
-   * repeated after an ambiguous failure.
+   * Runs an agent again: creates a new version of its message with a new id. Follow it with {@link Service.answer}. Not
+   * retried after an ambiguous failure.
    *
-   * Credential: any. `DustBadRequestError` when it is no agent message, `DustNotFoundError`.
+   * Accepts any credential. Fails with `DustBadRequestError` if it is not an agent message, and with `DustNotFoundError`.
    *
    * Source: `POST …/conversations/{conversationId}/messages/{messageId}/retry`
    */
   readonly retryMessage: (
     options: MessageRef & {
       /**
-       * Asks for the blocked tools to be resumed instead of a whole new run. The public route has been seen to ignore it and
-       * to run everything anew, tools included. Defaults to `false`.
+       * Requests that only the blocked tools are resumed, instead of a new run. Dust may ignore it and repeat the whole run,
+       * including tools. Defaults to `false`.
        */
       readonly blockedOnly?: boolean | undefined
     }
   ) => Effect.Effect<AgentMessage, RequestError>
   /**
-   * Every message in order: its current version, without deleted ones unless asked for. Credential: any. Retried.
+   * Returns all messages in order, each in its current version, without deleted ones by default. Accepts any credential.
+   * Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    *
@@ -262,28 +262,28 @@ export interface Service extends Methods<typeof endpoints> {
     }
   ) => Effect.Effect<ReadonlyArray<Message>, RequestError>
   /**
-   * One page of messages. The first page has the newest messages, each further one those before; within a page, the oldest
-   * comes first. `limit` counts messages of people and agents; what is attached between them comes along. Credential: any.
-   * Retried.
+   * Returns one page of messages, oldest first. The first page has the newest messages, and each further page the ones before.
+   * `limit` counts messages of people and agents; attachments between them are included. Accepts any credential. Retried
+   * automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}?limit=&lastValue=`
    */
   readonly pageMessages: (options: PageOptions) => Effect.Effect<MessagePage, RequestError>
   /**
-   * Every message, from the newest to the oldest, a page at a time as they are consumed. What was attached after the last
-   * message is in no page until another message follows; `listMessages` has it. Credential: any. Retried.
+   * Streams all messages from the newest to the oldest, page by page as they are consumed. Attachments after the last message
+   * are missing until another message follows; `listMessages` includes them. Accepts any credential. Retried automatically.
    */
   readonly streamMessages: (options: StreamMessagesOptions) => Stream.Stream<Message, RequestError>
   /**
-   * One message, in whichever version has that id. Credential: any. `DustNotFoundError` (`message_not_found`) when the
-   * conversation has no such message. Retried.
+   * Returns a message, in the version that has the id. Accepts any credential. Retried automatically. Fails with
+   * `DustNotFoundError` (`message_not_found`) if the conversation does not contain the message.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`: there is no public route for one message
    */
   readonly getMessage: (options: MessageRef) => Effect.Effect<Message, RequestError>
   /**
-   * Attaches something to a conversation; the agent sees it with the next user message. Not repeated after an ambiguous
-   * failure. Credential: any. `DustBadRequestError` (size, type), `DustNotFoundError`.
+   * Attaches text, a file or a node to a conversation. Agents receive it with the next user message. Not retried after an
+   * ambiguous failure. Accepts any credential. Fails with `DustBadRequestError` (size, type) and `DustNotFoundError`.
    *
    * Source: `POST …/conversations/{conversationId}/content_fragments`
    */
@@ -292,8 +292,8 @@ export interface Service extends Methods<typeof endpoints> {
     readonly fragment: ContentFragmentInput
   }) => Effect.Effect<ContentFragment, RequestError>
   /**
-   * A file of the conversation's own folder, piece by piece. `path` is relative to that folder. Credential: any.
-   * `DustNotFoundError`, `DustForbiddenError`; a connection that breaks is a `DustNetworkError`.
+   * Streams a file of the conversation's folder. `path` is relative to that folder. Accepts any credential. Fails with
+   * `DustNotFoundError`, with `DustForbiddenError`, and with `DustNetworkError` if the connection breaks.
    *
    * Source: `GET …/conversations/{conversationId}/files/conversation/{path}`
    */
@@ -304,8 +304,8 @@ export interface Service extends Methods<typeof endpoints> {
   /**
    * Submits feedback on an agent message, replacing earlier feedback by the same user.
    *
-   * Credential: a user's, or an API key with the e-mail address of an active member in `userEmail`; otherwise
-   * `DustUserRequiredError` before any request. Retried.
+   * Requires a user access token, or an API key with the e-mail address of an active member in `userEmail`; otherwise fails with
+   * `DustUserRequiredError` before any request. Retried automatically.
    *
    * Source: `POST …/messages/{messageId}/feedbacks`
    */
@@ -313,14 +313,15 @@ export interface Service extends Methods<typeof endpoints> {
     options: MessageRef & {
       readonly thumb: "up" | "down"
       readonly content?: string | null | undefined
-      /** Whether the makers of the agent may see the conversation. Default `false`. */
+      /** Whether the editors of the agent may read the conversation. Defaults to `false`. */
       readonly isConversationShared?: boolean | undefined
-      /** With an API key: on whose behalf. */
+      /** With an API key: the member who gives the feedback. */
       readonly userEmail?: string | undefined
     }
   ) => Effect.Effect<void, RequestError>
   /**
-   * Takes a verdict back. Credential: as for `createFeedback`. `DustBadRequestError` when there was none. Retried.
+   * Deletes feedback. Credential as for `createFeedback`. Fails with `DustBadRequestError` if there is no feedback. Retried
+   * automatically.
    *
    * Source: `DELETE …/messages/{messageId}/feedbacks`
    */
@@ -328,15 +329,14 @@ export interface Service extends Methods<typeof endpoints> {
     options: MessageRef & { readonly userEmail?: string | undefined }
   ) => Effect.Effect<void, RequestError>
   /**
-   * What happens in a conversation, each event once and in order, across as many connections as it takes. Has no end of its
-   * own: take what is needed. Credential: any. Fails with `DustNotFoundError`, and with what the request path could not
-   * overcome.
+   * Streams the events of a conversation, each once and in order, across reconnections. Never ends by itself. Accepts any
+   * credential. Fails with `DustNotFoundError`, and with errors that remain after the retries.
    *
    * Source: `GET …/conversations/{conversationId}/events`
    */
   readonly events: (options: {
     readonly conversationId: ConversationId
-    /** Continue after this event instead of at the beginning of what the server still has (10 minutes). */
+    /** Continues after this event. By default, begins with the oldest event that Dust still has (10 minutes). */
     readonly lastEventId?: EventId | undefined
   }) => Stream.Stream<ConversationEvent, StreamError>
   /**
@@ -344,10 +344,10 @@ export interface Service extends Methods<typeof endpoints> {
    * events, the outcome is read from the conversation. Every event has its `eventId`, from which another process can
    * continue: with `lastEventId`, the message and its open approvals are read beside the first connection.
    *
-   * Interrupting the stream closes its connection and leaves the run going, where `Chat` cancels it: use `cancel`.
+   * Interrupting the stream closes its connection and does not cancel the run, unlike in `Chat`; use `cancel`.
    *
-   * Credential: any. Fails with `DustNotFoundError`, with `DustStreamError` when the stream cannot be brought to its end
-   * (the run goes on; `lastEventId` of the error says where to continue), and with what the request path could not overcome.
+   * Accepts any credential. Fails with `DustNotFoundError`, with `DustStreamError` if the stream ends before its terminal event
+   * (the run continues; resume from `lastEventId` of the error), and with errors that remain after the retries.
    *
    * @example
    * ```ts
@@ -367,13 +367,13 @@ export interface Service extends Methods<typeof endpoints> {
    */
   readonly messageEvents: (options: FollowOptions) => Stream.Stream<AgentMessageEvent, StreamError>
   /**
-   * Waits for one agent message and returns it in its final state, whether it succeeded, failed or was cancelled. Waits for
-   * people as long as it takes. Credential: any. Errors as for `messageEvents`.
+   * Waits for an agent message and returns it in its final state: succeeded, failed or cancelled. Waits for people as long as
+   * it takes. Accepts any credential. Errors as for `messageEvents`.
    */
   readonly answer: (options: FollowOptions) => Effect.Effect<AgentMessage, StreamError>
   /**
-   * Waits for every answer to one *user* message, in its final state; also when the message is still pending behind a
-   * running answer. Empty when no agent answers it. Credential: any. Errors as for `messageEvents`.
+   * Waits for all answers to a *user* message and returns them in their final state, also if the message is still pending
+   * behind a running answer. Empty if no agent answers. Accepts any credential. Errors as for `messageEvents`.
    */
   readonly answers: (options: MessageRef) => Effect.Effect<ReadonlyArray<AgentMessage>, StreamError>
 }

@@ -1,19 +1,19 @@
 /**
- * Data sources: documents, tables and rows that agents read, and the search in them.
+ * Data sources: reads, writes, syncs and searches documents, and loads tables.
  *
- * Every id below a data source is chosen by the caller and may be any text but a blank one, `.` and `..`: slashes, spaces
- * and any script are encoded. Writing the same id again replaces what was there, so that upserts and deletions are retried.
+ * The caller chooses the ids of documents, tables and rows. Any text is allowed except blank text, `.` and `..`; slashes,
+ * spaces and any script are encoded. Writing an id again replaces its content, so upserts and deletions are retried.
  *
  * | what | limit |
  * |---|---|
- * | upserts of documents | 120 a minute per workspace, then `DustRateLimitError` without a `retryAfter` |
- * | size of a document | that of the plan: `DustQuotaExceededError` (`data_source_quota_error`) |
- * | size of the workspace | that of the plan: `DustQuotaExceededError` (`workspace_quota_error`) |
- * | rows of a table | 500 000: refused here before any request |
+ * | upserts of documents | 120 a minute per workspace; beyond that `DustRateLimitError` |
+ * | size of a document | depends on the plan; `DustQuotaExceededError` (`data_source_quota_error`) |
+ * | size of the workspace | depends on the plan; `DustQuotaExceededError` (`workspace_quota_error`) |
+ * | rows of a table | 500,000; refused before any request |
  *
- * All methods take an API key or a user's access token. `DustNotFoundError` (`data_source_not_found`): no such data source
- * in that space, or no right to read it. `DustForbiddenError` (`data_source_auth_error`): no right to write, as in every
- * managed connection.
+ * All methods accept an API key or an access token. They fail with `DustNotFoundError` (`data_source_not_found`) if the data
+ * source is not in the space or the credential cannot read it, and with `DustForbiddenError` (`data_source_auth_error`) if the
+ * credential cannot write to it. Managed connections are read-only.
  *
  * @since 0.1.0
  */
@@ -82,7 +82,7 @@ export type * from "./DataSync.ts"
 export type { SearchOptions }
 
 /**
- * Rows, and the table to write them to.
+ * Rows to write, and their table.
  *
  * @category models
  * @since 0.1.0
@@ -101,15 +101,17 @@ export interface UpsertRowsOptions extends Location {
  */
 export interface Service extends Methods<typeof endpoints> {
   /**
-   * The data source with this name: exactly, else without regard to case. `DustNotFoundError` (`name_not_found`) names
-   * those that come close, `DustBadRequestError` (`ambiguous_name`) those that share the name. Retried.
+   * Finds the data source with this name: by an exact match, else ignoring case. Retried automatically.
+   *
+   * Fails with `DustNotFoundError` (`name_not_found`) for an unknown name (`details.near` has similar names), and with
+   * `DustBadRequestError` (`ambiguous_name`) if several have it.
    */
   readonly findByName: (options: {
     readonly spaceId: SpaceId
     readonly name: string
   }) => Effect.Effect<DataSource, RequestError>
   /**
-   * One page of documents. While documents come and go, pages can overlap or leave some out. Retried.
+   * Returns one page of documents. While documents are added or deleted, pages can overlap or miss some. Retried automatically.
    *
    * Source: `GET …/data_sources/{dataSourceId}/documents`
    */
@@ -120,10 +122,10 @@ export interface Service extends Methods<typeof endpoints> {
   /** Every document, page by page. */
   readonly streamDocuments: (options: StreamDocumentsOptions) => Stream.Stream<Document, RequestError>
   /**
-   * Creates or replaces a document, all of it: text, tags, title and source URL together.
+   * Creates a document, or replaces it completely: text, tags, title and source URL.
    *
-   * By default the document is there, embedded and searchable, when this succeeds, and comes back in full; `light` brings
-   * back its sizes only; `async` queues it and brings back its id. Title, URL, timestamp and depth of sections are checked
+   * By default, the document is embedded and searchable when this succeeds, and is returned in full. Mode `light` returns its
+   * sizes only; mode `async` queues it and returns its id. Title, URL, timestamp and depth of sections are checked
    * before any request. Retried: the same id is written again. Many documents: {@link Service.syncDocuments}.
    *
    * Source: `POST …/data_sources/{dataSourceId}/documents/{documentId}`
@@ -159,8 +161,8 @@ export interface Service extends Methods<typeof endpoints> {
     ): Effect.Effect<AsyncUpsert, RequestError>
   }
   /**
-   * Puts a document below others. `parents` are the ones above it, from the nearest to the farthest; none: it is at the
-   * top. Retried.
+   * Sets the parents of a document, from the nearest to the farthest. An empty list moves it to the top. Retried
+   * automatically.
    *
    * Source: `POST …/data_sources/{dataSourceId}/documents/{documentId}/parents`
    */
@@ -168,25 +170,24 @@ export interface Service extends Methods<typeof endpoints> {
     options: Location & { readonly documentId: DocumentId; readonly parents: ReadonlyArray<string> }
   ) => Effect.Effect<void, RequestError>
   /**
-   * Semantic search: the documents, each with the chunks that match and their scores (`DataSource.passages` lines them
-   * up). Without a `topK` it is 10. Retried.
+   * Searches documents by meaning. Returns each document with the chunks that match and their scores;
+   * `DataSource.passages` returns them as one list. `topK` defaults to 10. Retried automatically.
    *
    * Source: `GET …/data_sources/{dataSourceId}/search`
    */
   readonly search: (options: Location & SearchOptions) => Effect.Effect<ReadonlyArray<Document>, RequestError>
   /**
-   * Creates a table without rows, or replaces what is said of one with this id. Retried when an id is given; without one,
-   * only when the request did not arrive.
+   * Creates a table without rows, or replaces the description of the table with this id. Retried automatically if an id is
+   * given; otherwise only if the request provably did not arrive.
    *
-   * A name that another table has is answered with 500; then the tables are listed, and when the name is among them it is
-   * a `DustConflictError` (`table_name_taken`).
+   * Fails with `DustConflictError` (`table_name_taken`) if another table has the name.
    *
    * Source: `POST …/data_sources/{dataSourceId}/tables`
    */
   readonly upsertTable: (options: Location & TableInput) => Effect.Effect<Table, RequestError>
   /**
-   * One page of rows. Retried. The server answers 500 for a table that is missing; then the table is looked up, and this
-   * is a `DustNotFoundError` (`table_not_found`).
+   * Returns one page of rows. Retried automatically. Fails with `DustNotFoundError` (`table_not_found`) if the table does not
+   * exist.
    *
    * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}/rows`
    */
@@ -203,7 +204,8 @@ export interface Service extends Methods<typeof endpoints> {
     }
   ) => Stream.Stream<Row, RequestError>
   /**
-   * One row. Retried. The server answers 500 for a row that is missing: a `DustServerError`; for a missing table, see
+   * Returns one row. Retried automatically. Fails with `DustServerError` if the row does not exist, because Dust responds with
+   * 500. For a missing table, see
    * {@link Service.pageRows}.
    *
    * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}`
@@ -212,29 +214,28 @@ export interface Service extends Methods<typeof endpoints> {
     options: Location & { readonly tableId: TableId; readonly rowId: RowId }
   ) => Effect.Effect<Row, RequestError>
   /**
-   * Writes rows in one request; the same `rowId` replaces a row. The columns are derived from the rows. Names of columns,
+   * Writes rows in one request. A row with an existing `rowId` replaces it. Dust derives the columns from the rows. Names of columns,
    * cells and the number of rows are checked before any request. Retried. Many rows: {@link Service.loadTable}.
    *
-   * `DustRateLimitError` when too many updates of the table are waiting. For a missing table, see
+   * Fails with `DustRateLimitError` if too many updates of the table are waiting. For a missing table, see
    * {@link Service.pageRows}.
    *
    * Source: `POST …/data_sources/{dataSourceId}/tables/{tableId}/rows`
    */
   readonly upsertRows: (options: UpsertRowsOptions) => Effect.Effect<TableSummary, RequestError>
   /**
-   * Fills a table from rows, records or a CSV, in batches, one after the other. Creates the table if there is none with
-   * that name or id.
+   * Loads a table from rows, records or a CSV, batch by batch. Creates the table if the name or id is new.
    *
-   * The description of the table, an array and a CSV are checked before any request: at most 500,000 rows
-   * (`DustContentTooLargeError`), ids, cells; for a CSV, `details.line` is the line of the mistake. A Stream is checked
-   * batch by batch, and its failure is the failure of the load.
+   * Validates the description of the table, arrays and CSVs before any request: ids, cells, and the limit of 500,000 rows
+   * (`DustContentTooLargeError`). For a CSV, `details.line` is the line of the error. A Stream is validated batch by batch; if
+   * it fails, so does the load.
    *
-   * With `replace`, all rows are written first, and only then the rows that are not among them are deleted: whatever
-   * fails, the old rows are still there (a source of a single batch replaces them in one request). An empty source, or one
-   * that would shrink the table by more than half, is a `DustBadRequestError`; see `allowEmpty` and `maxDeletions`.
+   * With `replace`, all rows are written before other rows are deleted, so that a failure keeps the old rows; a source of a
+   * single batch replaces them in one request. Fails with `DustBadRequestError` if the source is empty or would shrink the
+   * table by more than half; see `allowEmpty` and `maxDeletions`.
    *
-   * A rate limit is waited for, as long as the retry policy and the `total` timeout allow for each batch. A load can be
-   * run again after a failure: the same ids replace the same rows.
+   * Waits for rate limits as long as the retry policy and the `total` timeout of each batch allow. Run the load again after a
+   * failure: the same ids replace the same rows.
    *
    * @example
    * ```ts
@@ -261,14 +262,13 @@ export interface Service extends Methods<typeof endpoints> {
     options: LoadTableOptions<E, R>
   ) => Stream.Stream<LoadEvent, E | RequestError, R>
   /**
-   * Brings a data source to the state of a source: writes its documents, within the rate limit of Dust, skips unchanged
-   * ones, and can delete what the source no longer has. Events arrive as documents finish, not always in the order of the
-   * source.
+   * Syncs a data source with a source: writes its documents within Dust's rate limit, skips unchanged ones, and optionally
+   * deletes documents that the source no longer contains. Emits events as documents finish, not necessarily in the order of
+   * the source.
    *
-   * A document that cannot be written is a `Failed` event, and the sync goes on: bad input (before any request), a quota,
-   * a firewall that refuses it, a server error after its retries, a duplicate id. The Stream itself fails when Dust says
-   * that no document can be written (the credential is refused, the data source is missing or read-only), when a rate
-   * limit asks for a longer wait than the retry policy allows, and when the source fails.
+   * Emits `Failed` for a document that cannot be written (invalid input, a quota, a firewall, a server error after its retries,
+   * a duplicate id) and continues. The Stream fails if no document can be written (the credential is refused, the data source
+   * is missing or read-only), if a rate limit requires a longer wait than the retry policy allows, and if the source fails.
    *
    * To continue after a stop, use `unchanged`, or pass the last `progress.checkpoint` as `resumeAfter`; discard it after
    * `Done`. {@link Service.planSync} shows what a sync would do.

@@ -1,8 +1,17 @@
 /**
- * Jobs over a data source: the options, events and results of `DataSources.syncDocuments`, `planSync` and `loadTable`.
+ * Options, events and results of `DataSources.syncDocuments`, `planSync` and `loadTable`.
  *
- * All of them keep what is there until its replacement is written. A failure, an empty source, a bad row or an early end
- * never leaves less than there was before, unless the caller allows it with `maxDeletions` or `allowEmpty`.
+ * These jobs keep existing data until its replacement is written. A failure, an empty source, an invalid row or an early end
+ * never removes data, unless the caller allows it with `maxDeletions` or `allowEmpty`.
+ *
+ * ```ts
+ * import type { SyncEvent } from "effect-dust/DataSync"
+ *
+ * const line = (event: SyncEvent) =>
+ *   event._tag === "Failed"
+ *     ? `${event.documentId}: ${event.error.message}`
+ *     : `${event.progress.processed} of ${event.progress.total ?? "?"}`
+ * ```
  *
  * @since 0.2.0
  */
@@ -14,8 +23,8 @@ import type { RequestError } from "./DustAPIError.ts"
 import type { DocumentId, TableId } from "./Ids.ts"
 
 /**
- * How many deletions a job may make: a number, or a share of what was there before, rounded up (`"10%"`). One more, and
- * the job fails with `DustBadRequestError` (`too_many_deletions`) and deletes nothing.
+ * The maximum number of deletions of a job: a number, or a share of the existing documents or rows, rounded up (`"10%"`). Beyond
+ * it, the job fails with `DustBadRequestError` (`too_many_deletions`) and deletes nothing.
  *
  * @category models
  * @since 0.2.0
@@ -23,24 +32,24 @@ import type { DocumentId, TableId } from "./Ids.ts"
 export type MaxDeletions = number | `${number}%`
 
 /**
- * A source, and how to bring a data source to its state.
+ * The source of a sync and its options.
  *
  * @category models
  * @since 0.1.0
  */
 export type SyncOptions<E = never, R = never> = Location & {
   /**
-   * The documents of the source. An Iterable, a generator too, is asked for its next document only when one is about to
-   * be written; so at most `concurrency` documents are in memory. A Stream may fail and may have requirements.
+   * The documents of the source. An Iterable, such as a generator, is read one document at a time, so that at most
+   * `concurrency` documents are in memory. A Stream may fail and may have requirements.
    */
   readonly documents: Iterable<DocumentInput> | Stream.Stream<DocumentInput, E, R>
-  /** How many documents the source has, for the progress. Defaults to the length of an array. */
+  /** The number of documents, for the progress. Defaults to the length of an array. */
   readonly total?: number | undefined
   /** `light` (default): each document is searchable when its event arrives. `async`: it is queued. */
   readonly mode?: "light" | "async" | undefined
   /** Concurrent upserts and deletions. Defaults to 8. */
   readonly concurrency?: number | undefined
-  /** Upserts in any 60 seconds. Dust allows 120 for the whole workspace. Defaults to 110. */
+  /** The maximum number of upserts in any 60 seconds. Dust allows 120 per workspace. Defaults to 110. */
   readonly perMinute?: number | undefined
   /**
    * Skips documents that have not changed:
@@ -64,24 +73,23 @@ export type SyncOptions<E = never, R = never> = Location & {
    */
   readonly resumeAfter?: DocumentId | undefined
   /**
-   * At the end, deletes documents that existed when the sync began and are not in the source; or only those for which the
-   * function returns true. Documents that others add during the sync are never deleted. Nothing is deleted when the source
-   * or the sync fails. Defaults to `false`.
+   * At the end, deletes documents that existed when the sync began and are not in the source, or only those for which the
+   * function returns `true`. Never deletes documents that are added during the sync, and deletes nothing if the source or the
+   * sync fails. Defaults to `false`.
    */
   readonly deleteStale?: boolean | ((existing: Document) => boolean) | undefined
   /**
-   * How many stale documents may be deleted. By default the data source may not shrink to less than half of the documents
-   * it had.
+   * The maximum number of stale documents to delete. By default, at least half of the existing documents must remain.
    */
   readonly maxDeletions?: MaxDeletions | undefined
   /**
-   * `true`: a source without any document is taken as it is, and `deleteStale` deletes everything. By default it is a
-   * `DustBadRequestError` and deletes nothing, since such a source is usually broken.
+   * `true` accepts a source without documents, so that `deleteStale` deletes everything. By default, an empty source fails with
+   * `DustBadRequestError` and deletes nothing, because it is usually broken.
    */
   readonly allowEmpty?: boolean | undefined
   /**
-   * What to do with a document whose `sourceUrl` Dust would refuse (not http or https, or `//` in its path): `fail`
-   * (default) the document, or `omit` the address.
+   * What to do with a document whose `sourceUrl` Dust refuses (not http or https, or `//` in its path): `fail` the document
+   * (default), or `omit` the URL.
    */
   readonly invalidSourceUrl?: "fail" | "omit" | undefined
 }
@@ -93,7 +101,7 @@ export type SyncOptions<E = never, R = never> = Location & {
  * @since 0.1.0
  */
 export interface SyncProgress {
-  /** Documents of the source that are finished, in whatever way. */
+  /** Finished documents of the source, including skipped and failed ones. */
   readonly processed: number
   readonly upserted: number
   readonly skipped: number
@@ -102,9 +110,8 @@ export interface SyncProgress {
   /** Documents of the source: `total`, or the length of an array. */
   readonly total: number | undefined
   /**
-   * This document and all before it are finished: the `resumeAfter` of a later sync. A failure that may pass (a server
-   * error, the network, a limit) holds it back, so that a resumed sync writes that document again. One that repeating
-   * cannot cure does not.
+   * The `resumeAfter` of a later sync: this document and all before it are finished. A temporary failure (a server error, the
+   * network, a limit) holds it back, so that a resumed sync writes that document again. A permanent one does not.
    */
   readonly checkpoint: DocumentId | undefined
 }
@@ -113,7 +120,7 @@ export interface SyncProgress {
  * An event of a sync.
  *
  * - `Listing`: the existing documents are being listed, which `unchanged` and `deleteStale` need first
- * - `Waiting`: nothing is written before `until`, because of `perMinute` or a rate limit
+ * - `Waiting`: the sync pauses until `until`, because of `perMinute` or a rate limit
  * - `Upserted`, `Skipped`, `Failed`, `Deleted`: one document is finished
  * - `Done`: the last event
  *
@@ -123,7 +130,7 @@ export interface SyncProgress {
 export type SyncEvent =
   | {
     readonly _tag: "Listing"
-    /** Existing documents that are listed so far, and how many there are. */
+    /** The number of documents listed so far, and the total. */
     readonly listed: number
     readonly existing: number | undefined
     readonly progress: SyncProgress
@@ -152,7 +159,7 @@ export type SyncEvent =
   | { readonly _tag: "Done"; readonly progress: SyncProgress }
 
 /**
- * Why a sync does not write a document.
+ * The reason why a sync skips a document.
  *
  * @category models
  * @since 0.2.0
@@ -160,25 +167,25 @@ export type SyncEvent =
 export type SkipReason = "unchanged" | "since" | "resumed"
 
 /**
- * What a sync would do, without doing it.
+ * The plan of a sync: the changes that it would make.
  *
  * @category models
  * @since 0.2.0
  */
 export interface SyncPlan {
-  /** Documents that would be written. */
+  /** Documents to write. */
   readonly upserts: ReadonlyArray<{ readonly documentId: DocumentId; readonly exists: boolean }>
   readonly skipped: ReadonlyArray<{ readonly documentId: DocumentId; readonly reason: SkipReason }>
-  /** Documents that would fail before any request. */
+  /** Documents that fail before any request. */
   readonly refused: ReadonlyArray<{ readonly documentId: DocumentId; readonly error: RequestError }>
-  /** Documents that would be deleted; empty without `deleteStale`. */
+  /** Documents to delete; empty without `deleteStale`. */
   readonly deletions: ReadonlyArray<DocumentId>
-  /** How many of them `maxDeletions` allows. With more, the sync fails before it deletes any. */
+  /** The number of deletions that `maxDeletions` allows. With more, the sync fails and deletes nothing. */
   readonly allowedDeletions: number
 }
 
 /**
- * What fills a table: rows, records with a key, or a CSV with a header.
+ * The content of a table: rows, records with a key, or a CSV with a header.
  *
  * @category models
  * @since 0.1.0
@@ -192,7 +199,7 @@ export type TableContent<E = never, R = never> =
   | {
     /** Plain objects, as database drivers return them. */
     readonly records: Iterable<object> | Stream.Stream<object, E, R>
-    /** The property that identifies a record, or a function that makes its id. */
+    /** The property that identifies a record, or a function that returns its id. */
     readonly rowId: string | ((record: never) => string)
     readonly rows?: undefined
     readonly csv?: undefined
@@ -202,26 +209,26 @@ export type TableContent<E = never, R = never> =
      * A CSV with a header: text, bytes, or a Stream of either (`fileSystem.stream(path)`). All of it is read and checked
      * before the first request.
      *
-     * A column is numbers or booleans if every value in it is written the way it comes back, and text otherwise: `1.10`,
-     * `1E5`, `007` and integers over 2^53 stay text unless `columns` says what they are. Blank lines are left out.
+     * A column becomes numbers or booleans if that preserves the spelling of every value, and text otherwise: `1.10`, `1E5`,
+     * `007` and integers over 2^53 remain text unless `columns` sets a type. Blank lines are ignored.
      */
     readonly csv: string | Uint8Array | Stream.Stream<string | Uint8Array, E, R>
     readonly rows?: undefined
     readonly records?: undefined
-    /** One character. Defaults to the one of `,` `;` tab `|` that divides the first records into the same columns. */
+    /** One character. Defaults to the one of `,`, `;`, tab and `|` that splits the first records into equal numbers of columns. */
     readonly delimiter?: string | undefined
-    /** Of bytes. Defaults to UTF-8, or UTF-16 if a byte order mark says so; bytes that do not fit are an error. */
+    /** The encoding of bytes. Defaults to UTF-8, or to UTF-16 with a byte order mark; invalid bytes are an error. */
     readonly encoding?: CsvEncoding | undefined
     /**
-     * Names and types of columns, by their header. By default names are converted to what Dust takes (`First Name` becomes
-     * `first_name`), headers without Latin letters or digits become `column_3`, and repeated ones get a number.
+     * Names and types of columns, by their header. By default, names are converted to what Dust accepts (`First Name` becomes
+     * `first_name`), headers without Latin letters or digits become `column_3`, and repeated headers get a number.
      */
     readonly columns?: Readonly<Record<string, CsvColumnType | CsvColumn>> | undefined
-    /** Values that stand for `null`. Defaults to the empty one. */
+    /** Values to read as `null`. Defaults to the empty text. */
     readonly nulls?: ReadonlyArray<string> | undefined
-    /** The column with the ids of the rows. Defaults to ids made of the content of each row. */
+    /** The column with the row ids. Defaults to ids derived from the content of each row. */
     readonly rowId?: string | undefined
-    /** `false`: columns without a type stay text. Defaults to `true`. */
+    /** `false` keeps columns without a type as text. Defaults to `true`. */
     readonly infer?: boolean | undefined
   }
 
@@ -234,7 +241,7 @@ export type TableContent<E = never, R = never> =
 export type CsvEncoding = "utf-8" | "utf-16le" | "utf-16be" | "latin1" | "windows-1252"
 
 /**
- * Types of a column of a CSV. A value that does not fit is an error with its line.
+ * Types of a CSV column. An invalid value is an error with its line.
  *
  * @category models
  * @since 0.2.0
@@ -250,44 +257,44 @@ export type CsvColumnType = "text" | "number" | "datetime" | "boolean"
 export interface CsvColumn {
   /** The name in the table: `a`-`z`, `0`-`9` and `_`. */
   readonly name?: string | undefined
-  /** Defaults to what its values are. */
+  /** Defaults to the type of its values. */
   readonly type?: CsvColumnType | undefined
-  /** The decimal separator of a `number`; the other one may group thousands. Defaults to `.`. */
+  /** The decimal separator of a `number`; the other character may group thousands. Defaults to `.`. */
   readonly decimal?: "." | "," | undefined
   /**
-   * How a `datetime` is written, of `YYYY`, `MM`, `DD`, `HH`, `mm` and `ss`: `DD.MM.YYYY HH:mm`. Defaults to ISO 8601.
-   * Without a time zone it is UTC.
+   * The format of a `datetime`, made of `YYYY`, `MM`, `DD`, `HH`, `mm` and `ss`, such as `DD.MM.YYYY HH:mm`. Defaults to ISO
+   * 8601. Without a time zone it is UTC.
    */
   readonly format?: string | undefined
-  /** Values that stand for `null` in this column. Defaults to those of the load. */
+  /** Values to read as `null` in this column. Defaults to those of the load. */
   readonly nulls?: ReadonlyArray<string> | undefined
 }
 
 /**
- * What to load into which table, and what becomes of the rows that are there.
+ * The content to load, the table, and the treatment of existing rows.
  *
  * @category models
  * @since 0.1.0
  */
 export type LoadTableOptions<E = never, R = never> = Location & TableContent<E, R> & {
-  /** An existing table by its id; or one to be found by its name or id, and created if there is none. */
+  /** The id of an existing table, or a description: the table is found by its name or id, or created. */
   readonly table: TableId | TableInput
   /**
-   * `true`: the table holds exactly these rows at the end. All of them are written first; then the rows that are not among
-   * them are deleted. If the load fails, the old rows are still there. Defaults to `false`: other rows stay.
+   * `true` replaces all rows of the table. New rows are written first; then other rows are deleted. If the load fails, the old
+   * rows remain. Defaults to `false`, which keeps other rows.
    */
   readonly replace?: boolean | undefined
   /** @deprecated Use `replace`. */
   readonly truncate?: boolean | undefined
   /**
-   * How many rows `replace` may delete. By default the table may not shrink to less than half of the rows it had.
+   * The maximum number of rows that `replace` may delete. By default, at least half of the existing rows must remain.
    */
   readonly maxDeletions?: MaxDeletions | undefined
-  /** `true`: with `replace`, a source without rows empties the table. By default it is a `DustBadRequestError`. */
+  /** `true` lets `replace` empty the table if the source has no rows. By default, this fails with `DustBadRequestError`. */
   readonly allowEmpty?: boolean | undefined
   /** Rows per request. Defaults to 500. */
   readonly batchSize?: number | undefined
-  /** How many rows the source has, for the progress. Defaults to the length of an array. */
+  /** The number of rows, for the progress. Defaults to the length of an array. */
   readonly total?: number | undefined
 }
 
@@ -299,13 +306,13 @@ export type LoadTableOptions<E = never, R = never> = Location & TableContent<E, 
  */
 export interface LoadProgress {
   readonly tableId: TableId
-  /** Rows that are written. */
+  /** Written rows. */
   readonly rows: number
   /** Rows of the source: `total`, or the length of an array. */
   readonly total: number | undefined
   /** Write requests so far. */
   readonly batches: number
-  /** Rows that were there before, are not in the source, and were deleted. */
+  /** Deleted rows: existing rows that are not in the source. */
   readonly deleted: number
 }
 
@@ -316,13 +323,13 @@ export interface LoadProgress {
  * @since 0.1.0
  */
 export interface LoadResult extends LoadProgress {
-  /** Rows of the source with the id of an earlier one, which they replaced. */
+  /** Rows of the source that replaced an earlier row of the source with the same id. */
   readonly duplicates: number
-  /** Rows in the table now, those of earlier loads included; `null` if Dust does not report it. */
+  /** Rows in the table, including those of earlier loads; `null` if Dust does not return it. */
   readonly rowsInTable: number | null
-  /** The column that each name of the source went to. */
+  /** The column of each name of the source. */
   readonly columns: Readonly<Record<string, string>>
-  /** As it was after the last batch; `null` if the source had no rows. */
+  /** The table after the last batch; `null` if the source had no rows. */
   readonly table: TableSummary | null
 }
 

@@ -1,27 +1,27 @@
 /**
- * Everything that can go wrong between a program and Dust, as tagged variants.
+ * The errors of this SDK, as tagged variants.
  *
- * Each variant is a `Schema.TaggedError`, so `Effect.catchTag`, `Effect.catchTags` and `Match` work on it directly, and it
- * can be sent through RPC, workers and logs. None of them ever carries a credential or the content of a message.
+ * Each variant is a `Schema.TaggedError`: `Effect.catchTag`, `Effect.catchTags` and `Match` work on it directly, and it can be
+ * sent through RPC, workers and logs. No variant contains a credential or the content of a message.
  *
  * | tag | when | status |
  * |---|---|---|
- * | `DustBadRequestError` | the input is refused, here before any request or by the server | none, 400, 405, 415, 422 and other 4xx |
+ * | `DustBadRequestError` | the input is refused, before any request or by the server | none, 400, 405, 415, 422 and other 4xx |
  * | `DustUnauthorizedError` | the credential is missing, wrong, expired or of another workspace | 401 |
- * | `DustUserRequiredError` | the credential is of the wrong kind: a user's is needed, or an API key | none, 401, 403 |
- * | `DustForbiddenError` | the credential is fine, the right is missing | 403, 401 |
- * | `DustNotFoundError` | no such thing, or it may not be seen with this credential | 404, 400 |
- * | `DustConflictError` | the conversation is busy, or the thing exists already | 409 |
+ * | `DustUserRequiredError` | the operation requires the other kind of credential, usually a user access token | none, 401, 403 |
+ * | `DustForbiddenError` | the credential is valid, but lacks a permission | 403, 401 |
+ * | `DustNotFoundError` | the resource does not exist, or the credential cannot see it | 404, 400 |
+ * | `DustConflictError` | the conversation is busy, or the resource exists already | 409 |
  * | `DustContentTooLargeError` | a body or a file over a limit | none, 413, 400 |
- * | `DustRateLimitError` | too many requests: waiting cures it | 429, 403 |
- * | `DustQuotaExceededError` | credits, plan and caps: waiting does not cure it | 403, 429 |
- * | `DustServerError` | the server, or something in front of it, failed | 5xx |
- * | `DustTimeoutError` | one of the limits of `DustConfig` was reached | none |
- * | `DustNetworkError` | no complete answer came back | none |
- * | `DustDecodeError` | an answer with a good status that cannot be understood | 2xx |
- * | `DustStreamError` | an event stream that could not be brought to its end | none |
+ * | `DustRateLimitError` | too many requests; waiting helps | 429, 403 |
+ * | `DustQuotaExceededError` | credits, plan or caps are used up; waiting does not help | 403, 429 |
+ * | `DustServerError` | the server or a gateway failed | 5xx |
+ * | `DustTimeoutError` | a limit of `DustConfig` was reached | none |
+ * | `DustNetworkError` | no complete response | none |
+ * | `DustDecodeError` | a successful response of an unexpected shape | 2xx |
+ * | `DustStreamError` | an event stream ended before its terminal event | none |
  * | `DustAgentError` | the agent itself failed | none |
- * | `DustUnconfirmedError` | a message that may or may not have been stored | none, or that of the last answer |
+ * | `DustUnconfirmedError` | a message that may or may not have been stored | none, or that of the last response |
  *
  * @example
  * ```ts
@@ -50,7 +50,7 @@ import { Blocked } from "./ChatEvent.ts"
 import { AgentId, ConversationId, EventId, MessageId, WorkspaceId } from "./Ids.ts"
 
 /**
- * Which call failed: the HTTP method and the *templated* route, never the filled-in one.
+ * The failed request: its HTTP method and the *templated* route, without path values.
  *
  * @category models
  * @since 0.1.0
@@ -67,35 +67,35 @@ export const RequestInfo = Schema.Struct({
 export interface RequestInfo extends Schema.Schema.Type<typeof RequestInfo> {}
 
 const common = {
-  /** The SDK module the call belongs to: `Conversations`. */
+  /** The module of the call, such as `Conversations`. */
   module: Schema.String,
-  /** The method of that module: `createMessage`. */
+  /** The method of that module, such as `createMessage`. */
   method: Schema.String,
-  /** One line for a person. */
+  /** One line. */
   message: Schema.String,
-  /** The HTTP status, when an answer came back. */
+  /** The HTTP status, if there was a response. */
   status: Schema.optional(Schema.Number),
-  /** Dust's own error type (`conversation_not_found`), or `invalid_input` for what is refused before any request. Open. */
+  /** Dust's own error type (`conversation_not_found`), or `invalid_input` for input that is refused before any request. Open. */
   type: Schema.optional(Schema.String),
-  /** The parsed `error` object of the answer, its bounded text when it was not JSON, or what is known of a local failure. */
+  /** The parsed `error` object of the response, its truncated text if it is not JSON, or details of a local failure. */
   details: Schema.Unknown,
   /** Method and templated route. */
   request: Schema.optional(RequestInfo),
-  /** The id that the server, or the proxy before it, gave the request, if any. */
+  /** The request id that the server or a proxy returned, if any. */
   requestId: Schema.optional(Schema.String),
-  /** How long the server asked to wait. */
+  /** The wait that the server requested. */
   retryAfter: Schema.optional(Schema.DurationFromMillis),
-  /** How many requests were made for this call. 0: it was refused before any request. */
+  /** The number of requests of this call. 0 if it was refused before any request. */
   attempts: Schema.Number,
   /** From `Chat`: the workspace of the conversation. */
   workspaceId: Schema.optional(WorkspaceId),
   /** From `Chat`: the conversation of the question. */
   conversationId: Schema.optional(ConversationId),
-  /** From `Chat`: the question, when it is stored. It must not be sent again. */
+  /** From `Chat`: the user message, if it is stored. It must not be sent again. */
   userMessageId: Schema.optional(MessageId),
-  /** From `Chat`: the agent message, when its run had begun. `chat.resume(error)` goes on from here. */
+  /** From `Chat`: the agent message, if its run has begun. `chat.resume(error)` continues from here. */
   messageId: Schema.optional(MessageId),
-  /** The last event that was handed over. */
+  /** The last event that was emitted. */
   lastEventId: Schema.optional(EventId),
   /** From `Chat`: the approval, question or authorization that the run waits for. */
   waitingFor: Schema.optional(Blocked)
@@ -108,8 +108,8 @@ const notSent = (error: { readonly messageId?: unknown; readonly userMessageId?:
 const prefix = "effect-dust/DustAPIError/"
 
 /**
- * The input was refused: before any request (`attempts` is 0, `details.field` names the field and `details.expected` says
- * what was expected), or by the server with a 400.
+ * The input is refused: before any request (`attempts` is 0, `details.field` is the field and `details.expected` the
+ * requirement), or by the server with a 400.
  *
  * @category errors
  * @since 0.1.0
@@ -118,14 +118,14 @@ export class DustBadRequestError extends Schema.TaggedError<DustBadRequestError>
   "DustBadRequestError",
   common
 ) {
-  /** Sending the same again cannot help. */
+  /** Always `false`: the same input is refused again. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * The credential itself is the problem: missing, malformed, unknown, expired, or of another workspace.
+ * The credential is missing, malformed, unknown, expired, or of another workspace.
  *
  * @category errors
  * @since 0.1.0
@@ -134,15 +134,15 @@ export class DustUnauthorizedError extends Schema.TaggedError<DustUnauthorizedEr
   "DustUnauthorizedError",
   common
 ) {
-  /** An expired token has already been refreshed once by the time this is seen. */
+  /** Always `false`: an expired token was already renewed once. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * The operation needs another kind of credential: a user's (OAuth) token where an API key is configured, or the reverse.
- * Known cases fail before any request, with `attempts` 0.
+ * The operation requires the other kind of credential: a user access token instead of an API key, or the reverse. Known cases
+ * fail before any request, with `attempts` 0.
  *
  * @category errors
  * @since 0.1.0
@@ -151,14 +151,14 @@ export class DustUserRequiredError extends Schema.TaggedError<DustUserRequiredEr
   "DustUserRequiredError",
   common
 ) {
-  /** Only another credential can help. */
+  /** Always `false`: use another credential. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * The credential is valid and lacks the right: a role, a membership, a space, a feature of the plan.
+ * The credential is valid, but lacks a role, a membership, access to a space, or a feature of the plan.
  *
  * @category errors
  * @since 0.1.0
@@ -167,15 +167,15 @@ export class DustForbiddenError extends Schema.TaggedError<DustForbiddenError>(`
   "DustForbiddenError",
   common
 ) {
-  /** Only another right can help. */
+  /** Always `false`: the permission must be granted first. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * There is no such thing, or this credential may not see it: Dust does not tell the two apart. A `redirect` in `details`
- * names the region that the workspace lives in.
+ * The resource does not exist, or the credential cannot see it; Dust does not distinguish the two. If the workspace is in
+ * another region, `details.redirect` names the region.
  *
  * @category errors
  * @since 0.1.0
@@ -184,14 +184,14 @@ export class DustNotFoundError extends Schema.TaggedError<DustNotFoundError>(`${
   "DustNotFoundError",
   common
 ) {
-  /** The same request would find nothing again. */
+  /** Always `false`. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * The conversation is busy (compaction, or files being copied), or the thing exists already.
+ * The conversation is busy (it is being compacted, or files are being copied), or the resource exists already.
  *
  * @category errors
  * @since 0.1.0
@@ -200,7 +200,7 @@ export class DustConflictError extends Schema.TaggedError<DustConflictError>(`${
   "DustConflictError",
   common
 ) {
-  /** A busy conversation becomes free; an existing thing stays, and so does a message that was replaced. */
+  /** `true` for a busy conversation; `false` for an existing resource or a replaced message. */
   get isRetryable(): boolean {
     return notSent(this) && this.type !== "message_outdated" && this.request !== undefined &&
       this.request.route.includes("/assistant/conversations")
@@ -208,7 +208,7 @@ export class DustConflictError extends Schema.TaggedError<DustConflictError>(`${
 }
 
 /**
- * A body or a file is over a limit.
+ * A body or a file exceeds a size limit.
  *
  * @category errors
  * @since 0.1.0
@@ -216,14 +216,14 @@ export class DustConflictError extends Schema.TaggedError<DustConflictError>(`${
 export class DustContentTooLargeError extends Schema.TaggedError<DustContentTooLargeError>(
   `${prefix}DustContentTooLargeError`
 )("DustContentTooLargeError", common) {
-  /** The same content stays too large. */
+  /** Always `false`. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * Too many requests. `retryAfter` says how long to wait when the server said so. Dust sends it as 429 and as 403.
+ * Too many requests (429 or 403). `retryAfter` is the wait that the server requested, if any.
  *
  * @category errors
  * @since 0.1.0
@@ -232,14 +232,14 @@ export class DustRateLimitError extends Schema.TaggedError<DustRateLimitError>(`
   "DustRateLimitError",
   common
 ) {
-  /** Waiting cures it. */
+  /** `true`, unless the message of the call is stored already. */
   get isRetryable(): boolean {
     return notSent(this)
   }
 }
 
 /**
- * Credits, seats, plan limits and caps. Waiting a little does not cure it: somebody has to act in Dust.
+ * Credits, seats, plan limits or caps are used up. Waiting does not help; an administrator must act in Dust.
  *
  * @category errors
  * @since 0.1.0
@@ -247,14 +247,14 @@ export class DustRateLimitError extends Schema.TaggedError<DustRateLimitError>(`
 export class DustQuotaExceededError extends Schema.TaggedError<DustQuotaExceededError>(
   `${prefix}DustQuotaExceededError`
 )("DustQuotaExceededError", common) {
-  /** Waiting a little does not cure it. */
+  /** Always `false`. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * The server, or a proxy in front of it, answered 5xx, with an envelope or without.
+ * The server or a gateway responded with a 5xx status, with or without Dust's error envelope.
  *
  * @category errors
  * @since 0.1.0
@@ -263,14 +263,14 @@ export class DustServerError extends Schema.TaggedError<DustServerError>(`${pref
   "DustServerError",
   common
 ) {
-  /** Another attempt may meet a healthy server. Whether the SDK makes it itself depends on the operation. */
+  /** `true`, unless the message of the call is stored already. Whether the SDK retries by itself depends on the operation. */
   get isRetryable(): boolean {
     return notSent(this)
   }
 }
 
 /**
- * Which limit was reached: waiting for response `headers`, reading the `body`, silence of a stream (`idle`), or the whole
+ * The limit that was reached: waiting for response `headers`, reading the `body`, silence of a stream (`idle`), or the whole
  * call (`total`).
  *
  * @category models
@@ -285,7 +285,7 @@ export const TimeoutPhase = Schema.Literal("headers", "body", "idle", "total")
 export type TimeoutPhase = typeof TimeoutPhase.Type
 
 /**
- * A limit of `DustConfig` (or of `DustClient.withOptions`) was reached; `phase` says which and `limit` how long it was.
+ * A limit of `DustConfig` or `DustClient.withOptions` was reached. `phase` names the limit, and `limit` is its duration.
  *
  * @category errors
  * @since 0.1.0
@@ -294,7 +294,7 @@ export class DustTimeoutError extends Schema.TaggedError<DustTimeoutError>(`${pr
   "DustTimeoutError",
   { ...common, phase: TimeoutPhase, limit: Schema.DurationFromMillis }
 ) {
-  /** A slow answer may be quicker the next time. A POST may have been carried out. */
+  /** `true`, unless the message of the call is stored already. A POST may have been processed. */
   get isRetryable(): boolean {
     return notSent(this)
   }
@@ -304,8 +304,8 @@ export class DustTimeoutError extends Schema.TaggedError<DustTimeoutError>(`${pr
 const closedCodes: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
 
 /**
- * No complete answer came back. `reachedServer` is `false` when the request provably never left (connection refused, unknown
- * host, TLS) and `true` when the server may have carried it out.
+ * No complete response. `reachedServer` is `false` if the request provably was not sent (connection refused, unknown host,
+ * TLS failure), and `true` if the server may have processed it.
  *
  * @category errors
  * @since 0.1.0
@@ -314,14 +314,14 @@ export class DustNetworkError extends Schema.TaggedError<DustNetworkError>(`${pr
   "DustNetworkError",
   { ...common, reachedServer: Schema.Boolean }
 ) {
-  /** Another attempt may get through, unless the HttpClient itself was closed. */
+  /** `true`, unless the `HttpClient` is closed or the message of the call is stored already. */
   get isRetryable(): boolean {
     return notSent(this) && !closedCodes.has(this.type ?? "")
   }
 }
 
 /**
- * One place where an answer was not as expected.
+ * A part of a response that has an unexpected shape.
  *
  * @category models
  * @since 0.1.0
@@ -338,8 +338,8 @@ export const DecodeIssue = Schema.Struct({
 export interface DecodeIssue extends Schema.Schema.Type<typeof DecodeIssue> {}
 
 /**
- * The status was good and the body could not be understood. `issues` names the paths and what was expected there; the
- * payload itself is never included. Unknown fields, enum values and message types do not lead here.
+ * A successful response has an unexpected shape. `issues` has the paths and the expectations, but never the payload. Unknown
+ * fields, enum values and message types do not cause this error.
  *
  * @category errors
  * @since 0.1.0
@@ -348,20 +348,20 @@ export class DustDecodeError extends Schema.TaggedError<DustDecodeError>(`${pref
   "DustDecodeError",
   { ...common, issues: Schema.Array(DecodeIssue) }
 ) {
-  /** The same answer would come again. */
+  /** Always `false`. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * Why a stream could not be brought to its end.
+ * The reason why a stream ended before its terminal event.
  *
- * - `ended`: it closed without a terminal event, again and again, and the conversation does not tell the outcome either
- * - `event_too_large`: one event is over the limit of characters
+ * - `ended`: connections repeatedly closed without a terminal event, and the conversation does not contain the outcome
+ * - `event_too_large`: an event exceeds the limit of characters
  * - `truncated`: the connection ended before the end marker of a stream that cannot be resumed
  * - `remote`: the server reported a failure inside the stream
- * - `waiting_for_human`: the run waits for a person, and the caller chose not to wait
+ * - `waiting_for_human`: the run waits for a person, and `whenBlocked` is `"fail"`
  *
  * @category models
  * @since 0.1.0
@@ -375,7 +375,7 @@ export const StreamReason = Schema.Literal("ended", "event_too_large", "truncate
 export type StreamReason = typeof StreamReason.Type
 
 /**
- * An event stream could not be brought to its end. `lastEventId` is the cursor from which another one can continue.
+ * An event stream ended before its terminal event. Continue from the cursor in `lastEventId`, or with `chat.resume(error)`.
  *
  * @category errors
  * @since 0.1.0
@@ -384,14 +384,14 @@ export class DustStreamError extends Schema.TaggedError<DustStreamError>(`${pref
   "DustStreamError",
   { ...common, reason: StreamReason }
 ) {
-  /** Continuing from `lastEventId` may succeed; a question of `Chat` must not be sent again, use `chat.resume(error)`. */
+  /** `false` for `Chat`, once the message is stored: use `chat.resume(error)` instead of sending again. */
   get isRetryable(): boolean {
     return notSent(this) && (this.reason === "ended" || this.reason === "truncated")
   }
 }
 
 /**
- * The agent itself failed: its run ended in an error, or the run was cancelled or is gone. `code` and `category` are
+ * The agent failed: its run ended with an error, was cancelled, or no longer exists. `code` and `category` are
  * Dust's own (`category`: `retryable_model_error`, `context_window_exceeded`, `credits_exhausted`, … open).
  *
  * @category errors
@@ -408,12 +408,12 @@ export class DustAgentError extends Schema.TaggedError<DustAgentError>(`${prefix
     agentId: Schema.NullOr(Schema.String)
   }
 ) {
-  /** Sent again, the question would be there twice: see {@link isTransient}. */
+  /** Always `false`, because sending again would store the message twice. See {@link isTransient}. */
   get isRetryable(): boolean {
     return false
   }
 
-  /** The model failed in a way that passes: `Conversations.retryMessage` may get an answer to the same question. */
+  /** Whether the failure is temporary, so that `Conversations.retryMessage` may succeed. */
   get isTransient(): boolean {
     return this.category === "retryable_model_error" || this.category === "provider_internal_error" ||
       this.category === "stream_error"
@@ -439,11 +439,10 @@ export const UnconfirmedReason = Schema.Literal("not_found", "unreadable", "ambi
 export type UnconfirmedReason = typeof UnconfirmedReason.Type
 
 /**
- * A message may or may not have been stored: its request ended without an answer, or with one that says nothing about the
- * message, and the conversation did not settle it. The message is never sent again for this reason, because a slow server
- * may still store it. Pass the error to `Conversations.findSent` later to look again, in this process or in another one
- * (encode the error with its schema). It carries what identifies the message, and not its text. `details.cause` describes
- * the failure of the request.
+ * A message may or may not be stored: its request failed in an ambiguous way, and the conversation did not settle it. The SDK
+ * does not send it again, because a slow server may still store it. Pass the error to `Conversations.findSent` to look again
+ * later, in this process or in another one (encode the error with its schema). The error identifies the message without
+ * containing its text. `details.cause` describes the failure of the request.
  *
  * @category errors
  * @since 0.2.0
@@ -460,25 +459,25 @@ export class DustUnconfirmedError extends Schema.TaggedError<DustUnconfirmedErro
     origin: Schema.String,
     /** The agent that the message mentions. */
     agentId: Schema.NullOr(AgentId),
-    /** The newest message that was there before: the one that was sent is behind it. `null`: unknown. */
+    /** The newest message before the send; the sent message is placed after it. `null` if unknown. */
     position: Schema.NullOr(Schema.Struct({
       rank: Schema.NullOr(Schema.Number),
       messageId: Schema.NullOr(MessageId)
     })),
-    /** The message is not older than this, in epoch milliseconds of the server's clock. `null`: unknown. */
+    /** The message is not older than this, in epoch milliseconds of the server's clock. `null` if unknown. */
     notBefore: Schema.NullOr(Schema.Number),
-    /** Of the text, as servers may normalize it. */
+    /** A digest of the normalized text. */
     fingerprint: Schema.String
   }
 ) {
-  /** Sent again, the message could be there twice. */
+  /** Always `false`, because sending again could store the message twice. */
   get isRetryable(): boolean {
     return false
   }
 }
 
 /**
- * What one request can fail with.
+ * The errors of a single request.
  *
  * @category errors
  * @since 0.1.0
@@ -499,7 +498,7 @@ export type RequestError =
   | DustDecodeError
 
 /**
- * What an event stream can fail with.
+ * The errors of an event stream.
  *
  * @category errors
  * @since 0.1.0
@@ -598,7 +597,7 @@ for (const { prototype } of DustAPIError.members) {
 const tags: ReadonlySet<string> = new Set(DustAPIError.members.map((member) => member._tag))
 
 /**
- * The error of this SDK in a value: the value itself, or the failure behind what `Effect.runPromise` rejects with.
+ * Finds an error of this SDK in a value: the value itself, or the failure behind a rejection of `Effect.runPromise`.
  *
  * @example
  * ```ts
@@ -629,8 +628,8 @@ const isVariant = (u: unknown): u is DustAPIError =>
   Predicate.hasProperty(u, "_tag") && typeof u._tag === "string" && tags.has(u._tag) && u instanceof Error
 
 /**
- * Whether a value is one of the variants, also where it is what `Effect.runPromise` rejects with: such a rejection receives
- * the members of the failure behind it (`_tag`, `status`, `details`, …), so that they can be read from it.
+ * Returns whether a value is one of the variants, or a rejection of `Effect.runPromise` caused by one. Such a rejection
+ * receives the members of the failure (`_tag`, `status`, `details`, …).
  *
  * @category guards
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
- * The one request path and the one stream path of the SDK: credential, address, headers, timeouts, retries, errors, spans.
+ * The client behind all services: credential, URL, headers, timeouts, retries, errors and spans of every request and stream.
  *
- * Applications rarely need it: each Dust resource has a service of its own. It is the way to endpoints that have none yet
- * (declare one with {@link operation}, or use the raw client in `http`), and {@link withOptions} adjusts single calls.
+ * Use {@link withOptions} and {@link withCredential} to change single calls. To call an endpoint that has no method yet,
+ * declare it with {@link operation}, or use the authenticated `HttpClient` in `http`.
  *
  * @since 0.1.0
  */
@@ -32,15 +32,15 @@ import type { RetryPolicy } from "./RetryPolicy.ts"
 export { CurrentOptions }
 
 /**
- * What one call may do differently from the layer.
+ * Options that override those of the layer for a single call.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CallOptions {
   /**
-   * Limits of this call; the ones not given stay as configured. A `total` that is given nowhere follows the retry policy and
-   * the other limits of the call.
+   * Limits of this call. Other limits stay as configured. Without a configured `total`, the retry policy and the other limits
+   * determine it.
    */
   readonly timeouts?: DustConfig.TimeoutOptions | undefined
   /** Replaces the retry policy. */
@@ -50,11 +50,10 @@ export interface CallOptions {
 }
 
 /**
- * The credential of single calls, on the client of a layer: an API key, or a user's access token. `workspaceId` is that of
- * the layer by default.
+ * The credential of single calls: an API key, or a user access token. `workspaceId` defaults to that of the layer.
  *
- * An `accessToken` that is an Effect is obtained once for all calls with the same Effect, and again when Dust reports that
- * it has expired: make it once for each user, not for each call.
+ * An `accessToken` that is an Effect runs once for all calls with the same Effect, and again when Dust reports that the token
+ * has expired. Create the Effect once per user, not once per call.
  *
  * @category models
  * @since 0.2.0
@@ -72,7 +71,7 @@ export type CallCredential =
   }
 
 /**
- * Adjusts timeouts, retries and headers of every Dust call inside an Effect.
+ * Changes timeouts, retries and headers of every Dust call of an Effect.
  *
  * @example
  * ```ts
@@ -100,7 +99,7 @@ export const withOptions: {
 )
 
 /**
- * Adjusts timeouts, retries and headers of every Dust call inside a Stream.
+ * Changes timeouts, retries and headers of every Dust call of a Stream.
  *
  * @example
  * ```ts
@@ -126,11 +125,11 @@ export const withStreamOptions: {
   ))
 
 /**
- * Sets the credential of every Dust call inside an Effect: the way for a server whose users have tokens of their own, on one
- * client for all of them. Work that outlives the call (a cancellation, a resumed stream) keeps the credential.
+ * Sets the credential of every Dust call of an Effect, so that one layer serves many users with their own tokens. Work that
+ * outlives the call (a cancellation, a resumed stream) keeps the credential. Headers, limits and retries are those of the
+ * layer.
  *
- * What cannot be used (two credentials at once, a malformed one) fails the calls with `DustBadRequestError`, before any
- * request. The layer's headers, limits and retries apply.
+ * Calls fail with `DustBadRequestError` before any request if the credential is malformed, or if there are two.
  *
  * @example
  * ```ts

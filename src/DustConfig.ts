@@ -1,5 +1,5 @@
 /**
- * Where Dust is, who is asking, and how patient the client is.
+ * Connection settings: workspace, region or base URL, credentials, timeouts and retries.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,7 @@ import { totalOf } from "./internal/request/retry.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 
 /**
- * The two regions of Dust. A workspace lives in one of them.
+ * The regions of Dust. Each workspace is in one of them.
  *
  * @category models
  * @since 0.1.0
@@ -40,11 +40,11 @@ export const regions: Readonly<Record<Region, string>> = {
 }
 
 /**
- * A token that may have to be renewed. It is run for the first request, and again (once for all callers) when the server
- * reports that the token has expired.
+ * An Effect that obtains an access token. It runs for the first request, and again, once for all callers, when Dust reports
+ * that the token has expired.
  *
- * It runs in the scope of the layer, with the fiber references of the layer: interrupting a call does not interrupt it, and
- * it cannot depend on who makes the call. `DustClient.withCredential` sets the credential of a call.
+ * It runs in the scope and with the fiber references of the layer: interrupting a call does not interrupt it, and it cannot
+ * depend on the caller. Use `DustClient.withCredential` for a credential per call.
  *
  * @category models
  * @since 0.1.0
@@ -52,14 +52,14 @@ export const regions: Readonly<Record<Region, string>> = {
 export type TokenEffect = Effect.Effect<Redacted.Redacted<string>, unknown, TokenExchange>
 
 /**
- * What Dust returns for a refresh token.
+ * The tokens that Dust returns for a refresh token.
  *
  * @category models
  * @since 0.2.0
  */
 export interface ExchangedTokens {
   readonly accessToken: Redacted.Redacted<string>
-  /** The refresh token to use next; the earlier one is used up then. */
+  /** The next refresh token, which replaces the earlier one. */
   readonly refreshToken: Redacted.Redacted<string> | undefined
 }
 
@@ -70,16 +70,16 @@ export interface ExchangedTokens {
  * @since 0.2.0
  */
 export class TokenExchange extends Context.Tag("effect-dust/DustConfig/TokenExchange")<TokenExchange, {
-  /** Exchanges a refresh token. Never repeated: a refresh token can be used once. */
+  /** Exchanges a refresh token. Never retried, because a refresh token can be used only once. */
   readonly refresh: (refreshToken: Redacted.Redacted<string>) => Effect.Effect<ExchangedTokens, RequestError>
 }>() {}
 
 /**
- * An access token that is renewed with a refresh token at Dust's own endpoint, once for all calls that wait for it.
+ * An access token that is renewed with a refresh token at Dust's token endpoint, once for all waiting calls.
  *
- * Refresh tokens rotate: `onRotated` receives each new one before the access token that came with it is used, and must store
- * it. If it fails, calls fail with `DustUnauthorizedError`, and the next one hands the same token out again. An interrupted
- * call does not interrupt the renewal, which belongs to the layer.
+ * Refresh tokens rotate. `onRotated` receives each new one before the matching access token is used, and must store it. If
+ * `onRotated` fails, calls fail with `DustUnauthorizedError`, and the next call passes the same token to it again.
+ * Interrupting a call does not interrupt the renewal.
  *
  * @example
  * ```ts
@@ -127,10 +127,10 @@ export const refreshToken = (options: {
 }
 
 /**
- * What requests are authenticated with.
+ * The credential of requests.
  *
- * - `ApiKey`: a workspace API key (`sk-…`). There is no user behind it: listing or deleting conversations, feedback, and
- *   client-side MCP servers need an access token.
+ * - `ApiKey`: a workspace API key (`sk-…`). It belongs to no user; listing and deleting conversations, feedback, and
+ *   client-side MCP servers require an access token.
  * - `AccessToken`: an OAuth access token of a member of the workspace.
  *
  * @category models
@@ -141,7 +141,7 @@ export type Credential =
   | { readonly _tag: "AccessToken"; readonly accessToken: Redacted.Redacted<string> | TokenEffect }
 
 /**
- * The limits of every wait. Each reached limit is a `DustTimeoutError` with its `phase`.
+ * The limits of every wait. A limit that is reached fails with `DustTimeoutError`; its `phase` names the limit.
  *
  * @category models
  * @since 0.1.0
@@ -162,7 +162,7 @@ export interface Timeouts {
 }
 
 /**
- * The limits to set; {@link Timeouts} says what each of them is about.
+ * The limits to set. {@link Timeouts} describes them.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Files of conversations: sent in one call from bytes, text, a Blob or a Stream, and read back as a Stream.
+ * Uploads files for conversations in one call, from text, bytes, a Blob or a Stream, and downloads files as Streams.
  *
  * @since 0.1.0
  */
@@ -38,40 +38,40 @@ export type {
   UploadProgress
 } from "./File.ts"
 
-/** Large files take long: only a limit that somebody has chosen bounds the whole. */
+/** Large files take long: only a configured `total` bounds the whole. */
 const unlessChosen = { needs: Duration.infinity }
 
 /**
- * All of these take an API key or a user's access token. Ordinary credentials see files of conversations that they can
- * read, and create files for conversations only.
+ * All methods accept an API key or an access token. They read files of conversations that the credential can read, and create
+ * files for conversations only.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Service extends Methods<typeof endpoints> {
   /**
-   * Announces a file, the first step of an upload; {@link Service.upload} does both. Its bytes must follow within a
-   * minute, once, to `uploadUrl`.
+   * Announces a file: the first step of an upload. {@link Service.upload} performs both steps. Send the bytes to `uploadUrl`
+   * once, within a minute.
    *
-   * Retried also when the first attempt may have arrived: an unused announcement expires. `DustRateLimitError` over 40 a
-   * minute per workspace, `DustContentTooLargeError` (`file_too_large`) over the size for the type, `DustBadRequestError`
-   * (`file_type_not_supported`) for a type that the workspace cannot take.
+   * Fails with `DustRateLimitError` beyond 40 files a minute per workspace, with `DustContentTooLargeError`
+   * (`file_too_large`) if the file exceeds the limit of its type, and with `DustBadRequestError` (`file_type_not_supported`)
+   * if the workspace does not accept the type. Retried as `RetryPolicy` allows for creations; unused announcements expire.
    *
    * Source: `POST /api/v1/w/{workspaceId}/files`
    */
   readonly create: (options: CreateOptions) => Effect.Effect<AnnouncedFile, RequestError>
   /**
-   * Sends a file: name, type and size are checked before any request, then it is announced and its bytes are sent. The
-   * file that comes back is ready to be attached (`File.contentFragment`).
+   * Uploads a file and waits until Dust has processed it. Name, type and size are checked before any request. The returned
+   * file can be attached with `File.contentFragment`.
    *
-   * When the second step fails in a way that may pass (the connection, a server error, the minute between the steps), the
-   * whole is started again once, after the first delay of the retry policy; with `RetryPolicy.none` it is not. The file of
-   * the first attempt stays behind unattached. The credential goes to the Dust origin only: an upload address elsewhere is
-   * a `DustBadRequestError` (`address_refused`), and nothing is sent there.
+   * If sending the bytes fails temporarily (a broken connection, a server error, an expired announcement), the upload
+   * restarts once, after the first delay of the retry policy, but not with `RetryPolicy.none`. The file of the first attempt
+   * remains in the workspace, unattached. Fails with `DustBadRequestError` (`address_refused`) if Dust returns an upload
+   * address outside its own origin; nothing is sent there.
    *
-   * The answer to the second step has 5 minutes, since Dust processes the file in it; `DustClient.withOptions` can give a
-   * long upload more. A Stream that fails, or is longer or shorter than its `size`, ends the upload with its own error, a
-   * `DustContentTooLargeError` or a `DustBadRequestError`; its bytes are never in memory as a whole.
+   * Dust may take 5 minutes to process the file; raise the limit with `DustClient.withOptions`. A Stream that fails ends the
+   * upload with its own error. One that is longer or shorter than its `size` fails with `DustContentTooLargeError` or
+   * `DustBadRequestError`. Streams are never held in memory as a whole.
    *
    * Sources: `POST /api/v1/w/{workspaceId}/files`, `POST /api/v1/w/{workspaceId}/files/{fileId}`
    *
@@ -94,12 +94,12 @@ export interface Service extends Methods<typeof endpoints> {
     options: UploadOptions<E, R, E2, R2>
   ) => Stream.Stream<UploadEvent, E | E2 | RequestError, R | R2>
   /**
-   * The bytes of a file. Dust answers with a signed address of its storage, which must be https (or on the Dust origin, or
-   * both on this machine) and is read without the credential and without your headers.
+   * Streams the bytes of a file from Dust's storage, without sending the credential or the configured headers there. The
+   * address of the storage must be https, on the Dust origin, or local like Dust itself.
    *
-   * Opening is retried. A connection that breaks in the middle is continued from there, if the storage can send parts of the
-   * file; otherwise it is a `DustNetworkError`. `DustNotFoundError`
-   * (`file_not_found`) when there is no such file or its conversation cannot be read.
+   * Opening is retried automatically. If the connection breaks later, the download continues from there, provided that the
+   * storage supports it; otherwise it fails with `DustNetworkError`. Fails with `DustNotFoundError` (`file_not_found`) if the
+   * file does not exist or its conversation cannot be read.
    *
    * @example
    * ```ts
@@ -116,22 +116,22 @@ export interface Service extends Methods<typeof endpoints> {
    */
   readonly download: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
   /**
-   * {@link Service.download} to a file on disk: written beside it and renamed at the end, so that a failure leaves no half of
-   * a file. Returns its size in bytes. Has no total limit, since it is as long as the file is large.
+   * Downloads a file to disk and returns its size in bytes. Writes to a temporary file and renames it at the end, so that a
+   * failure leaves no partial file. Has no total limit unless one is configured.
    */
   readonly downloadTo: (
     options: ReadOptions & { readonly path: string }
   ) => Effect.Effect<number, RequestError | PlatformError, FileSystem.FileSystem>
-  /** {@link Service.download}, collected. */
+  /** Downloads a file into memory. See {@link Service.download}. */
   readonly downloadBytes: (options: CollectOptions) => Effect.Effect<Uint8Array, RequestError>
   /**
-   * The bytes of a file from Dust itself. Types that are not safe to display come from the storage, as with
-   * {@link Service.download}. With `version: "processed"` the content of a document is plain text, whatever its type says.
+   * Streams the bytes of a file from Dust itself; those of types that are not safe to display from the storage, like
+   * {@link Service.download}. With `version: "processed"`, the content of a document is plain text, regardless of its type.
    *
    * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=view`
    */
   readonly view: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
-  /** {@link Service.view}, collected and read as UTF-8. */
+  /** Returns the text of a file, decoded as UTF-8. See {@link Service.view}. */
   readonly viewText: (options: CollectOptions) => Effect.Effect<string, RequestError>
 }
 

@@ -1,6 +1,12 @@
 /**
  * Models of client-side MCP: tools, their results, registrations and transports. `McpServers` serves them.
  *
+ * ```ts
+ * import type { CallResult } from "effect-dust/McpServer"
+ *
+ * const result: CallResult = { content: [{ type: "text", text: "Order 42: shipped" }], isError: false }
+ * ```
+ *
  * @since 0.2.0
  */
 import type * as Context from "effect/Context"
@@ -13,15 +19,15 @@ import { type EventId, McpServerId } from "./Ids.ts"
 import { nullable } from "./internal/decode/schema.ts"
 
 /**
- * A server that Dust knows.
+ * A registered server.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const Registration = Schema.Struct({
-  /** `mcp-client-side:<name>`, with a number behind it when the same user has registered the name already. */
+  /** `mcp-client-side:<name>`, followed by a number if the same user has registered the name already. */
   serverId: McpServerId,
-  /** When Dust forgets it, unless there is a sign of life. ISO 8601. */
+  /** When the registration expires without a heartbeat. ISO 8601. */
   expiresAt: nullable(Schema.String)
 })
 
@@ -32,7 +38,7 @@ export const Registration = Schema.Struct({
 export interface Registration extends Schema.Schema.Type<typeof Registration> {}
 
 /**
- * Something that Dust says to a server: a JSON-RPC request or notification of MCP.
+ * A JSON-RPC request or notification of Dust to a server.
  *
  * @category models
  * @since 0.1.0
@@ -40,12 +46,12 @@ export interface Registration extends Schema.Schema.Type<typeof Registration> {}
 export interface McpRequest {
   /** The cursor to continue from. */
   readonly eventId: EventId | undefined
-  /** The JSON-RPC message as it came: `{ jsonrpc, id, method, params }`. */
+  /** The JSON-RPC message: `{ jsonrpc, id, method, params }`. */
   readonly message: unknown
 }
 
 /**
- * A piece of what a tool answers, as MCP defines it.
+ * A content block of a tool result, as MCP defines it.
  *
  * @category models
  * @since 0.1.0
@@ -78,7 +84,7 @@ export type Content =
   }
 
 /**
- * The result of a tool call: content, and whether it is an error. The agent sees errors and can react to them.
+ * The result of a tool call: its content, and whether it is an error. The agent receives errors and can react to them.
  *
  * @category models
  * @since 0.1.0
@@ -91,7 +97,7 @@ export interface CallResult {
 }
 
 /**
- * How far a tool call has got. `progress` must grow with each update.
+ * The progress of a tool call. `progress` must increase with each update.
  *
  * @category models
  * @since 0.2.0
@@ -103,18 +109,18 @@ export interface Progress {
 }
 
 /**
- * The call that a handler answers.
+ * A tool call, for its handler.
  *
  * @category models
  * @since 0.2.0
  */
 export interface ToolCall {
-  /** Reports progress to the agent. Does nothing if the agent did not ask for progress; never fails. */
+  /** Reports progress to the agent. Has no effect if the agent did not request progress. Never fails. */
   readonly progress: (update: Progress) => Effect.Effect<void>
 }
 
 /**
- * Hints about what a tool does, for the people and agents that use it. They change nothing by themselves.
+ * Hints about the effects of a tool, for people and agents. They have no effect by themselves.
  *
  * @category models
  * @since 0.1.0
@@ -122,13 +128,13 @@ export interface ToolCall {
 export interface ToolAnnotations {
   /** A name for people. */
   readonly title?: string | undefined
-  /** It changes nothing. */
+  /** The tool only reads. */
   readonly readOnlyHint?: boolean | undefined
-  /** It may destroy something. */
+  /** The tool may delete or overwrite data. */
   readonly destructiveHint?: boolean | undefined
-  /** Calling it again with the same input changes nothing more. */
+  /** Repeating a call with the same input has no further effect. */
   readonly idempotentHint?: boolean | undefined
-  /** It reaches out into the world. */
+  /** The tool interacts with external systems. */
   readonly openWorldHint?: boolean | undefined
 }
 
@@ -142,16 +148,16 @@ export interface Tool<out R> {
   readonly name: string
   readonly description: string
   readonly annotations: ToolAnnotations | undefined
-  /** The JSON Schema of the input, or the reason it has none. */
+  /** The JSON Schema of the input, or the reason why there is none. */
   readonly inputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string>
   /** The JSON Schema of the structured output, for a tool that declares one. */
   readonly outputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string> | undefined
-  /** Decodes the arguments and runs the handler; whatever goes wrong is in the result. */
+  /** Decodes the arguments and runs the handler. Never fails: errors are part of the result. */
   readonly call: (args: unknown, call: ToolCall) => Effect.Effect<CallResult, never, R>
 }
 
 /**
- * What a tool needs from its surroundings.
+ * The requirements of a tool's handler.
  *
  * @category models
  * @since 0.1.0
@@ -159,7 +165,7 @@ export interface Tool<out R> {
 export type ToolRequirements<T> = T extends Tool<infer R> ? R : never
 
 /**
- * What every tool declares, besides its handler.
+ * The declaration of a tool, without its handler.
  *
  * @category models
  * @since 0.2.0
@@ -167,7 +173,7 @@ export type ToolRequirements<T> = T extends Tool<infer R> ? R : never
 export interface ToolOptions<A, I, RI> {
   /** Letters, digits, `_` and `-`, at most 64. */
   readonly name: string
-  /** What it does and when to use it: the model decides by this text. */
+  /** What the tool does and when to use it. The model chooses tools by this text. */
   readonly description: string
   readonly input: Schema.Schema<A, I, RI>
   readonly annotations?: ToolAnnotations | undefined
@@ -208,15 +214,15 @@ export interface ToolkitWithHandlers<R> {
  */
 export interface ServerBase {
   /**
-   * The id to list in `context.clientSideMCPServerIds` of every message that should see the tools. Ask for it each time: it
-   * changes when Dust has forgotten the server (after ten minutes without a connection) and it had to be registered again.
+   * The id to list in `context.clientSideMCPServerIds` of every message that may use the tools. Read it for each message: it
+   * changes if the registration expired (after ten minutes without a connection) and was renewed.
    */
   readonly serverId: Effect.Effect<McpServerId>
-  /** The current id, and every later one. Ends when the server is no longer served. */
+  /** Emits the current id and every later one. Ends when the server is no longer served. */
   readonly serverIds: Stream.Stream<McpServerId>
   /**
-   * Waits until the server is no longer served: it succeeds when its scope was closed, and fails when it cannot go on,
-   * because the credential is no longer accepted.
+   * Waits until the server is no longer served. Succeeds when its scope is closed, and fails if the credential is no longer
+   * accepted.
    */
   readonly closed: Effect.Effect<void, StreamError>
 }
@@ -229,10 +235,9 @@ export interface ServerBase {
  */
 export interface Server extends ServerBase {
   /**
-   * Replaces the tools. Agents that ask for them from now on get the new ones; agents that have asked already are notified.
-   * Calls that run go on.
+   * Replaces the tools. Agents that have listed the earlier tools are notified. Calls in progress continue.
    *
-   * Fails with `DustBadRequestError` for tools that `serve` would refuse; the tools are unchanged then.
+   * Fails with `DustBadRequestError` for tools that `serve` would refuse, and keeps the earlier tools.
    */
   readonly setTools: <const Tools extends ReadonlyArray<Tool<unknown>>>(
     tools: Tools
@@ -250,13 +255,13 @@ export interface JsonRpcMessage {
 }
 
 /**
- * A transport as `@modelcontextprotocol/sdk` defines it, by its shape: `server.connect(transport)`.
+ * A transport for `@modelcontextprotocol/sdk`: pass it to `server.connect(transport)`.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Transport {
-  /** The id to list in `context.clientSideMCPServerIds`; ask for it each time. */
+  /** The id to list in `context.clientSideMCPServerIds`. Read it for each message. */
   readonly serverId: Effect.Effect<McpServerId>
   readonly start: () => Promise<void>
   readonly send: (message: JsonRpcMessage) => Promise<void>
@@ -273,12 +278,12 @@ export interface Transport {
 export interface TransportOptions {
   /** 5 to 30 characters. */
   readonly name: string
-  /** Time between two signs of life. Default 5 minutes; Dust forgets a server after 10. */
+  /** The time between two heartbeats. Defaults to 5 minutes; a registration expires after 10. */
   readonly heartbeat?: Duration.DurationInput | undefined
 }
 
 /**
- * A server, and its tools.
+ * The server to serve: its name and its tools.
  *
  * @category models
  * @since 0.1.0
@@ -292,10 +297,10 @@ export interface ServeOptions<Tools extends ReadonlyArray<Tool<unknown>>> {
   /** How to use the tools together, for the model. */
   readonly instructions?: string | undefined
   /**
-   * How many calls run at the same time; the others wait. Default 8. A handler has its place until it ends or the agent no
-   * longer waits: one that could hang needs a limit of its own (`Effect.timeout`).
+   * The number of concurrent calls; other calls wait. Defaults to 8. A call counts until its handler ends or the agent
+   * cancels it, so limit handlers that may hang with `Effect.timeout`.
    */
   readonly concurrency?: number | undefined
-  /** Time between two signs of life. Default 5 minutes; Dust forgets a server after 10. */
+  /** The time between two heartbeats. Defaults to 5 minutes; a registration expires after 10. */
   readonly heartbeat?: Duration.DurationInput | undefined
 }

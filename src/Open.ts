@@ -1,5 +1,11 @@
 /**
- * Values that Dust may add to: the known ones are completed and narrowed, any other string is accepted all the same.
+ * Open unions of strings: editors complete the known values, and any other string is accepted, because Dust may add values.
+ *
+ * ```ts
+ * import type { Open } from "effect-dust/Open"
+ *
+ * const describe = (status: Open<"active" | "archived">) => status === "archived" ? "no longer available" : status
+ * ```
  *
  * @since 0.2.0
  */

@@ -1,6 +1,21 @@
 /**
- * Operations: endpoints as the client runs them. `DustClient.operation` declares one that the SDK has no method for; its types
- * are here, for applications and libraries that export what it returns.
+ * Operations: declared endpoints. `DustClient.operation` declares one; these are its types, for applications and libraries that
+ * export an operation.
+ *
+ * ```ts
+ * import { operation } from "effect-dust/DustClient"
+ * import type { Operation } from "effect-dust/Operation"
+ * import { Schema } from "effect"
+ *
+ * const reports = operation({
+ *   name: "MyApp.reports",
+ *   http: "GET",
+ *   route: "/api/v1/w/{workspaceId}/reports",
+ *   response: Schema.Struct({ total: Schema.Number })
+ * })
+ *
+ * type Reports = typeof reports extends Operation<string, infer _Body, infer A> ? A : never
+ * ```
  *
  * @since 0.2.0
  */

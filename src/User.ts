@@ -6,7 +6,7 @@
  * import { Workspace } from "effect-dust/Workspace"
  * import { Effect } from "effect"
  *
- * const greeting = ({ user }: Me) => `Hello ${user.firstName ?? user.username}`
+ * const greeting = (me: Me) => `Hello ${me.firstName ?? me.username ?? "there"}`
  *
  * const program = Effect.flatMap(Workspace, (workspace) => workspace.me()).pipe(Effect.map(greeting))
  * ```
