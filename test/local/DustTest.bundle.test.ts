@@ -22,15 +22,17 @@ const bundle = (code: string) =>
       })
     ),
     ({ metafile }) => ({
-      local: Object.keys(metafile.inputs).filter((path) => /internal\/local|DustTest/.test(path)),
+      local: Object.keys(metafile.inputs).filter((path) => /internal\/(local|cassette)|DustTest|Cassette/.test(path)),
       imports: Object.values(metafile.outputs).flatMap(({ imports }) => imports)
     })
   )
 
 describe("what an application loads", () => {
-  it.live("nothing of Local Dust, unless it imports DustTest", () =>
+  it.live("nothing of Local Dust and cassettes, unless it imports DustTest or Cassette", () =>
     Effect.gen(function*() {
-      const modules = readdirSync(source).filter((name) => /^[A-Z].*\.ts$/.test(name) && name !== "DustTest.ts")
+      const modules = readdirSync(source).filter((name) =>
+        /^[A-Z].*\.ts$/.test(name) && !/^(DustTest|Cassette)\.ts$/.test(name)
+      )
       assert.isAbove(modules.length, 10)
       const { local } = yield* bundle(modules.map((name, i) => `export * as m${i} from "./${name}"`).join("\n"))
       assert.deepStrictEqual(local, [])

@@ -13,7 +13,7 @@ const optional = (file: string): ReadonlyArray<string> =>
   file.startsWith("internal/ai/") ? ["@effect/ai"] : integrations[file.slice(0, -".ts".length)] ?? []
 
 const forTests = (file: string) =>
-  file === "DustTest.ts" || file === "internal/bin.ts" || file.startsWith("internal/local/")
+  /^(DustTest|Cassette)\.ts$/.test(file) || file === "internal/bin.ts" || /^internal\/(local|cassette)\//.test(file)
 
 describe("imports of src", () => {
   it("are found", () => {
@@ -56,9 +56,11 @@ describe("imports of src", () => {
     )
   })
 
-  it("reach Local Dust through DustTest only", () => {
+  it("reach Local Dust through DustTest, and cassettes through Cassette, only", () => {
     assert.deepStrictEqual(
-      offenders(({ file, specifier }) => !forTests(file) && /(\/local\/|DustTest)/.test(specifier)),
+      offenders(({ file, specifier }) =>
+        !forTests(file) && /(\/local\/|\/cassette\/|DustTest|Cassette)/.test(specifier)
+      ),
       []
     )
   })

@@ -119,7 +119,7 @@ import { compileFunction } from "node:vm"
     }).pipe(Effect.provide(DustTest.layer())))
 })
 
-const isLocal = (file: string) => /^(DustTest|internal\/local\/)/.test(file)
+const isLocal = (file: string) => /^(DustTest|Cassette|internal\/(local|cassette)\/)/.test(file)
 const isFixture = (file: string) => /^(Fixtures|internal\/fixtures\/)/.test(file)
 
 describe("a bundle", () => {
@@ -150,9 +150,9 @@ describe("a bundle", () => {
     assert.isFalse(own.some(isFixture))
   }, 240_000)
 
-  it("has nothing of Local Dust in it, unless it imports DustTest", async () => {
+  it("has nothing of Local Dust or cassettes in it, unless it imports DustTest or Cassette", async () => {
     const local = [...await ownOf(publicModules)].flatMap(([name, own]) => own.some(isLocal) ? [name] : [])
-    assert.deepStrictEqual(local, ["DustTest"])
+    assert.deepStrictEqual(local, ["Cassette", "DustTest"])
     const { own } = await bundle(`import * as all from "effect-dust"\nconsole.log(all)`)
     assert.isFalse(own.some(isLocal))
   }, 240_000)

@@ -22,7 +22,7 @@ export const publicModules: ReadonlyArray<string> = sources.map(({ name }) => na
   .map((name) => name.slice(0, -".ts".length))
 
 /** Those of them that are for tests, and only loaded by whoever imports them by name. */
-export const testModules: ReadonlyArray<string> = ["DustTest", "Fixtures"]
+export const testModules: ReadonlyArray<string> = ["Cassette", "DustTest", "Fixtures"]
 
 /** Modules that need an optional peer: the packages that each may import. */
 export const integrations: Readonly<Record<string, ReadonlyArray<string>>> = {
