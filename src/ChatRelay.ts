@@ -28,7 +28,7 @@ import { Chat } from "./Chat.ts"
 import { ChatEvent } from "./ChatEvent.ts"
 import { ConversationId, EventId, MessageId } from "./Ids.ts"
 import { bytesOf } from "./internal/relay/bytes.ts"
-import { isTransientStatus, Reader } from "./internal/relay/reader.ts"
+import { isTransientStatus, pauseAfter, Reader } from "./internal/relay/reader.ts"
 import { makeShutdown, type Shutdown as ShutdownService } from "./internal/relay/shutdown.ts"
 import { later } from "./internal/stream/cursor.ts"
 import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
@@ -397,7 +397,10 @@ export interface SubscribeOptions {
   readonly id?: string | undefined
   /** Time without a byte, comments included, after which a connection is replaced. Defaults to 1 minute. */
   readonly silence?: Duration.DurationInput | undefined
-  /** How often to connect again without having got an event in between. Default 10 times. */
+  /**
+   * How often to connect again in a row without a new event; a connection that the server kept open for five seconds does
+   * not count. 0: never again. Defaults to 10.
+   */
   readonly attempts?: number | undefined
 }
 
@@ -458,14 +461,22 @@ export const subscribe = (
       const bytes = Stream.fromReadableStream({ evaluate: () => body, onError: broken })
       return readWith(reader, Stream.timeoutFail(bytes, silent, silence))
     })
-    return Stream.unwrapScoped(connect).pipe(
-      Stream.retry(
-        Schedule.exponential("500 millis").pipe(
-          Schedule.union(Schedule.spaced("10 seconds")),
-          Schedule.jittered,
-          Schedule.intersect(Schedule.recurs(options.attempts ?? 10)),
-          Schedule.whileInput(isTransient)
+    const { attempts = 10 } = options
+    let fruitless = 0
+    const clock = Effect.map(Effect.clock, (clock) => () => clock.unsafeCurrentTimeMillis())
+    return Stream.unwrap(Effect.map(clock, (now) =>
+      Stream.suspend(() => {
+        reader.connecting(now())
+        return Stream.unwrapScoped(connect)
+      }).pipe(
+        Stream.retry(
+          Schedule.forever.pipe(
+            Schedule.whileInput((error: RelayedError | RelayConnectionError) => {
+              fruitless = reader.fruitless(now())
+              return isTransient(error) && attempts > 0 && fruitless <= attempts
+            }),
+            Schedule.delayed(() => Duration.millis(pauseAfter(fruitless)))
+          )
         )
-      )
-    )
+      )))
   })

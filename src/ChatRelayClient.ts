@@ -25,7 +25,7 @@
  * @since 0.2.0
  */
 import type * as ChatEvent from "./ChatEvent.ts"
-import { isTransientStatus, Reader } from "./internal/relay/reader.ts"
+import { isTransientStatus, pauseAfter, Reader } from "./internal/relay/reader.ts"
 import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
 
 /**
@@ -109,7 +109,10 @@ export interface FollowOptions {
   readonly signal?: AbortSignal | undefined
   /** Milliseconds without a byte, comments included, after which a connection is replaced. Defaults to 60,000. */
   readonly silence?: number | undefined
-  /** How often to connect again without an event in between. Time without a network does not count. Defaults to 10. */
+  /**
+   * How often to connect again in a row without a new event. What does not count: a connection that the server kept open for
+   * five seconds, and the time without a network. 0: never again. Defaults to 10.
+   */
   readonly attempts?: number | undefined
   /** Called when events flow, when a connection is lost, and before the next one. */
   readonly onConnection?: ((state: "open" | "lost" | "connecting") => void) | undefined
@@ -229,13 +232,12 @@ export async function* follow(
   options: FollowOptions = {}
 ): AsyncGenerator<RelayedEvent, void, undefined> {
   const reader = new Reader<Decoded>(options.id, decode)
-  const { onConnection, onId, signal } = options
+  const { attempts = 10, onConnection, onId, signal } = options
   const stopped = () => signal?.aborted === true
-  let fruitless = 0
   while (!stopped()) {
+    reader.connecting(Date.now())
     try {
       for await (const events of connection(reader, open, options)) {
-        fruitless = 0
         for (const event of events) {
           if (event._tag === "RelayedError") throw new AnswerError(event)
           yield event
@@ -245,15 +247,15 @@ export async function* follow(
       return
     } catch (error) {
       if (stopped()) return
-      if (!(error instanceof ConnectionError) || !isTransient(error)) throw error
-      if (++fruitless > (options.attempts ?? 10)) throw error
+      if (!(error instanceof ConnectionError) || !isTransient(error) || attempts === 0) throw error
+      const fruitless = reader.fruitless(Date.now())
       onConnection?.("lost")
       if (isOffline()) {
         await pause(Infinity, signal, "online")
-        fruitless = 0
+      } else if (fruitless > attempts) {
+        throw error
       } else {
-        const longest = Math.min(500 * 2 ** (fruitless - 1), 10_000)
-        await pause(longest * (0.8 + 0.4 * Math.random()), signal, "online")
+        await pause(pauseAfter(fruitless), signal, "online")
       }
       onConnection?.("connecting")
     }

@@ -231,7 +231,8 @@ export const follow = <E, R>(
     const pull = yield* new Follower(conversations, method, options, run, ending, telemetry).pull
     const begin: ChatEvent = {
       _tag: "Started",
-      eventId: undefined,
+      // A page that loses its connection right after it resumes here, not at the beginning.
+      eventId: run.lastEventId,
       conversationId: run.conversationId,
       message: run.message,
       messageId: run.messageId

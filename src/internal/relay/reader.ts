@@ -11,6 +11,10 @@ export interface Relayed {
 export class Reader<A extends Relayed> {
   /** The last event has been read. */
   over = false
+  #new = false
+  #heard = false
+  #since = 0
+  #fruitless = 0
   readonly #decode: (data: string) => A
   #started: string | undefined
   readonly #blocked = new Set<string>()
@@ -23,12 +27,15 @@ export class Reader<A extends Relayed> {
   /** The new events: a resumed stream repeats its start and what is still open. */
   read(frames: ReadonlyArray<Frame>): ReadonlyArray<A> {
     const out: Array<A> = []
+    if (frames.length > 0) this.#heard = true
     for (const { data, id } of frames) {
       const event = this.#decode(data)
-      if (id !== undefined) this.id = id
       if (event._tag === "RelayedError" || event._tag === "Done") this.over = true
+      // Its place may be behind the one that this page has reached.
+      const repeated = event._tag === "Started" && this.#started === event.messageId
+      if (id !== undefined && !repeated) this.id = id
       if (event._tag === "Started") {
-        if (this.#started === event.messageId) continue
+        if (repeated) continue
         this.#started = event.messageId
       } else if (event.actionId !== undefined) {
         if (this.#blocked.has(event.actionId)) continue
@@ -37,9 +44,33 @@ export class Reader<A extends Relayed> {
       out.push(event)
       if (this.over) break
     }
+    if (out.length > 0) this.#new = true
     return out
   }
+
+  /** A connection begins. */
+  connecting(now: number): void {
+    this.#new = false
+    this.#heard = false
+    this.#since = now
+  }
+
+  /**
+   * How many connections in a row were of no use, after one that has ended. One is of use if it had a new event, or if the
+   * server was heard and kept it open for a while: an agent may be at work for long, and a proxy may cut what is idle.
+   */
+  fruitless(now: number): number {
+    const useful = this.#new || (this.#heard && now - this.#since >= settled)
+    this.#fruitless = useful ? 0 : this.#fruitless + 1
+    return this.#fruitless
+  }
 }
+
+const settled = 5000
+
+/** The pause before the next connection, in milliseconds: longer after each one that was of no use, and never the same. */
+export const pauseAfter = (fruitless: number): number =>
+  Math.min(500 * 2 ** Math.max(0, fruitless - 1), 10_000) * (0.8 + 0.4 * Math.random())
 
 /** Statuses after which another connection may do better. */
 export const isTransientStatus = (status: number): boolean => status === 408 || status === 429 || status >= 500
