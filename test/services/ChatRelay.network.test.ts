@@ -167,15 +167,14 @@ describe("ChatRelay behind a proxy", () => {
       const body = request.method === "POST" ? Readable.toWeb(request) as unknown as ReadableStream : null
       const closed = new AbortController()
       response.on("close", () => closed.abort())
-      void handler(
-        new Request(`http://app.test${request.url}`, {
-          method: request.method ?? "GET",
-          headers: request.headers as Record<string, string>,
-          body,
-          signal: closed.signal,
-          ...{ duplex: "half" }
-        })
-      ).then((answer) => {
+      const init: RequestInit & { readonly duplex: "half" } = {
+        method: request.method ?? "GET",
+        headers: request.headers as Record<string, string>,
+        body,
+        signal: closed.signal,
+        duplex: "half"
+      }
+      void handler(new Request(`http://app.test${request.url}`, init)).then((answer) => {
         response.writeHead(answer.status, Object.fromEntries(answer.headers))
         if (answer.body === null) response.end()
         else Readable.fromWeb(answer.body as WebStream).on("error", () => response.destroy()).pipe(response)
