@@ -244,7 +244,9 @@ const framing = () => {
     } else if (place !== undefined && event.eventId !== undefined) {
       place = { ...place, lastEventId: later(place.lastEventId, event.eventId) }
     }
-    return frameOf(encodeEvent(event), place && idOf(place))
+    // Text, which is most of what agents send, is JSON as it is.
+    const json = event._tag === "TextDelta" || event._tag === "Thinking" ? event : encodeEvent(event)
+    return frameOf(json, place && idOf(place))
   }
 }
 
