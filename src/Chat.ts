@@ -36,7 +36,7 @@ import { makeStarts } from "./internal/chat/starts.ts"
 import { textOf } from "./internal/chat/text.ts"
 import { withCallSites } from "./internal/request/callSite.ts"
 import { streamError } from "./internal/request/errors.ts"
-import { inRun } from "./internal/telemetry/run.ts"
+import { runLast } from "./internal/stream/pulled.ts"
 
 /**
  * An agent: by id (`dust`, `0ec9852c2f`), or by name (`{ name: "Support" }`, `@Support`).
@@ -424,7 +424,7 @@ const replyOf = <E, R>(
   events: Stream.Stream<ChatEvent, DustAPIError | E, R>
 ): Effect.Effect<Reply, DustAPIError | E, R> =>
   // As a whole: where a stream is run in an uninterruptible region, its fiber cannot be interrupted.
-  Effect.flatMap(anywhere(Stream.runLast(events)), (event) =>
+  Effect.flatMap(anywhere(runLast(events)), (event) =>
     Option.isSome(event) && event.value._tag === "Done"
       ? Effect.succeed(event.value.reply)
       : Effect.fail(streamError(identity(method), "ended", "the answer ended without a final message")))
@@ -436,23 +436,22 @@ const asking = (context: Asking) =>
   options: SendOptions<E, R>,
   onConversation?: (id: ConversationId) => void
 ): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
-  inRun({
-    agent: options.agent,
-    model: options.modelSelection?.modelId,
-    owner: context.owner,
-    serverIds: options.context?.clientSideMCPServerIds
-  }, (run) =>
-    follow(
-      context.conversations,
-      method,
-      options,
-      run,
-      (ending) =>
-        start(context, method, options, ending, (id) => {
-          run.sending()
-          onConversation?.(id)
-        })
-    ))
+  follow({
+    conversations: context.conversations,
+    method,
+    options,
+    run: {
+      agent: options.agent,
+      model: options.modelSelection?.modelId,
+      owner: context.owner,
+      serverIds: options.context?.clientSideMCPServerIds
+    },
+    started: (ending, telemetry) =>
+      start(context, method, options, ending, (id) => {
+        telemetry.sending()
+        onConversation?.(id)
+      })
+  })
 
 const makeSession =
   (context: Asking) => <E0 = never, R0 = never>(options: SessionOptions<E0, R0>): Effect.Effect<Session<E0, R0>> =>
@@ -507,17 +506,13 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
       more: FollowOptions<E, R> = {}
     ): Stream.Stream<ChatEvent, DustAPIError | E, R> => {
       const options = isDustAPIError(place) ? more : place
-      return inRun(
-        { agent: undefined, model: undefined, owner: context.owner, serverIds: undefined },
-        (run) =>
-          follow(
-            conversations,
-            "resume",
-            options,
-            run,
-            (ending) => resumed(context, place, options.onInterrupt, ending)
-          )
-      )
+      return follow({
+        conversations,
+        method: "resume",
+        options,
+        run: { agent: undefined, model: undefined, owner: context.owner, serverIds: undefined },
+        started: (ending) => resumed(context, place, options.onInterrupt, ending)
+      })
     }
     const starts = makeStarts(context)
     function startOne(options: StartWithKeyOptions): Effect.Effect<Asked, DustAPIError | PlatformError>

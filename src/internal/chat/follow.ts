@@ -1,12 +1,13 @@
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import { type AgentMessageEvent, isTerminal, type TerminalEvent } from "../../AgentMessageEvent.ts"
 import type { Blocked, ChatEvent } from "../../ChatEvent.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
@@ -14,15 +15,15 @@ import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
 import type { EventId } from "../../Ids.ts"
 import * as Checks from "../input/validate.ts"
 import { badInput, streamError } from "../request/errors.ts"
-import * as EventStream from "../stream/resumable.ts"
-import type { RunTelemetry } from "../telemetry/run.ts"
+import * as Pulled from "../stream/pulled.ts"
+import { type RunOptions, type RunTelemetry, runTelemetry } from "../telemetry/run.ts"
 import { anywhere, inChild } from "./anywhere.ts"
 import { finalMessage } from "./followRun.ts"
 import { type Desk, type Handlers, makeDesk } from "./handlers.ts"
 import { identity } from "./identity.ts"
 import { located } from "./place.ts"
 import { conclude } from "./reply.ts"
-import type { Ending, Run } from "./run.ts"
+import { type Ending, makeEnding, type Run } from "./run.ts"
 import { Narrator } from "./uiEvents.ts"
 
 export interface Following<E, R> extends Handlers<E, R> {
@@ -30,10 +31,10 @@ export interface Following<E, R> extends Handlers<E, R> {
   readonly silence?: Duration.DurationInput | undefined
 }
 
-type Pull<A, E, R> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>, R>
+type Pull<E, R> = Pulled.Pull<ChatEvent, DustAPIError | E, R>
 
 /** What comes after the events that were given out. */
-type End<E> = Exit.Exit<never, Option.Option<DustAPIError | E>>
+type End<E> = Exit.Exit<undefined, DustAPIError | E>
 
 const isBlocked = (event: ChatEvent): event is Blocked =>
   event._tag === "ApprovalNeeded" || event._tag === "QuestionAsked" || event._tag === "AuthenticationNeeded"
@@ -47,20 +48,17 @@ class Follower<E, R> {
   readonly #ending: Ending
   readonly #narrator: Narrator
   readonly #telemetry: RunTelemetry
+  /** The handlers' work. */
+  #scope: Scope.CloseableScope | undefined
   #desk: Desk<E, R> | undefined
+  #upstream: Pulled.Pulled<AgentMessageEvent, DustAPIError> | undefined
+  #next: Pull<E, R> = Effect.succeed(undefined)
   #lastEventId: EventId | undefined
   /** What the run waits for a person with. */
   readonly #open = new Map<string, Blocked>()
   #end: End<E> | undefined
 
-  constructor(
-    conversations: Conversations,
-    method: string,
-    options: Following<E, R>,
-    run: Run,
-    ending: Ending,
-    telemetry: RunTelemetry
-  ) {
+  constructor({ conversations, method, options }: Follow<E, R>, run: Run, ending: Ending, telemetry: RunTelemetry) {
     this.#conversations = conversations
     this.#method = method
     this.#options = options
@@ -71,47 +69,63 @@ class Follower<E, R> {
     this.#lastEventId = run.lastEventId
   }
 
-  /** Sets up what is needed to follow the run, in the scope of the stream. */
-  get pull(): Effect.Effect<Pull<ChatEvent, DustAPIError | E, R>, never, Scope.Scope | R> {
+  /** Sets up what is needed to follow the run. */
+  get begin(): Effect.Effect<void, DustAPIError> {
+    const { onApproval, onQuestion, silence } = this.#options
     const { conversationId, lastEventId, messageId, resumed } = this.#run
-    return Effect.gen(this, function*() {
-      this.#desk = yield* makeDesk(this.#conversations, this.#options, {
+    const events = Pulled.open(
+      this.#conversations.messageEvents({ conversationId, messageId, lastEventId, silence, resume: resumed })
+    )
+    const connected = Effect.map(events, (upstream) => {
+      this.#upstream = upstream
+      this.#next = Effect.matchCauseEffect(upstream.pull, {
+        onSuccess: (chunk): Pull<E, R> =>
+          // A stream that a failed tool has ended has no terminal event of its own.
+          chunk === undefined ? Effect.suspend(() => this.#finish(undefined, [])) : this.#fold(chunk),
+        onFailure: (cause) => this.#closed(cause)
+      })
+    })
+    // What nobody asked for costs nothing.
+    return onApproval === undefined && onQuestion === undefined
+      ? connected
+      : Effect.zipRight(this.#openDesk, connected)
+  }
+
+  get #openDesk(): Effect.Effect<void> {
+    return Effect.flatMap(Scope.make(), (scope) => {
+      this.#scope = scope
+      const desk = makeDesk(this.#conversations, this.#options, {
         located: (error) => isDustAPIError(error) ? this.#located(error) : error,
         unsent: () => {
           this.#ending.over = true
         }
       })
-      // Closed before the handlers and before the run is cancelled.
-      const upstream = yield* EventStream.toPull(
-        this.#conversations.messageEvents({
-          conversationId,
-          messageId,
-          lastEventId,
-          silence: this.#options.silence,
-          resume: resumed
-        })
-      )
-      const next: Pull<ChatEvent, DustAPIError | E, R> = Effect.matchCauseEffect(upstream, {
-        onSuccess: (chunk): Pull<ChatEvent, DustAPIError | E, R> =>
-          // A stream that a failed tool has ended has no terminal event of its own.
-          chunk === undefined ? Effect.suspend(() => this.#finish(undefined, [])) : this.#fold(chunk),
-        onFailure: (cause) => this.#closed(cause)
-      })
-      return Effect.checkInterruptible((interruptible) => {
-        const desk = this.#desk
-        const failed = desk?.failed()
-        if (failed !== undefined) return Exit.mapError(failed, Option.some)
-        if (this.#end !== undefined) return this.#end
-        // Only while a handler is at work can one fail.
-        const pulled = desk === undefined || !desk.busy()
-          ? next
-          : Effect.raceFirst(
-            Effect.interruptible(next),
-            Effect.interruptible(Effect.mapError(desk.failure, Option.some))
-          )
-        return interruptible ? pulled : inChild(pulled)
+      return Effect.map(Scope.extend(desk, scope), (desk) => {
+        this.#desk = desk
       })
     })
+  }
+
+  readonly pull: Pull<E, R> = Effect.checkInterruptible((interruptible) => {
+    const desk = this.#desk
+    const failed = desk?.failed()
+    if (failed !== undefined) return failed
+    if (this.#end !== undefined) return this.#end
+    // Only while a handler is at work can one fail.
+    const pulled = desk === undefined || !desk.busy()
+      ? this.#next
+      : Effect.raceFirst(Effect.interruptible(this.#next), Effect.interruptible(desk.failure))
+    return interruptible ? pulled : inChild(pulled)
+  })
+
+  /** Closes the connection, and then the handlers. */
+  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const upstream = this.#upstream === undefined ? Effect.void : this.#upstream.close(exit)
+    return this.#scope === undefined ? upstream : Effect.zipRight(upstream, Scope.close(this.#scope, exit))
+  }
+
+  #inSpan<A, E2, R2>(self: Effect.Effect<A, E2, R2>): Effect.Effect<A, E2, R2> {
+    return Effect.withParentSpan(self, this.#telemetry.span)
   }
 
   #located<E2 extends DustAPIError>(error: E2): E2 {
@@ -130,10 +144,10 @@ class Follower<E, R> {
   #lost(error: DustAPIError): End<E> {
     this.#ending.over = true
     this.#telemetry.lost(error)
-    return Exit.fail(Option.some(this.#located(error)))
+    return Exit.fail(this.#located(error))
   }
 
-  #fold(chunk: Chunk.Chunk<AgentMessageEvent>): Pull<ChatEvent, DustAPIError | E, R> {
+  #fold(chunk: Chunk.Chunk<AgentMessageEvent>): Pull<E, R> {
     const all: Array<ChatEvent> = []
     let last: AgentMessageEvent | undefined
     for (const event of chunk) {
@@ -163,10 +177,10 @@ class Follower<E, R> {
     // After a failed tool, the run may go on.
     if (this.#end === undefined && last !== undefined && isTerminal(last) && last.type !== "tool_error") {
       const finished = this.#finish(last, out)
-      return more === undefined ? finished : Effect.zipRight(more, finished)
+      return more === undefined ? finished : Effect.zipRight(this.#inSpan(more), finished)
     }
     const given = Effect.succeed(Chunk.unsafeFromArray(out))
-    return more === undefined ? given : Effect.zipRight(more, given)
+    return more === undefined ? given : Effect.zipRight(this.#inSpan(more), given)
   }
 
   #blocked(event: Blocked): Effect.Effect<void, never, R> | undefined {
@@ -182,60 +196,91 @@ class Follower<E, R> {
   }
 
   #finish(event: TerminalEvent | undefined, out: Array<ChatEvent>): Effect.Effect<Chunk.Chunk<ChatEvent>> {
-    return finalMessage({ event, ref: this.#run, getMessage: this.#conversations.getMessage }).pipe(
-      Effect.flatMap((message) => {
-        this.#ending.over = true
-        this.#open.clear()
-        this.#telemetry.finished(message)
-        return conclude(this.#conversations, this.#method, this.#run, message, this.#narrator.text, event?.eventId)
-      }),
-      Effect.match({
-        onFailure: (error) => {
-          this.#end = this.#lost(error)
-        },
-        onSuccess: (last) => {
-          out.push(...last)
-          this.#end = Exit.fail(Option.none())
-        }
-      }),
-      Effect.map(() => Chunk.unsafeFromArray(out))
+    return this.#inSpan(
+      finalMessage({ event, ref: this.#run, getMessage: this.#conversations.getMessage }).pipe(
+        Effect.flatMap((message) => {
+          this.#ending.over = true
+          this.#open.clear()
+          this.#telemetry.finished(message)
+          return conclude(this.#conversations, this.#method, this.#run, message, this.#narrator.text, event?.eventId)
+        }),
+        Effect.match({
+          onFailure: (error) => {
+            this.#end = this.#lost(error)
+          },
+          onSuccess: (last) => {
+            out.push(...last)
+            this.#end = Exit.succeed(undefined)
+          }
+        }),
+        Effect.map(() => Chunk.unsafeFromArray(out))
+      )
     )
   }
 
-  #closed(cause: Cause.Cause<DustAPIError>): Pull<ChatEvent, DustAPIError | E, never> {
+  #closed(cause: Cause.Cause<DustAPIError>): Effect.Effect<undefined, DustAPIError | E> {
     const failure = Cause.failureOption(cause)
     if (Option.isSome(failure)) return this.#lost(failure.value)
     // A defect is no reason to stop the run, either.
     if (!Cause.isInterruptedOnly(cause)) this.#ending.over = true
-    return Effect.failCause(Cause.map(cause, Option.some))
+    return Effect.failCause(cause)
   }
 }
 
-/** The events of a run that has been started, to its end. */
-export const follow = <E, R>(
-  conversations: Conversations,
-  method: string,
-  options: Following<E, R>,
+interface Follow<E, R> {
+  readonly conversations: Conversations
+  readonly method: string
+  readonly options: Following<E, R>
+  readonly run: RunOptions
+  /** Starts the run, or takes it up. */
+  readonly started: (ending: Ending, telemetry: RunTelemetry) => Effect.Effect<Run, DustAPIError>
+}
+
+/** The events of a run, from its start to its end. */
+export const follow = <E, R>(options: Follow<E, R>): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
+  Pulled.make(
+    Effect.zipWith(
+      runTelemetry(options.run),
+      Effect.context<R>(),
+      (telemetry, context) => opened(options, telemetry, context)
+    )
+  )
+
+const opened = <E, R>(
+  options: Follow<E, R>,
   telemetry: RunTelemetry,
-  started: (ending: Ending) => Effect.Effect<Run, DustAPIError, Scope.Scope>
-): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
-  Stream.unwrapScoped(Effect.gen(function*() {
+  context: Context.Context<R>
+): Pulled.Pulled<ChatEvent, DustAPIError | E, R> => {
+  const ending = makeEnding()
+  let follower: Follower<E, R> | undefined
+  const inSpan = <A, E2, R2>(self: Effect.Effect<A, E2, R2>) => Effect.withParentSpan(self, telemetry.span)
+  const begin = anywhere(inSpan(Effect.gen(function*() {
     // What is wrong has to be known before anything is sent.
     yield* Either.mapLeft(
-      Checks.duration("silence", options.silence ?? "30 minutes"),
-      ({ expected, field }) => badInput(identity(method), field, expected)
+      Checks.duration("silence", options.options.silence ?? "30 minutes"),
+      ({ expected, field }) => badInput(identity(options.method), field, expected)
     )
-    const ending: Ending = { over: false }
-    const run = yield* anywhere(started(ending))
+    const run = yield* options.started(ending, telemetry)
     telemetry.started(run)
-    const pull = yield* new Follower(conversations, method, options, run, ending, telemetry).pull
-    const begin: ChatEvent = {
+    follower = new Follower(options, run, ending, telemetry)
+    yield* follower.begin
+    return Chunk.of<ChatEvent>({
       _tag: "Started",
       // A page that loses its connection right after it resumes here, not at the beginning.
       eventId: run.lastEventId,
       conversationId: run.conversationId,
       message: run.message,
       messageId: run.messageId
-    }
-    return Stream.concat(Stream.make(begin), Stream.fromPull(Effect.succeed(pull)))
-  }))
+    })
+  })))
+  // The run is cancelled as who started it.
+  const abandoned = Effect.provide(inSpan(Effect.suspend(() => ending.abandon)), context)
+  return {
+    pull: Effect.suspend(() => follower === undefined ? begin : follower.pull),
+    close: (exit) =>
+      Effect.suspend(() => follower === undefined ? Effect.void : follower.close(exit)).pipe(
+        Effect.zipRight(Effect.suspend(() => ending.over ? Effect.void : abandoned)),
+        Effect.zipRight(Effect.sync(() => telemetry.end(exit)))
+      )
+  }
+}

@@ -20,6 +20,7 @@ import type { ConversationId, EventId, MessageId } from "../../Ids.ts"
 import { type AgentMessage, isAgentMessage, isFinal, type Message } from "../../Message.ts"
 import * as Checks from "../input/validate.ts"
 import { badInput, streamError } from "../request/errors.ts"
+import { runLast } from "../stream/pulled.ts"
 import * as EventStream from "../stream/resumable.ts"
 
 interface Ref {
@@ -228,7 +229,7 @@ export const answerOf = (
     readonly getMessage: (ref: Ref) => Effect.Effect<Message, RequestError>
   }
 ): Effect.Effect<AgentMessage, StreamError> =>
-  Effect.flatMap(EventStream.runLast(options.messageEvents(options)), (last) => {
+  Effect.flatMap(runLast(options.messageEvents(options)), (last) => {
     const event = Option.getOrUndefined(Option.filter(last, isTerminal))
     return finalMessage({ event, ref: options, getMessage: options.getMessage })
   })

@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
 import type { ConversationId, EventId, MessageId } from "../../Ids.ts"
 import { badInput } from "../request/errors.ts"
@@ -55,14 +54,12 @@ export const resumed = (
   place: Answer | DustAPIError,
   onInterrupt: "cancel" | "leave" | undefined,
   ending: Ending
-): Effect.Effect<Run, DustAPIError, Scope.Scope> =>
+): Effect.Effect<Run, DustAPIError> =>
   Effect.gen(function*() {
     const { conversationId, lastEventId, messageId } = yield* isDustAPIError(place)
       ? placeOf(context, place)
       : given(place)
-    yield* Effect.addFinalizer(() =>
-      ending.over || onInterrupt === "leave" ? Effect.void : context.abandoned.runs(conversationId, [messageId])
-    )
+    if (onInterrupt !== "leave") ending.abandon = context.abandoned.runs(conversationId, [messageId])
     const workspaceId = yield* context.workspaceId
     return { workspaceId, conversationId, message: undefined, messageId, agent: undefined, lastEventId, resumed: true }
   })

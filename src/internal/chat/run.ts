@@ -1,3 +1,4 @@
+import * as Effect from "effect/Effect"
 import type { AgentId, ConversationId, EventId, MessageId, WorkspaceId } from "../../Ids.ts"
 import type { UserMessage } from "../../Message.ts"
 
@@ -20,4 +21,8 @@ export interface Run {
  */
 export interface Ending {
   over: boolean
+  /** Tells Dust that nobody waits for the answer any more. */
+  abandon: Effect.Effect<void>
 }
+
+export const makeEnding = (): Ending => ({ over: false, abandon: Effect.void })

@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { ModelSelection } from "../../Agent.ts"
 import type { ContentFragmentInput, MessageContext } from "../../Conversation.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
@@ -120,34 +119,24 @@ export const start = (
   question: Question,
   ending: Ending,
   onConversation?: (id: ConversationId) => void
-): Effect.Effect<Run, DustAPIError, Scope.Scope> =>
+): Effect.Effect<Run, DustAPIError> =>
   Effect.gen(function*() {
     yield* checked(method, question)
     const workspaceId = yield* context.workspaceId
     const [agentId, conversationId] = yield* prepared(context, method, question)
     onConversation?.(conversationId)
     const place = { workspaceId, conversationId }
-    const leave = question.onInterrupt === "leave"
     let answer: AgentMessage | undefined
-    let asked: UserMessage | undefined
-    const abandon = Effect.suspend(() =>
-      leave || ending.over || asked === undefined
-        ? Effect.void
-        : context.abandoned.question(conversationId, asked, answer)
-    )
-    const message = yield* Effect.uninterruptibleMask((restore) =>
-      post(context, conversationId, agentId, question).pipe(
-        Effect.map(({ agentMessages, message }) => {
-          answer = agentMessages[0]
-          asked = message
-          return message
-        }),
-        Effect.mapError((error) => located(error, place)),
-        restore,
-        // It may have been interrupted with its last step.
-        Effect.onInterrupt(() => abandon),
-        Effect.zipLeft(Effect.addFinalizer(() => abandon))
-      )
+    const message = yield* post(context, conversationId, agentId, question).pipe(
+      Effect.map(({ agentMessages, message }) => {
+        answer = agentMessages[0]
+        // At once: it may be interrupted with its last step.
+        if (question.onInterrupt !== "leave") {
+          ending.abandon = Effect.suspend(() => context.abandoned.question(conversationId, message, answer))
+        }
+        return message
+      }),
+      Effect.mapError((error) => located(error, place))
     )
     if (answer === undefined) {
       answer = yield* (

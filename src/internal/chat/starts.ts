@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import type { DustAPIError } from "../../DustAPIError.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
+import { makeEnding } from "./run.ts"
 import { type Context, type Question, start } from "./start.ts"
 import { type Key, startWithKey } from "./startWithKey.ts"
 
@@ -39,7 +40,7 @@ export const makeStarts = (context: Context) => {
   const inTurn = makeTurns()
   const posted: Key["posted"] = new Map()
   const plain = (question: Question): Effect.Effect<Asked, DustAPIError> =>
-    Effect.scoped(start(context, "start", { ...question, onInterrupt: "leave" }, { over: false })).pipe(
+    start(context, "start", { ...question, onInterrupt: "leave" }, makeEnding()).pipe(
       Effect.flatMap(({ conversationId, message, messageId }) =>
         Effect.map(
           // The run of a question that was just sent has it.

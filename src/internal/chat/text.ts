@@ -1,6 +1,7 @@
 import * as Chunk from "effect/Chunk"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { ChatEvent } from "../../ChatEvent.ts"
+import { mapChunks } from "../stream/pulled.ts"
 
 /** What reads the same: other line ends, other forms of the same characters and white space at the end are no other text. */
 const reading = (text: string): string => text.replace(/\r\n?/g, "\n").normalize("NFC").trimEnd()
@@ -53,11 +54,11 @@ export class Growing {
 }
 
 export const textOf = <E, R>(events: Stream.Stream<ChatEvent, E, R>): Stream.Stream<string, E, R> =>
-  Stream.suspend(() => {
+  mapChunks(events, () => {
     const text = new Growing()
-    return Stream.mapChunks(events, (chunk) => {
+    return (chunk) => {
       const out: Array<string> = []
       for (const event of chunk) text.push(event, out)
       return Chunk.unsafeFromArray(out)
-    })
+    }
   })

@@ -19,6 +19,7 @@ import { Cursor, later } from "./cursor.ts"
 import { type Decoding, EventReader } from "./eventReader.ts"
 import { brokenOff, failureOf } from "./failures.ts"
 import * as Machine from "./machine.ts"
+import type * as Pulled from "./pulled.ts"
 
 /** What the conversation says of a stream that cannot tell by itself. */
 export type Truth<Event> =
@@ -39,14 +40,13 @@ export interface Source<Event, Route extends string> extends Decoding<Event> {
   readonly silence: Duration.Duration | undefined
 }
 
-/** The next events; `undefined` at the end. */
-export type Pull<Event> = Effect.Effect<Chunk.Chunk<Event> | undefined, StreamError>
+type Pull<Event> = Pulled.Pull<Event, StreamError>
 
 /** What the conversation says of a resumed run is held back this long for events that are on their way. */
 const grace = { atLeast: 100, atMost: 1_000 }
 
 /** Follows one stream: the interpreter of the machine. */
-export class Follower<Event, Route extends string> {
+export class Follower<Event, Route extends string> implements Pulled.Pulled<Event, StreamError> {
   readonly #client: Client
   readonly #source: Source<Event, Route>
   readonly #clock: Clock.Clock

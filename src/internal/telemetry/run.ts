@@ -5,8 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { isDustAPIError } from "../../DustAPIError.ts"
 import type { AgentAction, AgentMessage } from "../../Message.ts"
@@ -19,7 +18,7 @@ import { addEvent, failure, setAttributes } from "./span.ts"
 
 const { attributes, events } = Telemetry
 
-interface Options {
+export interface RunOptions {
   /** Unknown for a run that was started elsewhere. */
   readonly agent: Ref | undefined
   readonly model: string | undefined
@@ -42,7 +41,7 @@ export class RunTelemetry {
   readonly span: Tracer.Span
   readonly #clock: Clock.Clock
   readonly #tags: Tags
-  readonly #options: Options
+  readonly #options: RunOptions
   readonly #begun: bigint
   #agent: string
   #sent: bigint | undefined
@@ -57,7 +56,7 @@ export class RunTelemetry {
   #outcome: Telemetry.Outcome | undefined
   #error: unknown
 
-  constructor(span: Tracer.Span, clock: Clock.Clock, tags: Tags, options: Options) {
+  constructor(span: Tracer.Span, clock: Clock.Clock, tags: Tags, options: RunOptions) {
     const { agent } = options
     this.#options = options
     if (options.serverIds !== undefined) listServers(options.owner, options.serverIds, span)
@@ -208,25 +207,17 @@ const withoutWords = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unk
     return failure(error._tag, `the agent ${error.type === "cancelled" ? "was cancelled" : "failed"} (${error.code})`)
   })
 
-/** Runs a stream under the span of a run, which ends with it. */
-export const inRun = <A, E, R>(
-  options: Options,
-  stream: (run: RunTelemetry) => Stream.Stream<A, E, R>
-): Stream.Stream<A, E, Exclude<R, Tracer.ParentSpan>> =>
-  Stream.unwrapScoped(Effect.map(
-    Effect.acquireRelease(
-      Effect.flatMap(begin(options), (span) =>
-        Effect.withFiberRuntime<RunTelemetry>((fiber) =>
-          Effect.clockWith((clock) =>
-            Effect.succeed(new RunTelemetry(span, clock, tagsOf(fiber), options))
-          )
-        )),
-      (run, exit) => Effect.sync(() => run.end(exit))
-    ),
-    (run) => Stream.provideService(stream(run), Tracer.ParentSpan, run.span)
-  ))
+/** Begins the span of a run, which {@link RunTelemetry.end} ends. */
+export const runTelemetry = (options: RunOptions): Effect.Effect<RunTelemetry> =>
+  Effect.flatMap(
+    begin(options),
+    (span) =>
+      Effect.withFiberRuntime<RunTelemetry>((fiber) =>
+        Effect.clockWith((clock) => Effect.succeed(new RunTelemetry(span, clock, tagsOf(fiber), options)))
+      )
+  )
 
-const begin = ({ agent, model }: Options): Effect.Effect<Tracer.Span> => {
+const begin = ({ agent, model }: RunOptions): Effect.Effect<Tracer.Span> => {
   const name = agent === undefined ? undefined : nameOf(agent)
   return Effect.makeSpan(
     agent === undefined ? Telemetry.spans.run : `${Telemetry.spans.run} ${name ?? String(agent)}`,
