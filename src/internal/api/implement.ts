@@ -24,11 +24,17 @@ type Client = Context.Tag.Service<DustClient>
 type AnyOperation = Operation.Operation<string, unknown, unknown>
 type Values = Readonly<Record<string, unknown>>
 
-const pick = (from: Values, names: ReadonlyArray<string>): Values =>
-  Object.fromEntries(names.flatMap((name) => name in from ? [[name, from[name]]] : []))
+const pick = (from: Values, names: ReadonlyArray<string>): Values => {
+  const out: Record<string, unknown> = {}
+  for (const name of names) if (name in from) out[name] = from[name]
+  return out
+}
 
-const omit = (from: Values, names: ReadonlyArray<string>): Values =>
-  Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name)))
+const omit = (from: Values, names: ReadonlyArray<string>): Values => {
+  const out: Record<string, unknown> = {}
+  for (const name of Object.keys(from)) if (!names.includes(name)) out[name] = from[name]
+  return out
+}
 
 /** How the one argument of a method is divided among path, query and body. */
 const planOf = (endpoint: AnyEndpoint) => {
@@ -42,6 +48,8 @@ const planOf = (endpoint: AnyEndpoint) => {
   return {
     path,
     query: query.map(({ name }) => name),
+    /** What the body has not. */
+    besides: [...path, ...query.map(({ name }) => name)],
     /** The name of the value that is the whole argument. */
     single: first !== undefined && rest.length === 0 && !first.isOptional ? first.name : undefined
   }
@@ -52,15 +60,16 @@ const methodOf = (client: Client, operation: AnyOperation, endpoint: AnyEndpoint
   const { settings } = endpoint
   const plan = planOf(endpoint)
   const encodeQuery = settings.query === undefined ? undefined : encodeBody(operation, settings.query)
+  const { constant } = settings
   return (argument?: unknown): Effect.Effect<unknown, RequestError> => {
     // The types of the methods say which of the two it is.
     const values = plan.single === undefined ? (argument ?? {}) as Values : { [plan.single]: argument }
-    const query = encodeQuery === undefined ? Either.right({}) : encodeQuery(pick(values, plan.query))
-    if (Either.isLeft(query)) return Effect.fail(query.left)
+    const query = encodeQuery?.(pick(values, plan.query))
+    if (query !== undefined && Either.isLeft(query)) return Effect.fail(query.left)
     const input = {
       path: pick(values, plan.path),
-      query: { ...query.right as Values, ...settings.constant },
-      body: settings.body === undefined ? undefined : omit(values, [...plan.path, ...plan.query])
+      query: query === undefined ? constant : { ...query.right as Values, ...constant },
+      body: settings.body === undefined ? undefined : omit(values, plan.besides)
     }
     // The template says which path values there are, and `Options` takes only schemas that encode to a query.
     const answer = client.execute(operation, input as unknown as Operation.Input<string, unknown>)

@@ -8,7 +8,6 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { isDustAPIError, type RequestError } from "../../DustAPIError.ts"
-import { monotonic } from "../util/monotonic.ts"
 import { isTokenExpired } from "./classify.ts"
 import { decompressed } from "./compression.ts"
 import type { Call, Context, Trip } from "./context.ts"
@@ -28,22 +27,21 @@ export const attempt = (context: Context, trip: Trip): Effect.Effect<Answer, Req
   const { call } = trip
   if (call.identity.credential === "none" || call.origin === "storage") return answered(context, trip, undefined)
   const { tokens } = call.caller
+  const ready = tokens.ready()
   const waiting = <A>(token: Effect.Effect<A, unknown>) =>
     Effect.suspend(() => {
       trip.entering("headers", call.settings.timeouts.headers)
       return Effect.mapError(token, (cause) => tokenError(trip, cause))
     })
-  return Effect.flatMap(
-    waiting(tokens.current),
-    (token) =>
-      Effect.catchAll(answered(context, trip, token), (error) =>
-        isTokenExpired(error)
-          ? Effect.flatMap(waiting(tokens.renew(token)), (renewed) =>
-            renewed
-              ? Effect.flatMap(waiting(tokens.current), (fresh) => answered(context, trip, fresh))
-              : Effect.fail(error))
-          : Effect.fail(error))
-  )
+  const withToken = (token: Token) =>
+    Effect.catchAll(answered(context, trip, token), (error) =>
+      isTokenExpired(error)
+        ? Effect.flatMap(waiting(tokens.renew(token)), (renewed) =>
+          renewed
+            ? Effect.flatMap(waiting(tokens.current), (fresh) => answered(context, trip, fresh))
+            : Effect.fail(error))
+        : Effect.fail(error))
+  return ready === undefined ? Effect.flatMap(waiting(tokens.current), withToken) : withToken(ready)
 }
 
 const tokenError = ({ attempts, call }: Trip, cause: unknown): RequestError => {
@@ -115,11 +113,8 @@ const send = (context: Context, trip: Trip, url: string, token: Token | undefine
       onSuccess: (answer) => {
         trip.answered(answer)
         const date = call.origin === "storage" ? Number.NaN : Date.parse(trip.headers["date"] ?? "")
-        if (Number.isNaN(date)) return Effect.succeed(answer)
-        return Effect.map(monotonic, (now) => {
-          context.serverClock.offset = date - now
-          return answer
-        })
+        if (!Number.isNaN(date)) context.serverClock.offset = date - trip.now()
+        return Effect.succeed(answer)
       }
     })
   })

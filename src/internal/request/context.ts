@@ -7,7 +7,6 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
-import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type { RequestError, TimeoutPhase } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
@@ -27,8 +26,6 @@ export interface Context {
   ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, Scope.Scope>
   /** Sends no credential and follows no redirect. */
   readonly transport: HttpClient.HttpClient
-  /** The fiber references that attempts run with. */
-  readonly refs: Runtime.RunForkOptions["updateRefs"]
   readonly callers: Callers
   /** Event streams that the server has moved, by the templates of their routes: not every one is. */
   readonly moved: Set<string>
@@ -87,14 +84,19 @@ export interface Call {
 /** The course of one call: what has happened so far, and the wait that is under way. */
 export class Trip {
   readonly call: Call
+  /** When the call began, by {@link now}. */
+  readonly begun: number
+  readonly #now: () => number
   #attempts = 0
   #headers: Headers.Headers = Headers.empty
   #uncertain = false
   #failure: RequestError | undefined
   #watch: Watch<TimeoutPhase> | undefined
 
-  constructor(call: Call) {
+  constructor(call: Call, now: () => number) {
     this.call = call
+    this.#now = now
+    this.begun = now()
   }
 
   get attempts(): number {
@@ -114,6 +116,11 @@ export class Trip {
   /** Why the last attempt that was repeated had failed. */
   get failure(): RequestError | undefined {
     return this.#failure
+  }
+
+  /** Milliseconds of a clock that nobody sets. */
+  now(): number {
+    return this.#now()
   }
 
   /** A wait begins; the one before it is over. */

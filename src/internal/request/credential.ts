@@ -29,6 +29,8 @@ export class CurrentCredential extends Context.Reference<CurrentCredential>()(
 ) {}
 
 export interface Tokens {
+  /** The token, if there is nothing to wait for. */
+  readonly ready: () => Redacted.Redacted<string> | undefined
   readonly current: Effect.Effect<Redacted.Redacted<string>, unknown>
   /** Renews the given token, unless that has been done already. `false`: it cannot be renewed. */
   readonly renew: (stale: Redacted.Redacted<string>) => Effect.Effect<boolean, unknown>
@@ -130,6 +132,7 @@ export const makeCallers = (
 }
 
 const fixedToken = (source: Redacted.Redacted<string>): Tokens => ({
+  ready: () => Either.isRight(sendable(source)) ? source : undefined,
   current: Effect.suspend(() => Effect.as(sendable(source), source)),
   renew: () => Effect.succeed(false),
   forget: () => undefined
@@ -169,6 +172,7 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
   })
 
   return {
+    ready: () => cached,
     current,
     renew: (stale) =>
       Effect.suspend(() => {

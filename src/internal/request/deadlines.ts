@@ -1,10 +1,18 @@
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
+import * as Scope from "effect/Scope"
 import { monotonicOf } from "../util/monotonic.ts"
+
+/** After what is ready to run has run. */
+const soon: (task: () => void) => void = typeof setImmediate === "function"
+  ? setImmediate
+  : (task) => setTimeout(task, 0)
 
 /** A wait with a limit. The moment may be moved while it is pending. */
 export interface Deadline {
@@ -23,6 +31,7 @@ export class Deadlines {
   readonly #clock: Clock.Clock
   #timer: Fiber.RuntimeFiber<void> | undefined
   #wakesAt = Number.POSITIVE_INFINITY
+  #ending = false
 
   constructor(clock: Clock.Clock) {
     this.#clock = clock
@@ -46,7 +55,17 @@ export class Deadlines {
   delete(deadline: Deadline): void {
     this.#pending.delete(deadline)
     // A timer left running would keep the process alive.
-    if (this.#pending.size === 0) this.#stop()
+    if (this.#pending.size === 0) this.#idle()
+  }
+
+  /** The next call often begins before the present one has returned to the event loop: it takes the timer over. */
+  #idle(): void {
+    if (this.#ending) return
+    this.#ending = true
+    soon(() => {
+      this.#ending = false
+      if (this.#pending.size === 0) this.#stop()
+    })
   }
 
   #stop(): void {
@@ -150,34 +169,41 @@ export class Watch<Phase> {
  * The work runs in a fiber of its own that can be interrupted, whatever the region of the caller: a limit holds in the
  * acquisition of a resource and in a finalizer, too. Nobody waits for work that is given up.
  */
-export const watching = <A, E, R, Phase>(options: {
+export const watching = <A, E, R, Phase = never>(options: {
   readonly deadlines: Deadlines
   /** When all of it has to be over, in milliseconds of the clock. */
   readonly end: number
+  /** What the work runs with. */
+  readonly context: Context.Context<R>
   readonly refs?: Runtime.RunForkOptions["updateRefs"]
+  /** Closed at once when the work has failed. What has succeeded still needs it, or has no use for it. */
+  readonly scope?: Scope.CloseableScope | undefined
   /** No phase: the end was reached. */
-  readonly onTimeout: (phase: Reached<Phase> | undefined) => E
-}, work: (watch: Watch<Phase>) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Effect.runtime<R>(), (runtime) =>
+  readonly onTimeout: (phase: Reached<Phase> | undefined) => Effect.Effect<never, E>
+}, work: (watch: Watch<Phase>) => Effect.Effect<A, E, R>): Effect.Effect<A, E> =>
+  Effect.withFiberRuntime<A, E>((fiber, { runtimeFlags }) =>
     Effect.async<A, E>((resume) => {
       if (options.end <= options.deadlines.now()) {
-        resume(Effect.failSync(() => options.onTimeout(undefined)))
+        resume(Effect.suspend(() => options.onTimeout(undefined)))
         return
       }
       const watch = new Watch<Phase>(options.deadlines, options.end, (phase) => {
-        resume(Effect.zipRight(Fiber.interruptFork(child), Effect.failSync(() => options.onTimeout(phase))))
+        resume(Effect.zipRight(Fiber.interruptFork(child), Effect.suspend(() => options.onTimeout(phase))))
       })
-      const child = Runtime.runFork(
-        runtime,
-        Effect.interruptible(Effect.suspend(() => work(watch))),
-        { updateRefs: options.refs }
-      )
+      const runtime = Runtime.make({
+        context: options.context,
+        fiberRefs: fiber.getFiberRefs(),
+        runtimeFlags: RuntimeFlags.enable(runtimeFlags, RuntimeFlags.Interruption)
+      })
+      const child = Runtime.runFork(runtime, Effect.suspend(() => work(watch)), { updateRefs: options.refs })
       child.addObserver((exit) => {
         watch.close()
+        if (exit._tag === "Failure" && options.scope !== undefined) Effect.runFork(Scope.close(options.scope, exit))
         resume(exit)
       })
       return Effect.suspend(() => {
         watch.close()
         return Fiber.interrupt(child)
       })
-    }))
+    })
+  )

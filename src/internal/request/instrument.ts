@@ -1,15 +1,20 @@
 /** The span and the metrics of one call, and the place where it was made. */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import type * as Tracer from "effect/Tracer"
 import type { RequestError } from "../../DustAPIError.ts"
 import * as Telemetry from "../../Telemetry.ts"
 import type { Identity } from "../api/operation.ts"
 import { debug } from "../telemetry/log.ts"
 import { record, recording, tagsOf } from "../telemetry/record.ts"
 import { event, setAttributes } from "../telemetry/span.ts"
-import { monotonicOf } from "../util/monotonic.ts"
 import { located, locationOf } from "./callSite.ts"
 import type { Call, Context, Trip } from "./context.ts"
+
+export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 export const nameOf = (identity: Pick<Identity, "module" | "method">): string => `${identity.module}.${identity.method}`
 
@@ -38,7 +43,11 @@ export const attempting = ({ attempts, call }: Trip): Effect.Effect<void> =>
   )
 
 /** An attempt has failed, and another one follows after a pause, in milliseconds. */
-export const repeating = ({ attempts, call }: Trip, { _tag, type }: RequestError, delay: number): Effect.Effect<void> =>
+export const repeatedAfter = (
+  { attempts, call }: Trip,
+  { _tag, type }: RequestError,
+  delay: number
+): Effect.Effect<void> =>
   recording("retries", { operation: nameOf(call.identity), reason: _tag }).pipe(
     Effect.zipRight(event(Telemetry.events.retry, {
       [Telemetry.attributes.reason]: _tag,
@@ -69,39 +78,40 @@ const attributesOf = (attempts: number, exit: Exit.Exit<unknown, RequestError>):
   return attributes
 }
 
-/** A call under its span, counted and measured, with errors that show where it was made. */
-export const instrumented = <A, R>(
+/** The span of a call. Its attributes and tags are those of the fiber that makes the call. */
+export const spanOf = (
   { base }: Context,
+  { acceptsEvents, caller, identity, site }: Call
+): Effect.Effect<Tracer.Span> =>
+  Effect.makeSpan(acceptsEvents ? `${nameOf(identity)} connect` : nameOf(identity), {
+    kind: "client",
+    captureStackTrace: () => locationOf(site),
+    attributes: {
+      [Telemetry.attributes.workspaceId]: caller.workspaceId,
+      [Telemetry.attributes.method]: identity.http,
+      [Telemetry.attributes.route]: identity.route,
+      [Telemetry.attributes.serverAddress]: base.hostname
+    }
+  })
+
+/** Ends the span of a call, counts and measures the call, and notes in its error where it was made. */
+export const ended = (
+  fiber: AnyFiber,
+  { clock, span }: { readonly clock: Clock.Clock; readonly span: Tracer.Span },
   trip: Trip,
-  self: Effect.Effect<A, RequestError, R>
-): Effect.Effect<A, RequestError, R> => {
-  const { call } = trip
+  exit: Exit.Exit<unknown, RequestError>
+): void => {
+  const { attempts, begun, call } = trip
   const name = nameOf(call.identity)
-  return Effect.withFiberRuntime<A, RequestError, R>((fiber) =>
-    Effect.clockWith((clock) => {
-      const begun = monotonicOf(clock)
-      return self.pipe(
-        Effect.onExit((exit) =>
-          Effect.withFiberRuntime(({ currentSpan }) => {
-            if (exit._tag === "Failure" && exit.cause._tag === "Fail") located(exit.cause.error, name, call.site)
-            if (currentSpan?._tag === "Span") setAttributes(currentSpan, attributesOf(trip.attempts, exit))
-            const tags = tagsOf(fiber)
-            record("requests", { operation: name, outcome: outcomeOf(exit) }, 1, tags)
-            record("requestDuration", { operation: name }, (monotonicOf(clock) - begun) / 1_000, tags)
-            return Effect.void
-          })
-        ),
-        Effect.withSpan(call.acceptsEvents ? `${name} connect` : name, {
-          kind: "client",
-          captureStackTrace: () => locationOf(call.site),
-          attributes: {
-            [Telemetry.attributes.workspaceId]: call.caller.workspaceId,
-            [Telemetry.attributes.method]: call.identity.http,
-            [Telemetry.attributes.route]: call.identity.route,
-            [Telemetry.attributes.serverAddress]: base.hostname
-          }
-        })
-      )
-    })
-  )
+  if (exit._tag === "Failure") {
+    if (exit.cause._tag === "Fail") located(exit.cause.error, name, call.site)
+    // As Effect does it where it ends a span.
+    const at = locationOf(call.site)
+    if (at !== undefined) span.attribute("code.stacktrace", at)
+  }
+  setAttributes(span, attributesOf(attempts, exit))
+  const tags = tagsOf(fiber)
+  record("requests", { operation: name, outcome: outcomeOf(exit) }, 1, tags)
+  record("requestDuration", { operation: name }, (trip.now() - begun) / 1_000, tags)
+  span.end(fiber.getFiberRef(FiberRef.currentTracerTimingEnabled) ? clock.unsafeCurrentTimeNanos() : 0n, exit)
 }

@@ -1,15 +1,11 @@
 /** The client of one workspace: the steps of the request path, put together. */
-import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as EffectContext from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as FiberRef from "effect/FiberRef"
-import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
-import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DustTimeoutError, RequestError } from "../../DustAPIError.ts"
@@ -24,11 +20,12 @@ import { CurrentCredential, makeCallers, UnusableCaller } from "./credential.ts"
 import { deadlinesOf, watching } from "./deadlines.ts"
 import * as errors from "./errors.ts"
 import { execute, open } from "./execute.ts"
-import { nameOf } from "./instrument.ts"
+import { type AnyFiber, nameOf } from "./instrument.ts"
 import { prepare } from "./prepare.ts"
 import { makeRawClient } from "./rawClient.ts"
 import { type CallOptions, CurrentOptions, CurrentTally, settingsOf, type Tally } from "./settings.ts"
 import { makeExchange } from "./tokenExchange.ts"
+import { untraced } from "./transport.ts"
 
 export const make = (
   config: DustConfig.Service,
@@ -44,8 +41,7 @@ export const make = (
       config,
       base: new URL(config.baseUrl),
       execute: scoped.execute,
-      transport: untraced(plain),
-      refs
+      transport: untraced(plain)
     }
     const context: Context = {
       ...shared,
@@ -56,49 +52,6 @@ export const make = (
     }
     return serviceOf(context)
   })
-
-// Some platforms refuse the option instead of ignoring it.
-const acceptsCache = (): boolean => {
-  try {
-    return typeof Request === "function" && new Request("https://dust.tt", { cache: "no-store" }).cache === "no-store"
-  } catch {
-    return false
-  }
-}
-
-/** Redirects are followed here, with or without the credential; and yesterday's answer is of no use. */
-const requestInit: RequestInit = acceptsCache() ? { redirect: "manual", cache: "no-store" } : { redirect: "manual" }
-
-const initOf = (context: EffectContext.Context<never>): RequestInit => ({
-  ...Option.getOrElse(EffectContext.getOption(context, FetchHttpClient.RequestInit), () => ({})),
-  ...requestInit
-})
-
-const always = () => true
-
-// The span of the platform would carry the filled-in URL with its query, and every header.
-const refs: Runtime.RunForkOptions["updateRefs"] = (refs, id) => {
-  const context = FiberRefs.getOrDefault(refs, FiberRef.currentContext)
-  return FiberRefs.updateManyAs(refs, {
-    forkAs: id,
-    entries: [
-      [HttpClient.currentTracerDisabledWhen, [[id, always]]],
-      [HttpClient.currentTracerPropagation, [[id, false]]],
-      [FiberRef.currentContext, [[id, EffectContext.add(context, FetchHttpClient.RequestInit, initOf(context))]]]
-    ]
-  })
-}
-
-const untraced = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  client.pipe(
-    HttpClient.withTracerDisabledWhen(always),
-    HttpClient.withTracerPropagation(false),
-    HttpClient.transformResponse((effect) =>
-      Effect.contextWithEffect((context: EffectContext.Context<never>) =>
-        Effect.provideService(effect, FetchHttpClient.RequestInit, initOf(context))
-      )
-    )
-  )
 
 const serviceOf = (context: Context) => {
   const { config } = context
@@ -132,7 +85,13 @@ const serviceOf = (context: Context) => {
 const executeOf =
   (context: Context): Execute =>
   <Route extends string, Body, A>(operation: Operation<Route, Body, A>, input: Input<Route, Body>) =>
-    prepared<Route, Body, A, A, never>(context, operation, input, {}, (call) => execute(context, call, operation))
+    prepared<Route, Body, A, A, never>(
+      context,
+      operation,
+      input,
+      {},
+      (call, fiber) => execute(context, call, fiber, operation)
+    )
 
 const openOf = (context: Context): Open =>
 <Route extends string, Body, A>(
@@ -145,7 +104,7 @@ const openOf = (context: Context): Open =>
     operation,
     input,
     options,
-    (call) => open(context, call)
+    (call, fiber) => Effect.flatMap(Effect.scope, (scope) => open(context, call, fiber, scope))
   )
 
 /** Checks a call where it runs, and notes where it was made. */
@@ -154,10 +113,11 @@ const prepared = <Route extends string, Body, A, B, R>(
   operation: Operation<Route, Body, A>,
   input: Input<Route, Body>,
   options: OpenOptions,
-  run: (call: Call) => Effect.Effect<B, RequestError, R>
+  run: (call: Call, fiber: AnyFiber) => Effect.Effect<B, RequestError, R>
 ): Effect.Effect<B, RequestError, R> => {
   const here = captureCallSite()
-  return Effect.contextWithEffect((surroundings: EffectContext.Context<never>) => {
+  return Effect.withFiberRuntime<B, RequestError, R>((fiber) => {
+    const surroundings = fiber.currentContext
     const site: CallSite = EffectContext.get(surroundings, CurrentCallSite) ?? here
     const call = prepare(context, operation, input, {
       options: EffectContext.get(surroundings, CurrentOptions),
@@ -165,7 +125,7 @@ const prepared = <Route extends string, Body, A, B, R>(
       site,
       tally: EffectContext.get(surroundings, CurrentTally)
     }, options)
-    return Either.isRight(call) ? run(call.right) : Effect.fail(located(call.left, nameOf(operation), site))
+    return Either.isRight(call) ? run(call.right, fiber) : Effect.fail(located(call.left, nameOf(operation), site))
   })
 }
 
@@ -184,25 +144,28 @@ const withTotal =
   (context: Context) =>
   (operation: errors.Named, bounds: TotalOptions = {}) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | DustTimeoutError, R> =>
-    Effect.contextWithEffect((surroundings: EffectContext.Context<never>) =>
+    Effect.contextWithEffect((surroundings: EffectContext.Context<R>) =>
       Effect.clockWith((clock) => {
         const total = totalFor(context, EffectContext.get(surroundings, CurrentOptions), bounds)
         if (!Duration.isFinite(total)) return self
         const deadlines = deadlinesOf(clock)
         const tally: Tally = { attempts: 0, outer: EffectContext.get(surroundings, CurrentTally) }
-        return watching<A, E | DustTimeoutError, R, never>({
+        return watching<A, E | DustTimeoutError, R>({
           deadlines,
           end: deadlines.now() + Duration.toMillis(total),
+          context: EffectContext.add(surroundings, CurrentTally, tally),
           onTimeout: () =>
-            errors.timeout(
-              operation,
-              tally.attempts,
-              "total",
-              total,
-              bounds.message?.(total) ?? `not finished within ${Duration.format(total)}`,
-              bounds.details
+            Effect.failSync(() =>
+              errors.timeout(
+                operation,
+                tally.attempts,
+                "total",
+                total,
+                bounds.message?.(total) ?? `not finished within ${Duration.format(total)}`,
+                bounds.details
+              )
             )
-        }, () => Effect.provideService(self, CurrentTally, tally))
+        }, () => self)
       })
     )
 

@@ -3,8 +3,9 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
 import type { RequestError } from "../../DustAPIError.ts"
-import type { Input, Operation, OperationTimeouts, RequiredCredential } from "../api/operation.ts"
+import type { Identity, Input, Operation, OperationTimeouts, RequiredCredential } from "../api/operation.ts"
 import { encodeBody } from "../input/encode.ts"
 import * as Checks from "../input/validate.ts"
 import { version } from "../version.ts"
@@ -33,52 +34,54 @@ export const prepare = <Route extends string, Body, A>(
   input: Input<Route, Body>,
   surroundings: Surroundings,
   options: OpenOptions
-): Either.Either<Call, RequestError> =>
-  Either.gen(function*() {
-    const unusable = ({ expected, field }: Checks.Unusable) => errors.badInput(operation, field, expected)
-    const settings = yield* Either.mapLeft(settingsOf(context.config, surroundings.options), unusable)
-    const caller = yield* Either.mapLeft(context.callers.of(surroundings.credential), (problem) =>
-      unusable({ ...problem, field: `credential.${problem.field}` }))
-    if (refuses(operation.credential, caller)) {
-      return yield* Either.left(errors.wrongCredential(operation))
-    }
-    const own = yield* Either.mapLeft(Checks.headers(input.headers ?? {}), unusable)
-    const origin = options.origin ?? "dust"
-    const accept = options.accept ?? "application/json"
-    return {
-      identity: operation,
-      replay: operation.replay,
-      limits: operation.limits,
-      settings: withNeeded(context, operation, settings, surroundings.options),
-      caller,
-      origin,
-      url: yield* addressOf(context, operation, input, caller, accept, origin),
-      body: yield* bodyOf(operation, input),
-      headers: origin === "storage"
-        // Only what the call itself asks for, such as a part of a file.
-        ? { accept, ...Object.fromEntries(Object.entries(own).map(([name, value]) => [name, Redacted.value(value)])) }
-        : headersOf(settings, own, accept),
-      redirects: options.redirects ?? "follow",
-      acceptsEvents: accept === eventStream,
-      secrets: input.secrets ?? [],
-      site: surroundings.site,
-      tally: surroundings.tally,
-      hasOwnTotal: surroundings.options.timeouts?.total !== undefined ||
-        context.config.chosenLimits?.includes("total") === true
-    }
+): Either.Either<Call, RequestError> => {
+  const unusable = ({ expected, field }: Checks.Unusable) => Either.left(errors.badInput(operation, field, expected))
+  const settings = settingsOf(context.config, surroundings.options)
+  if (Either.isLeft(settings)) return unusable(settings.left)
+  const caller = context.callers.of(surroundings.credential)
+  if (Either.isLeft(caller)) return unusable({ ...caller.left, field: `credential.${caller.left.field}` })
+  if (refuses(operation.credential, caller.right)) return Either.left(errors.wrongCredential(operation))
+  const own = input.headers === undefined ? noHeaders : Checks.headers(input.headers)
+  if (Either.isLeft(own)) return unusable(own.left)
+  const { accept = "application/json", origin = "dust", redirects = "follow" } = options
+  const url = addressOf(context, operation, input, caller.right, accept, origin)
+  if (Either.isLeft(url)) return Either.left(url.left)
+  const body = bodyOf(operation, input)
+  if (Either.isLeft(body)) return Either.left(body.left)
+  return Either.right({
+    identity: operation,
+    replay: operation.replay,
+    limits: operation.limits,
+    settings: withNeeded(context, operation, settings.right, surroundings.options),
+    caller: caller.right,
+    origin,
+    url: url.right,
+    body: body.right,
+    // To the storage only what the call itself asks for, such as a part of a file.
+    headers: headersOf(accept, origin === "storage" ? [own.right] : [settings.right.headers, own.right], origin),
+    redirects,
+    acceptsEvents: accept === eventStream,
+    secrets: input.secrets ?? [],
+    site: surroundings.site,
+    tally: surroundings.tally,
+    hasOwnTotal: surroundings.options.timeouts?.total !== undefined ||
+      context.config.chosenLimits?.includes("total") === true
   })
+}
+
+const noHeaders: ReturnType<typeof Checks.headers> = Either.right({})
 
 /** The server is known to refuse it. */
 const refuses = (required: RequiredCredential, caller: Caller): boolean =>
   required !== "any" && required !== "none" && (required === "user") !== caller.hasUser
 
 const headersOf = (
-  settings: Settings,
-  own: Readonly<Record<string, Redacted.Redacted<string>>>,
-  accept: string
+  accept: string,
+  given: ReadonlyArray<Readonly<Record<string, Redacted.Redacted<string>>>>,
+  origin: Origin
 ): Record<string, string> => {
-  const headers: Record<string, string> = { accept, "user-agent": userAgent }
-  for (const all of [settings.headers, own]) {
+  const headers: Record<string, string> = origin === "storage" ? { accept } : { accept, "user-agent": userAgent }
+  for (const all of given) {
     for (const name in all) headers[name] = Redacted.value(all[name]!)
   }
   return headers
@@ -109,21 +112,37 @@ const addressOf = <Route extends string, Body, A>(
 const bodyOf = <Route extends string, Body, A>(
   operation: Operation<Route, Body, A>,
   input: Input<Route, Body>
-): Either.Either<HttpBody.HttpBody, RequestError> =>
-  Either.gen(function*() {
-    if (input.rawBody !== undefined) return input.rawBody
-    if (operation.http === "GET" || operation.http === "DELETE") return HttpBody.empty
-    // The server refuses a JSON content type with nothing behind it.
-    const encoded = operation.body === undefined
-      ? {}
-      // Declared, a body is required: only its type is lost between the two.
-      : yield* encodeBody(operation, operation.body)(input.body as Body)
-    const json = yield* Either.try({
-      try: () => JSON.stringify(encoded),
-      catch: () => errors.badInput(operation, "body", "something that JSON can carry")
-    })
-    return HttpBody.text(json, "application/json")
-  })
+): Either.Either<HttpBody.HttpBody, RequestError> => {
+  if (input.rawBody !== undefined) return Either.right(input.rawBody)
+  if (operation.http === "GET" || operation.http === "DELETE") return Either.right(HttpBody.empty)
+  // The server refuses a JSON content type with nothing behind it.
+  if (operation.body === undefined) return Either.right(emptyObject)
+  // Declared, a body is required: only its type is lost between the two.
+  const encoded = encoderOf(operation, operation.body)(input.body as Body)
+  if (Either.isLeft(encoded)) return Either.left(encoded.left)
+  try {
+    return Either.right(HttpBody.text(JSON.stringify(encoded.right), "application/json"))
+  } catch {
+    return Either.left(errors.badInput(operation, "body", "something that JSON can carry"))
+  }
+}
+
+const emptyObject = HttpBody.text("{}", "application/json")
+
+const encoders = new WeakMap<object, ReturnType<typeof encodeBody<never, unknown>>>()
+
+/** Made once for an operation. */
+const encoderOf = <Body>(
+  operation: Identity,
+  schema: Schema.Schema<Body, unknown>
+): (body: Body) => Either.Either<unknown, RequestError> => {
+  const known = encoders.get(operation)
+  // The one of this operation, whose bodies are of this type.
+  if (known !== undefined) return known as (body: Body) => Either.Either<unknown, RequestError>
+  const made = encodeBody(operation, schema)
+  encoders.set(operation, made)
+  return made
+}
 
 /** The time that an operation is known to need raises a default. What the caller has chosen is a ceiling. */
 const withNeeded = (

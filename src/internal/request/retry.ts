@@ -1,12 +1,10 @@
 /** How often and how far apart an attempt is repeated. Until Effect 4: schedules are stepped by hand here. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleIntervals from "effect/ScheduleIntervals"
-import * as Scope from "effect/Scope"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { RetryPolicy } from "../../RetryPolicy.ts"
 import type { Replay } from "../api/operation.ts"
@@ -24,32 +22,34 @@ export type NextDelay = (error: RequestError) => Effect.Effect<Option.Option<num
  * send one, within the policy's bounds.
  */
 export const delays = (policy: RetryPolicy): Effect.Effect<NextDelay> =>
-  Effect.map(monotonic, (start) => {
-    let state: unknown = policy.schedule.initial
-    let limited = 0
-    const pauseOf = (error: RequestError): Effect.Effect<number> => {
-      if (error.retryAfter !== undefined) return Effect.succeed(Duration.toMillis(error.retryAfter))
-      if (error._tag !== "DustRateLimitError") return Effect.succeed(0)
-      const pauses = policy.rateLimitPauses ?? []
-      const pause = pauses[Math.min(limited++, pauses.length - 1)]
-      return pause === undefined
-        ? Effect.succeed(0)
-        : Effect.map(Random.nextRange(1, 1.2), (jitter) => Duration.toMillis(pause) * jitter)
+  Effect.map(monotonic, (start) => delaysFrom(policy, start))
+
+const delaysFrom = (policy: RetryPolicy, start: number): NextDelay => {
+  let state: unknown = policy.schedule.initial
+  let limited = 0
+  const pauseOf = (error: RequestError): Effect.Effect<number> => {
+    if (error.retryAfter !== undefined) return Effect.succeed(Duration.toMillis(error.retryAfter))
+    if (error._tag !== "DustRateLimitError") return Effect.succeed(0)
+    const pauses = policy.rateLimitPauses ?? []
+    const pause = pauses[Math.min(limited++, pauses.length - 1)]
+    return pause === undefined
+      ? Effect.succeed(0)
+      : Effect.map(Random.nextRange(1, 1.2), (jitter) => Duration.toMillis(pause) * jitter)
+  }
+  return (error) => {
+    if (error.retryAfter !== undefined && Duration.greaterThan(error.retryAfter, policy.maxRetryAfter)) {
+      return Effect.succeedNone
     }
-    return (error) => {
-      if (error.retryAfter !== undefined && Duration.greaterThan(error.retryAfter, policy.maxRetryAfter)) {
-        return Effect.succeedNone
-      }
-      return Effect.gen(function*() {
-        const now = yield* monotonic
-        const [next, , decision] = yield* policy.schedule.step(now, error, state)
-        state = next
-        if (ScheduleDecision.isDone(decision)) return Option.none()
-        const delay = Math.max(ScheduleIntervals.start(decision.intervals) - now, yield* pauseOf(error), 0)
-        return now + delay - start > Duration.toMillis(policy.maxElapsed) ? Option.none() : Option.some(delay)
-      })
-    }
-  })
+    return Effect.gen(function*() {
+      const now = yield* monotonic
+      const [next, , decision] = yield* policy.schedule.step(now, error, state)
+      state = next
+      if (ScheduleDecision.isDone(decision)) return Option.none()
+      const delay = Math.max(ScheduleIntervals.start(decision.intervals) - now, yield* pauseOf(error), 0)
+      return now + delay - start > Duration.toMillis(policy.maxElapsed) ? Option.none() : Option.some(delay)
+    })
+  }
+}
 
 /**
  * The only place that decides whether a failed attempt may be repeated. What may already have been carried out is repeated
@@ -77,28 +77,24 @@ export const mayRepeat = (error: RequestError, replay: Replay, policy: RetryPoli
 
 /** Repeats what may be repeated, as often and as long as the policy allows. */
 export const retrying = <A, R>(policy: RetryPolicy, attempt: Effect.Effect<A, RequestError, R>, options: {
+  readonly now: () => number
   readonly mayRepeat: (error: RequestError) => boolean
   readonly onRepeat: (error: RequestError, delay: number) => Effect.Effect<void>
   readonly sleep: (millis: number) => Effect.Effect<void, RequestError>
 }): Effect.Effect<A, RequestError, R> =>
-  Effect.flatMap(delays(policy), (next) => {
-    const again = (error: RequestError): Effect.Effect<A, RequestError, R> =>
-      Effect.gen(function*() {
-        const delay = options.mayRepeat(error) ? yield* next(error) : Option.none()
-        if (Option.isNone(delay)) return yield* Effect.fail(error)
-        yield* options.onRepeat(error, delay.value)
-        yield* options.sleep(delay.value)
-        return yield* Effect.catchAll(attempt, again)
+  Effect.suspend(() => {
+    const start = options.now()
+    let next: NextDelay | undefined
+    const again = (error: RequestError): Effect.Effect<A, RequestError, R> => {
+      if (!options.mayRepeat(error)) return Effect.fail(error)
+      next ??= delaysFrom(policy, start)
+      return Effect.flatMap(next(error), (delay) => {
+        if (Option.isNone(delay)) return Effect.fail(error)
+        return Effect.zipRight(
+          Effect.zipRight(options.onRepeat(error, delay.value), options.sleep(delay.value)),
+          Effect.catchAll(attempt, again)
+        )
       })
+    }
     return Effect.catchAll(attempt, again)
   })
-
-/** Closes what a failed attempt had opened at once, and hands what a successful one has opened to the outer scope. */
-export const owned = <A, E>(attempt: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Scope.make(), (scope) =>
-      restore(Scope.extend(attempt, scope)).pipe(
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-        Effect.tap(() => Effect.addFinalizer((exit) => Scope.close(scope, exit)))
-      ))
-  )

@@ -1,19 +1,21 @@
 /** The public token endpoint of Dust: it takes no client id, and answers as WorkOS does. */
+import type * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import type * as EffectContext from "effect/Context"
+import * as EffectContext from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import type { RequestError, TimeoutPhase } from "../../DustAPIError.ts"
+import type { RequestError } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
 import type { Identity } from "../api/operation.ts"
 import type { Context } from "./context.ts"
 import { deadlinesOf, watching } from "./deadlines.ts"
 import * as errors from "./errors.ts"
 import { failureOf } from "./network.ts"
+import { requestInitOf, untracedRefs } from "./transport.ts"
 
 const identity: Identity = {
   module: "DustConfig",
@@ -25,19 +27,25 @@ const identity: Identity = {
 }
 
 export const makeExchange = (
-  context: Pick<Context, "config" | "base" | "execute" | "refs">
+  context: Pick<Context, "config" | "base" | "execute">
 ): EffectContext.Tag.Service<DustConfig.TokenExchange> => ({
   refresh: (refreshToken) =>
-    Effect.clockWith((clock) => {
-      const limit = context.config.timeouts.headers
-      const deadlines = deadlinesOf(clock)
-      return watching<DustConfig.ExchangedTokens, RequestError, never, TimeoutPhase>({
-        deadlines,
-        end: deadlines.now() + Duration.toMillis(limit),
-        refs: context.refs,
-        onTimeout: () => errors.timeout(identity, 1, "headers", limit, `no answer within ${Duration.format(limit)}`)
-      }, () => exchanged(context, refreshToken))
-    })
+    Effect.contextWithEffect((surroundings: EffectContext.Context<never>) =>
+      Effect.clockWith((clock) => {
+        const limit = context.config.timeouts.headers
+        const deadlines = deadlinesOf(clock)
+        return watching<DustConfig.ExchangedTokens, RequestError, FetchHttpClient.RequestInit>({
+          deadlines,
+          end: deadlines.now() + Duration.toMillis(limit),
+          context: EffectContext.merge(surroundings, requestInitOf(surroundings)),
+          refs: untracedRefs,
+          onTimeout: () =>
+            Effect.failSync(() =>
+              errors.timeout(identity, 1, "headers", limit, `no answer within ${Duration.format(limit)}`)
+            )
+        }, () => exchanged(context, refreshToken))
+      })
+    )
 })
 
 const exchanged = (

@@ -3,7 +3,10 @@ import type { DustBadRequestError } from "../../DustAPIError.ts"
 import type { Identity, Query } from "../api/operation.ts"
 import { badInput } from "./errors.ts"
 
-const placeholder = /\{([A-Za-z]+)\}/g
+const placeholder = /\{([A-Za-z]+)\}/
+
+/** What needs no encoding: nearly every id. */
+const unreserved = /^[\w-]+$/
 
 // A lone surrogate has no UTF-8 form: encodeURIComponent throws on it.
 const isWellFormed = (text: string): boolean =>
@@ -16,6 +19,7 @@ export const segment = (
   value: unknown
 ): Either.Either<string, DustBadRequestError> => {
   if (typeof value !== "string") return Either.left(badInput(identity, field, "a string", typeof value))
+  if (unreserved.test(value)) return Either.right(value)
   if (value.trim() === "") return Either.left(badInput(identity, field, "a non-empty id", "a blank one"))
   if (value === "." || value === "..") return Either.left(badInput(identity, field, "an id other than . and .."))
   if (!isWellFormed(value)) return Either.left(badInput(identity, field, "well-formed Unicode"))
@@ -33,36 +37,53 @@ export const segments = (
     onRight: (parts) => parts.join("/")
   })
 
+/** Templates, cut at their placeholders: text at even places, names at odd ones. A program declares so many and no more. */
+const cut = new Map<string, ReadonlyArray<string>>()
+
+const partsOf = (route: string): ReadonlyArray<string> => {
+  const known = cut.get(route)
+  if (known !== undefined) return known
+  const parts = route.split(placeholder)
+  cut.set(route, parts)
+  return parts
+}
+
 export const fillRoute = (
   identity: Identity,
   workspaceId: string,
   path: Readonly<Record<string, string>>
 ): Either.Either<string, DustBadRequestError> => {
-  let failure: DustBadRequestError | undefined
-  const filled = identity.route.replace(placeholder, (_, name: string) => {
-    if (name === "workspaceId") return encodeURIComponent(workspaceId)
+  const parts = partsOf(identity.route)
+  let filled = parts[0]!
+  for (let i = 1; i < parts.length; i += 2) {
+    const name = parts[i]!
     const value = path[name]
-    const encoded = name === "rel" && typeof value === "string"
-      ? segments(identity, name, value)
-      : segment(identity, name, value)
-    if (Either.isRight(encoded)) return encoded.right
-    failure ??= encoded.left
-    return ""
-  })
-  return failure === undefined ? Either.right(filled) : Either.left(failure)
+    if (name === "workspaceId") {
+      filled += encodeURIComponent(workspaceId)
+    } else {
+      const encoded = name === "rel" && typeof value === "string"
+        ? segments(identity, name, value)
+        : segment(identity, name, value)
+      if (Either.isLeft(encoded)) return encoded
+      filled += encoded.right
+    }
+    filled += parts[i + 1]!
+  }
+  return Either.right(filled)
 }
 
 export const queryString = (query: Query | undefined): string => {
   if (query === undefined) return ""
-  const params = new URLSearchParams()
+  let params: URLSearchParams | undefined
   for (const [name, value] of Object.entries(query)) {
     if (value === undefined || value === null) continue
+    params ??= new URLSearchParams()
     if (typeof value === "object") {
       for (const one of value) params.append(name, one)
     } else {
       params.append(name, String(value))
     }
   }
-  const text = params.toString()
+  const text = params?.toString() ?? ""
   return text === "" ? "" : `?${text}`
 }

@@ -207,6 +207,12 @@ const transportBody = (response: HttpClientResponse.HttpClientResponse): unknown
   return isNodeReadable(source) ? source : Predicate.hasProperty(source, "body") ? source.body : undefined
 }
 
+/** A body that can be read without an Effect for each piece; none: the response hides it. */
+export const directSource = (response: HttpClientResponse.HttpClientResponse): ByteSource | undefined => {
+  const body = transportBody(response)
+  return isWebReadable(body) ? new WebSource(body) : isNodeReadable(body) ? new NodeSource(body) : undefined
+}
+
 /** A stream that cannot be read because of its compression. */
 export class Compressed {
   readonly _tag = "Compressed"

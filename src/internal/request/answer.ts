@@ -1,0 +1,175 @@
+/** The answer of a call: its text, up to the limit of its size, and what that decodes to. */
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { RequestError } from "../../DustAPIError.ts"
+import type { ResponseKind } from "../api/operation.ts"
+import { decodeJson } from "../decode/json.ts"
+import { type ByteSource, directSource } from "../stream/connection.ts"
+import { unreadable } from "./body.ts"
+import { type Bytes, decompressed } from "./compression.ts"
+import type { Context, Trip } from "./context.ts"
+import * as errors from "./errors.ts"
+import { failureOf } from "./network.ts"
+
+type Answer = HttpClientResponse.HttpClientResponse
+
+/** The text of an answer. */
+export const readText = (
+  context: Context,
+  trip: Trip,
+  answer: Answer
+): Effect.Effect<string, RequestError, Scope.Scope> => {
+  const { call, headers } = trip
+  trip.entering("body", call.settings.timeouts.body)
+  const limit = context.config.maxResponseSize ?? Number.POSITIVE_INFINITY
+  const coding = headers["content-encoding"]
+  const over = () =>
+    errors.tooLarge(
+      call.identity,
+      trip.attempts,
+      "response_too_large",
+      `the answer has more than ${limit} bytes; raise \`maxResponseSize\`, or ask for less`,
+      { limit }
+    )
+  if (Number(headers["content-length"] ?? Number.NaN) > limit) return Effect.fail(over())
+  const broken = (cause: unknown) =>
+    errors.network(call.identity, trip.attempts, "the answer broke off before its end", {
+      type: failureOf(cause).code,
+      reachedServer: true
+    })
+  const source = coding === undefined ? directSource(answer) : undefined
+  if (source !== undefined) return whole(source, limit, over, broken)
+  return Effect.flatMap(Stream.toPull(answer.stream), (pull) =>
+    Effect.flatMap(
+      decompressed<RequestError>(
+        Effect.mapError(
+          pull,
+          Option.flatMap((error): Option.Option<RequestError> =>
+            error.reason === "EmptyBody" ? Option.none() : Option.some(broken(error.cause))
+          )
+        ),
+        coding,
+        (coding) => unreadable(call.identity, trip.attempts, coding)
+      ),
+      (bytes) => collected(bytes, limit, over)
+    ))
+}
+
+const decoder = new TextDecoder()
+
+/** What the pieces say together. */
+const textOf = (pieces: ReadonlyArray<Uint8Array>, size: number): string => {
+  if (pieces.length === 1) return decoder.decode(pieces[0])
+  const bytes = new Uint8Array(size)
+  let at = 0
+  for (const piece of pieces) {
+    bytes.set(piece, at)
+    at += piece.length
+  }
+  return decoder.decode(bytes)
+}
+
+/** Reads a body to its end, without an Effect for each of its pieces. */
+const whole = (
+  source: ByteSource,
+  limit: number,
+  over: () => RequestError,
+  broken: (cause: unknown) => RequestError
+): Effect.Effect<string, RequestError> =>
+  // What is left of the body when the attempt fails is closed with the scope of the attempt.
+  Effect.async((resume) => {
+    const pieces: Array<Uint8Array> = []
+    let size = 0
+    const finish = (result: Effect.Effect<string, RequestError>): void => {
+      source.close()
+      resume(result)
+    }
+    source.onArrival = () => {
+      for (const piece of source.take()) {
+        size += piece.length
+        pieces.push(piece)
+      }
+      if (size > limit) finish(Effect.failSync(over))
+      else if (source.end === undefined) source.demand()
+      else if (Option.isNone(source.end)) finish(Effect.succeed(textOf(pieces, size)))
+      else finish(Effect.fail(broken(source.end.value)))
+    }
+    source.onArrival()
+  })
+
+const collected = (
+  pull: Bytes<RequestError>,
+  limit: number,
+  over: () => RequestError
+): Effect.Effect<string, RequestError> =>
+  Effect.suspend(() => {
+    const pieces: Array<Uint8Array> = []
+    let size = 0
+    const more: Effect.Effect<string, RequestError> = Effect.matchEffect(pull, {
+      onFailure: Option.match({
+        onNone: () => Effect.succeed(textOf(pieces, size)),
+        onSome: (error) => Effect.fail(error)
+      }),
+      onSuccess: (chunk) => {
+        for (const piece of chunk) {
+          size += piece.length
+          if (size > limit) return Effect.fail(over())
+          pieces.push(piece)
+        }
+        return more
+      }
+    })
+    return more
+  })
+
+/** What the text of an answer says. */
+export const decoded = <A>(
+  trip: Trip,
+  answer: Answer,
+  kind: ResponseKind<A>,
+  text: string
+): Either.Either<A, RequestError> => {
+  // Some proxies and services put a byte order mark in front, which not every client removes.
+  const plain = text.startsWith("\ufeff") ? text.slice(1) : text
+  if (kind._tag === "Text") {
+    return isPage(trip)
+      ? Either.left(notDust(trip, answer, "Dust's but a web page", "no web page"))
+      : Either.right(kind.decode(plain))
+  }
+  return Either.mapLeft(decodedJson(kind.schema, plain), ({ issues, json }) => {
+    if (!json) return notDust(trip, answer, "JSON", "JSON")
+    const [first] = issues
+    const at = first === undefined ? "" : `, at ${first.path || "its root"}: ${first.message}`
+    return errors.decode(trip.call.identity, trip.attempts, `the answer is not as expected${at}`, issues, {
+      status: answer.status
+    })
+  })
+}
+
+/** An answer may be nested so deeply that looking at it exhausts the stack. */
+const decodedJson: typeof decodeJson = (schema, text) => {
+  try {
+    return decodeJson(schema, text)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return Either.left({ json: true, issues: [{ path: "", message: "JSON that is not nested so deeply" }] })
+  }
+}
+
+/** No operation that is read as a whole answers with a web page: one comes from a proxy, or from another server. */
+const isPage = (trip: Trip): boolean => /^(?:text\/html|application\/xhtml)/i.test(trip.headers["content-type"] ?? "")
+
+const notDust = (trip: Trip, answer: Answer, instead: string, expected: string): RequestError =>
+  errors.decode(
+    trip.call.identity,
+    trip.attempts,
+    `the answer is not ${instead} (${
+      trip.headers["content-type"]?.split(";")[0] ?? "no content type"
+    }); check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
+    [{ path: "", message: expected }],
+    { status: answer.status }
+  )

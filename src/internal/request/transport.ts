@@ -1,0 +1,55 @@
+/** How the HttpClient of the application is run: without spans of its own, and without following redirects. */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberRefs from "effect/FiberRefs"
+import * as Option from "effect/Option"
+import type * as Runtime from "effect/Runtime"
+
+// Some platforms refuse the option instead of ignoring it.
+const acceptsCache = (): boolean => {
+  try {
+    return typeof Request === "function" && new Request("https://dust.tt", { cache: "no-store" }).cache === "no-store"
+  } catch {
+    return false
+  }
+}
+
+/** Redirects are followed here, with or without the credential; and yesterday's answer is of no use. */
+const requestInit: RequestInit = acceptsCache() ? { redirect: "manual", cache: "no-store" } : { redirect: "manual" }
+
+const plain = Context.make(FetchHttpClient.RequestInit, requestInit)
+
+/** What the application has set for its `fetch`, and what the SDK needs. */
+export const requestInitOf = (context: Context.Context<never>): Context.Context<FetchHttpClient.RequestInit> => {
+  const given = Context.getOption(context, FetchHttpClient.RequestInit)
+  return Option.isNone(given)
+    ? plain
+    : Context.make(FetchHttpClient.RequestInit, { ...given.value, ...requestInit })
+}
+
+const always = () => true
+
+/** For fibers that send requests: the span of the platform would carry the filled-in URL with its query, and every header. */
+export const untracedRefs: NonNullable<Runtime.RunForkOptions["updateRefs"]> = (refs, id) =>
+  FiberRefs.updateManyAs(refs, {
+    forkAs: id,
+    entries: [
+      [HttpClient.currentTracerDisabledWhen, [[id, always]]],
+      [HttpClient.currentTracerPropagation, [[id, false]]]
+    ]
+  })
+
+/** The same for a client that other fibers use. */
+export const untraced = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+  client.pipe(
+    HttpClient.withTracerDisabledWhen(always),
+    HttpClient.withTracerPropagation(false),
+    HttpClient.transformResponse((effect) =>
+      Effect.mapInputContext(
+        effect,
+        (context: Context.Context<never>) => Context.merge(context, requestInitOf(context))
+      )
+    )
+  )
