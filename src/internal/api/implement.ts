@@ -6,6 +6,7 @@ import type { RequestError } from "../../DustAPIError.ts"
 import { DustClient } from "../../DustClient.ts"
 import { fieldsOf } from "../decode/fields.ts"
 import { encodeBody } from "../input/encode.ts"
+import { isDirect } from "../request/callSite.ts"
 import {
   type AnyEndpoint,
   type Calls,
@@ -61,7 +62,7 @@ const methodOf = (client: Client, operation: AnyOperation, endpoint: AnyEndpoint
   const plan = planOf(endpoint)
   const encodeQuery = settings.query === undefined ? undefined : encodeBody(operation, settings.query)
   const { constant } = settings
-  return (argument?: unknown): Effect.Effect<unknown, RequestError> => {
+  return isDirect((argument?: unknown): Effect.Effect<unknown, RequestError> => {
     // The types of the methods say which of the two it is.
     const values = plan.single === undefined ? (argument ?? {}) as Values : { [plan.single]: argument }
     const query = encodeQuery?.(pick(values, plan.query))
@@ -76,7 +77,7 @@ const methodOf = (client: Client, operation: AnyOperation, endpoint: AnyEndpoint
     const { pick: part } = settings
     // The answer is what `response` decodes, which `pick` takes; the types of settings are erased.
     return part === undefined ? answer : Effect.map(answer, (all) => part(all as never))
-  }
+  })
 }
 
 /** What a method that is written by hand stands on. */

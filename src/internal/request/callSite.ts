@@ -10,15 +10,21 @@ export class CurrentCallSite extends Context.Reference<CurrentCallSite>()("effec
   defaultValue: (): CallSite | undefined => undefined
 }) {}
 
-const frames = 10
+/** Those of the SDK that lie between a call and the place that captures it, and one more. Each costs as much again. */
+const frames = 6
 
-export const captureCallSite = (): CallSite => {
+/** The site of the method that is being called just now: what it calls before it returns is called from there. */
+let calling: CallSite | undefined
+
+const capture = (frames: number): CallSite => {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = frames
   const site = new Error()
   Error.stackTraceLimit = limit
   return site
 }
+
+export const captureCallSite = (): CallSite => calling ?? capture(frames)
 
 // The folder of the SDK, as a URL and as a path: frames have either.
 // Where a module has no address (workerd, a CommonJS bundle), no frame can be told to be the SDK's.
@@ -52,6 +58,26 @@ export const located = <E extends Error>(error: E, name: string, site: CallSite 
   return error
 }
 
+/** Calls a method of the SDK on behalf of its caller. */
+const calledFrom = <A>(site: CallSite, call: () => A): A => {
+  const outer = calling
+  calling = outer ?? site
+  try {
+    return call()
+  } finally {
+    calling = outer
+  }
+}
+
+/** Methods that make one request, where they are called: it notes that place by itself. */
+const direct = new WeakSet<object>()
+
+/** Marks a method that {@link withCallSites} has nothing to add to. */
+export const isDirect = <F extends object>(method: F): F => {
+  direct.add(method)
+  return method
+}
+
 /**
  * A service whose methods note where they are called, for requests that they make later than that. Called inside another
  * method of the SDK, the outer call is the caller's.
@@ -59,16 +85,19 @@ export const located = <E extends Error>(error: E, name: string, site: CallSite 
 export const withCallSites = <S extends object>(service: S): S => {
   const wrapped: Record<string, unknown> = {}
   for (const [name, member] of Object.entries(service)) {
-    wrapped[name] = typeof member !== "function" ? member : (...args: ReadonlyArray<unknown>): unknown => {
-      const site = captureCallSite()
-      const result: unknown = member(...args)
-      return Effect.isEffect(result)
-        ? Effect.flatMap(
-          CurrentCallSite,
-          (outer) => outer === undefined ? Effect.provideService(result, CurrentCallSite, site) : result
-        )
-        : result
-    }
+    wrapped[name] = typeof member !== "function" || direct.has(member)
+      ? member
+      : (...args: ReadonlyArray<unknown>): unknown => {
+        const site = calling ?? capture(3)
+        const result: unknown = calledFrom(site, () => member(...args))
+        return Effect.isEffect(result)
+          ? Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) =>
+            Context.get(fiber.currentContext, CurrentCallSite) === undefined
+              ? Effect.provideService(result, CurrentCallSite, site)
+              : result
+          )
+          : result
+      }
   }
   // The same members with the same types.
   return wrapped as S
