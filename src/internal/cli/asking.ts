@@ -1,0 +1,89 @@
+/** What the commands that talk to agents have in common. */
+import * as Options from "@effect/cli/Options"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
+import type * as Terminal from "@effect/platform/Terminal"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { approveAll } from "../../Approvals.ts"
+import type { AgentRef, FollowOptions } from "../../Chat.ts"
+import type { ChatEvent } from "../../ChatEvent.ts"
+import type { ContentFragmentInput } from "../../Conversations.ts"
+import * as File from "../../File.ts"
+import { Files } from "../../Files.ts"
+import type { Left } from "./failure.ts"
+import { bar, Output } from "./output.ts"
+import { askApproval, askQuestion } from "./people.ts"
+import { show, type ShowOptions } from "./show.ts"
+
+export const agent = Options.text("agent").pipe(
+  Options.withAlias("a"),
+  Options.withDefault("dust"),
+  Options.withDescription("The agent: its id, or @Name; default: dust")
+)
+
+export const conversation = Options.text("conversation").pipe(
+  Options.withAlias("c"),
+  Options.optional,
+  Options.withDescription("Go on in this conversation")
+)
+
+export const files = Options.text("file").pipe(
+  Options.withAlias("f"),
+  Options.repeated,
+  Options.withDescription("Attach this file; may be given several times")
+)
+
+export const yes = Options.boolean("yes").pipe(
+  Options.withAlias("y"),
+  Options.withDescription("Approve every tool without asking")
+)
+
+export const thinking = Options.boolean("thinking").pipe(Options.withDescription("Show what the agent thinks"))
+
+export const asJson = Options.boolean("json").pipe(Options.withDescription("Print JSON, one value per line"))
+
+/** `@Name` is a name to the SDK as well; a name with a space needs no @. */
+export const agentRef = (text: string): AgentRef => text.startsWith("@") || /\s/.test(text) ? { name: text } : text
+
+type Handlers = FollowOptions<Left, Terminal.Terminal | Output>
+
+/** Asks at the terminal. Where there is none, tools are approved only with `--yes`, and a run that waits is left waiting. */
+export const handlers = (yes: boolean): Effect.Effect<Handlers, never, Output> =>
+  Effect.map(Output, ({ interactive }): Handlers => ({
+    onApproval: yes ? approveAll : interactive ? askApproval : undefined,
+    onQuestion: interactive ? askQuestion : undefined,
+    whenBlocked: interactive ? "wait" : "fail"
+  }))
+
+/** Uploads files, with their progress, and makes attachments of them. */
+export const attach = (
+  paths: ReadonlyArray<string>
+): Effect.Effect<
+  ReadonlyArray<ContentFragmentInput>,
+  Effect.Effect.Error<ReturnType<typeof File.fromPath> | ReturnType<Files["Type"]["upload"]>>,
+  Files | FileSystem.FileSystem | Path.Path | Output
+> =>
+  Effect.forEach(paths, (path) =>
+    Effect.gen(function*() {
+      const files = yield* Files
+      const output = yield* Output
+      const file = yield* File.fromPath(path)
+      const uploaded = yield* files.upload({
+        ...file,
+        onProgress: ({ sent, total }) =>
+          output.progress(`${file.fileName} ${bar(Math.round(sent / 1024), Math.ceil(total / 1024), "KiB")}`)
+      })
+      yield* output.progress("")
+      return File.contentFragment(uploaded)
+    }))
+
+/** Shows the events as they come. */
+export const follow = <E, R>(
+  events: Stream.Stream<ChatEvent, E, R>,
+  options: ShowOptions
+): Effect.Effect<void, E, R | Output> =>
+  Effect.gen(function*() {
+    const showEvent = yield* show(options)
+    yield* Stream.runForEach(events, showEvent)
+  }).pipe(Effect.ensuring(Effect.flatMap(Output, ({ endLine }) => endLine)))

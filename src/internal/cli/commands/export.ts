@@ -1,0 +1,133 @@
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { Agents } from "../../../Agents.ts"
+import { Conversations } from "../../../Conversations.ts"
+import { authorName, type Message, plainText } from "../../../Message.ts"
+import { AnalyticsRows, type AnalyticsTable } from "../../../Usage.ts"
+import { Workspace } from "../../../Workspace.ts"
+import { asJson } from "../asking.ts"
+import { connected, local } from "../connect.ts"
+import { UsageError } from "../failure.ts"
+import { clean, json, Output } from "../output.ts"
+
+const output = Options.text("output").pipe(
+  Options.withAlias("o"),
+  Options.optional,
+  Options.withDescription("Write to this file instead of stdout")
+)
+
+/** To a file as it is; to a terminal without what would steer it. */
+const save = <E, R>(file: Option.Option<string>, text: Stream.Stream<string, E, R>) =>
+  Option.match(file, {
+    onNone: () =>
+      Effect.flatMap(Output, ({ toTerminal, write }) =>
+        Stream.runForEach(text, (piece) => write(toTerminal ? clean(piece) : piece))),
+    onSome: (file) =>
+      Effect.flatMap(FileSystem.FileSystem, (fileSystem) =>
+        Stream.run(Stream.encodeText(text), fileSystem.sink(file)))
+  })
+
+const day = (name: string, description: string) =>
+  Options.text(name).pipe(Options.optional, Options.withDescription(description))
+
+const period = {
+  from: day("from", "The first day, YYYY-MM-DD; default: 30 days ago"),
+  to: day("to", "The last day, itself included; default: today")
+}
+
+/** Both days, in UTC. */
+const daysOf = (flags: { readonly from: Option.Option<string>; readonly to: Option.Option<string> }) =>
+  Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    const text = (millis: number) => new Date(millis).toISOString().slice(0, 10)
+    const check = (name: string, value: string) =>
+      /^\d{4}-\d\d-\d\d$/.test(value) && !Number.isNaN(Date.parse(value))
+        ? Effect.succeed(value)
+        : Effect.fail(new UsageError({ message: `--${name}: must be a day, such as 2026-01-31` }))
+    return {
+      startDate: yield* check("from", Option.getOrElse(flags.from, () => text(now - 30 * 86_400_000))),
+      endDate: yield* check("to", Option.getOrElse(flags.to, () => text(now)))
+    }
+  })
+
+const heading = (message: Message) => {
+  const when = message.created > 0
+    ? DateTime.formatIso(DateTime.unsafeMake(message.created)).slice(0, 16).replace("T", " ")
+    : ""
+  return `## ${authorName(message)}${when === "" ? "" : `, ${when} UTC`}`
+}
+
+export const exportConversation = Command.make(
+  "conversation",
+  {
+    id: Args.text({ name: "id" }).pipe(Args.withDescription("The id of the conversation: the end of its address")),
+    json: asJson,
+    local,
+    output
+  },
+  (flags) =>
+    Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const conversation = yield* conversations.get(flags.id)
+      const messages = yield* conversations.listMessages(flags.id)
+      if (flags.json) {
+        const lines = [conversation, ...messages].map((one) => `${JSON.stringify(one)}\n`)
+        return yield* save(flags.output, Stream.fromIterable(lines))
+      }
+      const parts = messages.map((message) => `${heading(message)}\n\n${plainText(message).trim()}\n\n`)
+      yield* save(flags.output, Stream.fromIterable([`# ${conversation.title ?? flags.id}\n\n`, ...parts]))
+    }).pipe(Effect.provide(connected(flags.local)))
+).pipe(Command.withDescription("A conversation as Markdown, or with --json its messages as they are"))
+
+export const exportAgent = Command.make(
+  "agent",
+  { id: Args.text({ name: "id" }).pipe(Args.withDescription("The id of the agent")), local, output },
+  (flags) =>
+    Effect.gen(function*() {
+      const yaml = yield* Effect.flatMap(Agents, (agents) => agents.exportYaml(flags.id))
+      yield* save(flags.output, Stream.make(yaml))
+    }).pipe(Effect.provide(connected(flags.local)))
+).pipe(Command.withDescription("An agent's configuration as YAML"))
+
+const tables = Object.keys(AnalyticsRows) as ReadonlyArray<AnalyticsTable>
+
+export const exportAnalytics = Command.make(
+  "analytics",
+  {
+    table: Args.choice(tables.map((name) => [name, name] as const) as [[AnalyticsTable, AnalyticsTable]], {
+      name: "table"
+    }),
+    ...period,
+    local,
+    output
+  },
+  (flags) =>
+    Effect.gen(function*() {
+      const workspace = yield* Workspace
+      yield* save(flags.output, workspace.streamAnalyticsCsv({ table: flags.table, ...(yield* daysOf(flags)) }))
+    }).pipe(Effect.provide(connected(flags.local)))
+).pipe(Command.withDescription("A table of the workspace's analytics as CSV"))
+
+export const exportConsumption = Command.make(
+  "consumption",
+  { ...period, json: asJson, local, output },
+  (flags) =>
+    Effect.gen(function*() {
+      const workspace = yield* Workspace
+      const days = yield* daysOf(flags)
+      if (flags.json) return yield* Stream.runForEach(workspace.streamConsumption(days), json)
+      yield* save(flags.output, workspace.streamConsumptionCsv(days))
+    }).pipe(Effect.provide(connected(flags.local)))
+).pipe(Command.withDescription("What models and tools have cost, call by call, as CSV"))
+
+export const exporting = Command.make("export").pipe(
+  Command.withDescription("Write a conversation, an agent, analytics or consumption to a file"),
+  Command.withSubcommands([exportConversation, exportAgent, exportAnalytics, exportConsumption])
+)

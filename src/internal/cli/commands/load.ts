@@ -1,0 +1,114 @@
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import process from "node:process"
+import { DataSources, type LoadEvent } from "../../../DataSources.ts"
+import { asJson } from "../asking.ts"
+import { connected, local } from "../connect.ts"
+import { UsageError } from "../failure.ts"
+import { bar, json, Output } from "../output.ts"
+import { dataSource, locate, space } from "../place.ts"
+
+const contentOf = (
+  file: string
+): Effect.Effect<Stream.Stream<Uint8Array, UsageError>, UsageError, FileSystem.FileSystem> => {
+  const unreadable = (error: unknown) =>
+    new UsageError({ message: `${file}: ${error instanceof Error ? error.message : String(error)}` })
+  if (file === "-") {
+    return Effect.succeed(NodeStream.fromReadable<UsageError, Uint8Array>(() => process.stdin, unreadable))
+  }
+  return Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const exists = yield* Effect.orElseSucceed(fileSystem.exists(file), () => false)
+    if (!exists) return yield* new UsageError({ message: `${file}: no such file; use - for stdin` })
+    return Stream.mapError(fileSystem.stream(file), unreadable)
+  })
+}
+
+const report = (event: LoadEvent) =>
+  Effect.flatMap(Output, ({ note, progress }) => {
+    switch (event._tag) {
+      case "Progress":
+        return progress(bar(event.rows, event.total, "rows"))
+      case "Waiting":
+        return progress(
+          `${bar(event.rows, event.total, "rows")}, waiting for Dust's limit until ${DateTime.formatIso(event.until)}`
+        )
+      case "Done": {
+        const { columns, deleted, duplicates, rows, rowsInTable } = event
+        const renamed = Object.entries(columns).filter(([from, to]) => from !== to).map(([from, to]) =>
+          `${from || "(empty)"} is ${to}`
+        )
+        return Effect.zipRight(
+          renamed.length === 0 ? Effect.void : note(`Columns: ${renamed.join(", ")}`),
+          note(
+            [
+              `${rows} rows written`,
+              ...(deleted > 0 ? [`${deleted} deleted`] : []),
+              ...(duplicates > 0 ? [`${duplicates} had the id of an earlier one`] : []),
+              ...(rowsInTable === null ? [] : [`${rowsInTable} in the table`])
+            ].join(", ")
+          )
+        )
+      }
+    }
+  })
+
+const optionalText = (name: string, description: string) =>
+  Options.text(name).pipe(Options.optional, Options.withDescription(description))
+
+export const load = Command.make(
+  "load",
+  {
+    file: Args.text({ name: "file" }).pipe(Args.withDescription("A CSV with a header; - is stdin")),
+    dataSource,
+    space,
+    table: Options.text("table").pipe(
+      Options.withAlias("t"),
+      Options.optional,
+      Options.withDescription("The table, which is created if there is none; default: the name of the file")
+    ),
+    description: optionalText("description", "What the table is about, for agents to read"),
+    rowId: optionalText("row-id", "The column with the ids of the rows; without it, ids are made of the content"),
+    delimiter: optionalText("delimiter", "What divides the columns: , ; tab or |. By default it is found out"),
+    encoding: Options.choice("encoding", ["utf-8", "utf-16le", "utf-16be", "latin1", "windows-1252"]).pipe(
+      Options.optional,
+      Options.withDescription("Defaults to utf-8")
+    ),
+    replace: Options.boolean("replace").pipe(
+      Options.withDescription("Delete the rows that are not in the file, after all others are written")
+    ),
+    json: asJson,
+    local
+  },
+  (flags) =>
+    Effect.gen(function*() {
+      const path = yield* Path.Path
+      if (flags.file === "-" && Option.isNone(flags.table)) {
+        return yield* new UsageError({ message: "--table: name the table that stdin goes to" })
+      }
+      const content = yield* contentOf(flags.file)
+      const name = Option.getOrElse(flags.table, () => path.basename(flags.file).replace(/\.[^.]*$/, ""))
+      yield* Effect.gen(function*() {
+        const dataSources = yield* DataSources
+        const delimiter = Option.getOrUndefined(flags.delimiter)
+        const events = dataSources.loadTableStream({
+          ...(yield* locate(flags)),
+          table: { name, description: Option.getOrUndefined(flags.description) },
+          csv: content,
+          rowId: Option.getOrUndefined(flags.rowId),
+          delimiter: delimiter === "tab" || delimiter === "\\t" ? "\t" : delimiter,
+          encoding: Option.getOrUndefined(flags.encoding),
+          replace: flags.replace
+        })
+        yield* Stream.runForEach(events, (event) => flags.json ? json(event) : report(event))
+      }).pipe(Effect.provide(connected(flags.local)))
+    })
+).pipe(Command.withDescription("Load a CSV into a table of a data source"))

@@ -1,0 +1,158 @@
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { DataSources, type DocumentInput, type SyncEvent } from "../../../DataSources.ts"
+import { contentTypeOf } from "../../../File.ts"
+import { asJson } from "../asking.ts"
+import { connected, local } from "../connect.ts"
+import { PartialFailure, UsageError } from "../failure.ts"
+import { bar, json, Output } from "../output.ts"
+import { dataSource, locate, space } from "../place.ts"
+
+const defaultExtensions = ["md", "mdx", "markdown", "txt", "html", "htm"]
+
+/** The files to sync, by their path below the folder with `/` between names. Hidden ones and node_modules are left out. */
+const filesIn = (folder: string, extensions: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const info = yield* Effect.mapError(
+      fileSystem.stat(folder),
+      () => new UsageError({ message: `${folder}: no such folder` })
+    )
+    if (info.type !== "Directory") return yield* new UsageError({ message: `${folder} is not a folder` })
+    const wanted = new Set(extensions.map((one) => one.replace(/^\./, "").toLowerCase()))
+    const names = (yield* fileSystem.readDirectory(folder, { recursive: true }))
+      .map((name) => name.split(path.sep).join("/"))
+      .filter((name) =>
+        wanted.has(path.extname(name).slice(1).toLowerCase()) &&
+        !name.split("/").some((part) => part.startsWith(".") || part === "node_modules")
+      )
+    return yield* Effect.filter(names.toSorted(), (name) =>
+      Effect.map(fileSystem.stat(path.join(folder, name)), ({ type }) => type === "File"))
+  })
+
+const documentOf = (folder: string, name: string, prefix: string) =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const text = yield* fileSystem.readFileString(path.join(folder, name))
+    const mimeType = contentTypeOf(name) ?? "text/plain"
+    const heading = mimeType === "text/markdown" ? /^# (.+)$/m.exec(text)?.[1]?.trim() : undefined
+    const document: DocumentInput = { documentId: `${prefix}${name}`, title: heading ?? name, mimeType, text }
+    return document
+  })
+
+/** A function of the events, that shows them to people. */
+const report = (event: SyncEvent) =>
+  Effect.flatMap(Output, ({ note, noteStyle, progress }) => {
+    const { deleted, failed, processed, skipped, total, upserted } = event.progress
+    switch (event._tag) {
+      case "Listing":
+        return progress(bar(event.listed, event.existing, "existing documents listed"))
+      case "Waiting":
+        return progress(
+          `${bar(processed, total, "documents")}, waiting for Dust's limit until ${DateTime.formatIso(event.until)}`
+        )
+      case "Failed":
+        return note(`${noteStyle.red("✗")} ${event.documentId}: ${event.error.message}`)
+      case "Done":
+        return note(`${upserted} written, ${skipped} unchanged, ${deleted} deleted, ${failed} failed`)
+      default:
+        return progress(bar(processed, total, "documents"))
+    }
+  })
+
+const eventJson = (event: SyncEvent) =>
+  json(event._tag === "Failed" ? { ...event, error: { _tag: event.error._tag, message: event.error.message } } : event)
+
+export const sync = Command.make(
+  "sync",
+  {
+    folder: Args.text({ name: "folder" }).pipe(Args.withDescription("The folder on this machine")),
+    dataSource,
+    space,
+    extensions: Options.text("ext").pipe(
+      Options.withAlias("e"),
+      Options.repeated,
+      Options.withDescription(
+        `Sync files with this extension; may be given several times. Default: ${defaultExtensions.join(", ")}`
+      )
+    ),
+    prefix: Options.text("prefix").pipe(
+      Options.withDefault(""),
+      Options.withDescription("Put this in front of the ids of documents, so that several folders share a data source")
+    ),
+    remove: Options.boolean("delete").pipe(
+      Options.withDescription("Delete documents that an earlier sync has written and whose file is gone")
+    ),
+    maxDeletions: Options.text("max-deletions").pipe(
+      Options.withDefault("50%"),
+      Options.withDescription(
+        "With --delete: fail and delete nothing if more would go; a number or a share; default: 50%"
+      )
+    ),
+    dryRun: Options.boolean("dry-run").pipe(Options.withDescription("Print what would be done, and do nothing")),
+    json: asJson,
+    local
+  },
+  (flags) =>
+    Effect.gen(function*() {
+      const limit = /^(\d+)(%?)$/.exec(flags.maxDeletions.trim())
+      if (limit === null) {
+        return yield* new UsageError({ message: "--max-deletions: must be a number or a share, such as 20 or 10%" })
+      }
+      const names = yield* filesIn(flags.folder, flags.extensions.length === 0 ? defaultExtensions : flags.extensions)
+      yield* Effect.gen(function*() {
+        const dataSources = yield* DataSources
+        const { note } = yield* Output
+        const options = {
+          ...(yield* locate(flags)),
+          documents: Stream.mapEffect(
+            Stream.fromIterable(names),
+            (name) => documentOf(flags.folder, name, flags.prefix)
+          ),
+          total: names.length,
+          unchanged: "fingerprint",
+          deleteStale: flags.remove
+            ? ({ documentId, tags }: { readonly documentId: string; readonly tags: ReadonlyArray<string> }) =>
+              documentId.startsWith(flags.prefix) && tags.some((tag) => tag.startsWith("fingerprint:"))
+            : false,
+          maxDeletions: limit[2] === "%" ? (`${Number(limit[1])}%` as const) : Number(limit[1])
+        } as const
+        if (flags.dryRun) {
+          const plan = yield* dataSources.planSync(options)
+          if (flags.json) {
+            return yield* json({
+              ...plan,
+              refused: plan.refused.map(({ documentId, error }) => ({ documentId, message: error.message }))
+            })
+          }
+          const { line, style } = yield* Output
+          for (const { documentId, exists } of plan.upserts) {
+            yield* line(exists ? style.yellow(`~ ${documentId}`) : style.green(`+ ${documentId}`))
+          }
+          for (const documentId of plan.deletions) yield* line(style.red(`- ${documentId}`))
+          for (const { documentId, error } of plan.refused) yield* note(`✗ ${documentId}: ${error.message}`)
+          return yield* note(
+            `Would write ${plan.upserts.length}, leave ${plan.skipped.length} and delete ${plan.deletions.length}.`
+          )
+        }
+        let failed = 0
+        yield* Stream.runForEach(dataSources.syncDocuments(options), (event) => {
+          failed = event.progress.failed
+          return flags.json ? eventJson(event) : report(event)
+        })
+        if (failed > 0) {
+          return yield* new PartialFailure({
+            message: `${failed} of ${names.length} documents failed; run the same command again to write only those`
+          })
+        }
+      }).pipe(Effect.provide(connected(flags.local)))
+    })
+).pipe(Command.withDescription("Write the files of a folder as documents of a data source; unchanged ones are skipped"))

@@ -1,0 +1,162 @@
+/** The services of the SDK for a command: with the credential of the environment, of an earlier run, or of a prompt. */
+import * as Options from "@effect/cli/Options"
+import * as Prompt from "@effect/cli/Prompt"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import type * as Terminal from "@effect/platform/Terminal"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { homedir } from "node:os"
+import * as Dust from "../../Dust.ts"
+import * as DustTest from "../../DustTest.ts"
+import { CredentialError, Left } from "./failure.ts"
+import { Output } from "./output.ts"
+
+/** Names as in the environment. */
+const Stored = Schema.parseJson(Schema.Struct({
+  DUST_WORKSPACE_ID: Schema.String,
+  DUST_REGION: Schema.optional(Schema.String),
+  DUST_BASE_URL: Schema.optional(Schema.String),
+  DUST_API_KEY: Schema.optional(Schema.String),
+  DUST_ACCESS_TOKEN: Schema.optional(Schema.String)
+}))
+
+type Stored = typeof Stored.Type
+
+export type Environment = FileSystem.FileSystem | Path.Path | Terminal.Terminal | Output
+
+const variable = (name: string) =>
+  Config.string(name).pipe(Config.withDefault(""), Config.map((text) => text.trim()), Effect.orDie)
+
+/** Where an answered prompt is stored, if that is asked for. */
+export const storePath: Effect.Effect<string, never, Path.Path> = Effect.gen(function*() {
+  const path = yield* Path.Path
+  const configured = (yield* variable("XDG_CONFIG_HOME")) || (yield* variable("APPDATA"))
+  return path.join(configured || path.join(homedir(), ".config"), "effect-dust", "credentials.json")
+})
+
+const stored = Effect.gen(function*() {
+  const fileSystem = yield* FileSystem.FileSystem
+  const file = yield* storePath
+  if (!(yield* Effect.orElseSucceed(fileSystem.exists(file), () => false))) return Option.none<Stored>()
+  const text = yield* Effect.mapError(
+    fileSystem.readFileString(file),
+    (error) => new CredentialError({ message: `${file}: ${error.message}; delete the file to be asked again` })
+  )
+  return yield* Schema.decode(Stored)(text).pipe(
+    Effect.mapBoth({
+      onFailure: () => new CredentialError({ message: `${file} is not readable; delete it to be asked again` }),
+      onSuccess: Option.some
+    })
+  )
+})
+
+const store = (file: string, value: Stored) =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    yield* fileSystem.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 })
+    yield* fileSystem.writeFileString(file, yield* Effect.orDie(Schema.encode(Stored)(value)), { mode: 0o600 })
+  }).pipe(Effect.mapError((error) => new CredentialError({ message: `${file}: ${error.message}` })))
+
+interface Workspace {
+  readonly id: string
+  /** Where it is, if the address says so. */
+  readonly place: { readonly DUST_REGION?: "us" | "eu"; readonly DUST_BASE_URL?: string } | undefined
+}
+
+/** Both `0ec9852c2f` and the address of a page of the workspace will do. */
+const readWorkspace = (text: string): Workspace => {
+  const [, origin = "", host = "", id = ""] = /^(https?:\/\/([^/]+))\/w\/([^/?#]+)/.exec(text.trim()) ?? []
+  if (id === "") return { id: text.trim(), place: undefined }
+  const region = /^eu\.(?:.*\.)?dust\.tt$/.test(host) ? "eu" : /(?:^|\.)dust\.tt$/.test(host) ? "us" : undefined
+  return { id, place: region === undefined ? { DUST_BASE_URL: origin } : { DUST_REGION: region } }
+}
+
+const asked = Effect.gen(function*() {
+  const output = yield* Output
+  const file = yield* storePath
+  yield* output.note(
+    "An API key is made in Dust, under Admin > API Keys. Nothing that you enter is stored unless you say so."
+  )
+  const workspace = readWorkspace(
+    yield* Prompt.text({
+      message: "Workspace id, or the address of any of its pages",
+      validate: (text) =>
+        readWorkspace(text).id === "" ? Effect.fail("It is the part after /w/ in the address.") : Effect.succeed(text)
+    })
+  )
+  const place = workspace.place ?? {
+    DUST_REGION: yield* Prompt.select({
+      message: "Region",
+      choices: [{ title: "United States (dust.tt)", value: "us" }, { title: "Europe (eu.dust.tt)", value: "eu" }]
+    })
+  }
+  const secret = Redacted.value(
+    yield* Prompt.password({
+      message: "API key (sk-…) or access token",
+      validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text.trim())
+    })
+  )
+  const value: Stored = {
+    DUST_WORKSPACE_ID: workspace.id,
+    ...place,
+    ...(secret.startsWith("sk-") ? { DUST_API_KEY: secret } : { DUST_ACCESS_TOKEN: secret })
+  }
+  if (yield* Prompt.confirm({ message: `Store it in ${file}?`, initial: false })) {
+    yield* store(file, value)
+    yield* output.note("Stored, readable for you only. effect-dust logout deletes it.")
+  }
+  return value
+}).pipe(Effect.catchTag("QuitException", () => Effect.fail(new Left())))
+
+const names = ["DUST_WORKSPACE_ID", "DUST_API_KEY", "DUST_ACCESS_TOKEN", "DUST_REGION", "DUST_BASE_URL"]
+
+/** What is missing from the environment. Where it has any of the names, it alone decides: a key never meets the workspace of another. */
+const settings = Effect.gen(function*() {
+  for (const name of names) if ((yield* variable(name)) !== "") return Option.none<Stored>()
+  const known = yield* stored
+  if (Option.isSome(known)) return known
+  if ((yield* Output).interactive) return Option.some(yield* asked)
+  return yield* new CredentialError({
+    message: "no credential: set DUST_WORKSPACE_ID and DUST_API_KEY, run in a terminal to be asked, or try --local"
+  })
+})
+
+export const local = Options.boolean("local").pipe(
+  Options.withDescription(
+    "Answer from Local Dust, an in-memory workspace whose agent repeats the message; needs no account"
+  )
+)
+
+/** A workspace in memory that can be asked and written to. */
+const localDust = DustTest.layer({ pace: "20 millis", credential: "adminToken" })
+
+/** The layer of a command, read from where the credential is. */
+export const connected = (
+  useLocal: boolean
+): Layer.Layer<Dust.Services, unknown, Environment> =>
+  useLocal ? localDust : Layer.unwrapEffect(Effect.map(settings, (found) => {
+    const base = Layer.provide(Dust.layerEnv, FetchHttpClient.layer)
+    return Option.match(found, {
+      onNone: () => base,
+      onSome: (values) => {
+        const given = ConfigProvider.fromMap(
+          new Map(Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined))
+        )
+        return Layer.provide(
+          base,
+          Layer.unwrapEffect(Effect.map(
+            Effect.configProviderWith(Effect.succeed),
+            (environment) => Layer.setConfigProvider(ConfigProvider.orElse(given, () => environment))
+          ))
+        )
+      }
+    })
+  }))

@@ -1,0 +1,139 @@
+/** How a command fails: one line that says what to do next, and a code for scripts. */
+import * as Cause from "effect/Cause"
+import * as ConfigError from "effect/ConfigError"
+import * as Data from "effect/Data"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
+import { clean } from "./output.ts"
+
+/** The exit codes, as docs/command-line.md documents them. */
+export const codes = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  /** The agent waits for a person, and nobody can be asked here. */
+  waiting: 3,
+  /** A credential is missing, refused, or of the wrong kind. */
+  credential: 4,
+  interrupted: 130,
+  terminated: 143
+} as const
+
+/** A command was not used as it has to be. */
+export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
+
+/** No credential is set, and nobody can be asked for one. */
+export class CredentialError extends Data.TaggedError("CredentialError")<{ readonly message: string }> {}
+
+/** A part of what was asked for failed; the parts were reported one by one. */
+export class PartialFailure extends Data.TaggedError("PartialFailure")<{ readonly message: string }> {}
+
+/** A person left, with Ctrl-C in a prompt. */
+export class Left extends Data.TaggedError("Left")<Record<never, never>> {}
+
+export interface Report {
+  readonly code: number
+  /** None for a usage error, which the parser has printed already, and for one who left. */
+  readonly line?: string | undefined
+  readonly json?: unknown
+}
+
+const flat = (text: string) => clean(text).replace(/\s*\n\s*/g, " ").trim()
+
+/** What to do about an error of the SDK, where its message does not say it. */
+const advice = (error: DustAPIError): string | undefined => {
+  if (error.messageId !== undefined && error.conversationId !== undefined && error._tag !== "DustAgentError") {
+    return `the agent goes on; follow it with: effect-dust resume ${error.conversationId} ${error.messageId}`
+  }
+  switch (error._tag) {
+    case "DustUnauthorizedError":
+      return "check DUST_WORKSPACE_ID, DUST_API_KEY and DUST_REGION, or run effect-dust logout to be asked again"
+    case "DustNotFoundError":
+      return error.module === "Agents" ? "list them with: effect-dust agents" : undefined
+    case "DustBadRequestError":
+      return error.type === "agent_inaccessible" ? "list them with: effect-dust agents" : undefined
+    case "DustUserRequiredError":
+      return "set DUST_ACCESS_TOKEN instead of DUST_API_KEY"
+    case "DustNetworkError":
+      return "check the network, and DUST_BASE_URL if it is set"
+    case "DustRateLimitError":
+      return "wait a minute, then try again"
+    case "DustQuotaExceededError":
+      return "an administrator of the workspace has to raise the limit in Dust"
+    case "DustUnconfirmedError":
+      return error.conversationId === undefined
+        ? undefined
+        : `look into the conversation before you send it again: effect-dust export conversation ${error.conversationId}`
+    default:
+      return undefined
+  }
+}
+
+const ofDust = (error: DustAPIError): Report => {
+  const waiting = error.waitingFor !== undefined
+  const next = waiting && error.conversationId !== undefined && error.messageId !== undefined
+    ? `answer it in Dust, pass --yes to approve tools, or run in a terminal: effect-dust resume ${error.conversationId} ${error.messageId}`
+    : advice(error)
+  const message = flat(error.message).replace(/[.;]+$/, "")
+  const { attempts, conversationId, messageId, requestId, status, type } = error
+  const credential = error._tag === "DustUnauthorizedError" || error._tag === "DustUserRequiredError"
+  return {
+    code: waiting ? codes.waiting : credential ? codes.credential : codes.failure,
+    line: next === undefined || message.includes(next) ? message : `${message}; ${next}`,
+    json: { _tag: error._tag, message, next, status, type, attempts, requestId, conversationId, messageId }
+  }
+}
+
+const ofConfig = (error: ConfigError.ConfigError): Report => {
+  const missing: Array<string> = []
+  const one = (error: ConfigError.ConfigError): string => {
+    switch (error._op) {
+      case "And":
+      case "Or":
+        return `${one(error.left)}; ${one(error.right)}`
+      default:
+        if (ConfigError.isMissingData(error)) missing.push(error.path.join("_"))
+        return `${error.path.join("_")}: ${error.message}`
+    }
+  }
+  const line = flat(one(error))
+  return {
+    code: codes.credential,
+    line: missing.length === 0 ? line : `${line}; set it in the environment`,
+    json: { _tag: "ConfigError", message: line }
+  }
+}
+
+const ofError = (error: unknown): Report => {
+  if (isDustAPIError(error)) return ofDust(error)
+  if (ConfigError.isConfigError(error)) return ofConfig(error)
+  const tag = Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Error"
+  const message = Predicate.hasProperty(error, "message") ? flat(String(error.message)) : flat(String(error))
+  const report = (code: number, line: string): Report => ({ code, line, json: { _tag: tag, message: line } })
+  switch (tag) {
+    case "Left":
+    case "QuitException":
+      return { code: codes.interrupted }
+    case "UsageError":
+      return report(codes.usage, message)
+    case "CredentialError":
+      return report(codes.credential, message)
+    default:
+      return report(codes.failure, message)
+  }
+}
+
+/** What to print, and with which code to end. */
+export const reportOf = (cause: Cause.Cause<unknown>, interruptedWith: number): Report => {
+  const failure = Cause.failureOption(cause)
+  if (Option.isSome(failure)) return ofError(failure.value)
+  if (Cause.isInterruptedOnly(cause)) return { code: interruptedWith }
+  const defect = Option.getOrUndefined(Cause.dieOption(cause))
+  const { line } = ofError(defect)
+  return {
+    code: codes.failure,
+    line: `this should not have happened, please report it: ${line}`,
+    json: { _tag: "Defect", message: line }
+  }
+}

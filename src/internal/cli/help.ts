@@ -1,0 +1,205 @@
+/** What `--help` prints: the commands, or the arguments and options of one, a line each. */
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import type * as Span from "@effect/cli/HelpDoc/Span"
+import type { Style } from "./output.ts"
+
+export interface Entry {
+  /** Its words: `export agent`. */
+  readonly path: ReadonlyArray<string>
+  readonly doc: HelpDoc.HelpDoc
+  readonly summary: string
+}
+
+// oxlint-disable-next-line no-control-regex
+const colour = /\u001b\[[0-9;]*m/g
+
+const plain = (doc: HelpDoc.HelpDoc) => HelpDoc.toAnsiText(doc).replace(colour, "").replace(/\s+/g, " ").trim()
+
+const parts = (doc: HelpDoc.HelpDoc): ReadonlyArray<HelpDoc.HelpDoc> =>
+  doc._tag === "Sequence" ? [...parts(doc.left), ...parts(doc.right)] : doc._tag === "Empty" ? [] : [doc]
+
+/** What a parser says of every option of its type, which the name says already. */
+const noise =
+  /^(?:A user-defined piece of text\.|A true or false value\.|An integer\.|This (?:setting|option|argument) (?:is optional|may be repeated).*|One of the following: .*)$/
+
+type Rows = ReadonlyArray<readonly [name: string, what: string]>
+
+const rowsOf = (doc: HelpDoc.HelpDoc): Rows =>
+  parts(doc).flatMap((part) =>
+    part._tag === "DescriptionList"
+      ? part.definitions.map(([name, what]: readonly [Span.Span, HelpDoc.HelpDoc]) =>
+        [
+          plain(HelpDoc.p(name)).replace(/^\((.*?)\)/, "$1"),
+          parts(what).map(plain).filter((text) => !noise.test(text)).join(" ")
+        ] as const
+      )
+      : []
+  )
+
+/** Text in lines of this width. */
+const wrap = (text: string, width: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + word.length + 1 > width) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines
+}
+
+const columnsOf = (rows: Rows, width: number, style: Style): string => {
+  const left = Math.min(30, Math.max(0, ...rows.map(([name]) => name.length))) + 2
+  return rows.map(([name, what]) => {
+    const [first = "", ...more] = wrap(what, Math.max(width - left - 2, 24))
+    const start = name.length + 2 > left
+      ? `  ${style.bold(name)}\n${" ".repeat(left + 2)}${first}`
+      : `  ${style.bold(name)}${" ".repeat(left - name.length)}${first}`
+    return [start, ...more.map((line) => `${" ".repeat(left + 2)}${line}`)].join("\n")
+  }).join("\n")
+}
+
+export const entryOf = <Name extends string, R, E, A>(
+  command: Command.Command<Name, R, E, A>,
+  ...path: ReadonlyArray<string>
+): Entry => {
+  const doc = Command.getHelp(command, { ...CliConfig.defaultConfig, showBuiltIns: false })
+  const all = parts(doc)
+  const described = all[all.findIndex((part) => part._tag === "Header" && plain(part) === "DESCRIPTION") + 1]
+  return { path, doc, summary: described === undefined ? "" : plain(described) }
+}
+
+/** The rows between this header and the next one. */
+const sectionOf = (doc: HelpDoc.HelpDoc, title: string): Rows => {
+  const all = parts(doc)
+  const from = all.findIndex((part) => part._tag === "Header" && plain(part) === title)
+  if (from < 0) return []
+  const to = all.findIndex((part, index) => index > from && part._tag === "Header")
+  return all.slice(from + 1, to < 0 ? undefined : to).flatMap(rowsOf)
+}
+
+const builtIn: Rows = [["-h, --help", "Show this"]]
+
+/** The help of one command. */
+export const helpOf = ({ doc, path, summary }: Entry, width: number, style: Style): string => {
+  const args = sectionOf(doc, "ARGUMENTS")
+  const options = sectionOf(doc, "OPTIONS")
+  const usage = `effect-dust ${path.join(" ")}${options.length === 0 ? "" : " [options]"}${
+    args.map(([name]) => ` ${name}`).join("")
+  }`
+  return [
+    summary,
+    `${style.bold("Usage:")} ${usage}`,
+    ...(args.length === 0 ? [] : [`${style.bold("Arguments")}\n${columnsOf(args, width, style)}`]),
+    `${style.bold("Options")}\n${columnsOf([...options, ...builtIn], width, style)}`
+  ].join("\n\n")
+}
+
+/** The help of all of them, or of those that begin with these words. */
+export const overview = (
+  entries: ReadonlyArray<Entry>,
+  path: ReadonlyArray<string>,
+  width: number,
+  style: Style
+): string => {
+  const shown = entries.filter((entry) => path.every((word, index) => entry.path[index] === word))
+  const commands = columnsOf(shown.map(({ path, summary }) => [path.join(" "), summary]), width, style)
+  const usage = `${style.bold("Usage:")} effect-dust ${[...path, "<command>"].join(" ")} [options]`
+  if (path.length > 0) return `${usage}\n\n${style.bold("Commands")}\n${commands}`
+  return `Dust's agents from the command line.
+
+${usage}
+
+${style.bold("Commands")}
+${commands}
+
+${style.bold("Options")}
+${
+    columnsOf(
+      [
+        ["-h, --help", "Show this; behind a command, its arguments and options"],
+        ["--version", "Print the version"],
+        ["--completions SHELL", "Print a completion script for bash, zsh or fish"],
+        ["--log-level LEVEL", "Print what the SDK does: debug, info, warning (default), error, none"]
+      ],
+      width,
+      style
+    )
+  }
+
+${style.bold("Environment")}
+${
+    columnsOf(
+      [
+        ["DUST_WORKSPACE_ID", "The workspace: the part after /w/ in its address"],
+        ["DUST_API_KEY", "An API key of the workspace, or"],
+        ["DUST_ACCESS_TOKEN", "an access token of a user"],
+        ["DUST_REGION", "us (default) or eu"],
+        ["NO_COLOR", "Without colours"]
+      ],
+      width,
+      style
+    )
+  }
+
+Without these variables, a terminal asks for them. --local needs no account.
+
+  effect-dust ask --local "What can you do?"
+  git diff | effect-dust ask --agent @Reviewer "Review this change"`
+}
+
+/** What is asked for, if it is help: that of a command, of those that begin with the same words, or of all. */
+export const helpFor = (
+  entries: ReadonlyArray<Entry>,
+  args: ReadonlyArray<string>,
+  width: number,
+  style: Style
+): string | undefined => {
+  const end = args.indexOf("--")
+  const before = end < 0 ? args : args.slice(0, end)
+  const at = before.findIndex((word) => word.startsWith("-"))
+  const words = at < 0 ? before : before.slice(0, at)
+  const wanted = before.includes("--help") || before.includes("-h")
+  const starts = (path: ReadonlyArray<string>) => (entry: Entry) =>
+    path.every((word, index) => entry.path[index] === word)
+  const exact = entries.find(({ path }) => path.every((word, index) => words[index] === word))
+  if (exact !== undefined) return wanted ? helpOf(exact, width, style) : undefined
+  const group = entries.some(starts(words)) ? words : []
+  // Words alone that only begin a command, or nothing at all.
+  return wanted || (before.length === group.length && entries.some(starts(before)))
+    ? overview(entries, group, width, style)
+    : undefined
+}
+
+/** Every name of the options, and whether a value follows. */
+const optionsOf = ({ doc }: Entry): ReadonlyMap<string, boolean> =>
+  new Map(
+    [...sectionOf(doc, "OPTIONS"), ...builtIn].flatMap(([name]) => {
+      const names = name.match(/(?<![\w-])--?[\w-]+/g) ?? []
+      return names.map((one) => [one, !name.endsWith(names.at(-1) ?? "")] as const)
+    })
+  )
+
+const everywhere: ReadonlySet<string> = new Set(["--version", "--completions", "--log-level", "--wizard"])
+
+/**
+ * What is wrong with the options. The parser takes those that it does not know, and those without their value, for words of
+ * a command that has any number of them: a misspelt option must not be sent to an agent.
+ */
+export const wrongOption = (entries: ReadonlyArray<Entry>, args: ReadonlyArray<string>): string | undefined => {
+  const entry = entries.find(({ path }) => path.every((word, index) => args[index] === word))
+  if (entry === undefined) return undefined
+  const options = optionsOf(entry)
+  for (let index = entry.path.length; index < args.length; index++) {
+    const [name = "", value] = (args[index] ?? "").split(/=(.*)/s)
+    if (name === "--") return undefined
+    if (!/^--?[a-z]/i.test(name) || everywhere.has(name)) continue
+    const takesValue = options.get(name)
+    if (takesValue === undefined) return `unknown option ${name}; put -- before words that begin with a dash`
+    if (!takesValue || value !== undefined) continue
+    index++
+    if (index >= args.length || options.has(args[index] ?? "")) return `${name} must be followed by its value`
+  }
+  return undefined
+}

@@ -1,0 +1,146 @@
+/** The command line: parses, runs, reports. */
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
+import process from "node:process"
+import { version } from "../version.ts"
+import { ask, resume } from "./commands/ask.ts"
+import { chat } from "./commands/chat.ts"
+import { exportAgent, exportAnalytics, exportConsumption, exportConversation, exporting } from "./commands/export.ts"
+import { agents, search } from "./commands/find.ts"
+import { load } from "./commands/load.ts"
+import { logout } from "./commands/logout.ts"
+import { serve } from "./commands/serve.ts"
+import { sync } from "./commands/sync.ts"
+import { codes, reportOf, UsageError } from "./failure.ts"
+import { entryOf, helpFor, wrongOption } from "./help.ts"
+import * as Output from "./output.ts"
+import * as Signals from "./signals.ts"
+import * as Terminal from "./terminal.ts"
+
+const root = Command.make("effect-dust").pipe(
+  Command.withSubcommands([ask, chat, resume, agents, search, sync, load, exporting, serve, logout])
+)
+
+const entries = [
+  entryOf(ask, "ask"),
+  entryOf(chat, "chat"),
+  entryOf(resume, "resume"),
+  entryOf(agents, "agents"),
+  entryOf(search, "search"),
+  entryOf(sync, "sync"),
+  entryOf(load, "load"),
+  entryOf(exportConversation, "export", "conversation"),
+  entryOf(exportAgent, "export", "agent"),
+  entryOf(exportAnalytics, "export", "analytics"),
+  entryOf(exportConsumption, "export", "consumption"),
+  entryOf(serve, "serve"),
+  entryOf(logout, "logout")
+]
+
+const parse = Command.run(root, { name: "effect-dust", version, executable: "effect-dust" })
+
+// oxlint-disable-next-line no-control-regex
+const colour = /\u001b\[[0-9;]*m/g
+
+/** What the parser prints: help and completions, without colours where there is no terminal for them. Errors are reported once, below. */
+const withConsole = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const { line, style } = yield* Output.Output
+    const coloured = style.bold("") !== ""
+    const base = yield* Console.consoleWith(Effect.succeed)
+    const console: Console.Console = Object.assign(Object.create(base), {
+      log: (...all: ReadonlyArray<unknown>) => {
+        const text = all.map(String).join(" ").trimEnd()
+        return line(coloured ? text : text.replace(colour, ""))
+      },
+      error: () => Effect.void
+    })
+    return yield* Effect.withConsole(self, console)
+  })
+
+/** Logs are no result: they go to stderr. */
+const logger = Logger.replace(
+  Logger.defaultLogger,
+  Logger.make(({ cause, logLevel, message }) => {
+    const text = (Array.isArray(message) ? message : [message]).map(String).join(" ")
+    const why = Cause.isEmpty(cause) ? "" : `: ${reportOf(cause, 0).line ?? "interrupted"}`
+    process.stderr.write(`${logLevel.label.toLowerCase()}: ${Output.clean(text + why)}\n`)
+  })
+)
+
+const wantsJson = (args: ReadonlyArray<string>) => args.slice(0, args.indexOf("--") >>> 0).includes("--json")
+
+/** One line, and what a script needs. */
+const report = (cause: Cause.Cause<unknown>, args: ReadonlyArray<string>, interruptedWith: number) =>
+  Effect.gen(function*() {
+    const output = yield* Output.Output
+    const failure = Cause.failureOption(cause)
+    if (Option.isSome(failure) && ValidationError.isValidationError(failure.value)) {
+      const text = HelpDoc.toAnsiText(failure.value.error).replace(colour, "").replace(/\s+/g, " ").trim()
+      yield* output.note(`${output.noteStyle.red("effect-dust:")} ${text.replace(/\.$/, "")}; see ${helpCommand(args)}`)
+      return codes.usage
+    }
+    const { code, json, line } = reportOf(cause, interruptedWith)
+    if (line !== undefined) {
+      yield* output.note(
+        wantsJson(args) ? JSON.stringify({ error: json }) : `${output.noteStyle.red("effect-dust:")} ${line}`
+      )
+    }
+    return code
+  })
+
+/** Where to read on about a command. */
+const helpCommand = (args: ReadonlyArray<string>) => {
+  const path = entries.find(({ path }) => path.every((word, index) => args[index] === word))?.path ?? []
+  return ["effect-dust", ...path, "--help"].join(" ")
+}
+
+const Environment = Layer.mergeAll(
+  NodeFileSystem.layer,
+  NodePath.layer,
+  Terminal.layer,
+  CliConfig.layer({ showBuiltIns: false })
+).pipe(
+  Layer.provideMerge(Output.layer)
+)
+
+/** The parser takes a lone `-`, which stands for stdin, for an option and stops: behind all others it does not mind. */
+const stdinLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const at = args.indexOf("-")
+  if (at < 0 || args.slice(0, at).includes("--") || args[at - 1]?.startsWith("-") === true) return args
+  return [...args.slice(0, at), ...args.slice(at + 1), "-"]
+}
+
+/**
+ * Runs the command line to its end; the value is the exit code. `interruptedWith` is read when it was interrupted.
+ */
+export const run = (
+  args: ReadonlyArray<string>,
+  signals: Signals.Service,
+  interruptedWith: () => number
+): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const { columns, line, style } = yield* Output.Output
+    const help = helpFor(entries, args, Math.min(columns(), 110), style)
+    const wrong = help === undefined ? wrongOption(entries, args) : undefined
+    if (wrong !== undefined) return yield* new UsageError({ message: `${wrong}; see ${helpCommand(args)}` })
+    yield* help === undefined ? withConsole(parse(["node", "effect-dust", ...stdinLast(args)])) : line(help)
+  }).pipe(
+    Effect.as<number>(codes.ok),
+    Effect.catchAllCause((cause) => report(cause, args, interruptedWith())),
+    Effect.provideService(Signals.Signals, signals),
+    Effect.provide(Environment),
+    Effect.provide(logger),
+    Logger.withMinimumLogLevel(LogLevel.Warning)
+  )

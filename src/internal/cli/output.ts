@@ -1,0 +1,154 @@
+/** Where the command line prints: results to stdout, everything about them to stderr. */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import process from "node:process"
+
+/** Text with the attributes of a terminal, or plain where there is none. */
+export interface Style {
+  readonly bold: (text: string) => string
+  readonly dim: (text: string) => string
+  readonly red: (text: string) => string
+  readonly green: (text: string) => string
+  readonly yellow: (text: string) => string
+  readonly cyan: (text: string) => string
+}
+
+export interface Service {
+  /** Writes to stdout as it is. */
+  readonly write: (text: string) => Effect.Effect<void>
+  /** Writes a line to stdout. */
+  readonly line: (text: string) => Effect.Effect<void>
+  /** Writes a line to stderr. */
+  readonly note: (text: string) => Effect.Effect<void>
+  /** Shows one line on stderr that the next one replaces. Does nothing if stderr is no terminal. */
+  readonly progress: (text: string) => Effect.Effect<void>
+  /** Ends the line that was begun on stdout, if there is one. */
+  readonly endLine: Effect.Effect<void>
+  /** Of stdout. */
+  readonly style: Style
+  /** Of stderr. */
+  readonly noteStyle: Style
+  /** Whether stdout is a terminal. */
+  readonly toTerminal: boolean
+  /** Whether a person can be asked: stdin and stderr are terminals. */
+  readonly interactive: boolean
+  /** Columns of the terminal; 80 where it does not say. */
+  readonly columns: () => number
+}
+
+export class Output extends Context.Tag("effect-dust/cli/Output")<Output, Service>() {}
+
+const styleOf = (enabled: boolean): Style => {
+  const paint = (code: number) => (text: string) => enabled ? `\u001b[${code}m${text}\u001b[0m` : text
+  return { bold: paint(1), dim: paint(90), red: paint(31), green: paint(32), yellow: paint(33), cyan: paint(36) }
+}
+
+/** Control characters but tabs and line ends. Text of others could move the cursor or rename the window with them. */
+// oxlint-disable-next-line no-control-regex
+const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
+
+/** Text that came from elsewhere, without what would steer a terminal. */
+export const clean = (text: string): string => text.replaceAll("\r\n", "\n").replace(controls, "")
+
+/** The same as one line of at most so many columns. */
+export const oneLine = (text: string, columns: number): string => {
+  const flat = clean(text).replace(/\s+/g, " ").trim()
+  const characters = [...flat]
+  return characters.length <= columns ? flat : `${characters.slice(0, Math.max(columns - 1, 0)).join("")}…`
+}
+
+const text = (name: string) => Config.string(name).pipe(Config.withDefault(""))
+
+/** https://no-color.org: any value but the empty one. */
+const coloursWanted = Effect.gen(function*() {
+  if ((yield* text("NO_COLOR")) !== "") return () => false
+  const force = yield* text("FORCE_COLOR")
+  if (force !== "") return () => force !== "0" && force !== "false"
+  const dumb = (yield* text("TERM")) === "dumb"
+  return (stream: NodeJS.WriteStream) => stream.isTTY && !dumb
+}).pipe(Effect.orDie)
+
+const writeTo = (stream: NodeJS.WriteStream, content: string) =>
+  Effect.async<void>((resume) => {
+    // A reader that is gone is an event of the stream, which ends the program.
+    stream.write(content, () => resume(Effect.void))
+  })
+
+const make = Effect.map(coloursWanted, (colours): Service => {
+  const { stderr, stdin, stdout } = process
+  let inLine = false
+  let inProgress = false
+  const clearProgress = Effect.suspend(() => {
+    if (!inProgress) return Effect.void
+    inProgress = false
+    return writeTo(stderr, "\r\u001b[2K")
+  })
+  const write = (content: string) =>
+    Effect.suspend(() => {
+      if (content === "") return Effect.void
+      inLine = !content.endsWith("\n")
+      return Effect.zipRight(clearProgress, writeTo(stdout, content))
+    })
+  const endLine = Effect.suspend(() => inLine && stdout.isTTY ? write("\n") : Effect.void)
+  return {
+    write,
+    endLine,
+    line: (content) => write(`${content}\n`),
+    note: (content) => endLine.pipe(Effect.zipRight(clearProgress), Effect.zipRight(writeTo(stderr, `${content}\n`))),
+    progress: (content) =>
+      Effect.suspend(() => {
+        if (!stderr.isTTY) return Effect.void
+        const shown = oneLine(content, (stderr.columns || 80) - 1)
+        return Effect.zipRight(
+          endLine,
+          Effect.suspend(() => {
+            inProgress = shown !== ""
+            return writeTo(stderr, `\r\u001b[2K${shown}`)
+          })
+        )
+      }),
+    style: styleOf(colours(stdout)),
+    noteStyle: styleOf(colours(stderr)),
+    toTerminal: stdout.isTTY,
+    interactive: stdin.isTTY && stderr.isTTY,
+    columns: () => stdout.columns || 80
+  }
+})
+
+export const layer: Layer.Layer<Output> = Layer.effect(Output, make)
+
+/** One JSON value per line. */
+export const json = (value: unknown): Effect.Effect<void, never, Output> =>
+  Effect.flatMap(Output, (output) => output.line(JSON.stringify(value)))
+
+/** Rows under each other: aligned on a terminal, the last column cut to its width; separated by tabs elsewhere. */
+export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): Effect.Effect<void, never, Output> =>
+  Effect.flatMap(Output, (output) => {
+    if (!output.toTerminal) {
+      return Effect.forEach(rows, (row) => output.line(row.map((cell) => oneLine(cell, Infinity)).join("\t")), {
+        discard: true
+      })
+    }
+    const widths = (rows[0] ?? []).map((_, column) =>
+      Math.min(40, Math.max(...rows.map((row) => [...oneLine(row[column] ?? "", 40)].length)))
+    )
+    return Effect.forEach(rows, (row) => {
+      const cells = row.map((cell, column) => {
+        const last = column === row.length - 1
+        const before = widths.slice(0, column).reduce((sum, width) => sum + width + 2, 0)
+        const shown = oneLine(cell, last ? Math.max(output.columns() - before, 10) : widths[column] ?? 40)
+        const padded = last ? shown : shown + " ".repeat(Math.max((widths[column] ?? 0) - [...shown].length, 0))
+        return column === 0 ? output.style.bold(padded) : last && column > 0 ? output.style.dim(padded) : padded
+      })
+      return output.line(cells.join("  "))
+    }, { discard: true })
+  })
+
+/** `[██████··············] 6 of 20` */
+export const bar = (done: number, total: number | undefined, unit: string): string => {
+  if (total === undefined || total === 0) return `${done} ${unit}`
+  const full = Math.min(20, Math.round(20 * done / total))
+  return `[${"█".repeat(full)}${"·".repeat(20 - full)}] ${done} of ${total} ${unit}`
+}

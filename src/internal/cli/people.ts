@@ -1,0 +1,64 @@
+/** Asks the person at the terminal what an agent wants to know. */
+import * as Prompt from "@effect/cli/Prompt"
+import type * as Terminal from "@effect/platform/Terminal"
+import * as Effect from "effect/Effect"
+import type { Decision } from "../../Approvals.ts"
+import type { ApprovalNeeded, QuestionAsked } from "../../ChatEvent.ts"
+import type { UserAnswer } from "../../Conversation.ts"
+import { Left } from "./failure.ts"
+import { clean, oneLine, Output } from "./output.ts"
+
+const left = <A, R>(self: Effect.Effect<A, Terminal.QuitException, R>): Effect.Effect<A, Left, R> =>
+  Effect.mapError(self, () => new Left())
+
+export const askApproval = (
+  { inputs, stake, tool }: ApprovalNeeded
+): Effect.Effect<Decision, Left, Terminal.Terminal | Output> =>
+  Effect.gen(function*() {
+    const { note, noteStyle } = yield* Output
+    const server = tool.mcpServerDisplayName ?? tool.mcpServerName
+    yield* note(
+      `${noteStyle.yellow("!")} ${noteStyle.bold(oneLine(tool.toolName, 80))}${
+        server === "" ? "" : ` of ${oneLine(server, 60)}`
+      } needs your approval${stake === null ? "" : ` (${stake} stake)`}`
+    )
+    for (const [name, value] of Object.entries(inputs)) {
+      yield* note(noteStyle.dim(`  ${oneLine(name, 40)}: ${oneLine(JSON.stringify(value) ?? "", 400)}`))
+    }
+    return yield* Prompt.select<Decision>({
+      message: "Run it?",
+      choices: [
+        { title: "Yes, once", value: "approved" },
+        { title: "Yes, and do not ask again", value: "always_approved" },
+        { title: "No", value: "rejected" }
+      ]
+    })
+  }).pipe(left)
+
+const ownWords = "Something else"
+
+export const askQuestion = (
+  { question }: QuestionAsked
+): Effect.Effect<UserAnswer, Left, Terminal.Terminal | Output> =>
+  Effect.gen(function*() {
+    const message = clean(question.question).trim() || "The agent asks"
+    const words = Prompt.text({
+      message,
+      validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text)
+    })
+    const choices = question.options.map(({ description, label }, index) => ({
+      title: oneLine(label, 200),
+      value: index,
+      ...(description === null ? {} : { description: oneLine(description, 200) })
+    }))
+    if (choices.length > 0) {
+      const chosen = yield* question.multiSelect
+        ? Prompt.multiSelect({ message, choices })
+        : Effect.map(
+          Prompt.select({ message, choices: [...choices, { title: ownWords, value: -1 }] }),
+          (index) => index < 0 ? [] : [index]
+        )
+      if (chosen.length > 0) return { selectedOptions: chosen }
+    }
+    return { selectedOptions: [], customResponse: yield* words }
+  }).pipe(left)

@@ -1,0 +1,78 @@
+/** Which data source is meant: by id or name, in a space by id or name, or wherever it is found. */
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { DataSource } from "../../DataSource.ts"
+import { DataSources } from "../../DataSources.ts"
+import type { RequestError } from "../../DustAPIError.ts"
+import type { Space } from "../../Space.ts"
+import { Spaces } from "../../Spaces.ts"
+import { UsageError } from "./failure.ts"
+
+export const space = Options.text("space").pipe(
+  Options.withAlias("s"),
+  Options.optional,
+  Options.withDescription("The space, by id or name; by default every space of yours is looked through")
+)
+
+export const dataSource = Options.text("data-source").pipe(
+  Options.withAlias("d"),
+  Options.withDescription("The data source (a folder), by id or name")
+)
+
+const same = (text: string, id: string, name: string) =>
+  text === id || text.normalize().toLowerCase() === name.normalize().toLowerCase()
+
+interface Found {
+  readonly space: Space
+  readonly dataSource: DataSource
+}
+
+const list = (all: ReadonlyArray<string>) => all.length === 0 ? "there is none" : `there are: ${all.join(", ")}`
+
+/** The one data source that is meant. */
+export const locate = (flags: {
+  readonly space: Option.Option<string>
+  readonly dataSource: string
+}): Effect.Effect<
+  { readonly spaceId: string; readonly dataSourceId: string },
+  UsageError | RequestError,
+  Spaces | DataSources
+> =>
+  Effect.gen(function*() {
+    const spaces = yield* Spaces
+    const dataSources = yield* DataSources
+    const all = yield* spaces.list()
+    const wanted = Option.match(flags.space, {
+      onNone: () => all,
+      onSome: (text) => all.filter(({ name, sId }) => same(text, sId, name))
+    })
+    if (wanted.length === 0) {
+      return yield* new UsageError({
+        message: `--space: no such space; ${list(all.map(({ name, sId }) => `${name} (${sId})`))}`
+      })
+    }
+    const inSpaces: ReadonlyArray<Found> = (yield* Effect.forEach(wanted, (space) =>
+      Effect.map(dataSources.list(space.sId), (found) => found.map((dataSource) => ({ space, dataSource }))), {
+      concurrency: 4
+    })).flat()
+    const found = inSpaces.filter(({ dataSource }) =>
+      same(flags.dataSource, dataSource.sId, dataSource.name)
+    )
+    const [first, second] = found
+    if (first === undefined) {
+      return yield* new UsageError({
+        message: `--data-source: no such data source; ${
+          list(inSpaces.map(({ dataSource: { name, sId } }) => `${name} (${sId})`))
+        }`
+      })
+    }
+    if (second !== undefined) {
+      return yield* new UsageError({
+        message: `--data-source: several have this name; name the space too: ${
+          found.map(({ space }) => `--space ${space.sId}`).join(" or ")
+        }`
+      })
+    }
+    return { spaceId: first.space.sId, dataSourceId: first.dataSource.sId }
+  })

@@ -1,0 +1,103 @@
+/** Shows an answer while it comes. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { ChatEvent, type Reply } from "../../ChatEvent.ts"
+import { type AgentAction, plainText } from "../../Message.ts"
+import { clean, json, oneLine, Output } from "./output.ts"
+
+export interface ShowOptions {
+  /** One JSON object per event. */
+  readonly json: boolean
+  /** Also what the agent thinks. */
+  readonly thinking: boolean
+}
+
+const toolLine = ({ params, toolName }: AgentAction, columns: number) => {
+  const inputs = Object.keys(params).length === 0 ? "" : ` ${JSON.stringify(params)}`
+  return oneLine(`${toolName}${inputs}`, columns - 4)
+}
+
+const seconds = (milliseconds: number | null) =>
+  milliseconds === null ? "" : ` (${Math.round(milliseconds / 100) / 10} s)`
+
+const sources = (reply: Reply): ReadonlyArray<string> => [
+  ...reply.citations.map(({ title, url }, index) =>
+    `[${index + 1}] ${[title, url].filter((part) => part !== null && part !== "").join(" ")}`
+  ),
+  ...reply.generatedFiles.map(({ fileId, title }) => `File: ${title ?? fileId} (${fileId})`)
+]
+
+const encode = Schema.encodeSync(ChatEvent)
+
+/** Shows one answer, event by event. Its state is that of one answer. */
+export const show = (
+  options: ShowOptions
+): Effect.Effect<(event: ChatEvent) => Effect.Effect<void, never, Output>, never, Output> =>
+  Effect.map(Output, ({ columns, endLine, note, noteStyle, toTerminal, write }) => {
+    let shown = ""
+    let thinking = false
+    const more = (text: string) =>
+      Effect.suspend(() => {
+        const start = shown === "" ? text.trimStart() : text
+        shown += start
+        return write(clean(start))
+      })
+    const replace = (text: string) =>
+      Effect.suspend(() => {
+        if (text.startsWith(shown)) return more(text.slice(shown.length))
+        shown = ""
+        return Effect.zipRight(note(noteStyle.dim("— the answer begins again —")), more(text))
+      })
+    const done = (reply: Reply) =>
+      Effect.gen(function*() {
+        if (!toTerminal) return yield* write(`${clean(plainText(reply.text)).trimEnd()}\n`)
+        if (reply.text.trim() !== shown.trim()) yield* replace(reply.text)
+        yield* endLine
+        for (const source of sources(reply)) yield* note(noteStyle.dim(oneLine(source, columns() - 1)))
+        if (reply.handedOverTo !== null) {
+          yield* note(
+            noteStyle.dim(`Another agent answers: effect-dust resume ${reply.conversationId} ${reply.handedOverTo}`)
+          )
+        }
+      })
+    const people = (event: ChatEvent) => {
+      switch (event._tag) {
+        case "TextDelta":
+          thinking = false
+          return toTerminal ? more(event.text) : Effect.void
+        case "Reset":
+          return toTerminal ? replace(event.text) : Effect.void
+        case "Thinking": {
+          if (!options.thinking) return Effect.void
+          const first = !thinking
+          thinking = true
+          return note(noteStyle.dim(`${first ? "… " : "  "}${oneLine(event.text, 1000)}`))
+        }
+        case "ToolStarted":
+          return note(noteStyle.dim(`→ ${toolLine(event.action, columns())}`))
+        case "ToolProgress":
+          return event.label === null ? Effect.void : note(noteStyle.dim(`  ${oneLine(event.label, columns() - 4)}`))
+        case "ToolFinished": {
+          const { executionDurationMs, status, toolName } = event.action
+          const good = status === null || status === "succeeded"
+          const mark = good ? noteStyle.green("✓") : noteStyle.red("✗")
+          return note(
+            `${mark} ${
+              noteStyle.dim(`${oneLine(toolName, 60)}${good ? "" : ` ${status}`}${seconds(executionDurationMs)}`)
+            }`
+          )
+        }
+        case "AuthenticationNeeded":
+          return note(
+            `${noteStyle.yellow("!")} ${
+              oneLine(event.tool.toolName, 60)
+            } waits until you have connected an account, or given access to a file, in Dust`
+          )
+        case "Done":
+          return done(event.reply)
+        default:
+          return Effect.void
+      }
+    }
+    return (event) => options.json ? json(encode(event)) : people(event)
+  })

@@ -1,0 +1,45 @@
+/** What Ctrl-C ends. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+
+export interface Service {
+  /** Runs the effect so that Ctrl-C ends it, and not the program. False: it was ended. */
+  readonly untilStopped: <E, R>(effect: Effect.Effect<void, E, R>) => Effect.Effect<boolean, E, R>
+}
+
+export class Signals extends Context.Tag("effect-dust/cli/Signals")<Signals, Service>() {}
+
+/** The service, and what a signal calls: true if it has ended something. */
+export const make = (): { readonly service: Service; readonly stop: () => boolean } => {
+  let current: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  return {
+    stop: () => {
+      if (current === undefined) return false
+      current.unsafeInterruptAsFork(current.id())
+      return true
+    },
+    service: {
+      untilStopped: <E, R>(effect: Effect.Effect<void, E, R>) =>
+        Effect.acquireUseRelease(
+          Effect.tap(Effect.fork(Effect.interruptible(effect)), (fiber) =>
+            Effect.sync(() => {
+              current = fiber
+            })),
+          (fiber) =>
+            Effect.flatMap(Fiber.await(fiber), (exit) =>
+              Exit.isSuccess(exit)
+                ? Effect.succeed(true)
+                : Exit.isInterrupted(exit)
+                ? Effect.succeed(false)
+                : Effect.failCause(exit.cause)),
+          (fiber) =>
+            Effect.suspend(() => {
+              current = undefined
+              return Fiber.interrupt(fiber)
+            })
+        )
+    }
+  }
+}

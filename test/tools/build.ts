@@ -1,0 +1,68 @@
+/**
+ * Builds `dist`: a module and its declarations for each of `src`, and the command line as one file with all it needs.
+ *
+ *     npx tsx test/tools/build.ts [folder]
+ */
+import { build as bundle, transform } from "esbuild"
+import { execFile } from "node:child_process"
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { root } from "./modules.ts"
+
+const run = promisify(execFile)
+
+/** Modules and declarations. Comments stay in the declarations, where editors read them. */
+const modules = async (folder: string) => {
+  const tsc = `${root}node_modules/typescript/bin/tsc`
+  await run(process.execPath, [tsc, "-p", `${root}src/tsconfig.json`, "--outDir", folder]).catch(
+    (error: { readonly stdout: string }) => {
+      throw new Error(error.stdout)
+    }
+  )
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".js")) continue
+    const { code } = await transform(readFileSync(`${folder}/${name}`, "utf8"), { target: "es2022", legalComments: "none" })
+    writeFileSync(`${folder}/${name}`, code)
+  }
+}
+
+/** The packages that are in the bundle, with their licenses. */
+const licensesOf = (inputs: ReadonlyArray<string>): string => {
+  const folders = new Set(inputs.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []))
+  return [...folders].toSorted().map((folder) => {
+    const { name, version } = JSON.parse(readFileSync(`${root}${folder}/package.json`, "utf8"))
+    const license = readdirSync(`${root}${folder}`).find((file) => /^licen[cs]e/i.test(file))
+    if (license === undefined) throw new Error(`${name} has no license file`)
+    return `${name} ${version}\n\n${readFileSync(`${root}${folder}/${license}`, "utf8").trim()}\n`
+  }).join(`\n${"-".repeat(80)}\n\n`)
+}
+
+/** `internal/bin.js`, for Node alone. */
+export const buildCommandLine = async (folder: string): Promise<void> => {
+  const outfile = `${folder}/internal/bin.js`
+  const { metafile } = await bundle({
+    entryPoints: [`${root}src/internal/bin.ts`],
+    absWorkingDir: root,
+    outfile,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    legalComments: "none",
+    metafile: true,
+    logLevel: "silent"
+  })
+  chmodSync(outfile, 0o755)
+  writeFileSync(`${dirname(outfile)}/bin.licenses.txt`, licensesOf(Object.keys(metafile.inputs)))
+}
+
+export const build = async (folder: string): Promise<void> => {
+  rmSync(folder, { recursive: true, force: true })
+  await modules(folder)
+  await buildCommandLine(folder)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await build(process.argv[2] ?? `${root}dist`)
