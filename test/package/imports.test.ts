@@ -3,7 +3,12 @@ import { readFileSync } from "node:fs"
 import { apiIndex } from "../tools/api-index.ts"
 import { importsOf, integrations, publicModules, root, sources } from "../tools/modules.ts"
 
-const all = sources.flatMap((file) => importsOf(file).map((one) => ({ file: file.name, ...one })))
+/** The command line is built into one file with its libraries. Its rules are those of an application. */
+const isCommandLine = (file: string) => file === "internal/bin.ts" || file.startsWith("internal/cli/")
+
+const all = sources.filter(({ name }) => !isCommandLine(name)).flatMap((file) =>
+  importsOf(file).map((one) => ({ file: file.name, ...one }))
+)
 
 const offenders = (wrong: (one: (typeof all)[number]) => boolean) =>
   all.filter(wrong).map(({ file, specifier }) => `${file}: ${specifier}`)
@@ -12,8 +17,7 @@ const offenders = (wrong: (one: (typeof all)[number]) => boolean) =>
 const optional = (file: string): ReadonlyArray<string> =>
   file.startsWith("internal/ai/") ? ["@effect/ai"] : integrations[file.slice(0, -".ts".length)] ?? []
 
-const forTests = (file: string) =>
-  /^(DustTest|Cassette)\.ts$/.test(file) || file === "internal/bin.ts" || /^internal\/(local|cassette)\//.test(file)
+const forTests = (file: string) => /^(DustTest|Cassette)\.ts$/.test(file) || /^internal\/(local|cassette)\//.test(file)
 
 describe("imports of src", () => {
   it("are found", () => {
@@ -65,6 +69,10 @@ describe("imports of src", () => {
     )
   })
 
+  it("reach the command line nowhere", () => {
+    assert.deepStrictEqual(offenders(({ specifier }) => /\/(cli\/|bin\.ts)/.test(specifier)), [])
+  })
+
   it("reach builders for tests nowhere", () => {
     assert.deepStrictEqual(
       offenders(({ file, specifier }) =>
@@ -76,9 +84,7 @@ describe("imports of src", () => {
 
   it("need Node only where a port is asked for", () => {
     assert.deepStrictEqual(
-      offenders(({ dynamic, file, specifier, typeOnly }) =>
-        specifier.startsWith("node:") && !typeOnly && !dynamic && file !== "internal/bin.ts"
-      ),
+      offenders(({ dynamic, specifier, typeOnly }) => specifier.startsWith("node:") && !typeOnly && !dynamic),
       []
     )
   })

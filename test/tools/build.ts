@@ -23,7 +23,10 @@ const modules = async (folder: string) => {
   )
   for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
     if (!name.endsWith(".js")) continue
-    const { code } = await transform(readFileSync(`${folder}/${name}`, "utf8"), { target: "es2022", legalComments: "none" })
+    const { code } = await transform(readFileSync(`${folder}/${name}`, "utf8"), {
+      target: "es2022",
+      legalComments: "none"
+    })
     writeFileSync(`${folder}/${name}`, code)
   }
 }

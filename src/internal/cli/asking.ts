@@ -1,8 +1,8 @@
 /** What the commands that talk to agents have in common. */
 import * as Options from "@effect/cli/Options"
+import type * as Prompt from "@effect/cli/Prompt"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
-import type * as Terminal from "@effect/platform/Terminal"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { approveAll } from "../../Approvals.ts"
@@ -46,7 +46,7 @@ export const asJson = Options.boolean("json").pipe(Options.withDescription("Prin
 /** `@Name` is a name to the SDK as well; a name with a space needs no @. */
 export const agentRef = (text: string): AgentRef => text.startsWith("@") || /\s/.test(text) ? { name: text } : text
 
-type Handlers = FollowOptions<Left, Terminal.Terminal | Output>
+type Handlers = FollowOptions<Left, Prompt.Prompt.Environment | Output>
 
 /** Asks at the terminal. Where there is none, tools are approved only with `--yes`, and a run that waits is left waiting. */
 export const handlers = (yes: boolean): Effect.Effect<Handlers, never, Output> =>

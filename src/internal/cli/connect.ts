@@ -79,42 +79,52 @@ const readWorkspace = (text: string): Workspace => {
   return { id, place: region === undefined ? { DUST_BASE_URL: origin } : { DUST_REGION: region } }
 }
 
+/** One prompt for all of it, so that keys that are typed ahead reach the next question. */
+const questions = (file: string) =>
+  Prompt.text({
+    message: "Workspace id, or the address of any of its pages",
+    validate: (text) =>
+      readWorkspace(text).id === "" ? Effect.fail("It is the part after /w/ in the address.") : Effect.succeed(text)
+  }).pipe(
+    Prompt.map(readWorkspace),
+    Prompt.flatMap(({ id, place }) =>
+      Prompt.all({
+        id: Prompt.succeed(id),
+        place: place !== undefined ? Prompt.succeed(place) : Prompt.map(
+          Prompt.select({
+            message: "Region",
+            choices: [{ title: "United States (dust.tt)", value: "us" }, { title: "Europe (eu.dust.tt)", value: "eu" }]
+          }),
+          (DUST_REGION) => ({ DUST_REGION })
+        ),
+        secret: Prompt.password({
+          message: "API key (sk-…) or access token",
+          validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text.trim())
+        }),
+        keep: Prompt.confirm({ message: `Store it in ${file}?`, initial: false })
+      })
+    )
+  )
+
 const asked = Effect.gen(function*() {
   const output = yield* Output
   const file = yield* storePath
   yield* output.note(
     "An API key is made in Dust, under Admin > API Keys. Nothing that you enter is stored unless you say so."
   )
-  const workspace = readWorkspace(
-    yield* Prompt.text({
-      message: "Workspace id, or the address of any of its pages",
-      validate: (text) =>
-        readWorkspace(text).id === "" ? Effect.fail("It is the part after /w/ in the address.") : Effect.succeed(text)
-    })
-  )
-  const place = workspace.place ?? {
-    DUST_REGION: yield* Prompt.select({
-      message: "Region",
-      choices: [{ title: "United States (dust.tt)", value: "us" }, { title: "Europe (eu.dust.tt)", value: "eu" }]
-    })
-  }
-  const secret = Redacted.value(
-    yield* Prompt.password({
-      message: "API key (sk-…) or access token",
-      validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text.trim())
-    })
-  )
+  const { id, keep, place, secret } = yield* Effect.mapError(Prompt.run(questions(file)), () => new Left())
+  const credential = Redacted.value(secret)
   const value: Stored = {
-    DUST_WORKSPACE_ID: workspace.id,
+    DUST_WORKSPACE_ID: id,
     ...place,
-    ...(secret.startsWith("sk-") ? { DUST_API_KEY: secret } : { DUST_ACCESS_TOKEN: secret })
+    ...(credential.startsWith("sk-") ? { DUST_API_KEY: credential } : { DUST_ACCESS_TOKEN: credential })
   }
-  if (yield* Prompt.confirm({ message: `Store it in ${file}?`, initial: false })) {
+  if (keep) {
     yield* store(file, value)
     yield* output.note("Stored, readable for you only. effect-dust logout deletes it.")
   }
   return value
-}).pipe(Effect.catchTag("QuitException", () => Effect.fail(new Left())))
+})
 
 const names = ["DUST_WORKSPACE_ID", "DUST_API_KEY", "DUST_ACCESS_TOKEN", "DUST_REGION", "DUST_BASE_URL"]
 

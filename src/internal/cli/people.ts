@@ -39,26 +39,29 @@ const ownWords = "Something else"
 
 export const askQuestion = (
   { question }: QuestionAsked
-): Effect.Effect<UserAnswer, Left, Terminal.Terminal | Output> =>
-  Effect.gen(function*() {
-    const message = clean(question.question).trim() || "The agent asks"
-    const words = Prompt.text({
-      message,
-      validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text)
-    })
-    const choices = question.options.map(({ description, label }, index) => ({
-      title: oneLine(label, 200),
-      value: index,
-      ...(description === null ? {} : { description: oneLine(description, 200) })
-    }))
-    if (choices.length > 0) {
-      const chosen = yield* question.multiSelect
-        ? Prompt.multiSelect({ message, choices })
-        : Effect.map(
-          Prompt.select({ message, choices: [...choices, { title: ownWords, value: -1 }] }),
-          (index) => index < 0 ? [] : [index]
-        )
-      if (chosen.length > 0) return { selectedOptions: chosen }
-    }
-    return { selectedOptions: [], customResponse: yield* words }
-  }).pipe(left)
+): Effect.Effect<UserAnswer, Left, Prompt.Prompt.Environment> => {
+  const message = clean(question.question).trim() || "The agent asks"
+  const words = Prompt.text({
+    message,
+    validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text)
+  })
+  const choices = question.options.map(({ description, label }, index) => ({
+    title: oneLine(label, 200),
+    value: index,
+    ...(description === null ? {} : { description: oneLine(description, 200) })
+  }))
+  const chosen: Prompt.Prompt<ReadonlyArray<number>> = choices.length === 0
+    ? Prompt.succeed([])
+    : question.multiSelect
+    ? Prompt.multiSelect({ message, choices })
+    : Prompt.map(
+      Prompt.select({ message, choices: [...choices, { title: ownWords, value: -1 }] }),
+      (index) => index < 0 ? [] : [index]
+    )
+  return left(
+    Prompt.run(Prompt.flatMap(chosen, (selectedOptions): Prompt.Prompt<UserAnswer> =>
+      selectedOptions.length > 0
+        ? Prompt.succeed({ selectedOptions })
+        : Prompt.map(words, (customResponse) => ({ selectedOptions, customResponse }))))
+  )
+}

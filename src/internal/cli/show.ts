@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ChatEvent, type Reply } from "../../ChatEvent.ts"
 import { type AgentAction, plainText } from "../../Message.ts"
+import { Growing } from "../chat/text.ts"
 import { clean, json, oneLine, Output } from "./output.ts"
 
 export interface ShowOptions {
@@ -34,24 +35,30 @@ export const show = (
   options: ShowOptions
 ): Effect.Effect<(event: ChatEvent) => Effect.Effect<void, never, Output>, never, Output> =>
   Effect.map(Output, ({ columns, endLine, note, noteStyle, toTerminal, write }) => {
-    let shown = ""
-    let thinking = false
-    const more = (text: string) =>
+    const text = new Growing()
+    let begun = false
+    let thought = ""
+    /** Thoughts come in pieces, and are shown as a paragraph when something else comes. */
+    const thoughts = Effect.suspend(() => {
+      const paragraph = clean(thought).trim()
+      thought = ""
+      return paragraph === "" ? Effect.void : note(noteStyle.dim(`… ${paragraph}`))
+    })
+    /** What the event adds to the text that is on the terminal. */
+    const grow = (event: ChatEvent) =>
       Effect.suspend(() => {
-        const start = shown === "" ? text.trimStart() : text
-        shown += start
-        return write(clean(start))
+        const out: Array<string> = []
+        text.push(event, out)
+        const more = clean(out.join(""))
+        const shown = begun ? more : more.trimStart()
+        begun ||= shown !== ""
+        return write(shown)
       })
-    const replace = (text: string) =>
-      Effect.suspend(() => {
-        if (text.startsWith(shown)) return more(text.slice(shown.length))
-        shown = ""
-        return Effect.zipRight(note(noteStyle.dim("— the answer begins again —")), more(text))
-      })
-    const done = (reply: Reply) =>
+    const done = (event: Extract<ChatEvent, { _tag: "Done" }>) =>
       Effect.gen(function*() {
+        const { reply } = event
         if (!toTerminal) return yield* write(`${clean(plainText(reply.text)).trimEnd()}\n`)
-        if (reply.text.trim() !== shown.trim()) yield* replace(reply.text)
+        yield* grow(event)
         yield* endLine
         for (const source of sources(reply)) yield* note(noteStyle.dim(oneLine(source, columns() - 1)))
         if (reply.handedOverTo !== null) {
@@ -63,16 +70,8 @@ export const show = (
     const people = (event: ChatEvent) => {
       switch (event._tag) {
         case "TextDelta":
-          thinking = false
-          return toTerminal ? more(event.text) : Effect.void
         case "Reset":
-          return toTerminal ? replace(event.text) : Effect.void
-        case "Thinking": {
-          if (!options.thinking) return Effect.void
-          const first = !thinking
-          thinking = true
-          return note(noteStyle.dim(`${first ? "… " : "  "}${oneLine(event.text, 1000)}`))
-        }
+          return toTerminal ? grow(event) : Effect.void
         case "ToolStarted":
           return note(noteStyle.dim(`→ ${toolLine(event.action, columns())}`))
         case "ToolProgress":
@@ -94,10 +93,15 @@ export const show = (
             } waits until you have connected an account, or given access to a file, in Dust`
           )
         case "Done":
-          return done(event.reply)
+          return done(event)
         default:
           return Effect.void
       }
     }
-    return (event) => options.json ? json(encode(event)) : people(event)
+    return (event) => {
+      if (options.json) return json(encode(event))
+      if (event._tag !== "Thinking") return Effect.zipRight(thoughts, people(event))
+      if (options.thinking) thought += event.text
+      return Effect.void
+    }
   })

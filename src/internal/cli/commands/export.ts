@@ -38,7 +38,7 @@ const day = (name: string, description: string) =>
   Options.text(name).pipe(Options.optional, Options.withDescription(description))
 
 const period = {
-  from: day("from", "The first day, YYYY-MM-DD; default: 30 days ago"),
+  from: day("from", "The first day, YYYY-MM-DD; default: 29 days ago"),
   to: day("to", "The last day, itself included; default: today")
 }
 
@@ -52,7 +52,7 @@ const daysOf = (flags: { readonly from: Option.Option<string>; readonly to: Opti
         ? Effect.succeed(value)
         : Effect.fail(new UsageError({ message: `--${name}: must be a day, such as 2026-01-31` }))
     return {
-      startDate: yield* check("from", Option.getOrElse(flags.from, () => text(now - 30 * 86_400_000))),
+      startDate: yield* check("from", Option.getOrElse(flags.from, () => text(now - 29 * 86_400_000))),
       endDate: yield* check("to", Option.getOrElse(flags.to, () => text(now)))
     }
   })
@@ -121,11 +121,13 @@ export const exportConsumption = Command.make(
   (flags) =>
     Effect.gen(function*() {
       const workspace = yield* Workspace
-      const days = yield* daysOf(flags)
+      const { endDate, startDate } = yield* daysOf(flags)
+      // Here the end is an instant.
+      const days = { startDate, endDate: new Date(Date.parse(endDate) + 86_400_000) }
       if (flags.json) return yield* Stream.runForEach(workspace.streamConsumption(days), json)
       yield* save(flags.output, workspace.streamConsumptionCsv(days))
     }).pipe(Effect.provide(connected(flags.local)))
-).pipe(Command.withDescription("What models and tools have cost, call by call, as CSV"))
+).pipe(Command.withDescription("What models and tools have cost, call by call, as CSV; at most 30 days"))
 
 export const exporting = Command.make("export").pipe(
   Command.withDescription("Write a conversation, an agent, analytics or consumption to a file"),

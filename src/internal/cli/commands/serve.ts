@@ -7,6 +7,7 @@ import * as Redacted from "effect/Redacted"
 import * as DustTest from "../../../DustTest.ts"
 import { UsageError } from "../failure.ts"
 import { Output } from "../output.ts"
+import { Signals } from "../signals.ts"
 
 const localHosts = new Set(["127.0.0.1", "::1", "localhost"])
 
@@ -60,6 +61,7 @@ export const serve = Command.make(
       if (Option.isNone(duration)) {
         return yield* new UsageError({ message: "--pace: must be a duration, such as \"50 millis\"" })
       }
-      return yield* serving(number, host, duration.value, !noLimits)
+      // Ctrl-C is how it ends well.
+      yield* (yield* Signals).untilStopped(serving(number, host, duration.value, !noLimits))
     })
 ).pipe(Command.withDescription("Serve Local Dust, an in-memory workspace, for development and tests"))

@@ -1,0 +1,386 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as DustTest from "effect-dust/DustTest"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { type CommandLine, commandLine, run, start, variables } from "../support/commandLine.ts"
+
+const agents: DustTest.Options["agents"] = {
+  mailer: {
+    name: "Mailer",
+    script: [
+      DustTest.approval({
+        name: "send_email",
+        inputs: { to: "ada@example.com" },
+        stake: "high",
+        onResult: ({ approved }) => approved ? "It is sent." : "I did not send it."
+      })
+    ]
+  },
+  researcher: {
+    name: "Researcher",
+    script: [
+      DustTest.think("Notion has it."),
+      DustTest.text("Let me look. "),
+      DustTest.tool({ name: "search", inputs: { query: "roadmap" }, output: "Q4" }),
+      DustTest.text("Three things.")
+    ]
+  },
+  slow: { name: "Slow", script: [DustTest.text("One word after the other. ".repeat(400), { pace: "20 millis" })] },
+  broken: { name: "Broken", script: [DustTest.fail({ code: "model_error", message: "overloaded\nreally" })] },
+  // What would rename the window and clear the screen of a terminal.
+  hostile: { name: "Hostile", script: "\u001b]0;owned\u0007\u001b[2Jplain" }
+}
+
+// On a loaded machine a process may need seconds to start.
+describe("the command line", { timeout: 120_000 }, () => {
+  let line: CommandLine
+  beforeAll(async () => {
+    line = await commandLine(tmpdir())
+  }, 120_000)
+  afterAll(() => line?.remove())
+
+  const local = Effect.suspend(() => DustTest.serve({ agents, limits: false }))
+
+  it.effect("--version: prints the package's version", () =>
+    Effect.gen(function*() {
+      const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
+      assert.deepStrictEqual(yield* run(line, ["--version"]), { code: 0, stdout: `${version}\n`, stderr: "" })
+    }))
+
+  it.effect("--help: lists every command in 80 columns, without escape sequences in a pipe", () =>
+    Effect.gen(function*() {
+      const { code, stdout } = yield* run(line, ["--help"])
+      assert.strictEqual(code, 0)
+      for (
+        const name of ["ask", "chat", "resume", "agents", "search", "sync", "load", "export agent", "serve", "logout"]
+      ) assert.match(stdout, new RegExp(`^  ${name} +\\S`, "m"))
+      assert.notInclude(stdout, "\u001b")
+      assert.deepStrictEqual(stdout.split("\n").filter((text) => text.length > 80), [])
+      assert.strictEqual((yield* run(line, [])).stdout, stdout)
+    }))
+
+  it.effect("--help behind a command: lists its arguments and options", () =>
+    Effect.gen(function*() {
+      const { code, stdout } = yield* run(line, ["export", "analytics", "--help"])
+      assert.strictEqual(code, 0)
+      assert.include(stdout, "Usage: effect-dust export analytics [options] <table>")
+      for (const name of ["--from", "--to", "-o, --output", "-h, --help"]) {
+        assert.match(stdout, new RegExp(`^  ${name}.* \\S`, "m"))
+      }
+    }))
+
+  it.effect("--completions bash: prints a script that bash accepts", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run(line, ["--completions", "bash"])
+      assert.include(stdout, "--data-source")
+      execFileSync("bash", ["-n"], { input: stdout })
+    }))
+
+  for (
+    const [args, complaint] of [
+      [["bogus"], /Invalid subcommand.*see effect-dust --help/],
+      [["ask", "hi", "--bogus"], /unknown option --bogus.*see effect-dust ask --help/],
+      [["ask", "hi", "--agent"], /--agent must be followed by its value/],
+      [["ask"], /no message: give it as an argument/],
+      [["sync", "."], /--data-source.*see effect-dust sync --help/],
+      [["search", "-n", "many", "x"], /'many'.*see effect-dust search --help/],
+      [["serve", "--port", ""], /--port: must be a number/],
+      [["export", "analytics", "agents", "--from", "yesterday"], /--from: must be a day/]
+    ] as const
+  ) {
+    it.scopedLive(`code 2 and one line: effect-dust ${args.join(" ")}`, () =>
+      Effect.gen(function*() {
+        const { code, stderr, stdout } = yield* run(line, args, { env: variables(yield* local) })
+        assert.strictEqual(code, 2)
+        assert.strictEqual(stdout, "")
+        assert.match(stderr, complaint)
+        assert.match(stderr, /^effect-dust: .*\n$/)
+      }))
+  }
+
+  it.scopedLive("code 4 and one line: no credential, a refused one, and one of the wrong kind", () =>
+    Effect.gen(function*() {
+      const dust = yield* local
+      const none = yield* run(line, ["agents"])
+      assert.strictEqual(none.code, 4)
+      assert.match(none.stderr, /^effect-dust: no credential: set DUST_WORKSPACE_ID and DUST_API_KEY.*\n$/)
+      const refused = yield* run(line, ["agents"], { env: { ...variables(dust), DUST_API_KEY: "sk-wrong" } })
+      assert.strictEqual(refused.code, 4)
+      assert.match(refused.stderr, /^effect-dust: .*invalid_api_key_error.*\n$/)
+      assert.notInclude(refused.stderr, "sk-wrong")
+      const half = yield* run(line, ["agents"], { env: { DUST_WORKSPACE_ID: "x" } })
+      assert.strictEqual(half.code, 4)
+      assert.match(half.stderr, /DUST_API_KEY/)
+    }))
+
+  it.scopedLive("--json: an error is JSON, too", () =>
+    Effect.gen(function*() {
+      const env = { ...variables(yield* local), DUST_API_KEY: "sk-wrong" }
+      const { code, stderr } = yield* run(line, ["agents", "--json"], { env })
+      assert.strictEqual(code, 4)
+      const { error } = JSON.parse(stderr)
+      assert.strictEqual(error._tag, "DustUnauthorizedError")
+      assert.strictEqual(error.status, 401)
+    }))
+
+  describe("ask", () => {
+    it.scopedLive("prints the final text and nothing else in a pipe; tools go to stderr", () =>
+      Effect.gen(function*() {
+        const { code, stderr, stdout } = yield* run(line, ["ask", "--agent", "@Researcher", "What", "is", "new?"], {
+          env: variables(yield* local)
+        })
+        assert.deepStrictEqual([code, stdout], [0, "Three things.\n"])
+        assert.include(stderr, "→ search {\"query\":\"roadmap\"}")
+        assert.match(stderr, /✓ search/)
+        assert.notInclude(stderr, "Notion has it.")
+      }))
+
+    it.scopedLive("stdin is the message; with a message, it is attached", () =>
+      Effect.gen(function*() {
+        const dust = yield* local
+        const env = variables(dust)
+        const piped = yield* run(line, ["ask", "-a", "echo"], { env, stdin: "From a pipe\n" })
+        assert.deepStrictEqual([piped.code, piped.stdout], [0, "From a pipe\n"])
+        const both = yield* run(line, ["ask", "-a", "echo", "Sum it up"], { env, stdin: "error: 42\n" })
+        assert.deepStrictEqual([both.code, both.stdout], [0, "Sum it up\n"])
+        const created = yield* dust.requests({ where: ({ path }) => path.endsWith("/conversations") })
+        assert.include(JSON.stringify(created.map(({ body }) => body)), "error: 42")
+      }))
+
+    it.scopedLive("--file: uploads and attaches it; --conversation goes on", () =>
+      Effect.gen(function*() {
+        const dust = yield* local
+        const env = variables(dust)
+        writeFileSync(`${line.directory}/notes.md`, "# Notes\n")
+        const first = yield* run(line, ["ask", "Read this", "--file", "notes.md", "--json"], { env })
+        const { conversationId } = JSON.parse(first.stdout.trim().split("\n").at(-1) ?? "").reply
+        const second = yield* run(line, ["ask", "And now?", "-c", conversationId, "--json"], { env })
+        assert.strictEqual(JSON.parse(second.stdout.split("\n")[0] ?? "").conversationId, conversationId)
+        const exported = yield* run(line, ["export", "conversation", conversationId], { env })
+        assert.match(exported.stdout, /## effect-dust, .* UTC\n\nRead this\n\n## dust,.*\n\nRead this\n\n[^]*And now\?/)
+        assert.include(exported.stdout, "notes.md")
+      }))
+
+    it.scopedLive("--json: prints each event, the reply last", () =>
+      Effect.gen(function*() {
+        const { stdout } = yield* run(line, ["ask", "--json", "-a", "researcher", "x"], {
+          env: variables(yield* local)
+        })
+        const events = stdout.trim().split("\n").map((text) => JSON.parse(text))
+        assert.deepStrictEqual(
+          ["Started", "TextDelta", "ToolStarted", "ToolFinished", "Done"].filter((tag) =>
+            !events.some(({ _tag }) => _tag === tag)
+          ),
+          []
+        )
+        assert.strictEqual(events.at(-1).reply.text, "Three things.")
+      }))
+
+    it.scopedLive("code 3: a tool needs an approval that nobody can give; --yes and resume --yes give it", () =>
+      Effect.gen(function*() {
+        const env = variables(yield* local)
+        const waiting = yield* run(line, ["ask", "-a", "mailer", "Write to Ada"], { env })
+        assert.strictEqual(waiting.code, 3)
+        const [, conversationId = "", messageId = ""] =
+          /pass --yes.*effect-dust resume (\S+) (\S+)\n$/.exec(waiting.stderr) ?? []
+        const resumed = yield* run(line, ["resume", conversationId, messageId, "--yes"], { env })
+        assert.deepStrictEqual([resumed.code, resumed.stdout], [0, "It is sent.\n"])
+        const approved = yield* run(line, ["ask", "-a", "mailer", "Write to Ada", "-y"], { env })
+        assert.deepStrictEqual([approved.code, approved.stdout], [0, "It is sent.\n"])
+      }))
+
+    it.scopedLive("code 1 and one line: the agent fails; an unknown agent says how to list them", () =>
+      Effect.gen(function*() {
+        const env = variables(yield* local)
+        const broken = yield* run(line, ["ask", "-a", "broken", "x"], { env })
+        assert.strictEqual(broken.code, 1)
+        assert.match(broken.stderr, /^effect-dust: .*overloaded really.*\n$/)
+        for (const agent of ["nobody", "@Nobody"]) {
+          const unknown = yield* run(line, ["ask", "-a", agent, "x"], { env })
+          assert.strictEqual(unknown.code, 1)
+          assert.match(unknown.stderr, /^effect-dust: .*effect-dust agents\n$/)
+        }
+      }))
+
+    it.scopedLive("SIGINT: stops the agent, and ends with 130", () =>
+      Effect.gen(function*() {
+        const dust = yield* local
+        const { child, ended, says } = yield* start(line, ["ask", "-a", "slow", "--json", "x"], {
+          env: variables(dust)
+        })
+        yield* says(/TextDelta/)
+        child.kill("SIGINT")
+        assert.strictEqual((yield* ended).code, 130)
+        assert.isNotEmpty(yield* dust.requests({ where: ({ path }) => path.endsWith("/cancel") }))
+      }))
+
+    it.effect("--local: answers without an account", () =>
+      Effect.gen(function*() {
+        const { code, stdout } = yield* run(line, ["ask", "--local", "Hello there"])
+        assert.deepStrictEqual([code, stdout], [0, "Hello there\n"])
+      }))
+
+    it.scopedLive("removes what would steer a terminal from text of agents", () =>
+      Effect.gen(function*() {
+        const { stdout } = yield* run(line, ["ask", "-a", "hostile", "x"], { env: variables(yield* local) })
+        assert.strictEqual(stdout, "]0;owned[2Jplain\n")
+      }))
+  })
+
+  describe("agents and search", () => {
+    it.scopedLive("agents: separated by tabs, filtered by name, JSON with --json; a reader that leaves is no failure", () =>
+      Effect.gen(function*() {
+        const env = variables(yield* local)
+        const found = yield* run(line, ["agents", "RESEARCH"], { env })
+        assert.match(found.stdout, /^researcher\tResearcher\t[^\t]*\n$/)
+        const all = yield* run(line, ["agents", "--json"], { env })
+        assert.includeMembers(all.stdout.trim().split("\n").map((text) => JSON.parse(text).sId), ["mailer", "dust"])
+        const { child, ended } = yield* start(line, ["agents"], { env })
+        child.stdout?.destroy()
+        assert.deepStrictEqual([(yield* ended).code, (yield* ended).stderr], [0, ""])
+      }))
+
+    it.scopedLive("search: titles of the workspace, or passages of a data source by its name", () =>
+      Effect.gen(function*() {
+        const env = variables(yield* local)
+        const titles = yield* run(line, ["search", "travel"], { env })
+        assert.match(titles.stdout, /^document\tTravel\t/m)
+        const passages = yield* run(line, ["search", "--data-source", "Handbook", "travel"], { env })
+        assert.match(passages.stdout, /^[\d.]+\tTravel\tTrains are booked/m)
+        const none = yield* run(line, ["search", "nothing-has-this"], { env })
+        assert.deepStrictEqual(none, { code: 0, stdout: "", stderr: "No result found.\n" })
+        const elsewhere = yield* run(line, ["search", "-d", "nope", "x"], { env })
+        assert.strictEqual(elsewhere.code, 2)
+        assert.match(elsewhere.stderr, /there are: .*handbook \(dts_handbook\)/)
+      }))
+  })
+
+  it.scopedLive("sync: plans, writes what has changed, deletes what is gone, and only what it has written", () =>
+    Effect.gen(function*() {
+      const dust = yield* local
+      const env = variables(dust)
+      const folder = `${line.directory}/guides`
+      mkdirSync(`${folder}/sub`, { recursive: true })
+      mkdirSync(`${folder}/node_modules`, { recursive: true })
+      writeFileSync(`${folder}/a.md`, "# First\n\nText.\n")
+      writeFileSync(`${folder}/sub/b.txt`, "Second\n")
+      writeFileSync(`${folder}/image.png`, "no text")
+      writeFileSync(`${folder}/node_modules/readme.md`, "not yours")
+      const sync = (...more: ReadonlyArray<string>) =>
+        run(line, ["sync", "guides", "-d", "handbook", "--prefix", "g/", ...more], { env })
+      const planned = yield* sync("--dry-run")
+      assert.deepStrictEqual([planned.code, planned.stdout], [0, "+ g/a.md\n+ g/sub/b.txt\n"])
+      assert.match((yield* sync()).stderr, /2 written, 0 unchanged, 0 deleted, 0 failed/)
+      writeFileSync(`${folder}/sub/b.txt`, "Changed\n")
+      execFileSync("rm", [`${folder}/a.md`])
+      const again = yield* sync("--delete", "--json")
+      const last = JSON.parse(again.stdout.trim().split("\n").at(-1) ?? "")
+      assert.strictEqual(last._tag, "Done")
+      assert.deepInclude(last.progress, { upserted: 1, skipped: 0, deleted: 1, failed: 0 })
+      const passages = yield* run(line, ["search", "-d", "handbook", "travel"], { env })
+      assert.include(passages.stdout, "Travel")
+    }))
+
+  it.scopedLive("sync: code 1 if a document fails, and it names the document", () =>
+    Effect.gen(function*() {
+      const dust = yield* local
+      const env = variables(dust)
+      yield* dust.fault({
+        method: "POST",
+        path: /\/documents\/refused\.md$/,
+        fault: DustTest.faults.status(400)
+      })
+      mkdirSync(`${line.directory}/bad`, { recursive: true })
+      writeFileSync(`${line.directory}/bad/refused.md`, "# Refused\n")
+      writeFileSync(`${line.directory}/bad/good.md`, "# Good\n")
+      const { code, stderr } = yield* run(line, ["sync", "bad", "-d", "handbook"], { env })
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /✗ refused\.md: /)
+      assert.match(stderr, /1 of 2 documents failed; run the same command again/)
+    }))
+
+  it.scopedLive("load: a file or stdin into a table that is created", () =>
+    Effect.gen(function*() {
+      const env = variables(yield* local)
+      const csv = "Name;Größe\nAda;1,7\nGrace;1,6\n"
+      writeFileSync(`${line.directory}/people.csv`, csv)
+      const file = yield* run(line, ["load", "people.csv", "-d", "handbook"], { env })
+      assert.deepStrictEqual([file.code, file.stdout], [0, ""])
+      assert.match(file.stderr, /Columns: Name is name, Größe is gro_e\n2 rows written, 2 in the table/)
+      const piped = yield* run(line, ["load", "-", "-d", "handbook", "-t", "people", "--replace", "--json"], {
+        env,
+        stdin: `${csv}Mary;1,5\n`
+      })
+      const done = JSON.parse(piped.stdout.trim().split("\n").at(-1) ?? "")
+      assert.deepInclude(done, { _tag: "Done", rows: 3, deleted: 0, rowsInTable: 3 })
+      const missing = yield* run(line, ["load", "nope.csv", "-d", "handbook"], { env })
+      assert.deepStrictEqual([missing.code, missing.stderr], [
+        2,
+        "effect-dust: nope.csv: no such file; use - for stdin\n"
+      ])
+    }))
+
+  it.scopedLive("export: an agent, analytics and consumption, to stdout or a file", () =>
+    Effect.gen(function*() {
+      const env = variables(yield* local, "adminApiKey")
+      const agent = yield* run(line, ["export", "agent", "dust"], { env })
+      assert.match(agent.stdout, /^agent:\n {2}handle: "dust"/)
+      const analytics = yield* run(line, ["export", "analytics", "agents", "--output", "agents.csv"], { env })
+      assert.deepStrictEqual(analytics, { code: 0, stdout: "", stderr: "" })
+      assert.match(readFileSync(`${line.directory}/agents.csv`, "utf8"), /^agentId,name/)
+      const consumption = yield* run(line, ["export", "consumption"], { env })
+      assert.strictEqual(consumption.code, 0, consumption.stderr)
+      assert.isAbove(consumption.stdout.split("\n")[0]?.split(",").length ?? 0, 3)
+    }))
+
+  describe("serve", () => {
+    it.scopedLive("serves until it is interrupted, with streams still open", () =>
+      Effect.gen(function*() {
+        const { child, ended, says } = yield* start(line, ["serve", "--port", "0"])
+        const said = yield* says(/Ctrl-C/)
+        const variable = (name: string) => new RegExp(`export ${name}=(.*)`).exec(said)?.[1] ?? ""
+        const env = Object.fromEntries(
+          ["DUST_BASE_URL", "DUST_WORKSPACE_ID", "DUST_API_KEY"].map((name) => [name, variable(name)])
+        )
+        const asked = yield* run(line, ["ask", "-a", "echo", "Hello", "--json"], { env })
+        const { conversationId } = JSON.parse(asked.stdout.split("\n")[0] ?? "")
+        const stream = yield* Effect.promise(() =>
+          fetch(`${env["DUST_BASE_URL"]}/api/v1/w/LocalDust1/assistant/conversations/${conversationId}/events`, {
+            headers: { authorization: `Bearer ${env["DUST_API_KEY"]}` }
+          })
+        )
+        assert.strictEqual(stream.status, 200)
+        child.kill("SIGINT")
+        assert.strictEqual((yield* ended).code, 0)
+      }))
+
+    it.scopedLive("--no-limits: more than 100 messages a minute; a public address is a warning", () =>
+      Effect.gen(function*() {
+        const { says } = yield* start(line, ["serve", "--port", "0", "--host", "0.0.0.0", "--no-limits"])
+        const said = yield* says(/Ctrl-C/)
+        assert.match(said, /Warning: 0\.0\.0\.0 may be reached from other machines/)
+        const variable = (name: string) => new RegExp(`export ${name}=(.*)`).exec(said)?.[1] ?? ""
+        const base = `${variable("DUST_BASE_URL")}/api/v1/w/${variable("DUST_WORKSPACE_ID")}/assistant/conversations`
+        const headers = { authorization: `Bearer ${variable("DUST_API_KEY")}`, "content-type": "application/json" }
+        const statuses = yield* Effect.promise(async () => {
+          const created = await fetch(base, { method: "POST", headers, body: "{}" })
+          const { conversation } = await created.json() as { readonly conversation: { readonly sId: string } }
+          const body = JSON.stringify({ content: "x", mentions: [], context: { username: "ada", timezone: "UTC" } })
+          const send = () => fetch(`${base}/${conversation.sId}/messages`, { method: "POST", headers, body })
+          const all: Array<number> = []
+          for (let i = 0; i < 105; i++) all.push((await send()).status)
+          return all
+        })
+        assert.deepStrictEqual([...new Set(statuses)], [200])
+      }))
+
+    it.effect("code 1: an address that is not this machine's", () =>
+      Effect.gen(function*() {
+        const { code, stderr } = yield* run(line, ["serve", "--host", "192.0.2.1"])
+        assert.strictEqual(code, 1)
+        assert.match(stderr, /^effect-dust: Local Dust cannot listen: .*192\.0\.2\.1.*\n$/)
+      }))
+  })
+})
