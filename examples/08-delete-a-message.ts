@@ -1,4 +1,4 @@
-/** Delete a message. Only a user's access token can: with an API key, nothing is sent and the error says so. */
+/** Deletes a message. Requires a user access token: with an API key it fails before any request. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"

@@ -1,4 +1,4 @@
-/** An agent wants to use a tool that somebody has to approve: ask them, as an Effect. */
+/** An agent calls a tool that requires approval. The handler that decides is an Effect. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import type { ApprovalHandler } from "effect-dust/Approvals"

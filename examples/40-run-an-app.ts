@@ -1,7 +1,7 @@
 /**
  * Runs a Dust app: once in one request, and once while watching what happens.
  *
- * Of your own workspace it takes the first app it finds: say which version is deployed with DUST_APP_HASH.
+ * In your own workspace it runs the first app; set DUST_APP_HASH to the deployed version.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Stream } from "effect"

@@ -1,8 +1,8 @@
 /**
  * An agent as a function with typed input and output.
  *
- * The input and the JSON Schema of the output are sent to the agent, and its answer is decoded. An answer that is not valid is
- * sent back with its issues, in the same conversation, until it is valid or the attempts are used up.
+ * Sends the input and the JSON Schema of the output to the agent, and decodes its answer. An invalid answer is sent back with its
+ * issues, in the same conversation, until it is valid or the attempts are used up.
  *
  * @since 0.2.0
  */
@@ -28,13 +28,13 @@ import { answerOf } from "./internal/chat/handover.ts"
 import { badInput } from "./internal/request/errors.ts"
 
 /**
- * A part of an answer that does not fit the schema. Messages show the value of that part.
+ * A part of an answer that does not match the schema. The message contains the value of that part.
  *
  * @category schemas
  * @since 0.2.0
  */
 export const Issue = Schema.Struct({
-  /** The fields and indices that lead to the part. Empty: the answer as a whole. */
+  /** The path of fields and indices. Empty for the answer as a whole. */
   path: Schema.Array(Schema.Union(Schema.String, Schema.Number)),
   message: Schema.String
 })
@@ -43,8 +43,8 @@ export const Issue = Schema.Struct({
 export interface Issue extends Schema.Schema.Type<typeof Issue> {}
 
 /**
- * The last answer that was allowed is not valid either. `text` and `issues` are those of that answer, and have its content:
- * mind where you log them. `conversationId` and `messageId` are where it stands in Dust.
+ * The agent did not return a valid answer within the allowed attempts. `text` and `issues` are those of the last answer and
+ * contain its content: mind where you log them. `conversationId` and `messageId` identify it in Dust.
  *
  * @category errors
  * @since 0.2.0
@@ -55,7 +55,7 @@ export class AgentOutputError extends Schema.TaggedError<AgentOutputError>("effe
     message: Schema.String,
     text: Schema.String,
     issues: Schema.Array(Issue),
-    /** How many answers there were. */
+    /** The number of answers. */
     attempts: Schema.Number,
     conversationId: ConversationId,
     /** The agent message with the last answer. */
@@ -64,20 +64,20 @@ export class AgentOutputError extends Schema.TaggedError<AgentOutputError>("effe
 ) {}
 
 /**
- * Options of one call: those of `Chat.send`, and another agent. They replace those of the function one by one. `title`,
- * `spaceId` and `attachments` are for the first message of the call. For limits in time of the requests of a call use
- * `DustClient.withOptions`, and `Effect.timeout` for the call as a whole.
+ * Options of one call: those of `Chat.send`, and another agent. They override those of the function. `title`, `spaceId` and
+ * `attachments` apply to the first message of the call. Limit the requests of a call with `DustClient.withOptions`, and the call
+ * as a whole with `Effect.timeout`.
  *
  * @category models
  * @since 0.2.0
  */
 export interface CallOptions<E = never, R = never> extends Omit<SendOptions<E, R>, "agent" | "message"> {
-  /** Whom to ask. Default: the agent of the function. */
+  /** The agent to ask. Defaults to the agent of the function. */
   readonly agent?: AgentRef | undefined
 }
 
 /**
- * An agent function. Options of `Chat.send` that are given here hold for every call.
+ * Options of an agent function. Options of `Chat.send` apply to every call.
  *
  * @category models
  * @since 0.2.0
@@ -85,21 +85,21 @@ export interface CallOptions<E = never, R = never> extends Omit<SendOptions<E, R
 export interface Options<I, IE, IR, O, OE, OR, E = never, R = never>
   extends Omit<SendOptions<E, R>, "message" | "conversationId">
 {
-  /** What the agent has to do with the input. Default: nothing is said beside the input and the output. */
+  /** Instructions for the agent. By default, it receives the input and the output schema only. */
   readonly instructions?: string | undefined
-  /** The input is encoded with it, and sent as JSON. `Schema.Void`: no input. */
+  /** Encodes the input, which is sent as JSON. `Schema.Void` for no input. */
   readonly input: Schema.Schema<I, IE, IR>
   /**
-   * The answer is decoded with it. Descriptions and other annotations are sent to the agent as part of the JSON Schema. An
-   * output that is not an object, such as a list, is asked for as `{ "value": … }`.
+   * Decodes the answer. Descriptions and other annotations are sent to the agent as part of the JSON Schema. An output that is not
+   * an object, such as a list, is requested as `{ "value": … }`.
    */
   readonly output: Schema.Schema<O, OE, OR>
-  /** How often an invalid answer is sent back with its issues: a whole number. Default 2. */
+  /** The number of times to send an invalid answer back. Defaults to 2. */
   readonly repairs?: number | undefined
 }
 
 /**
- * The value, and the reply that it was read from.
+ * A value, with the reply that contains it.
  *
  * @category models
  * @since 0.2.0
@@ -108,12 +108,12 @@ export interface Answer<O> {
   readonly value: O
   /** With the `conversationId` to continue, the tools that were used, and the citations. */
   readonly reply: Reply
-  /** How many answers it took. */
+  /** The number of answers that were needed. */
   readonly attempts: number
 }
 
 /**
- * An answer was not valid, and was sent back with its issues. The text of another one follows.
+ * An invalid answer was sent back with its issues. The text of the next answer follows.
  *
  * @category models
  * @since 0.2.0
@@ -127,7 +127,7 @@ export interface Rejected {
 }
 
 /**
- * The last event of a stream: the value.
+ * The last event of a stream, with the value.
  *
  * @category models
  * @since 0.2.0
@@ -137,8 +137,8 @@ export interface Output<O> extends Answer<O> {
 }
 
 /**
- * Everything that happens during a call: the events of each answer from `Started` to `Done`, `Rejected` between two answers,
- * and `Output` in the end.
+ * The events of a call: those of each answer from `Started` to `Done`, `Rejected` between two answers, and `Output` at the
+ * end.
  *
  * @category models
  * @since 0.2.0
@@ -148,10 +148,9 @@ export type AgentFunctionEvent<O> = ChatEvent | Rejected | Output<O>
 /**
  * An agent as a function.
  *
- * Credential: any. Fails as `Chat.send` does; with `DustBadRequestError` before any request for an input that cannot be
- * encoded (`input.subject`), a schema that cannot be written as JSON Schema (`output`) and an invalid `repairs`; and with
- * {@link AgentOutputError}, after which `Effect.retry` asks anew in a conversation of its own. Interrupted, the run is
- * cancelled.
+ * Accepts any credential. Fails with the errors of `Chat.send`; with `DustBadRequestError` before any request if the input cannot
+ * be encoded (`input.subject`), the output has no JSON Schema (`output`) or `repairs` is invalid; and with
+ * {@link AgentOutputError}, after which `Effect.retry` asks again in a new conversation. Interruption cancels the run.
  *
  * @category models
  * @since 0.2.0
@@ -162,14 +161,14 @@ export interface AgentFunction<I, O, E = never, R = never> {
     input: I,
     options?: CallOptions<E2, R2>
   ): Effect.Effect<O, DustAPIError | AgentOutputError | E | NoInfer<E2>, Chat | R | NoInfer<R2>>
-  /** The value with its reply, such as for a `conversationId` to continue with. Errors as for the function itself. */
+  /** Returns the value and its reply, for example to continue its conversation. Errors as for the function itself. */
   readonly withReply: <E2 = never, R2 = never>(
     input: I,
     options?: CallOptions<E2, R2>
   ) => Effect.Effect<Answer<O>, DustAPIError | AgentOutputError | E | NoInfer<E2>, Chat | R | NoInfer<R2>>
   /**
-   * Everything that happens, with the text while it is written, and the value as the last event. Errors as for the function
-   * itself; stopped early, the run is cancelled.
+   * Streams the events of the answers, and the value as the last event. Stopping early cancels the run. Errors as for the function
+   * itself.
    */
   readonly stream: <E2 = never, R2 = never>(
     input: I,

@@ -192,7 +192,7 @@ export interface ToolAskUserQuestion extends Schema.Schema.Type<typeof ToolAskUs
 
 const error = withDefault(
   RunError,
-  (): RunError => ({ code: "unknown_error", message: "the server did not say what happened", metadata: {} })
+  (): RunError => ({ code: "unknown_error", message: "the server sent no details", metadata: {} })
 )
 
 /**
@@ -470,7 +470,7 @@ export const fromJson = (data: unknown, eventId?: EventId): AgentMessageEvent =>
   const kind = typeOf(data)
   const event = decode(kind, data)
   if (event === undefined) return { type: "unknown", eventId, kind, raw: data }
-  // Fresh from the decoder, and nobody else's: a copy for the sake of one field would cost more than decoding.
+  // Fresh from the decoder and not shared: a copy for one field would cost more than decoding.
   if (eventId !== undefined) Object.assign(event, { eventId })
   if (event.type === "agent_message_success" || event.type === "agent_message_gracefully_stopped") {
     const status = states.get(event.message.status)

@@ -1,5 +1,5 @@
 /**
- * The agents of the workspace ("agent configurations"): find, read, change, archive, import, export.
+ * Finds, reads, changes, archives, imports and exports the agents of the workspace ("agent configurations").
  *
  * @since 0.1.0
  */
@@ -16,19 +16,18 @@ import { pickByName } from "./internal/input/findByName.ts"
 import { badInput, wrongCredential } from "./internal/request/errors.ts"
 
 /**
- * Every method works with an API key and with a user's access token, unless it says otherwise, and fails with
- * `RequestError`.
+ * All methods accept an API key or an access token unless documented otherwise, and fail with `RequestError`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Service extends Methods<typeof agents> {
   /**
-   * Lists the agents that the caller can see, in one response. Retried automatically.
+   * Returns the agents that the caller can see, in one request. Retried automatically.
    *
-   * The views `list` and `favorites` need a user: with an API key they fail with `DustUserRequiredError` before any
-   * request. `all_unrestricted` needs the administrator role (`DustForbiddenError`): it is the only way to see every agent
-   * of a workspace. An unknown view is a `DustBadRequestError`.
+   * The views `list` and `favorites` require a user access token; with an API key they fail with `DustUserRequiredError` before any
+   * request. `all_unrestricted` returns every agent of the workspace and requires the administrator role; otherwise it fails with
+   * `DustForbiddenError`. Fails with `DustBadRequestError` for an unknown view.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations`;
    * `front-api/routes/v1/w/[wId]/assistant/agent_configurations.ts` in dust-tt/dust.
@@ -37,8 +36,8 @@ export interface Service extends Methods<typeof agents> {
   /**
    * Finds the agent with this name: by an exact match, else ignoring case. A leading `@` is ignored. Retried automatically.
    *
-   * Fails with `DustNotFoundError` if there is none (`details.near` has similar names), and with `DustBadRequestError` if
-   * there are several (`details.candidates`).
+   * Fails with `DustNotFoundError` for an unknown name (`details.near` has similar names), and with `DustBadRequestError` if several
+   * agents have it (`details.candidates`).
    *
    * @example
    * ```ts
@@ -55,28 +54,26 @@ export interface Service extends Methods<typeof agents> {
    */
   readonly findByName: (name: string) => Effect.Effect<Agent, RequestError>
   /**
-   * Changes an agent. What is not given stays as it is; lists (`tags`, `editors`, `skills`, `toolset`, `spaces`) replace the
-   * whole list. It may succeed in part: see `skippedActions`.
+   * Changes an agent. Omitted fields keep their value; lists (`tags`, `editors`, `skills`, `toolset`, `spaces`) replace the whole
+   * list. The change may succeed in part; see `skippedActions`.
    *
-   * Whenever `toolset` or `skills` is given, Dust also replaces the spaces that the agent is restricted to, and an absent
-   * `spaces` would remove every restriction beyond those that the tools need. So `spaces` is required with either of them:
-   * without it the call fails with `DustBadRequestError` before any request.
+   * With `toolset` or `skills`, Dust also replaces the spaces that the agent is restricted to. Without `spaces` it would remove
+   * every restriction that the tools do not require, so the call fails with `DustBadRequestError` before any request.
    *
-   * Requires the administrator role, else fails with `DustForbiddenError`. `userFavorite` is about the user behind an access
-   * token: with an API key, for which the server would silently do nothing, it fails with `DustUserRequiredError` before any
-   * request. With an API key `editors` must not be empty. Retried after a lost response: the same change again changes
-   * nothing.
+   * Requires the administrator role; otherwise fails with `DustForbiddenError`. `userFavorite` requires a user access token; with an
+   * API key it fails with `DustUserRequiredError` before any request. With an API key, `editors` must not be empty. Retried
+   * automatically, because repeating a change has no further effect.
    *
    * Source: `PATCH /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}`;
    * `front/lib/api/assistant/configuration/yaml_import.ts` (`patchAgentConfigurationFromJSON`) in dust-tt/dust.
    */
   readonly update: (options: AgentUpdate) => Effect.Effect<AgentChange, RequestError>
   /**
-   * Creates an agent, which is restricted to the spaces that its tools need and to no others. It may succeed in part: see
-   * `skippedActions`. Sent once: if the response is lost, the agent may exist.
+   * Creates an agent, restricted to the spaces that its tools require. The import may succeed in part; see `skippedActions`. Never
+   * retried: if the response is lost, the agent may exist.
    *
-   * Dust demands an editor: with an API key `editors` must name at least one member, else the call fails with
-   * `DustBadRequestError` before any request; with an access token its user is added.
+   * An agent requires an editor. With an API key, `editors` must have at least one member; otherwise the call fails with
+   * `DustBadRequestError` before any request. With an access token, its user is added.
    *
    * Source: `POST /api/v1/w/{workspaceId}/assistant/agent_configurations/import`;
    * `front/lib/api/assistant/configuration/yaml_import.ts` (`importAgentConfigurationFromJSON`) in dust-tt/dust.

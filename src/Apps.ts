@@ -1,12 +1,12 @@
 /**
- * Dust apps: chains of blocks that are run over inputs.
+ * Runs Dust apps: chains of blocks that process inputs.
  *
  * A run is made in one of three ways: {@link Service.run} waits for it in one request, {@link Service.start} returns at once
  * and {@link Service.awaitRun} polls, {@link Service.stream} reports every block and token while it happens. Apps are a
- * product that Dust keeps stable and no longer extends; agents (`Chat`, `Conversations`) are what it offers today.
+ * product that Dust keeps stable and no longer extends; use agents (`Chat`, `Conversations`) for new work.
  *
- * A run belongs to a *deployed version* of an app, named by its specification hash: in Dust it is shown under the app's API
- * menu. An API key's limit is 10,000 runs per app in 24 hours (`DustQuotaExceededError`).
+ * A run uses a *deployed version* of an app, identified by its specification hash, which Dust shows in the API menu of the
+ * app. An API key's limit is 10,000 runs per app in 24 hours (`DustQuotaExceededError`).
  *
  * @since 0.1.0
  */
@@ -33,14 +33,14 @@ import { sseOnce } from "./internal/stream/once.ts"
  */
 export interface Service extends Methods<typeof apps> {
   /**
-   * Runs an app and waits for its end, in one request, for up to ten minutes. A run whose blocks failed is returned as
-   * well: its `status.run` is `errored`, its traces tell where.
+   * Runs an app and waits for its end, in one request, for up to ten minutes. Also returns a run with failed blocks: its
+   * `status.run` is `errored`, and its traces contain the errors.
    *
-   * `blockFilter` keeps the traces and statuses of the named blocks only; no other way of running an app has it.
+   * `blockFilter` limits the traces and statuses to the named blocks.
    *
-   * Credential: any. Not repeated once it may have reached Dust. `DustNotFoundError`: no such app in this space.
-   * `DustBadRequestError` with type `run_error`: a wrong hash or configuration. `DustQuotaExceededError`: over 10,000
-   * runs of the app in 24 hours, the only rate limit of this route (`apps/[aId]/runs/index.ts` in dust-tt/dust).
+   * Accepts any credential. Not retried once it may have reached Dust. Fails with `DustNotFoundError` if the app is not in the
+   * space, with `DustBadRequestError` (`run_error`) for a wrong hash or configuration, and with `DustQuotaExceededError` beyond
+   * 10,000 runs of the app in 24 hours (`apps/[aId]/runs/index.ts` in dust-tt/dust).
    *
    * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs` with `blocking`.
    */
@@ -56,9 +56,9 @@ export interface Service extends Methods<typeof apps> {
    */
   readonly start: (options: AppRunOptions) => Effect.Effect<Run, RequestError>
   /**
-   * Waits until a run has left `running`: reads it every `pollInterval` (default 2 seconds, at least 100
-   * milliseconds), for `timeout` at most (default the `total` limit that was chosen, or else 10 minutes; `Duration.infinity` for
-   * no limit). A run that `errored` is returned, not failed with.
+   * Waits until a run is no longer `running`. Reads it every `pollInterval` (defaults to 2 seconds, at least 100 milliseconds) for
+   * at most `timeout` (defaults to the configured `total` limit, or else 10 minutes; `Duration.infinity` for no limit). Returns
+   * runs that `errored`.
    *
    * Errors as for {@link Service.getRun}, and `DustTimeoutError` of phase `total`.
    */
@@ -70,12 +70,12 @@ export interface Service extends Methods<typeof apps> {
     readonly timeout?: Duration.DurationInput | undefined
   }) => Effect.Effect<Run, RequestError>
   /**
-   * Runs an app and reports what happens while it does, `final` last. The run's id is in the first `run_status`.
+   * Runs an app and streams its events; the last one is `final`. The first `run_status` has the id of the run.
    *
-   * An `error` event is passed on, and what follows it; then, at its end, the stream fails with a `DustStreamError` of
-   * reason `remote` that carries the same code and message. A stream that ends without `final` fails with reason
-   * `truncated`: the run may still have gone on, and `getRun` returns its state. It cannot be resumed. Silence of more
-   * than ten minutes (or the configured `idle` limit, if that is longer) is a `DustTimeoutError`.
+   * After an `error` event, the stream emits the remaining events and then fails with `DustStreamError` (`remote`), which has the
+   * same code and message. A stream that ends without `final` fails with reason `truncated`; it cannot be resumed, but the run
+   * may continue, and `getRun` returns its state. Fails with `DustTimeoutError` after ten minutes of silence, or after the
+   * configured `idle` limit if that is longer.
    *
    * Credential, repetition and other errors as for {@link Service.run}. Each run of the stream is another run of the app.
    *

@@ -1,8 +1,8 @@
 /**
- * Ask an agent, have its answer.
+ * Sends a message to an agent and receives its reply: as a whole, as a stream, or in a session.
  *
- * Every message is sent at most once, every answer arrives whole or fails with a reason, and interrupting the effect stops
- * the agent.
+ * Every message is stored at most once, every answer arrives complete or fails with a typed error, and interrupting the effect
+ * stops the agent.
  *
  * @since 0.1.0
  */
@@ -47,7 +47,7 @@ import { runLast } from "./internal/stream/pulled.ts"
 export type AgentRef = AgentId | { readonly name: string }
 
 /**
- * How to follow an answer.
+ * Options to follow an answer.
  *
  * @category models
  * @since 0.1.0
@@ -55,26 +55,25 @@ export type AgentRef = AgentId | { readonly name: string }
 export interface FollowOptions<E = never, R = never> {
   // Not by the name of its type, since a union of handlers could not be inferred then.
   /**
-   * Decides on tools that need approval: an `Approvals.ApprovalHandler`. Without it the run waits until a person does
-   * so in Dust.
+   * Decides on tools that require approval: an `Approvals.ApprovalHandler`. Without it, the run waits until a person decides in
+   * Dust.
    */
   readonly onApproval?: ((request: ApprovalNeeded) => Effect.Effect<Decision, E, R>) | undefined
   /**
-   * Answers the agent's questions: an `Approvals.QuestionHandler`. Without it the run waits until a person does so in
-   * Dust.
+   * Answers the agent's questions: an `Approvals.QuestionHandler`. Without it, the run waits until a person answers in Dust.
    */
   readonly onQuestion?: ((question: QuestionAsked) => Effect.Effect<UserAnswer, E, R>) | undefined
   /**
-   * What to do when the run waits for a person and no handler is given: `wait`, for as long as it takes, or `fail`
-   * with `DustStreamError` (`waiting_for_human`), whose `waitingFor` names the reason. The run goes on waiting: answer with
-   * `Conversations.validateAction` or `answerQuestion`, and go on with {@link Service.resume}. Default `wait`.
+   * What to do if the run waits for a person and there is no handler: `wait` for as long as it takes, or `fail` with
+   * `DustStreamError` (`waiting_for_human`), whose `waitingFor` has the reason. The run continues to wait: answer with
+   * `Conversations.validateAction` or `answerQuestion`, and continue with {@link Service.resume}. Defaults to `wait`.
    */
   readonly whenBlocked?: "wait" | "fail" | undefined
   /**
-   * What to do with the run when its consumer stops (interruption, `Stream.take`, a lost race, a timeout, a consumer or a
-   * handler that fails): `cancel` it on the server, or `leave` it running, for {@link Service.resume}. Leaving does not wait
-   * for Dust: a fiber of the layer cancels the run, for up to 30 seconds, and logs a warning where it cannot. A failure to
-   * follow the run, such as one of the network, never cancels it. Default `cancel`.
+   * What to do with the run if its consumer stops (interruption, `Stream.take`, a lost race, a timeout, a consumer or a handler
+   * that fails): `cancel` it on the server, or `leave` it running for {@link Service.resume}. The consumer does not wait for the
+   * cancellation: a fiber of the layer cancels the run within 30 seconds, and logs a warning on failure. Failures to follow the
+   * run, such as network failures, never cancel it. Defaults to `cancel`.
    */
   readonly onInterrupt?: "cancel" | "leave" | undefined
   /** Fails if the run emits no event for this long, unless it waits for a person. Defaults to 30 minutes. */
@@ -88,30 +87,30 @@ export interface FollowOptions<E = never, R = never> {
  * @since 0.1.0
  */
 export interface SendOptions<E = never, R = never> extends FollowOptions<E, R> {
-  /** Whom to ask. A name is looked up first, and remembered for a minute. */
+  /** The agent to ask. A name is looked up and cached for a minute. */
   readonly agent: AgentRef
-  /** What to ask. Not blank. */
+  /** The text of the message. Must not be blank. */
   readonly message: string
-  /** Ask in this conversation. Default: a new one. */
+  /** The conversation to send the message to. Defaults to a new one. */
   readonly conversationId?: ConversationId | undefined
-  /** The title of the new conversation. Default: the server finds one. */
+  /** The title of the new conversation. Defaults to one that Dust generates. */
   readonly title?: string | undefined
   /** The space of the new conversation. */
   readonly spaceId?: SpaceId | undefined
-  /** Given to the agent with the message: text, uploaded files (`File.contentFragment`), nodes of data sources. */
+  /** Attachments of the message: text, uploaded files (`File.contentFragment`), nodes of data sources. */
   readonly attachments?: ReadonlyArray<ContentFragmentInput> | undefined
-  /** Who asks, and from where. All of it has a default. */
+  /** Author and origin of the message. All fields are optional. */
   readonly context?: MessageContext | undefined
   /** A model to use instead of the agent's. */
   readonly modelSelection?: ModelSelection | undefined
   /** Run tools without asking for approval. Defaults to `false`. */
   readonly skipToolsValidation?: boolean | undefined
-  /** As in `Conversations.createMessage`: what to do when it cannot be told whether the question is stored. Default `fail`. */
+  /** What to do if the message may or may not be stored, as in `Conversations.createMessage`. Defaults to `fail`. */
   readonly onUnconfirmed?: "fail" | "resend" | undefined
 }
 
 /**
- * The same question to several agents, each in a conversation of its own.
+ * The same message for several agents, each in a separate conversation.
  *
  * @category models
  * @since 0.1.0
@@ -121,7 +120,7 @@ export interface SendToAllOptions<E = never, R = never> extends Omit<SendOptions
 }
 
 /**
- * A question whose answer is not waited for.
+ * A message to send without waiting for the answer.
  *
  * @category models
  * @since 0.2.0
@@ -131,48 +130,48 @@ export interface StartOptions extends Omit<SendOptions, keyof FollowOptions> {
 }
 
 /**
- * A question that is sent once for its key.
+ * A message that is sent once per key.
  *
  * @category models
  * @since 0.2.0
  */
 export interface StartWithKeyOptions extends Omit<SendOptions, keyof FollowOptions> {
-  /** Stands for this question, such as the id of the job that asks it. Not blank, and never used for another question. */
+  /** Identifies the question, such as the id of a job. Must not be blank, and must not be used for another question. */
   readonly key: string
-  /** Keeps what is known of the key. It has to be the same for all processes that use the key. */
+  /** Stores the state of the key. All processes that use the key must share it. */
   readonly store: KeyValueStore
   /**
-   * How long a message that a process has sent before it died is looked for, from now on, before it is sent again. Default 70
-   * seconds: a handler of Dust's server may be at work for a minute after its client is gone.
+   * How long to look for the message of a process that died while sending, before it is sent again. Defaults to 70 seconds,
+   * because Dust's server may take a minute to store a message whose client is gone.
    */
   readonly settle?: Duration.DurationInput | undefined
 }
 
 /**
- * A question that was sent. It can be given to {@link Service.resume}.
+ * A sent question. Pass it to {@link Service.resume}.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Asked {
   readonly conversationId: ConversationId
-  /** The agent message, which may still be written. */
+  /** The agent message, which may be in progress. */
   readonly messageId: MessageId
-  /** The question. */
+  /** The user message. */
   readonly userMessageId: MessageId
 }
 
 /**
- * An answer to continue.
+ * The answer to continue.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ResumeOptions<E = never, R = never> extends FollowOptions<E, R> {
   readonly conversationId: ConversationId
-  /** The agent message, as {@link ChatEvent.Started} named it. */
+  /** The agent message: `messageId` of {@link ChatEvent.Started}. */
   readonly messageId: MessageId
-  /** The `eventId` of the last event that was handled. Default: from the beginning of what the server still has. */
+  /** The `eventId` of the last handled event. By default, begins with the oldest event that Dust still has. */
   readonly lastEventId?: EventId | undefined
 }
 
@@ -188,20 +187,20 @@ export type TurnOptions<E = never, R = never> = Omit<
 >
 
 /**
- * What all turns of a session have in common.
+ * Options of a session, which apply to all its turns.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SessionOptions<E = never, R = never> extends FollowOptions<E, R> {
   readonly agent: AgentRef
-  /** Go on in this conversation. Default: a new one at the first turn. */
+  /** The conversation to continue. Defaults to a new one, created by the first turn. */
   readonly conversationId?: ConversationId | undefined
-  /** The title of the new conversation. Default: the server finds one. */
+  /** The title of the new conversation. Defaults to one that Dust generates. */
   readonly title?: string | undefined
   /** The space of the new conversation. */
   readonly spaceId?: SpaceId | undefined
-  /** For turns that have none of their own. */
+  /** Used for turns without a context of their own. */
   readonly context?: MessageContext | undefined
 }
 
@@ -211,17 +210,16 @@ export interface SessionOptions<E = never, R = never> extends FollowOptions<E, R
  */
 export interface Service {
   /**
-   * Asks an agent and waits for its whole answer. `text` is the final text as Dust keeps it, not a concatenation of what was
-   * streamed.
+   * Asks an agent and waits for its complete answer. `text` is the final text as Dust stores it, not a concatenation of the
+   * streamed pieces. The message is stored at most once. Interruption cancels the run.
    *
-   * Credential: any. Fails as `Conversations.createMessage` does (input, rights, limits, network); with `DustNotFoundError`
-   * for a name that no agent has, and `DustBadRequestError` (`agent_inaccessible`) for an id that is unknown or disabled;
-   * with `DustAgentError` when the run fails or is cancelled elsewhere; with `DustStreamError` when its end cannot be
-   * known; and with what the handlers fail with. Sent exactly once, whatever the network does; interrupted, the run is
-   * cancelled.
+   * Accepts any credential. Fails with the errors of `Conversations.createMessage`; with `DustNotFoundError` for an unknown
+   * name and `DustBadRequestError` (`agent_inaccessible`) for an unknown or disabled id; with `DustAgentError` if the run fails
+   * or is cancelled elsewhere; with `DustStreamError` if the run cannot be followed to its end; and with the errors of the
+   * handlers.
    *
-   * What it fails with after the question was stored has `conversationId`, `messageId` and what the run waits for, is not
-   * `isRetryable`, and can be given to {@link Service.resume}: the run goes on.
+   * Errors after the message is stored have `conversationId`, `messageId` and what the run waits for. They are not
+   * `isRetryable`; pass them to {@link Service.resume} to continue.
    *
    * @example
    * ```ts
@@ -239,15 +237,15 @@ export interface Service {
     options: SendOptions<E, R>
   ) => Effect.Effect<Reply, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
-   * Asks several agents at the same time, each in a conversation of its own, and waits for all of them: the replies are in
-   * the order of `agents`. The first failure cancels the others. Credential and errors as for `send`.
+   * Asks several agents concurrently, each in a separate conversation, and returns their replies in the order of `agents`. The
+   * first failure cancels the others. Credential and errors as for `send`.
    */
   readonly sendToAll: <E = never, R = never>(
     options: SendToAllOptions<E, R>
   ) => Effect.Effect<ReadonlyArray<Reply>, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
-   * Asks an agent and emits what happens, from {@link ChatEvent.Started} to {@link ChatEvent.Done}. Each event once and in
-   * order, over as many connections as it takes. Credential and errors as for `send`; stopped early, the run is cancelled.
+   * Asks an agent and streams the events of its answer, from {@link ChatEvent.Started} to {@link ChatEvent.Done}, each once and
+   * in order across reconnections. Stopping early cancels the run. Credential and errors as for `send`.
    *
    * @example
    * ```ts
@@ -271,9 +269,8 @@ export interface Service {
     options: SendOptions<E, R>
   ) => Stream.Stream<ChatEvent, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
-   * Only the text, as it comes. Put together it ends with exactly the final text: text of a step that is run again is not
-   * repeated, what is missing at the end is added, and text before a tool is kept in front of it. Credential and errors as
-   * for `send`; stopped early, the run is cancelled.
+   * Asks an agent and streams the text of its answer. The pieces, put together, end with exactly the final text, without
+   * repetition; text before a tool call precedes it. Stopping early cancels the run. Credential and errors as for `send`.
    *
    * @example
    * ```ts
@@ -290,23 +287,22 @@ export interface Service {
     options: SendOptions<E, R>
   ) => Stream.Stream<string, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
-   * Asks an agent, and returns the ids before the answer: {@link Service.resume} follows it. The run goes on whatever becomes
-   * of this process.
+   * Asks an agent and returns the ids before the answer; follow it with {@link Service.resume}. The run continues if this process
+   * ends.
    *
-   * With a `key`, the question is sent once and the same ids are returned at each call, also after the process was killed at
-   * any step. The conversation and the newest message in it are stored before the message is sent. A later call that finds no
-   * ids in the store looks behind that message for up to `settle`, and sends the question only if it is not there.
+   * With a `key`, sends the question once and returns the same ids for each call, also if processes are killed at any step.
+   * Before sending, it stores the conversation and its newest message. A later call that finds no ids in the store looks for
+   * the message after that one for up to `settle`, and sends it only if it is not there.
    *
-   * The limits of a key: two calls in different processes must not run at the same time, because a `KeyValueStore` cannot
-   * compare and set (in one process they wait for each other). A message that Dust stores later than `settle` after the
-   * next call has begun is there twice. The store must have written an entry when `set` returns. A process that is killed may leave an empty
-   * conversation behind, or send the attachments for a given conversation again. An equal message with the same
-   * `username`, sent to the same conversation by others meanwhile, is a `DustUnconfirmedError` where both are found, and taken for
-   * this one where it alone is.
+   * Limits of a key: two processes must not use it at the same time, because a `KeyValueStore` has no compare-and-set; calls in
+   * one process wait for each other. A message that Dust stores later than `settle` after the start of the next call is stored
+   * twice. `set` of the store must be durable when it returns. A killed process may leave an empty conversation, or attach the
+   * attachments twice. An equal message of the same `username` in the same conversation leads to `DustUnconfirmedError` if both
+   * are stored, and is adopted if only the other one is.
    *
-   * Credential: any. Fails as `Conversations.createMessage` does; with `DustNotFoundError` for a name that no agent has; with
-   * `DustConflictError` when the key was used for another question (`key_reused`) or its entry is not readable
-   * (`key_unreadable`); and with the errors of the store.
+   * Accepts any credential. Fails with the errors of `Conversations.createMessage`; with `DustNotFoundError` for an unknown name;
+   * with `DustConflictError` if the key stands for another question (`key_reused`) or its entry is invalid (`key_unreadable`);
+   * and with the errors of the store.
    *
    * @example
    * ```ts
@@ -329,23 +325,23 @@ export interface Service {
     (options: StartOptions): Effect.Effect<Asked, DustAPIError>
   }
   /**
-   * Continues to follow an answer that was asked for elsewhere, such as in a process that is gone, or whose stream has failed:
-   * from its ids, or from the error. Approvals and questions that are still open come again.
+   * Continues to follow an answer, from its ids or from the error of a failed stream: in the same process or in another one.
+   * Sends no message. Open approvals and questions are emitted again. Stopping early cancels the run.
    *
-   * Credential: any. Nothing is sent, so nothing can be doubled. Errors as for `Conversations.messageEvents`
-   * (`DustNotFoundError` for an unknown message), and `DustAgentError` when the run has failed. An error without ids, or of
-   * another workspace, is a `DustBadRequestError` before any request. Stopped early, the run is cancelled.
+   * Accepts any credential. Fails with the errors of `Conversations.messageEvents` (`DustNotFoundError` for an unknown message),
+   * with `DustAgentError` if the run has failed, and with `DustBadRequestError` before any request for an error without ids or of
+   * another workspace.
    *
    * @example
    * ```ts
    * import { Chat } from "effect-dust/Chat"
    * import { Effect, Option, Stream } from "effect"
    *
-   * // What the first process has stored of `Started`, and of the last event that it has handled.
+   * // Stored by the first process, from `Started` and from the last event that it handled.
    * const rest = (place: { conversationId: string; messageId: string; lastEventId?: string }) =>
    *   Stream.unwrap(Effect.map(Chat, (chat) => chat.resume(place)))
    *
-   * // Once more from where the network broke down.
+   * // Continues once after a failure.
    * const persistent = Effect.gen(function*() {
    *   const chat = yield* Chat
    *   return yield* chat.send({ agent: "dust", message: "What changed this week?" }).pipe(
@@ -366,7 +362,8 @@ export interface Service {
     ): Stream.Stream<ChatEvent, DustAPIError | NoInfer<E>, NoInfer<R>>
   }
   /**
-   * A conversation with one agent, turn by turn. Makes no request by itself: the conversation is created by the first turn.
+   * Creates a session: a conversation with one agent, turn by turn. Makes no request by itself; the first turn creates the
+   * conversation.
    *
    * @example
    * ```ts

@@ -1,11 +1,11 @@
 /**
- * What a user interface shows of an answer while it comes.
+ * Events of an answer for a user interface, as `Chat.stream` emits them.
  *
- * The text is kept with two rules: append every {@link TextDelta}, and replace everything by the text of a {@link Reset}.
- * Whatever happened on the way, it is then exactly the final text when {@link Done} comes.
+ * Keep the text with two rules: append every {@link TextDelta}, and replace all text by that of a {@link Reset}. At
+ * {@link Done}, it is exactly the final text.
  *
- * Each kind of event is a schema and a type, so that events can be sent to a browser, through a queue or over RPC:
- * `Schema.encode(ChatEvent)` gives plain JSON, and events that this version does not know come back as they were.
+ * Each event is a schema and a type, so that events can be sent to a browser, through a queue or over RPC:
+ * `Schema.encode(ChatEvent)` yields plain JSON, and unknown events are preserved.
  *
  * @since 0.1.0
  */
@@ -16,20 +16,20 @@ import { ActionId, ConversationId, EventId, MessageId } from "./Ids.ts"
 import { AgentAction, AgentMessage, GeneratedFile, UserMessage } from "./Message.ts"
 
 const base = {
-  /** The cursor to continue from after this event, if it stands for an event of the server. */
+  /** The cursor to continue from after this event, if it corresponds to an event of the server. */
   eventId: Schema.optional(EventId)
 }
 
 const blocked = {
   ...base,
-  /** Of a sub-agent, where the tool belongs to one. */
+  /** The conversation of the sub-agent, if the tool belongs to one. */
   conversationId: ConversationId,
   messageId: MessageId,
   actionId: ActionId
 }
 
 /**
- * The message was sent, and the agent has begun. Keep the ids to continue in another process.
+ * The message is stored and the agent has begun. Store the ids to continue in another process.
  *
  * @category schemas
  * @since 0.2.0
@@ -37,7 +37,7 @@ const blocked = {
 export const Started = Schema.TaggedStruct("Started", {
   ...base,
   conversationId: ConversationId,
-  /** `undefined` when an answer is continued. */
+  /** `undefined` for a continued answer. */
   message: Schema.optional(UserMessage),
   /** The agent message. */
   messageId: MessageId
@@ -47,7 +47,7 @@ export const Started = Schema.TaggedStruct("Started", {
 export interface Started extends Schema.Schema.Type<typeof Started> {}
 
 /**
- * More text.
+ * A piece of text to append.
  *
  * @category schemas
  * @since 0.2.0
@@ -61,8 +61,8 @@ export const TextDelta = Schema.TaggedStruct("TextDelta", {
 export interface TextDelta extends Schema.Schema.Type<typeof TextDelta> {}
 
 /**
- * The text so far is replaced by this one: a step is run again, or the final text is another one. An answer that is
- * continued from an event has one at its end, since what came before is not known here.
+ * Replaces the text so far: a step runs again, or the final text differs. An answer that is continued from an event emits one
+ * at its end, with the complete text.
  *
  * @category schemas
  * @since 0.2.0
@@ -76,7 +76,7 @@ export const Reset = Schema.TaggedStruct("Reset", {
 export interface Reset extends Schema.Schema.Type<typeof Reset> {}
 
 /**
- * The agent thinks aloud.
+ * A piece of the agent's chain of thought.
  *
  * @category schemas
  * @since 0.2.0
@@ -90,7 +90,7 @@ export const Thinking = Schema.TaggedStruct("Thinking", {
 export interface Thinking extends Schema.Schema.Type<typeof Thinking> {}
 
 /**
- * The agent is about to use a tool; its input is still being written.
+ * The agent begins to call a tool; the input is not complete yet.
  *
  * @category schemas
  * @since 0.2.0
@@ -104,7 +104,7 @@ export const ToolAnnounced = Schema.TaggedStruct("ToolAnnounced", {
 export interface ToolAnnounced extends Schema.Schema.Type<typeof ToolAnnounced> {}
 
 /**
- * A tool is used. `action.params` is its input.
+ * A tool call has started. `action.params` is its input.
  *
  * @category schemas
  * @since 0.2.0
@@ -128,7 +128,7 @@ export const ToolProgress = Schema.TaggedStruct("ToolProgress", {
   action: AgentAction,
   progress: Schema.NullOr(Schema.Number),
   total: Schema.NullOr(Schema.Number),
-  /** What it is doing, for people. */
+  /** A description of the progress, for people. */
   label: Schema.NullOr(Schema.String)
 })
 
@@ -136,7 +136,7 @@ export const ToolProgress = Schema.TaggedStruct("ToolProgress", {
 export interface ToolProgress extends Schema.Schema.Type<typeof ToolProgress> {}
 
 /**
- * A tool has finished. `action.output` is what it returned.
+ * A tool call has finished. `action.output` is its result.
  *
  * @category schemas
  * @since 0.2.0
@@ -197,7 +197,7 @@ export const AuthenticationNeeded = Schema.TaggedStruct("AuthenticationNeeded", 
 export interface AuthenticationNeeded extends Schema.Schema.Type<typeof AuthenticationNeeded> {}
 
 /**
- * Anything else that the server reports: context pruned, credit alerts, events that this version does not know.
+ * Any other event of the server: pruned context, credit alerts, unknown events.
  *
  * @category schemas
  * @since 0.2.0
@@ -238,19 +238,19 @@ export const Reply = Schema.Struct({
   /** The final text of the agent's message, as Markdown. */
   text: Schema.String,
   conversationId: ConversationId,
-  /** What was asked; `undefined` when an answer was continued. */
+  /** The user message; `undefined` for a continued answer. */
   message: Schema.optional(UserMessage),
-  /** The answer as Dust keeps it. */
+  /** The answer as Dust stores it. */
   agentMessage: AgentMessage,
-  /** The tools that were used, with inputs and outputs. */
+  /** The tool calls, with inputs and outputs. */
   actions: Schema.Array(AgentAction),
   chainOfThought: Schema.NullOr(Schema.String),
-  /** What the tools found that can be referred to. */
+  /** The sources that the tools returned. */
   citations: Schema.Array(Citation),
   generatedFiles: Schema.Array(GeneratedFile),
   /**
-   * The agent message that answers instead: `text` is empty because the agent has handed over to another one. Follow it with
-   * `chat.resume({ conversationId, messageId: reply.handedOverTo })`. Otherwise `null`.
+   * The message of the agent that answers instead, if this agent handed the conversation over; `text` is empty then. Follow it
+   * with `chat.resume({ conversationId, messageId: reply.handedOverTo })`. Otherwise `null`.
    */
   handedOverTo: Schema.optionalWith(Schema.NullOr(MessageId), { default: () => null })
 })
@@ -259,7 +259,7 @@ export const Reply = Schema.Struct({
 export interface Reply extends Schema.Schema.Type<typeof Reply> {}
 
 /**
- * The last event.
+ * The last event, with the complete reply.
  *
  * @category schemas
  * @since 0.2.0
@@ -273,7 +273,7 @@ export const Done = Schema.TaggedStruct("Done", {
 export interface Done extends Schema.Schema.Type<typeof Done> {}
 
 /**
- * What a run waits for a person with.
+ * The reason why a run waits for a person.
  *
  * @category schemas
  * @since 0.2.0
@@ -283,7 +283,7 @@ export const Blocked: Schema.Schema<Blocked, unknown> = Schema.make<Blocked, unk
 )
 
 /**
- * What a run waits for a person with.
+ * The reason why a run waits for a person.
  *
  * @category models
  * @since 0.1.0
@@ -291,7 +291,7 @@ export const Blocked: Schema.Schema<Blocked, unknown> = Schema.make<Blocked, unk
 export type Blocked = ApprovalNeeded | QuestionAsked | AuthenticationNeeded
 
 /**
- * Everything that a stream of `Chat` emits, told apart by `_tag`.
+ * Every event of an answer. `_tag` discriminates the union.
  *
  * @category models
  * @since 0.1.0

@@ -56,7 +56,7 @@ export interface Service extends Methods<typeof dataSourceViews> {
   /**
    * Finds the view of the data source with this name: by an exact match, else ignoring case. Retried automatically.
    *
-   * Fails with `DustNotFoundError` (`name_not_found`) if there is none (`details.near` has similar names), and with
+   * Fails with `DustNotFoundError` (`name_not_found`) for an unknown name (`details.near` has similar names), and with
    * `DustBadRequestError` (`ambiguous_name`) if there are several.
    */
   readonly findByName: (options: {

@@ -1,11 +1,11 @@
 /**
  * The whole SDK as one layer.
  *
- * Its calls wait for the rate limits of the workspace (see `Governor`; provide one to change that).
+ * Calls wait for the rate limits of the workspace; provide a `Governor` to change that.
  *
- * Nothing is global: two workspaces in one process are two layers. Those of this module share nothing with each other. The
- * layers of single services are ordinary constants: where several of them are put together by hand for two workspaces in
- * one graph, each workspace needs `Layer.fresh`.
+ * Nothing is global: use two layers for two workspaces in one process. The layers of this module share nothing with each other.
+ * The layers of single services are constants: to compose them for two workspaces in one graph, use `Layer.fresh` for each
+ * workspace.
  *
  * @since 0.1.0
  */
@@ -96,10 +96,10 @@ const services: Layer.Layer<
 )
 
 /**
- * Every service, from values. The HttpClient is the application's choice: `NodeHttpClient.layerUndici`, `FetchHttpClient.layer`.
+ * Every service, configured from values. Provide an `HttpClient`, such as `NodeHttpClient.layerUndici` or `FetchHttpClient.layer`.
  *
- * Each call returns a graph of its own: two of them share nothing, also when they are merged, nested, looked up in a
- * `LayerMap` or built with one `MemoMap`. One layer that is used twice is built once.
+ * Each call returns a separate graph: two of them share nothing, even if they are merged, nested, used in a `LayerMap` or built
+ * with one `MemoMap`. A single layer that is used twice is built once.
  *
  * @example
  * ```ts
@@ -121,7 +121,7 @@ export const layer = (
   ownGraph(Layer.provideMerge(services, DustConfig.layer(options)))
 
 /**
- * Every service, from `Config`s. Each call returns a graph of its own, as {@link layer} does.
+ * Every service, configured from `Config`s. Each call returns a separate graph, like {@link layer}.
  *
  * The `Config`s are read at each use of the layer, through the `ConfigProvider` of that use. Uses over the same HttpClient
  * that read equal settings share one graph; uses that read different ones share nothing.
@@ -135,7 +135,7 @@ export const layerConfig = (
   graphPerConfig(DustConfig.fromConfigs(configs), services)
 
 /**
- * Every service, from the environment: see {@link DustConfig.layerEnv} for the variables.
+ * Every service, configured from the environment. {@link DustConfig.layerEnv} lists the variables.
  *
  * The variables are read at each use of the layer, through the `ConfigProvider` of that use. Uses over the same HttpClient
  * that read equal settings share one graph; uses that read different ones share nothing.

@@ -260,7 +260,7 @@ export interface Service {
   /**
    * Bounds an Effect of several requests by the `total` limit of the call: it fails with `DustTimeoutError` of phase
    * `total`, also in an uninterruptible region. Its `attempts` are those of all requests inside. `limit` replaces the
-   * configured one; `needs` raises one that nobody has chosen.
+   * configured one; `needs` raises one that is not configured.
    */
   readonly withTotal: (
     operation: Pick<Op.Identity, "module" | "method"> & Partial<Pick<Op.Identity, "http" | "route">>,

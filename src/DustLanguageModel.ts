@@ -159,7 +159,7 @@ const turnOf = (shared: Option.Option<Shared>): Effect.Effect<void, never, Scope
       )
   })
 
-/** What one call asks, and how. */
+/** The prompt and the options of one call. */
 interface Asked {
   readonly question: SendOptions<DustAPIError>
   readonly settings: Options
@@ -202,7 +202,7 @@ const makeAsk = (files: Files["Type"]) => (method: string, options: Options, req
     return { question, settings, shared } satisfies Asked
   })
 
-/** The answer to one question, as it comes. The shared conversation goes on with what was said. */
+/** Streams the answer to one question. The shared conversation continues with it. */
 const eventsOf = (
   chat: Chat["Type"],
   question: SendOptions<DustAPIError>,

@@ -148,7 +148,7 @@ export interface Tool<out R> {
   readonly name: string
   readonly description: string
   readonly annotations: ToolAnnotations | undefined
-  /** The JSON Schema of the input, or the reason why there is none. */
+  /** The JSON Schema of the input, or the reason why it has no JSON Schema. */
   readonly inputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string>
   /** The JSON Schema of the structured output, for a tool that declares one. */
   readonly outputSchema: Effect.Effect<Readonly<Record<string, unknown>>, string> | undefined

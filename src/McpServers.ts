@@ -1,8 +1,8 @@
 /**
  * Client-side MCP servers: tools that agents call and this process answers.
  *
- * {@link Service.serve} is all that an application needs. It registers a server, keeps it alive, and answers the calls of
- * its tools, which are Effects with a Schema for their input. A conversation uses the server when a message lists its id:
+ * {@link Service.serve} registers a server, keeps it registered, and answers calls of its tools, which are Effects with a schema
+ * for their input. A message that lists the id of the server makes its tools available to the agent:
  *
  * ```ts
  * import { Chat } from "effect-dust/Chat"
@@ -29,8 +29,8 @@
  * }).pipe(Effect.scoped)
  * ```
  *
- * Everything here needs a user's access token: with an API key it fails before any request (`DustUserRequiredError`). A
- * registration belongs to the workspace and the user, and Dust forgets it ten minutes after the last sign of life.
+ * All methods require a user access token; with an API key they fail with `DustUserRequiredError` before any request. A
+ * registration belongs to the workspace and the user, and expires ten minutes after the last heartbeat.
  *
  * @since 0.1.0
  */
@@ -56,8 +56,8 @@ import * as EventStream from "./internal/stream/resumable.ts"
 import type * as McpServer from "./McpServer.ts"
 
 /**
- * The failure of a tool that the agent is meant to read: its message is given to the agent, so that it can try something
- * else. Any other failure of a handler is hidden from the agent.
+ * A failure of a tool that the agent can read: it receives the message and can react to it. Any other failure of a handler is
+ * hidden from the agent.
  *
  * @category errors
  * @since 0.1.0
@@ -76,9 +76,9 @@ const isToolError = Predicate.isTagged("ToolError")
  * text or content blocks, or, with an `output` schema, a value of that schema, which agents receive as structured content
  * and as text. Its second argument reports progress.
  *
- * Each call has a scope of its own, closed before the result is sent. A call is interrupted when the agent cancels it and
- * when the server closes. The message of a {@link ToolError} is sent to the agent; of any other failure or defect the agent
- * learns only that the tool failed, and the cause is written to the debug log.
+ * Each call has its own scope, which is closed before the result is sent. A call is interrupted if the agent cancels it or the
+ * server closes. The agent receives the message of a {@link ToolError}. For any other failure or defect it receives a generic
+ * error, and the cause is logged at debug level.
  *
  * @example
  * ```ts
@@ -190,30 +190,27 @@ export interface Service extends Methods<typeof mcpServers> {
     readonly lastEventId?: EventId | undefined
   }) => Stream.Stream<McpServer.McpRequest, StreamError>
   /**
-   * Serves tools until the scope closes: registers a server, sends signs of life, answers every call once, and deregisters.
+   * Serves tools until the scope closes: registers a server, sends heartbeats, answers every call once, and deregisters. Succeeds
+   * as soon as the server is registered.
    *
-   * It survives what networks do. After an interruption it continues where it was; a server that Dust has forgotten in the
-   * meantime is registered again, and only then (the id may change). What is delivered twice is answered once; the answer
-   * of a call is sent until Dust has it, or has forgotten the server. Calls that run when the scope closes are interrupted
-   * and answered with an error. The scope waits for 5 seconds at most until handlers have stopped, and for as long again
-   * until Dust has the answers; a handler that cannot be interrupted goes on after that, and its answer is dropped.
+   * Reconnects automatically and continues where it was. If the registration has expired, registers again; the id may change
+   * then. Requests that are delivered twice are answered once, and results are posted until Dust has accepted them. When the
+   * scope closes, calls in progress are interrupted and answered with an error. Closing waits at most 5 seconds for the handlers
+   * and 5 seconds for their answers; the answer of a handler that takes longer is dropped.
    *
-   * Succeeds as soon as the server is registered; requests that arrive before the stream is open are not lost.
-   * `DustBadRequestError`: a name of the wrong length, two tools of one name, a schema that has no JSON Schema, and more
-   * than 256 servers of this name. Errors after the registration are those of `closed`.
-   *
-   * Credential: user.
+   * Requires a user access token. Fails with `DustBadRequestError` for a name of the wrong length, two tools of one name, a schema
+   * without a JSON Schema, and more than 256 servers of this name. Errors after the registration are those of `closed`.
    */
   readonly serve: <const Tools extends ReadonlyArray<McpServer.Tool<unknown>>>(
     options: McpServer.ServeOptions<Tools>
   ) => Effect.Effect<McpServer.Server, RequestError, McpServer.ToolRequirements<Tools[number]> | Scope.Scope>
   /**
-   * A transport for a server of `@modelcontextprotocol/sdk`, or any other MCP server that takes such a transport. It has
-   * everything that `serve` has: reconnections, signs of life, one answer for each request however often it is delivered,
-   * results that are posted until Dust has them, and deregistration when the scope or the transport closes.
+   * Creates a transport for a server of `@modelcontextprotocol/sdk`, or any other MCP server that accepts such a transport. Like
+   * `serve`, it reconnects, sends heartbeats, answers each request once, posts results until Dust has accepted them, and
+   * deregisters when the scope or the transport closes.
    *
-   * Registers at once, and reads requests from `start` on. Dust answers no requests of servers (sampling, elicitation): the
-   * server gets "method not found" for them.
+   * Registers at once, and reads requests after `start`. Dust does not support requests of servers (sampling, elicitation); the
+   * server receives "method not found" for them.
    *
    * Requires a user access token. Fails with `DustBadRequestError` for a name of the wrong length.
    */

@@ -240,7 +240,7 @@ export type Query = Readonly<Record<string, QueryValue>>
 export interface FieldsOf<Body> {
   readonly query?: Query | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Sent as it is: a body made by the caller, which may be a stream. */
+  /** A body that the caller constructs, sent unchanged. It may be a stream. */
   readonly rawBody?: HttpBody.HttpBody | undefined
   /** An address that the server gave for this call. Refused before any request unless it is on the Dust origin. */
   readonly url?: string | undefined
@@ -250,7 +250,7 @@ export interface FieldsOf<Body> {
 }
 
 /**
- * What one call of an operation needs: its path values, and its body when one is declared.
+ * The arguments of a call: path values, and the body if one is declared.
  *
  * @category models
  * @since 0.2.0

@@ -1,9 +1,8 @@
 /**
- * When and how long a failed request is tried again.
+ * Retry policies: how often, how far apart and for how long failed requests are retried.
  *
- * What may be repeated at all is decided by the operation, not by the policy: reads and idempotent writes are repeated after
- * 408, 429, 5xx, timeouts and network failures; anything that creates something only when the request provably did not
- * reach its handler. The policy decides how often, how far apart, and for how long.
+ * The operation, not the policy, decides whether a request may be retried. Reads and idempotent writes are retried after 408, 429,
+ * 5xx, timeouts and network failures; requests that create something only if they provably did not reach their handler.
  *
  * @since 0.1.0
  */
@@ -12,46 +11,45 @@ import * as Schedule from "effect/Schedule"
 import type { RequestError } from "./DustAPIError.ts"
 
 /**
- * How often, how far apart, and for how long. {@link make} makes one.
+ * A retry policy. Create one with {@link make}.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RetryPolicy {
   /**
-   * Gives the delay before each further attempt, and ends when there shall be none. Its input is the error, so that a
-   * schedule can look at it.
+   * The delays before further attempts. Ends when no attempt may follow. Its input is the error.
    */
   readonly schedule: Schedule.Schedule<unknown, RequestError>
   /**
-   * A `Retry-After` is honoured up to this; over it the call fails at once, with the value in `retryAfter`.
+   * The longest `Retry-After` to wait for. Beyond it, the call fails at once, with the value in `retryAfter`.
    */
   readonly maxRetryAfter: Duration.Duration
   /**
-   * No further attempt starts when it would start later than this after the first one. A stream whose connection is lost
-   * tries for so long to have another one, however many attempts that takes.
+   * The time after the first attempt in which further attempts may start. A stream that loses its connection tries to reconnect
+   * for this long, regardless of the number of attempts.
    */
   readonly maxElapsed: Duration.Duration
   /**
-   * The pauses after rate limits that come without a `Retry-After`, with up to 20 % of jitter; the last one repeats. Limits
-   * of Dust are open again after a minute. Without them the schedule alone decides.
+   * The pauses after a rate limit without `Retry-After`, with up to 20 % jitter; the last one repeats. Dust's limits reopen after
+   * a minute. Without pauses, the schedule alone decides.
    */
   readonly rateLimitPauses?: ReadonlyArray<Duration.Duration> | undefined
   /**
-   * Whether what creates something that can be there twice without harm (an empty conversation, the announcement of a file)
-   * is repeated after a failure that leaves open whether it was created. Default false. Messages are never repeated so.
+   * Whether creations that are harmless if doubled (an empty conversation, the announcement of a file) are retried after an
+   * ambiguous failure. Defaults to `false`. Does not apply to messages.
    */
   readonly repeatCreations?: boolean | undefined
 }
 
 /**
- * The parts of a policy that {@link make} makes.
+ * Options of {@link make}.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** How many attempts may follow the first. Default 4. */
+  /** The maximum number of attempts after the first. Defaults to 4. */
   readonly retries?: number | undefined
   /** The delay before the second attempt; it doubles each time, with jitter (80 to 120 %). Default 500 milliseconds. */
   readonly base?: Duration.DurationInput | undefined
@@ -105,7 +103,7 @@ export const make = (options: Options = {}): RetryPolicy => {
 }
 
 /**
- * The default: up to 4 further attempts after about 0.5, 1, 2 and 4 seconds, at most 2 minutes in all.
+ * The default: up to 4 further attempts after about 0.5, 1, 2 and 4 seconds, within 2 minutes.
  *
  * @category presets
  * @since 0.1.0
@@ -113,7 +111,7 @@ export const make = (options: Options = {}): RetryPolicy => {
 export const standard: RetryPolicy = make()
 
 /**
- * For jobs that run at night: up to 12 further attempts, up to 15 minutes in all, waiting up to 5 minutes when asked to.
+ * For batch jobs: up to 12 further attempts within 15 minutes, with a `Retry-After` of up to 5 minutes.
  *
  * @category presets
  * @since 0.1.0
@@ -127,7 +125,7 @@ export const patient: RetryPolicy = make({
 })
 
 /**
- * One attempt, no more; a stream that is cut off still goes on, as long as a new connection can be made at once.
+ * One attempt only. A stream that loses its connection still continues if it can reconnect at once.
  *
  * @category presets
  * @since 0.1.0

@@ -1,9 +1,7 @@
 /**
- * Search over the whole workspace: titles and addresses of documents, tables and folders, and the files that connected
- * tools can find.
+ * Searches the whole workspace: titles and URLs of documents, tables and folders, and files of connected tools.
  *
- * This finds *nodes*. What is written inside the documents of one data source is searched with `DataSources` and
- * `DataSourceViews`.
+ * Search returns *nodes*. To search the text of documents, use `DataSources.search` and `DataSourceViews.search`.
  *
  * @since 0.1.0
  */
@@ -27,7 +25,7 @@ import { byCursor } from "./internal/util/paging.ts"
 import type { Node, NodePage, UnifiedResults } from "./SearchResult.ts"
 
 /**
- * What every search of nodes can be limited to.
+ * Filters for a search of nodes.
  *
  * @category models
  * @since 0.1.0
@@ -36,8 +34,8 @@ export interface CommonOptions {
   /** Documents, tables, or both. Default `all`. */
   readonly viewType?: "all" | "document" | "table" | undefined
   /**
-   * Where to search; at least one. Without it the SDK asks for the spaces of the caller first, projects included, and
-   * searches in all of them: that is one request more, made once per call or stream.
+   * The spaces to search. Must not be empty. By default, the SDK lists the spaces of the caller, including projects, and searches
+   * all of them, which takes one more request per call or stream.
    */
   readonly spaceIds?: ReadonlyArray<SpaceId> | undefined
   /** Whether the data sources themselves are found, too. Default `true`. */
@@ -45,7 +43,7 @@ export interface CommonOptions {
 }
 
 /**
- * By title.
+ * Selects nodes by title.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +56,7 @@ export interface ByQuery extends CommonOptions {
 }
 
 /**
- * By known ids, to resolve them to titles and views.
+ * Selects nodes by id, to resolve their titles and views.
  *
  * @category models
  * @since 0.1.0
@@ -70,7 +68,7 @@ export interface ByNodeIds extends CommonOptions {
 }
 
 /**
- * What to look for: a text, or known ids.
+ * Selects nodes by a text or by ids.
  *
  * @category models
  * @since 0.1.0
@@ -78,7 +76,7 @@ export interface ByNodeIds extends CommonOptions {
 export type NodesOptions = ByQuery | ByNodeIds
 
 /**
- * Which page of the nodes.
+ * Selects a page of nodes.
  *
  * @category models
  * @since 0.1.0
@@ -91,7 +89,7 @@ export interface PageOptions {
 }
 
 /**
- * What to look for in the workspace and its tools.
+ * The query and the filters of a search over the workspace and its tools.
  *
  * @category models
  * @since 0.1.0
@@ -110,7 +108,7 @@ export interface UnifiedOptions extends CommonOptions {
 }
 
 /**
- * Which file of which tool to copy: the values are those of a `SearchResult.ToolFile`.
+ * The file of a tool to copy. Pass a `SearchResult.ToolFile`.
  *
  * @category models
  * @since 0.1.0
@@ -125,23 +123,22 @@ export interface UploadToolFileOptions {
 }
 
 /**
- * Every method works with an API key and with a user's access token, and is retried as the retry policy says, unless it
- * says otherwise.
+ * All methods accept an API key or an access token, and are retried according to the retry policy unless documented otherwise.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Service extends Methods<typeof endpoints> {
   /**
-   * One page of the nodes that the caller can read, by title (and address) or by known ids: `query` or `nodeIds`, one of
-   * them. An id in `spaceIds` that the caller cannot see is a `DustNotFoundError` (`space_not_found`). No space at all
-   * means no result on the real server; here an empty list is refused before any request.
+   * Returns one page of the nodes that the caller can read, by `query` (title and URL) or by `nodeIds`. Fails with
+   * `DustNotFoundError` (`space_not_found`) for a space that the caller cannot see, and with `DustBadRequestError` before any
+   * request for an empty list of spaces.
    *
    * Source: `POST /api/v1/w/{workspaceId}/search`, with the paging in its address.
    */
   readonly pageNodes: (options: NodesOptions & PageOptions) => Effect.Effect<NodePage, RequestError>
   /**
-   * All of them, page by page (`pageSize` at a time, default 100, at most 2000) as they are consumed.
+   * Streams all matching nodes, page by page as they are consumed. `pageSize` defaults to 100; at most 2000.
    *
    * @example
    * ```ts
@@ -160,11 +157,11 @@ export interface Service extends Methods<typeof endpoints> {
     options: NodesOptions & { readonly pageSize?: number | undefined }
   ) => Stream.Stream<Node, RequestError>
   /**
-   * Searches the workspace and its connected tools at once. Results come as each of them answers: the knowledge of the
-   * workspace once, then the files of every tool. The stream ends when all have answered.
+   * Searches the workspace and its connected tools at once. Sends the query to the tools. Emits results as they arrive: those of
+   * the workspace once, and the files of each tool. Ends after all have responded.
    *
-   * A search that fails on the server, which it reports inside a 200, fails with the same variants as everywhere; a stream
-   * that ends without the knowledge results is a `DustStreamError` (`truncated`). Retried until it is open, not after.
+   * Retried until the stream is open. Fails with `DustStreamError` (`truncated`) if the stream ends without the results of the
+   * workspace, and with the usual errors if the search fails on the server.
    *
    * @example
    * ```ts
@@ -188,8 +185,8 @@ export interface Service extends Methods<typeof endpoints> {
    */
   readonly unified: (options: UnifiedOptions) => Stream.Stream<UnifiedResults, StreamError>
   /**
-   * Copies a file that a tool has found into Dust, from where it can be attached to a message. `DustBadRequestError` when
-   * the tool has no usable connection, `DustServerError` when it does not give the file. Sent once.
+   * Copies a file of a tool into Dust, so that it can be attached to a message. Never retried. Fails with `DustBadRequestError` if
+   * the tool has no usable connection, and with `DustServerError` if the tool does not return the file.
    *
    * Source: `POST /api/v1/w/{workspaceId}/search/tools/upload`.
    */
@@ -231,7 +228,7 @@ const spacesFor = (
   const blank = given.findIndex((spaceId) => spaceId.trim() === "")
   if (blank >= 0) return Effect.fail(badInput(identity, `spaceIds.${blank}`, "the id of a space"))
   return given.length === 0
-    ? Effect.fail(badInput(identity, "spaceIds", "at least one space, or none of it to search in all of them"))
+    ? Effect.fail(badInput(identity, "spaceIds", "at least one space; omit it to search all spaces"))
     : Effect.succeed(given)
 }
 

@@ -27,8 +27,8 @@ export interface Service extends Methods<typeof spaces> {
   /**
    * Finds the space with this name, projects included: by an exact match, else ignoring case. Retried automatically.
    *
-   * Fails with `DustNotFoundError` if there is none (`details.near` has similar names), and with `DustBadRequestError` if
-   * there are several (`details.candidates`).
+   * Fails with `DustNotFoundError` for an unknown name (`details.near` has similar names), and with `DustBadRequestError` if
+   * several spaces have it (`details.candidates`).
    *
    * @example
    * ```ts

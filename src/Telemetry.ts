@@ -41,7 +41,7 @@ export const events = {
   governorWait: "dust.governor.wait",
   /** On the span of a stream: the connection has ended, and the next one is made. */
   reconnect: "dust.stream.reconnect",
-  /** On the span of a stream: the conversation is read, because the stream alone cannot tell how the run stands. */
+  /** On the span of a stream: the conversation is read, because the stream does not show the state of the run. */
   look: "dust.stream.look",
   /** On the span of a run: the message is stored, and an agent answers. */
   started: "dust.run.started",

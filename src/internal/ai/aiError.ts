@@ -17,7 +17,7 @@ const requestOf = ({ request }: DustAPIError): typeof AiError.HttpRequestDetails
   headers: {}
 })
 
-/** For an input that Dust has no place for: `description` says which way works. */
+/** For an input that Dust does not support: `description` names the alternative. */
 export const unmappable = (method: string, description: string): AiError.AiError =>
   new AiError.MalformedInput({ module, method, description })
 

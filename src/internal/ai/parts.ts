@@ -48,7 +48,7 @@ export const partsOf = (
 ]
 
 /**
- * The parts of an answer as it comes. Parts cannot be taken back, so the text can only grow: what a step that is run again has
+ * The parts of an answer while it is streamed. Parts cannot be taken back, so the text can only grow: what a step that is run again has
  * said already is left out, and what is missing at the end is added.
  */
 export class StreamParts {

@@ -46,7 +46,7 @@ export const agents = group("Agents", {
   /**
    * Reads one agent, without its tools. Retried automatically.
    *
-   * Fails with `DustNotFoundError` if there is none (also for agents of Dust that were retired), and with
+   * Fails with `DustNotFoundError` for an unknown id (also of a retired agent of Dust), and with
    * `DustForbiddenError` for a hidden agent, unless the caller is an administrator.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}?variant=light`.

@@ -97,7 +97,7 @@ export const conversations = group("Conversations", {
   markUnread: using({ mark }),
   delete: using({
     everywhere: deletion(["conversation_not_found"]),
-    // After somebody has left a conversation in which others remain, it is one that they may not see.
+    // A user who has left a conversation with other participants can no longer see it.
     leave: deletion(["conversation_not_found", "conversation_access_restricted"])
   }),
   createMessage: using({
@@ -150,10 +150,10 @@ export const conversations = group("Conversations", {
   streamMessages: using({ read }),
   getMessage: using({ read }),
   /**
-   * Deletes a message; with a user message its answers go too.
+   * Deletes a message; a user message together with its answers. Retried automatically.
    *
-   * Credential: a user's; with an API key `DustUserRequiredError` before any request. `DustForbiddenError` for somebody
-   * else's message, `DustNotFoundError`. Retried.
+   * Requires a user access token; fails with `DustUserRequiredError` before any request with an API key. Fails with
+   * `DustForbiddenError` for a message of another user, and with `DustNotFoundError`.
    *
    * Source: `DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}/messages/{messageId}`, a private route of
    * the web application
@@ -184,7 +184,7 @@ export const conversations = group("Conversations", {
   deleteFeedback: using({
     delete: del("/assistant/conversations/{conversationId}/messages/{messageId}/feedbacks", {
       errors: { not_authenticated: "DustUserRequiredError" },
-      // There is none to delete.
+      // Deleted already.
       done: ({ status, type }) => status === 400 && type === "invalid_request_error"
     })
   }),

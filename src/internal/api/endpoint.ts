@@ -277,7 +277,7 @@ export interface Declared {
   /** `Skills.archive`. */
   readonly name: `${ServiceName}.${string}`
   readonly http: Operation.HttpMethod
-  /** As it is declared: `/skills/{skillId}`. */
+  /** The declared path: `/skills/{skillId}`. */
   readonly path: string
 }
 
@@ -317,7 +317,7 @@ export const mapMembers = <A>(
     })
   )
 
-/** The operations of a group, where there is no client yet: they name what is wrong with an input. */
+/** The operations of a group without a client, for the errors of invalid input. */
 export const operationsOf = <const Name extends ServiceName, M extends Members>(
   group: Group<Name, M>
 ): Operations<Group<Name, M>> =>

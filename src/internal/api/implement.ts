@@ -63,7 +63,7 @@ const methodOf = (client: Client, operation: AnyOperation, endpoint: AnyEndpoint
   const encodeQuery = settings.query === undefined ? undefined : encodeBody(operation, settings.query)
   const { constant } = settings
   return isDirect((argument?: unknown): Effect.Effect<unknown, RequestError> => {
-    // The types of the methods say which of the two it is.
+    // The types of the methods decide which of the two it is.
     const values = plan.single === undefined ? (argument ?? {}) as Values : { [plan.single]: argument }
     const query = encodeQuery?.(pick(values, plan.query))
     if (query !== undefined && Either.isLeft(query)) return Effect.fail(query.left)
@@ -72,7 +72,7 @@ const methodOf = (client: Client, operation: AnyOperation, endpoint: AnyEndpoint
       query: query === undefined ? constant : { ...query.right as Values, ...constant },
       body: settings.body === undefined ? undefined : omit(values, plan.besides)
     }
-    // The template says which path values there are, and `Options` takes only schemas that encode to a query.
+    // The template determines the path values, and `Options` accepts only schemas that encode to a query.
     const answer = client.execute(operation, input as unknown as Operation.Input<string, unknown>)
     const { pick: part } = settings
     // The answer is what `response` decodes, which `pick` takes; the types of settings are erased.

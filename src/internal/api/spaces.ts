@@ -71,7 +71,7 @@ export const spaces = group("Spaces", {
     done: ({ status }) => status === 400
   }),
   /**
-   * Lists the tool servers of a space, in one response. Without `includeAuto` (default `false`) only those that somebody
+   * Returns the MCP servers of a space, in one request. Without `includeAuto` (default `false`) only those that a person
    * added; with it also those that Dust provides. Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/mcp_server_views`.

@@ -18,7 +18,7 @@ export const triggers = group("Triggers", {
   stream: using({ read }),
   page: using({ read }),
   /**
-   * Reads one trigger. Fails with `DustNotFoundError` (`trigger_not_found`) if there is none.
+   * Returns one trigger. Fails with `DustNotFoundError` (`trigger_not_found`) for an unknown id.
    *
    * Source: `GET /api/v1/w/{workspaceId}/triggers/{triggerId}`.
    */

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type { CsvEncoding } from "../../DataSync.ts"
 import { inSlices } from "../util/slices.ts"
 
-/** What is wrong with the bytes of a CSV. */
+/** The error of the bytes of a CSV. */
 export interface EncodingProblem {
   readonly expected: string
 }
@@ -31,7 +31,7 @@ const unreadable = (encoding: CsvEncoding, given: boolean): EncodingProblem => (
 })
 
 /**
- * The text of a CSV. Without an encoding it is UTF-8, or UTF-16 when a byte order mark says so; bytes that do not fit are
+ * The text of a CSV. Without an encoding it is UTF-8, or UTF-16 with a byte order mark; invalid bytes are
  * an error, never replaced.
  */
 export const decodeText = (

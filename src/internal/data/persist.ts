@@ -12,7 +12,7 @@ const limitPause = Duration.seconds(15)
 
 /**
  * One step of a job, repeated beyond what the request path repeats by itself: while a rate limit holds, and when an answer
- * was garbled on its way. What one step learns of a limit, the others of the job wait for, too.
+ * was garbled on its way. A rate limit that one step meets pauses the other steps of the job, too.
  *
  * A policy without retries waits for nothing. A step ends with its last error once `total` or the policy's `maxElapsed`
  * would be over.

@@ -53,7 +53,7 @@ const wireObject = (value: object): Either.Either<Cell, string> => {
   return isBinary(value) ? Either.left(unsupported) : json(value)
 }
 
-/** A cell as it is sent; undefined: there is none. What a number cannot hold exactly stays text. */
+/** The encoded cell; `undefined` to omit it. A value that a number cannot hold exactly stays text. */
 export const wireCell = (value: unknown): Either.Either<Cell | undefined, string> => {
   switch (typeof value) {
     case "undefined":

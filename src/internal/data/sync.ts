@@ -31,7 +31,7 @@ export interface DocumentStore {
   /** Every document, page by page; `onPage` gets how many are listed so far, and how many there are. */
   readonly list: (onPage: OnPage) => Stream.Stream<Document, RequestError>
   readonly write: (input: DocumentInput, mode: "light" | "async") => Effect.Effect<void, RequestError>
-  /** Succeeds also when somebody else was faster. */
+  /** Also succeeds if the document is already deleted. */
   readonly remove: (documentId: DocumentId) => Effect.Effect<void, RequestError>
 }
 
@@ -97,7 +97,7 @@ const isUnchanged = (
 const withoutBadUrl = (input: DocumentInput): DocumentInput =>
   typeof input.sourceUrl === "string" && !isSourceUrl(input.sourceUrl) ? { ...input, sourceUrl: undefined } : input
 
-/** What becomes of one document. */
+/** The decision on one document. */
 const decide = (rules: Rules, before: Existing, item: Item): Either.Either<Decision, RequestError> =>
   Either.gen(function*() {
     const { options, since } = rules

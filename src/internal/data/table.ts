@@ -36,7 +36,7 @@ export interface TableStore {
   ) => Effect.Effect<TableSummary, RequestError>
   readonly rowIds: (tableId: TableId) => Stream.Stream<RowId, RequestError>
   readonly count: (tableId: TableId) => Effect.Effect<number | null, RequestError>
-  /** Succeeds also when somebody else was faster. */
+  /** Also succeeds if the row is already deleted. */
   readonly remove: (tableId: TableId, rowId: RowId) => Effect.Effect<void, RequestError>
 }
 
@@ -366,7 +366,7 @@ const runLoad = <E, R>(
     })
   })
 
-/** Fills a table, and tells how far it is. */
+/** Loads a table and emits the progress. */
 export const loadTable = <E, R>(
   store: TableStore,
   options: LoadTableOptions<E, R>

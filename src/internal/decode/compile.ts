@@ -17,7 +17,7 @@ const compiled = new WeakMap<AST.AST, Decode>()
 /**
  * Decodes as `ParseResult.decodeUnknownEither` does, several times faster: in one pass, without looking at the decoded value
  * a second time at every level. What it has no short way for, and everything that does not fit, it leaves to `ParseResult`,
- * which also says what was wrong.
+ * which also reports the issues.
  */
 export const decoder = <A>(schema: Schema.Schema<A, unknown>): (input: unknown) => Either.Either<
   A,
@@ -28,7 +28,7 @@ export const decoder = <A>(schema: Schema.Schema<A, unknown>): (input: unknown) 
   return value === failed ? decodeLong(schema, input) : Either.right(value as A)
 }
 
-/** The decoded value, `undefined` when it does not fit. For those who need not know why. */
+/** The decoded value, or `undefined` if it does not fit, for callers that do not need the issues. */
 export const decoderOrUndefined = <A>(schema: Schema.Schema<A, unknown>): (input: unknown) => A | undefined => {
   const decode = decoder(schema)
   return (input) => {
@@ -176,7 +176,7 @@ const struct = (
   }
 }
 
-/** The fields that tell the members of a union apart. */
+/** The fields that discriminate the members of a union. */
 const literals = (ast: AST.AST): ReadonlyArray<readonly [PropertyKey, AST.LiteralValue]> => {
   switch (ast._tag) {
     case "TypeLiteral":

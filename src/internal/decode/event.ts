@@ -2,7 +2,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import { decoderOrUndefined } from "./compile.ts"
 
-/** What an event says that it is, if it says so. */
+/** The `type` of an event, if it has one. */
 export const typeOf = (data: unknown): string | null =>
   Predicate.hasProperty(data, "type") && typeof data.type === "string" ? data.type : null
 
@@ -10,7 +10,7 @@ type Member = Schema.Schema.AnyNoContext & {
   readonly fields: { readonly type: { readonly literals: readonly [string] } }
 }
 
-/** Decodes an event with the schema of its type; `undefined` when there is none for it, or the event does not fit. */
+/** Decodes an event with the schema of its type; `undefined` if the type is unknown or the event does not fit. */
 export const eventDecoder = <M extends Member>(
   members: ReadonlyArray<M>
 ): (type: string | null, data: unknown) => Schema.Schema.Type<M> | undefined => {

@@ -10,7 +10,7 @@ export interface Undecodable {
   readonly issues: ReadonlyArray<DecodeIssue>
 }
 
-/** Decodes text that should be JSON of a shape, or says where it is not. */
+/** Decodes JSON text with a schema, or returns the issues. */
 export const decodeJson = <A>(schema: Schema.Schema<A, unknown>, text: string): Either.Either<A, Undecodable> => {
   let json: unknown
   try {

@@ -69,7 +69,7 @@ export const list = <A, I>(element: Schema.Schema<A, I>): Defaulted<ReadonlyArra
   )
 }
 
-/** As {@link list}, with `null` in the place of each element that is left out: for those who count what was sent. */
+/** Like {@link list}, with `null` for each dropped element, to count the elements that were sent. */
 export const slots = <A, I>(element: Schema.Schema<A, I>) => {
   const slot = Schema.NullOr(element)
   return lenient<ReadonlyArray<A | null>, ReadonlyArray<I | null>>(
@@ -86,7 +86,7 @@ export const record = withDefault(
   (): { readonly [key: string]: unknown } => ({})
 )
 
-/** Any JSON, kept as it is. */
+/** Any JSON value, unchanged. */
 export const anything = Schema.optional(Schema.Unknown)
 
 /** Text that is not blank. */

@@ -10,7 +10,7 @@ const decodeKnowledge = Schema.decodeUnknownEither(NodePage)
 const decodeTools = Schema.decodeUnknownEither(Schema.Struct({ toolResults: list(ToolFile) }))
 const decodeFailure = Schema.decodeUnknownOption(Schema.Struct({ status: Schema.Number, error: Schema.Unknown }))
 
-/** What one event says; the caller turns a `Failure` into an error. */
+/** The content of an event; the caller turns a `Failure` into an error. */
 export type SearchEvent = UnifiedResults | { readonly _tag: "Failure"; readonly status: number; readonly body: string }
 
 export const decodeSearchEvent = (data: string): SearchEvent => {

@@ -24,10 +24,10 @@ export const issuesOf = (issue: ParseResult.ParseIssue): ReadonlyArray<DecodeIss
   return issues
 }
 
-/** That a field may be left out does not help somebody who has filled it in. */
+/** That a field is optional does not help a caller who has set it. */
 const isNothing = (expected: string): boolean => expected === "null" || expected === "undefined"
 
-/** Validates and encodes a body; what is wrong with it is named by its field, and nothing is sent. */
+/** Validates and encodes a body. An error names the field, and nothing is sent. */
 export const encodeBody = <A, I>(
   identity: Identity,
   schema: Schema.Schema<A, I>

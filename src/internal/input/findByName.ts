@@ -30,7 +30,7 @@ export interface Named {
   readonly name: string
 }
 
-/** A name as it is compared: what is typed on a Mac has its accents apart. */
+/** A name for comparison: on a Mac, typed accents are separate characters. */
 const normal = (name: string): string => name.normalize("NFC").trim()
 
 /**

@@ -46,7 +46,7 @@ export const searchQuery = (
     if (!counts(options.targetDocumentTokens)) {
       return yield* Either.left(badInput(identity, "targetDocumentTokens", "a whole number, at least 1"))
     }
-    // The server takes an empty list for no filter at all, and would find what nobody is meant to see.
+    // The server treats an empty list as no filter, and would return more than the caller asked for.
     for (const field of ["tagsIn", "parentsIn"] as const) {
       if (options[field]?.length === 0) {
         return yield* Either.left(badInput(identity, field, "at least one, or no list at all"))

@@ -24,7 +24,7 @@ const canonical = (name: string): string | undefined => {
 
 const expected = "an IANA timezone that Dust knows, such as Europe/Paris or UTC"
 
-/** A name that the server accepts for a zone that somebody named, if there is one. */
+/** The name that the server accepts for a time zone, if it has one. */
 export const accepted = (name: unknown): Either.Either<string, string> => {
   if (typeof name !== "string") return Either.left(expected)
   if (isAcceptedTimezone(name)) return Either.right(name)

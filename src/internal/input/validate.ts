@@ -54,7 +54,7 @@ export const duration = (
     : Either.left({ field, expected: "a duration longer than zero, such as \"30 seconds\"" })
 }
 
-/** What both kinds of credential begin with: the server tells them apart by this prefix, and by nothing else. */
+/** The prefix of API keys, by which alone the server distinguishes the two kinds of credential. */
 export const keyPrefix = "sk-"
 
 const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/

@@ -59,7 +59,7 @@ export interface Delivery {
 }
 
 /**
- * Waits until Dust is known to know the server, by a sign of life or a new registration. Under another id nobody waits for
+ * Waits until the registration is confirmed, by a heartbeat or a new registration. Under another id, no call waits for
  * the answer any more.
  */
 const knownAgain = (delivery: Delivery, before: Registered) =>
@@ -179,7 +179,7 @@ const start = (delivery: Delivery, call: Call, method: string, params: unknown):
 const cancel = (delivery: Delivery, id: unknown): Effect.Effect<void> =>
   Effect.suspend(() => {
     const [call, another] = [...delivery.calls.values()].filter((call) => call.id === id && call.state === "running")
-    // Ids count anew in each session, and nothing says which session this comes from. An answer that nobody waits
+    // Ids restart in each session, and the message does not name its session. An answer that no call waits
     // for does no harm; a call that is never answered does.
     if (call === undefined || another !== undefined) return Effect.void
     call.state = "cancelled"
@@ -276,7 +276,7 @@ export const finish = ({ calls, endpoints }: Delivery): Effect.Effect<void> =>
   Effect.gen(function*() {
     const open = [...calls.values()].filter(({ state }) => state === "running" || state === "answered")
     for (const call of open) call.state = "cancelled"
-    // Those that cannot be interrupted are left to themselves: nobody waits for their answer any more.
+    // Handlers that cannot be interrupted keep running; their answers are dropped.
     yield* Fiber.interruptAll([...calls.values()].flatMap(({ fiber }) => fiber === undefined ? [] : [fiber])).pipe(
       Effect.timeout("5 seconds"),
       Effect.ignore

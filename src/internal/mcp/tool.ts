@@ -12,7 +12,7 @@ import { objectSchema } from "../input/jsonSchema.ts"
 import { toolFailed } from "../telemetry/tool.ts"
 import { failed } from "./protocol.ts"
 
-/** What is wrong with arguments, by field. */
+/** The issues of arguments, by field. */
 export const explain = (issue: ParseResult.ParseIssue): string =>
   issuesOf(issue).map(({ message, path }) =>
     path === "" ? `expected ${message}` : `${path}: ${message === "is missing" ? "is missing" : `expected ${message}`}`

@@ -31,7 +31,7 @@ export interface Source {
   readonly remoteAddress?: Option.Option<string> | undefined
   /** The whole body, where it is known already. */
   readonly bytes?: Uint8Array | undefined
-  /** The body as it comes. `failure` makes an error of the cause that broke it. */
+  /** The body as a stream. `failure` maps the cause of an interruption to an error. */
   readonly stream: (
     failure: (cause: unknown) => HttpClientError.ResponseError
   ) => Stream.Stream<Uint8Array, HttpClientError.ResponseError>

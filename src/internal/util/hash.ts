@@ -1,4 +1,4 @@
-/** cyrb53: a fast, portable 53-bit hash. It tells texts apart; it is not cryptographic. */
+/** cyrb53: a fast, portable 53-bit hash. It distinguishes texts; it is not cryptographic. */
 export const hash53 = (text: string): string => {
   let a = 0xdeadbeef
   let b = 0x41c6ce57

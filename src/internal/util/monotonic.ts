@@ -1,7 +1,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** Milliseconds of a clock that nobody sets: the time of day may be stepped between two requests. */
+/** Milliseconds of a monotonic clock: the time of day may be stepped between two requests. */
 export const monotonicOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
 
 /** {@link monotonicOf} the clock of the fiber. */
