@@ -169,8 +169,7 @@ export interface Service extends Methods<typeof mcpServers> {
    * Keeps a server registered for another ten minutes. Reading its requests, posting a result and sending a message that
    * lists it do the same.
    *
-   * Requires a user access token. Retried automatically. Fails with `DustNotFoundError` if Dust does not know the server,
-   * or no longer does.
+   * Requires a user access token. Retried automatically. Fails with `DustNotFoundError` if the server is not registered.
    *
    * Source: `POST /api/v1/w/{workspaceId}/mcp/heartbeat`.
    */
@@ -180,8 +179,7 @@ export interface Service extends Methods<typeof mcpServers> {
    * Each event is emitted once, except that an unanswered request is delivered again to a stream that starts without
    * `lastEventId`.
    *
-   * Requires a user access token. Fails with `DustForbiddenError` (type `mcp_auth_error`) if Dust does not know the server,
-   * or no longer does.
+   * Requires a user access token. Fails with `DustForbiddenError` (`mcp_auth_error`) if the server is not registered.
    *
    * Source: `GET /api/v1/w/{workspaceId}/mcp/requests`.
    */

@@ -44,7 +44,7 @@ export const agents = group("Agents", {
     query: Schema.Struct({ text: Schema.String.pipe(Schema.propertySignature, Schema.fromKey("q")) })
   }),
   /**
-   * Reads one agent, without its tools. Retried automatically.
+   * Returns one agent, without its tools. Retried automatically.
    *
    * Fails with `DustNotFoundError` for an unknown id (also of a retired agent of Dust), and with
    * `DustForbiddenError` for a hidden agent, unless the caller is an administrator.
@@ -57,7 +57,7 @@ export const agents = group("Agents", {
     pick: ({ agentConfiguration }) => agentConfiguration
   }),
   /**
-   * Reads one agent with its tools and skills. Errors as for `get`. Retried automatically.
+   * Returns one agent with its tools and skills. Errors as for `get`. Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}?variant=full`.
    */
@@ -72,8 +72,7 @@ export const agents = group("Agents", {
   /**
    * Archives an agent. Requires the administrator role. Retried automatically.
    *
-   * Fails with `DustBadRequestError` if it is archived already, except when this very call was repeated after a lost
-   * response.
+   * Fails with `DustBadRequestError` if it is archived already, unless this call was retried after a lost response.
    *
    * Source: `DELETE /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}`.
    */
@@ -82,7 +81,7 @@ export const agents = group("Agents", {
     post: post("/assistant/agent_configurations/import", { body: Creation, response: Changed })
   }),
   /**
-   * Exports the whole configuration of an agent as YAML text. Retried automatically.
+   * Returns the complete configuration of an agent as YAML. Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}/export/yaml`.
    */

@@ -41,9 +41,9 @@ const oneRun = get("/spaces/{spaceId}/apps/{appId}/runs/{runId}", {
 
 export const apps = group("Apps", {
   /**
-   * Lists the apps of a space, in one response. Retried automatically.
+   * Returns the apps of a space, in one request. Retried automatically.
    *
-   * Fails with `DustNotFoundError` if the space is unknown or the caller may not see it.
+   * Fails with `DustNotFoundError` if the space does not exist or the credential cannot see it.
    *
    * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/apps`.
    */
@@ -52,10 +52,10 @@ export const apps = group("Apps", {
   start: using({ post: runs }),
   stream: using({ post: runs }),
   /**
-   * Reads a run in its current state. Retried automatically.
+   * Returns the current state of a run. Retried automatically.
    *
-   * Fails with `DustNotFoundError` if there is no such app or run, or the run cannot be read (Dust does not distinguish
-   * these).
+   * Fails with `DustNotFoundError` if the app or the run does not exist, or the credential cannot read it; Dust does not
+   * distinguish these.
    *
    * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs/{runId}`.
    */

@@ -73,9 +73,9 @@ export const conversations = group("Conversations", {
   }),
   get: using({ read }),
   /**
-   * The conversations of the user, outside spaces, all at once.
+   * Returns the conversations of the user that are not in a space, in one request. Retried automatically.
    *
-   * Credential: a user's; with an API key `DustUserRequiredError` before any request. Retried.
+   * Requires a user access token; fails with `DustUserRequiredError` before any request with an API key.
    *
    * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations`
    */
@@ -85,7 +85,8 @@ export const conversations = group("Conversations", {
     pick: (answer) => answer.conversations
   }),
   /**
-   * Sets the title (at most 512 characters); marks the conversation read for the caller. Credential: any. Retried.
+   * Sets the title (at most 512 characters) and marks the conversation as read for the caller. Accepts any credential. Retried
+   * automatically.
    *
    * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
    */
@@ -129,8 +130,8 @@ export const conversations = group("Conversations", {
     })
   }),
   /**
-   * Asks the server to stop agent messages. Ids that are unknown or have ended are ignored. The end arrives as an event.
-   * Credential: any. Retried.
+   * Cancels the runs of agent messages. Ignores unknown and finished messages. The end of a run arrives as an event. Accepts any
+   * credential. Retried automatically.
    *
    * Source: `POST …/conversations/{conversationId}/cancel`
    */
@@ -189,8 +190,8 @@ export const conversations = group("Conversations", {
     })
   }),
   /**
-   * The caller's own verdicts in a conversation. Credential: a user's, otherwise `DustUserRequiredError` before any request.
-   * Retried.
+   * Returns the user's feedback in a conversation. Requires a user access token; fails with `DustUserRequiredError` before any
+   * request with an API key. Retried automatically.
    *
    * Source: `GET …/conversations/{conversationId}/feedbacks`
    */
@@ -200,7 +201,7 @@ export const conversations = group("Conversations", {
     pick: (answer) => answer.feedbacks
   }),
   /**
-   * The tools that wait for a person now. Credential: any. Retried.
+   * Returns the tool calls that wait for a person. Accepts any credential. Retried automatically.
    *
    * Source: `GET …/conversations/{conversationId}/actions/blocked`
    */
@@ -209,10 +210,12 @@ export const conversations = group("Conversations", {
     pick: (answer) => answer.blockedActions
   }),
   /**
-   * Decides about a tool that waits for approval. `always_approved` also holds for later uses (tools of low and medium
-   * stake; needs a user). An action that is no longer blocked is `DustBadRequestError` (`action_not_blocked`). The server
-   * answers 500 when the caller may not decide: only the author of the message may, or anyone when an API key wrote it.
-   * Credential: any. Retried.
+   * Decides on a tool call that waits for approval. `always_approved` also applies to later calls of tools of low and medium
+   * stake; it requires a user access token. Only the author of the message may decide, or anyone if it was sent with an API key.
+   * Accepts any credential. Retried automatically.
+   *
+   * Fails with `DustBadRequestError` (`action_not_blocked`) if the action no longer waits, and with `DustServerError` if the caller
+   * may not decide.
    *
    * Source: `POST …/messages/{messageId}/validate-action`
    */
@@ -225,8 +228,8 @@ export const conversations = group("Conversations", {
     })
   }),
   /**
-   * Answers an agent's question: indices of the chosen options, or words. Credential: any. `DustForbiddenError`,
-   * `DustNotFoundError`, `DustBadRequestError` (`action_not_blocked`). Retried.
+   * Answers the question of an agent with the indices of the selected options, or with text. Accepts any credential. Retried
+   * automatically. Fails with `DustForbiddenError`, `DustNotFoundError`, and `DustBadRequestError` (`action_not_blocked`).
    *
    * Source: `POST …/messages/{messageId}/answer-question`
    */
@@ -244,8 +247,8 @@ export const conversations = group("Conversations", {
     })
   }),
   /**
-   * What a conversation has cost so far, in credits. Credential: any. Retried. Servers that do not have it yet answer
-   * `DustNotFoundError`.
+   * Returns the credits that a conversation has used so far. Accepts any credential. Retried automatically. Fails with
+   * `DustNotFoundError` on servers without this operation.
    *
    * Source: `GET …/conversations/{conversationId}/consumption`
    */

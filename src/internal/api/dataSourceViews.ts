@@ -19,14 +19,14 @@ const one = {
 
 export const dataSourceViews = group("DataSourceViews", {
   /**
-   * Lists the views of a space, in one response. Retried automatically.
+   * Returns the views of a space, in one request. Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_source_views`.
    */
   list: get("/spaces/{spaceId}/data_source_views", views),
   findByName: using({ list: get("/spaces/{spaceId}/data_source_views", views) }),
   /**
-   * Reads one view. Retried automatically.
+   * Returns one view. Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_source_views/{dataSourceViewId}`.
    */

@@ -141,9 +141,10 @@ const writeRows = post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{ta
 
 export const dataSources = group("DataSources", {
   /**
-   * The data sources of a space. There is no paging, and no way to make, change or delete one.
+   * Returns the data sources of a space, in one request. Dust's API cannot create, change or delete data sources.
    *
-   * `DustNotFoundError` (`space_not_found`): the space is unknown or hidden. Retried.
+   * Fails with `DustNotFoundError` (`space_not_found`) if the space does not exist or the credential cannot see it. Retried
+   * automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_sources`
    */
@@ -152,8 +153,7 @@ export const dataSources = group("DataSources", {
   pageDocuments: using({ read: readDocuments }),
   streamDocuments: using({ read: readDocuments }),
   /**
-   * One document with its chunks. A missing one is a `DustNotFoundError` (the server says 400 `data_source_error`).
-   * Retried.
+   * Returns one document with its chunks. Fails with `DustNotFoundError` if it does not exist. Retried automatically.
    *
    * Source: `GET …/data_sources/{dataSourceId}/documents/{documentId}`
    */
@@ -175,7 +175,7 @@ export const dataSources = group("DataSources", {
     })
   }),
   /**
-   * Deletes a document. Retried; that it is missing is a success when this very call has been repeated after a lost answer.
+   * Deletes a document. Retried automatically; succeeds if it was deleted by an earlier attempt whose response was lost.
    *
    * Source: `DELETE …/data_sources/{dataSourceId}/documents/{documentId}`
    */
@@ -197,7 +197,7 @@ export const dataSources = group("DataSources", {
     })
   }),
   /**
-   * How the embedding model of the data source cuts a text into tokens. It has 280 seconds. Retried.
+   * Splits a text into the tokens of the data source's embedding model, within 280 seconds. Retried automatically.
    *
    * Source: `POST …/data_sources/{dataSourceId}/tokenize`
    */
@@ -209,7 +209,7 @@ export const dataSources = group("DataSources", {
     pick: ({ tokens }): ReadonlyArray<Token> => tokens.map(([id, text]) => ({ id, text }))
   }),
   /**
-   * Every table of a data source. There is no paging. Retried.
+   * Returns all tables of a data source, in one request. Retried automatically.
    *
    * Source: `GET …/data_sources/{dataSourceId}/tables`
    */
@@ -218,7 +218,8 @@ export const dataSources = group("DataSources", {
     pick: (answer) => answer.tables
   }),
   /**
-   * One table with its columns. `DustNotFoundError` (`table_not_found`) when it is missing. Retried.
+   * Returns one table with its columns. Fails with `DustNotFoundError` (`table_not_found`) if it does not exist. Retried
+   * automatically.
    *
    * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}`
    */
@@ -231,9 +232,9 @@ export const dataSources = group("DataSources", {
     replace: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", { ...writeTable, replay: "safe" })
   }),
   /**
-   * Deletes a table with its rows. The caller needs the role of a builder: without it this is a `DustNotFoundError`
-   * (`data_source_not_found`). `DustNotFoundError` (`table_not_found`) when it is missing. Retried; that it is missing is a
-   * success when this very call has been repeated after a lost answer.
+   * Deletes a table with its rows. Requires the builder role; otherwise fails with `DustNotFoundError`
+   * (`data_source_not_found`). Fails with `DustNotFoundError` (`table_not_found`) if the table does not exist. Retried
+   * automatically; succeeds if it was deleted by an earlier attempt whose response was lost.
    *
    * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}`
    */
@@ -250,7 +251,7 @@ export const dataSources = group("DataSources", {
   }),
   upsertRows: using({ write: writeRows }),
   /**
-   * Deletes a row. `DustNotFoundError` (`table_not_found`) when the table is missing. Retried.
+   * Deletes a row. Fails with `DustNotFoundError` (`table_not_found`) if the table does not exist. Retried automatically.
    *
    * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}`
    */

@@ -47,8 +47,8 @@ export const files = group("Files", {
   view: using({ read }),
   viewText: using({ read }),
   /**
-   * Deletes a file. Retried. A second deletion is a `DustNotFoundError` (`file_not_found`), except when this very call has
-   * been repeated after a lost answer.
+   * Deletes a file. Retried automatically. Fails with `DustNotFoundError` (`file_not_found`) if it does not exist, unless an
+   * earlier attempt of this call deleted it.
    *
    * Source: `DELETE /api/v1/w/{workspaceId}/files/{fileId}`
    */

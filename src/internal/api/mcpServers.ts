@@ -23,10 +23,9 @@ const register = post("/mcp/register", {
 
 export const mcpServers = group("McpServers", {
   /**
-   * Registers a server by name (5 to 30 characters). While a server of this name is alive, another registration under it
-   * gets another id.
+   * Registers a server by name (5 to 30 characters). Another registration of the same name gets another id.
    *
-   * Requires a user access token. Never repeated once it may have reached Dust. Fails with `DustBadRequestError` for a name
+   * Requires a user access token. Not retried once it may have reached Dust. Fails with `DustBadRequestError` for a name
    * of the wrong length, and if there are more than 256 servers of this name.
    *
    * Source: `POST /api/v1/w/{workspaceId}/mcp/register`.
@@ -44,11 +43,11 @@ export const mcpServers = group("McpServers", {
   }),
   requests: using({ stream: get("/mcp/requests", { credential: "user" }) }),
   /**
-   * Posts the answer to a request: a whole JSON-RPC message (`{ jsonrpc, id, result }` or `error`), at most 16 MiB. Dust
-   * does not validate it and drops a malformed one without an error.
+   * Posts the answer to a request: a complete JSON-RPC message (`{ jsonrpc, id, result }` or `error`) of at most 16 MiB. Dust does
+   * not validate it, and drops malformed messages without an error.
    *
-   * Requires a user access token. Retried automatically: the same id counts once. Fails with `DustForbiddenError` (type
-   * `mcp_auth_error`) if Dust does not know the server, or no longer does, and with `DustContentTooLargeError`.
+   * Requires a user access token. Retried automatically; Dust counts an id once. Fails with `DustForbiddenError`
+   * (`mcp_auth_error`) if the server is not registered, and with `DustContentTooLargeError`.
    *
    * Source: `POST /api/v1/w/{workspaceId}/mcp/results`.
    */
@@ -58,7 +57,7 @@ export const mcpServers = group("McpServers", {
     body: Schema.Struct({ serverId, result: Schema.Record({ key: Schema.String, value: Schema.Unknown }) })
   }),
   /**
-   * Removes a server. Succeeds if it is already gone.
+   * Deregisters a server. Succeeds if it is not registered.
    *
    * Requires a user access token. Retried automatically.
    *

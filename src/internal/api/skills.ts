@@ -10,8 +10,8 @@ const result: Schema.Schema<SkillImportResult, typeof SkillImportResult.Encoded>
 
 export const skills = group("Skills", {
   /**
-   * Lists the skills that were made in the workspace (Dust's own are not included), in one response. Skills whose
-   * availability is `editors` are left out for everybody, their editors included, unless `bypassEditorVisibility` is set.
+   * Returns the skills of the workspace, without Dust's own, in one request. Skills whose
+   * availability is `editors` are included only if `bypassEditorVisibility` is set.
    *
    * Fails with `DustForbiddenError` if `bypassEditorVisibility` is set without the administrator role. Retried
    * automatically.
@@ -29,8 +29,8 @@ export const skills = group("Skills", {
   /**
    * Archives a skill. Requires the administrator role or being one of its editors.
    *
-   * Fails with `DustNotFoundError` (`skill_not_found`) if there is no such skill, and with `DustForbiddenError` if the
-   * caller may not archive it. Retried automatically.
+   * Fails with `DustNotFoundError` (`skill_not_found`) if it does not exist, and with `DustForbiddenError` if the caller
+   * may not archive it. Retried automatically.
    *
    * Source: `DELETE /api/v1/w/{workspaceId}/skills/{skillId}`.
    */

@@ -20,7 +20,7 @@ const spaceList = {
 
 export const spaces = group("Spaces", {
   /**
-   * Lists the spaces that the caller can see, in one response. Without `kinds` the server leaves out projects.
+   * Returns the spaces that the caller can see, in one request. Without `kinds`, projects are not included.
    *
    * Fails with `DustBadRequestError` before any request if `kinds` is empty or has an unknown kind. Retried automatically.
    *
@@ -29,11 +29,11 @@ export const spaces = group("Spaces", {
   list: get("/spaces", spaceList),
   findByName: using({ list: get("/spaces", spaceList) }),
   /**
-   * Lists the members who were added to a regular space or a project, in one response. People who see an open space only
-   * because everybody does are not listed.
+   * Returns the members that were added to a regular space or a project, in one request. Members of the workspace who see an open
+   * space without being added are not included.
    *
-   * Requires the administrator role, else fails with `DustForbiddenError`. Other kinds of spaces have no members:
-   * `DustNotFoundError`. Retried automatically.
+   * Requires the administrator role; otherwise fails with `DustForbiddenError`. Fails with `DustNotFoundError` for other kinds of
+   * spaces. Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/members`.
    */
@@ -44,8 +44,8 @@ export const spaces = group("Spaces", {
   /**
    * Adds members to a space and returns those that were added. Requires the administrator role.
    *
-   * Fails with `DustConflictError` if one of them is a member already, and with `DustNotFoundError` if there is no such
-   * user. Sent once.
+   * Never retried. Fails with `DustConflictError` if one of them is a member already, and with `DustNotFoundError` if a user does
+   * not exist.
    *
    * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/members`.
    */
@@ -61,8 +61,8 @@ export const spaces = group("Spaces", {
   /**
    * Removes a member from a space. Requires the administrator role.
    *
-   * Fails with `DustBadRequestError` if the user is not a member, except when this very call was repeated after a lost
-   * response; with `DustNotFoundError` if the space is open or managed by groups. Retried automatically.
+   * Fails with `DustBadRequestError` if the user is not a member, unless an earlier attempt of this call removed the user, and with
+   * `DustNotFoundError` if the space is open or managed by groups. Retried automatically.
    *
    * Source: `DELETE /api/v1/w/{workspaceId}/spaces/{spaceId}/members/{userId}`.
    */

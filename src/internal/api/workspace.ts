@@ -45,14 +45,14 @@ const consumption = post("/analytics/consumption/export", {
 export const workspace = group("Workspace", {
   exists: using({ get: get("/exists") }),
   /**
-   * Reads the user behind the access token, with their workspaces. With an API key it fails with `DustUserRequiredError`
-   * before any request. Retried automatically.
+   * Returns the user of the access token, with the user's workspaces. Fails with `DustUserRequiredError` before any request with an
+   * API key. Retried automatically.
    *
    * Source: `GET /api/v1/me`.
    */
   me: get("/api/v1/me", { credential: "user", response: Schema.Struct({ user }), pick: (answer) => answer.user }),
   /**
-   * Lists the active members, in one response. Requires the administrator role, else fails with `DustForbiddenError`.
+   * Returns the active members, in one request. Requires the administrator role; otherwise fails with `DustForbiddenError`.
    * Retried automatically.
    *
    * Source: `GET /api/v1/w/{workspaceId}/members`.
@@ -62,7 +62,7 @@ export const workspace = group("Workspace", {
     pick: ({ users }) => users
   }),
   /**
-   * Returns whether an e-mail address is that of an active member. Retried automatically.
+   * Returns whether an e-mail address belongs to an active member. Retried automatically.
    *
    * Source: `POST /api/v1/w/{workspaceId}/members/validate`.
    */
