@@ -42,6 +42,16 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     /✗ queue: .*actual "finance"\n {4}urgent: /,
     "✓ billing, after 2 answers"
   ],
+  "15-fall-back-to-another-agent.ts": [
+    /broken.*DustAgentError\n.*Nobody.*DustNotFoundError\n.*slow.*TimeoutException\n/,
+    "I was first."
+  ],
+  "16-one-answer-for-many-listeners.ts": [
+    /✓ asked\n[^✓]*$/,
+    /first +One word after the other, slowly\./,
+    /fourth +One word after the other, slowly\./
+  ],
+  "17-cache-answers.ts": ["3 answers, asked 1 time", "still asked 1 time, 3 of 4 from the cache", "asked 3 times now"],
   "20-upload-a-file.ts": [
     "100 %",
     "340000 bytes, ready",

@@ -1,0 +1,34 @@
+/** Asks one agent, and another one if the first fails, is not there, or takes too long: a plan with an agent for each step. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Context, Effect, ExecutionPlan, Layer } from "effect"
+import { type AgentRef, Chat } from "effect-dust/Chat"
+import { done, dust, failed, says, title } from "./support.ts"
+
+class Agent extends Context.Tag("Agent")<Agent, AgentRef>() {}
+
+const Plan = ExecutionPlan.make(
+  { provide: Layer.succeed(Agent, "broken") },
+  { provide: Layer.succeed(Agent, { name: "Nobody" }) },
+  { provide: Layer.succeed(Agent, "slow") },
+  { provide: Layer.succeed(Agent, "quick") }
+)
+
+/** An agent that is left behind is stopped: the timeout interrupts the question, and that cancels its run. */
+const ask = (message: string) =>
+  Effect.gen(function*() {
+    const chat = yield* Chat
+    const agent = yield* Agent
+    return yield* chat.send({ agent, message }).pipe(
+      Effect.timeout("1 second"),
+      Effect.tapError((error) => failed(`${JSON.stringify(agent)}: ${error._tag}`)),
+      Effect.tap(() => done(JSON.stringify(agent)))
+    )
+  }).pipe(Effect.withExecutionPlan(Plan))
+
+const program = Effect.gen(function*() {
+  yield* title("One agent after the other")
+  const reply = yield* ask("Who answers?")
+  yield* says("agent", reply.text)
+})
+
+program.pipe(Effect.provide(dust), NodeRuntime.runMain)
