@@ -80,6 +80,8 @@ export interface Handler {
   readonly handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>
   readonly log: () => ReadonlyArray<SeenRequest>
   readonly clearLog: () => void
+  /** Forgets the log and counts from 1 again. */
+  readonly restart: () => void
   readonly rules: Array<ActiveRule>
   /** Called whenever a request arrives, is answered or is closed. */
   readonly listeners: Set<() => void>
@@ -256,7 +258,12 @@ export const makeHandler = (world: World): Handler => {
         Effect.map((answer) => logged(world, answer, entry, close, changed))
       )
     })
-  return { handle, log: () => log.entries, clearLog: () => log.clear(), rules, listeners }
+  const restart = () => {
+    log.clear()
+    arrived = 0
+    changed()
+  }
+  return { handle, log: () => log.entries, clearLog: () => log.clear(), restart, rules, listeners }
 }
 
 const watch = (

@@ -28,6 +28,8 @@ export interface Channel {
   /** Agents that are too far ahead; told when a connection took something, or went away. */
   readonly ahead: Set<() => void>
   readonly readers: Set<{ at: number }>
+  /** Nothing comes any more: the workspace was reset. */
+  closed: boolean
 }
 
 export const END_OF_STREAM = "end-of-stream"
@@ -65,7 +67,8 @@ export const makeChannel = (world: World): Channel => {
     lastPublishedAt: 0,
     waiters: new Set(),
     ahead: new Set(),
-    readers: new Set()
+    readers: new Set(),
+    closed: false
   }
   channels.all.add(channel)
   channels.made++
@@ -207,12 +210,14 @@ interface Connection {
 const millisOf = (limit: Duration.DurationInput | undefined): number =>
   limit === undefined ? Infinity : Duration.toMillis(limit)
 
+const isClosed = ({ channel, open }: Subscription): boolean => channel.closed || open?.() === false
+
 /** Waits for an event, for the end of the channel or for the client to go away. */
 const changed = ({ options, reader }: Connection): Effect.Effect<void, Option.Option<Reset>> =>
   Effect.async<void, Option.Option<Reset>>((resume) => {
     const { channel, signal } = options
     // What was published between the last look and this moment has woken nobody.
-    if (channel.base + channel.events.length > reader.at || options.open?.() === false) {
+    if (channel.base + channel.events.length > reader.at || isClosed(options)) {
       return resume(Effect.void)
     }
     const done = () => {
@@ -327,7 +332,7 @@ const next = (connection: Connection): Step =>
       if (frames !== "") return Effect.succeed(emit(connection, frames))
     }
     if (connection.phase === "live") {
-      if (options.open?.() === false) connection.phase = "closing"
+      if (isClosed(options)) connection.phase = "closing"
       else {
         const frames = live(connection)
         if (frames !== "") return Effect.succeed(emit(connection, frames))
@@ -373,3 +378,11 @@ export const connection = (world: World, options: Subscription): Pull => {
 
 /** Wakes everybody who listens, so that they notice that the channel was closed. */
 export const closeChannel = wake
+
+/** Ends every event stream. */
+export const closeChannels = (world: World): void => {
+  for (const channel of allChannels(world).all) {
+    channel.closed = true
+    wake(channel)
+  }
+}

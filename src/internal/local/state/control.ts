@@ -91,6 +91,12 @@ export interface Control {
   readonly lastRequest: (filter?: RequestFilter) => Effect.Effect<SeenRequest, DustTestNotFoundError>
   /** Waits until there is one, also one that was seen already. */
   readonly waitForRequest: (filter: RequestFilter | ((request: SeenRequest) => boolean)) => Effect.Effect<SeenRequest>
+  /**
+   * The requests that were seen as text, for `expect(…).toMatchSnapshot()`: method, path, query, credential, body and status.
+   * Ids that Local Dust has made, ids of events and times are replaced by `<conversationId 1>`, `<id 1>`, `<event 1>` and
+   * `<time>`, so that the text is the same in every run and with every seed. Headers are left out.
+   */
+  readonly snapshot: (filter?: RequestFilter) => Effect.Effect<string>
   readonly clearRequests: Effect.Effect<void>
   /** The requests whose answer is not complete and whose client is still there: open connections. */
   readonly openConnections: Effect.Effect<ReadonlyArray<SeenRequest>>
@@ -98,6 +104,13 @@ export interface Control {
   readonly openStreams: Effect.Effect<number>
   /** Waits until no connection is open. */
   readonly allClosed: Effect.Effect<void>
+
+  /**
+   * Makes the workspace what it was at first: its seed, its agents, its faults and its ids; runs end, event streams close,
+   * requests that wait for a run are answered, and the log is empty. For tests that share a workspace. Faults that were
+   * scripted since and never occurred are reported now.
+   */
+  readonly reset: Effect.Effect<void>
 
   /** Scripts a fault from now on. Rules are tried in order; the first one that hits decides. */
   readonly fault: (rule: FaultRule | Fault) => Effect.Effect<void>

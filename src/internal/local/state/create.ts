@@ -2,8 +2,10 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { type Limits, limitsFrom } from "./limits.ts"
 import type { Seed } from "./seed.ts"
 import type { Auth, LocalApiKey, LocalUser, LocalUserToken, Quirks, Role, World } from "./state.ts"
@@ -119,9 +121,35 @@ const makeRandom = (seed: number): () => number => {
   }
 }
 
+/** Everything that is random, and ids: the same seed and the same calls give the same. */
+const makeChance = (seed: number) => {
+  let random = makeRandom(seed)
+  let idRandom = makeRandom(seed ^ 0x5f3759df)
+  let lastNumericId = 0
+  const ids = new Set<string>()
+  return {
+    ids,
+    random: () => random(),
+    numericId: () => ++lastNumericId,
+    sId: (prefix?: string) => {
+      let id = prefix === undefined ? "" : `${prefix}_`
+      for (let i = 0; i < 10; i++) id += ALPHABET[Math.floor(idRandom() * ALPHABET.length)]
+      ids.add(id)
+      return id
+    },
+    restart: () => {
+      random = makeRandom(seed)
+      idRandom = makeRandom(seed ^ 0x5f3759df)
+      lastNumericId = 0
+      ids.clear()
+    }
+  }
+}
+
 const reveal = (value: string | Redacted.Redacted): string => typeof value === "string" ? value : Redacted.value(value)
 
 interface Accounts extends Pick<World, "apiKeys" | "userTokens" | "members"> {
+  readonly clear: () => void
   readonly addKey: (key: ApiKeyOptions) => void
   readonly addToken: (token: UserTokenOptions) => void
 }
@@ -183,7 +211,10 @@ const makeAccounts = (
     })
     if (user !== undefined && member) members.set(user.sId, { user, role: token.role ?? "user" })
   }
-  return { apiKeys, userTokens, members, addKey, addToken }
+  const clear = () => {
+    for (const all of [apiKeys, userTokens, members, users]) all.clear()
+  }
+  return { apiKeys, userTokens, members, addKey, addToken, clear }
 }
 
 const fillAccounts = ({ addKey, addToken }: Accounts, credentials: CredentialOptions | undefined): void => {
@@ -217,23 +248,29 @@ export const makeWorld = (
 ): Effect.Effect<World> =>
   Effect.map(Effect.clock, (clock: Clock.Clock): World => {
     forgetInterruptedSleeps(clock)
-    const random = makeRandom(options.randomSeed ?? 1)
-    const idRandom = makeRandom((options.randomSeed ?? 1) ^ 0x5f3759df)
+    const chance = makeChance(options.randomSeed ?? 1)
     const workspaceId = options.workspaceId ?? defaults.workspaceId
     const workspaceName = options.workspaceName ?? "Local Dust"
     const now = () => clock.unsafeCurrentTimeMillis()
-    let lastNumericId = 0
-    const numericId = () => ++lastNumericId
-    const sId = (prefix?: string) => {
-      let id = prefix === undefined ? "" : `${prefix}_`
-      for (let i = 0; i < 10; i++) id += ALPHABET[Math.floor(idRandom() * ALPHABET.length)]
-      return id
-    }
+    const { numericId, sId } = chance
     const limits = limitsFrom(options.limits)
     place.requestSize = limits.requestSize
     const workspaceNumericId = numericId()
     const accounts = makeAccounts({ now, numericId, sId, workspaceId })
     fillAccounts(accounts, options.credentials)
+    const waits: World["waits"] = new Set()
+    const slices: World["slices"] = new Map()
+    let background = Effect.runSync(Scope.fork(scope, ExecutionStrategy.sequential))
+    const restart = Effect.gen(function*() {
+      yield* Scope.close(background, Exit.void)
+      background = yield* Scope.fork(scope, ExecutionStrategy.sequential)
+      chance.restart()
+      waits.clear()
+      slices.clear()
+      accounts.clear()
+      numericId()
+      fillAccounts(accounts, options.credentials)
+    })
 
     return {
       workspaceId,
@@ -245,7 +282,9 @@ export const makeWorld = (
       seed: options.seed ?? {},
       pace: Duration.decode(options.pace ?? 0),
       clock,
-      scope,
+      get scope() {
+        return background
+      },
       apiKeys: accounts.apiKeys,
       userTokens: accounts.userTokens,
       members: accounts.members,
@@ -253,7 +292,7 @@ export const makeWorld = (
       now,
       sId,
       numericId,
-      random,
+      random: chance.random,
       owner: (auth: Auth) => ({
         id: workspaceNumericId,
         sId: workspaceId,
@@ -266,7 +305,9 @@ export const makeWorld = (
         ssoEnforced: false,
         metadata: null
       }),
-      waits: new Set(),
-      slices: new Map()
+      waits,
+      slices,
+      ids: chance.ids,
+      restart
     }
   })

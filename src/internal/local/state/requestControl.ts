@@ -5,6 +5,8 @@ import type { Fault } from "../server/faults.ts"
 import type { Handler, SeenRequest } from "../server/pipeline.ts"
 import { activate, type ActiveRule, compile, DustTestRuleError, type FaultRule } from "../server/rules.ts"
 import { type Control, DustTestNotFoundError, type RequestFilter } from "./control.ts"
+import { renderRequests } from "./snapshot.ts"
+import type { World } from "./state.ts"
 
 /** What the filter selects; one that cannot select anything is a defect. */
 const selector = (filter: RequestFilter | undefined): Effect.Effect<(request: SeenRequest) => boolean> => {
@@ -44,6 +46,7 @@ const until = <A>(handler: Handler, look: () => A | undefined): Effect.Effect<A>
   })
 
 export const requestControl = (
+  world: World,
   handler: Handler
 ): Pick<
   Control,
@@ -51,6 +54,7 @@ export const requestControl = (
   | "countRequests"
   | "lastRequest"
   | "waitForRequest"
+  | "snapshot"
   | "clearRequests"
   | "openConnections"
   | "openStreams"
@@ -78,6 +82,7 @@ export const requestControl = (
             return found === undefined ? undefined : { ...found }
           })
       ),
+    snapshot: (filter) => Effect.map(requests(filter), (found) => renderRequests(world, found)),
     clearRequests: Effect.sync(() => handler.clearLog()),
     openConnections: Effect.sync(() => handler.log().filter(isOpen).map((request) => ({ ...request }))),
     openStreams: Effect.sync(() =>

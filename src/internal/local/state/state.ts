@@ -177,7 +177,7 @@ export interface World {
   /** The time before each token of agents that have no pace of their own. */
   readonly pace: Duration.Duration
   readonly clock: Clock.Clock
-  /** Background work (agent loops, async upserts) runs in here: `Effect.forkIn(world.scope)`. */
+  /** Background work (agent loops, async upserts) runs in here until it ends or the workspace is reset: `Effect.forkIn(world.scope)`. */
   readonly scope: Scope.Scope
   readonly apiKeys: Map<string, LocalApiKey>
   readonly userTokens: Map<string, LocalUserToken>
@@ -195,7 +195,12 @@ export interface World {
   readonly owner: (auth: Auth) => Record<string, unknown>
   /** What the workspace itself waits for on its clock. */
   readonly waits: Set<{ readonly what: string; readonly until: number }>
-  readonly slices: Map<string, unknown>
+  /** The state of the domains, by what `slice` has made. */
+  readonly slices: Map<object, unknown>
+  /** Every id that `sId` has given out. */
+  readonly ids: ReadonlySet<string>
+  /** Ends the background work and forgets everything, as if the workspace had just been made. */
+  readonly restart: Effect.Effect<void>
 }
 
 /** Lets time pass on the workspace's clock. `what` names the wait for a person whose test does not go on. */
@@ -208,13 +213,13 @@ export const pause = (world: World, duration: Duration.DurationInput, what: stri
 
 /** A domain's own part of the state. */
 export const slice = <A>(name: string, make: (world: World) => A): (world: World) => A => {
-  const own = new WeakMap<World, A>()
+  const key = { name }
   return (world) => {
-    const known = own.get(world)
+    // What is kept under this key was made here.
+    const known = world.slices.get(key) as A | undefined
     if (known !== undefined) return known
     const made = make(world)
-    own.set(world, made)
-    world.slices.set(name, made)
+    world.slices.set(key, made)
     return made
   }
 }

@@ -1,4 +1,5 @@
 /** One workspace: its state, its handler, and what a test can ask and do. */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
@@ -8,11 +9,13 @@ import { installDataSources } from "../domains/dataSources/model.ts"
 import { installFiles } from "../domains/files.ts"
 import { installSpaces } from "../domains/spaces.ts"
 import { type Handler, makeHandler } from "../server/pipeline.ts"
+import { closeChannels } from "../server/pubsub.ts"
 import { activate, type ActiveRule, type FaultRule, reportUnused } from "../server/rules.ts"
 import type { Control } from "./control.ts"
 import { conversationControl } from "./conversationControl.ts"
 import { defaults, makeWorld, type Place, type WorldOptions } from "./create.ts"
 import { eventControl } from "./eventControl.ts"
+import { allConversations } from "./find.ts"
 import { faultControl, requestControl } from "./requestControl.ts"
 import { seedConversation } from "./seeding.ts"
 import type { World } from "./state.ts"
@@ -42,25 +45,57 @@ export const makeWorkspace = (
   Effect.gen(function*() {
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const world = yield* makeWorld(options, scope, place)
+    const handler = makeHandler(world)
+    yield* watchTestClock(world, handler.log, handler.listeners)
+    const own = yield* Effect.forEach(options.faults ?? [], activate)
+    const scripted: Array<ActiveRule> = []
+    handler.rules.push(...own)
+    yield* Effect.addFinalizer(() => reportUnused([...own, ...scripted]))
+    yield* furnish(world, options)
+    const reset = Effect.gen(function*() {
+      yield* endWaits(world)
+      yield* world.restart
+      handler.restart()
+      handler.rules.splice(0, Infinity, ...own)
+      for (const rule of own) rule.seen = 0
+      yield* furnish(world, options)
+      yield* reportUnused(scripted.splice(0))
+    })
+    return { world, handler, control: makeControl(world, handler, place, scripted, reset) }
+  })
+
+/** What a workspace has from the start. */
+const furnish = (world: World, options: WorkspaceOptions): Effect.Effect<void> =>
+  Effect.gen(function*() {
     installSpaces(world)
     installFiles(world)
     installDataSources(world)
-    const handler = makeHandler(world)
-    yield* watchTestClock(world, handler.log, handler.listeners)
     addAgent(world, "echo", { description: "Repeats the message" })
     addAgent(world, "dust", { name: "dust", description: "The global agent", scope: "global" })
     for (const [sId, agent] of Object.entries(options.agents ?? {})) addAgent(world, sId, agent)
-    const scripted: Array<ActiveRule> = []
-    for (const rule of options.faults ?? []) scripted.push(yield* activate(rule))
-    handler.rules.push(...scripted)
-    yield* Effect.addFinalizer(() => reportUnused(scripted))
     const ada = world.userTokens.get(defaults.userToken)?.user ?? null
     for (const seed of world.seed.conversations ?? []) yield* seedConversation(world, seed, ada)
-    return { world, handler, control: makeControl(world, handler, place, scripted) }
+  })
+
+/** Requests that wait for an event or for the end of a run are answered: neither comes any more. */
+const endWaits = (world: World): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    closeChannels(world)
+    const running = allConversations(world).flatMap(({ ranks }) => ranks.flat()).filter((message) =>
+      message.type === "agent_message"
+    )
+    return Effect.forEach(running, ({ run }) => Deferred.succeed(run.done, undefined), { discard: true })
   })
 
 /** The address is read late: `serve` knows it only once it listens. */
-const makeControl = (world: World, handler: Handler, place: Place, scripted: Array<ActiveRule>): Control => ({
+const makeControl = (
+  world: World,
+  handler: Handler,
+  place: Place,
+  scripted: Array<ActiveRule>,
+  reset: Effect.Effect<void>
+): Control => ({
+  reset,
   get url() {
     return place.origin
   },
@@ -69,7 +104,7 @@ const makeControl = (world: World, handler: Handler, place: Place, scripted: Arr
   adminApiKey: Redacted.make(defaults.adminApiKey),
   userToken: Redacted.make(defaults.userToken),
   adminToken: Redacted.make(defaults.adminToken),
-  ...requestControl(handler),
+  ...requestControl(world, handler),
   ...faultControl(handler, scripted),
   ...conversationControl(world),
   ...eventControl(world)
