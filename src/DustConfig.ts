@@ -44,7 +44,7 @@ export const regions: Readonly<Record<Region, string>> = {
  * that the token has expired.
  *
  * It runs in the scope and with the fiber references of the layer: interrupting a call does not interrupt it, and it cannot
- * depend on the caller. Use `DustClient.withCredential` for a credential per call.
+ * depend on the caller. If it has no token after 5 minutes, it is interrupted, and the next request runs it again. Use `DustClient.withCredential` for a credential per call.
  *
  * @category models
  * @since 0.1.0

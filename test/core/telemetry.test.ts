@@ -9,7 +9,21 @@ import {
   PeriodicExportingMetricReader
 } from "@opentelemetry/sdk-metrics"
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
-import { Data, Effect, Fiber, Layer, Logger, LogLevel, Metric, Redacted, Schema, Stream, TestClock } from "effect"
+import {
+  Data,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  LogLevel,
+  Metric,
+  Redacted,
+  Schema,
+  Stream,
+  TestClock,
+  Tracer
+} from "effect"
 import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
@@ -209,6 +223,48 @@ describe("Telemetry of a chat", () => {
       Effect.provide(layer)
     )
   })
+})
+
+describe("Interruption", () => {
+  it.effect(
+    "Telemetry: wherever a chat is interrupted, its spans end and its gauges go back",
+    () =>
+      Effect.gen(function*() {
+        const open = new Set<string>()
+        const native = yield* Effect.tracer
+        const tracer = Tracer.make({
+          span: (...args) => {
+            const span = native.span(...args)
+            open.add(`${span.name} ${span.spanId}`)
+            const end = span.end.bind(span)
+            span.end = (time, exit) => {
+              open.delete(`${span.name} ${span.spanId}`)
+              end(time, exit)
+            }
+            return span
+          },
+          context: (f, fiber) => native.context(f, fiber)
+        })
+        const { send, stream } = yield* Chat
+        const question = { agent: "swept", message: "Hello" }
+        let ended = 0
+        for (let steps = 0; ended < 6; steps++) {
+          const chat: Effect.Effect<unknown, unknown> = steps % 2 === 0
+            ? send(question)
+            : Stream.runDrain(stream({ ...question, onApproval: () => Effect.succeed("approved") }))
+          const fiber = yield* Effect.fork(Effect.withTracer(chat, tracer))
+          for (let step = 0; step < steps; step++) yield* Effect.yieldNow()
+          if (Exit.isSuccess(yield* Fiber.interrupt(fiber))) ended++
+        }
+        yield* TestClock.adjust("5 minutes")
+        assert.deepStrictEqual([...open], [])
+        const streams = Metric.tagged(Telemetry.openStreams, "operation", "Conversations.messageEvents")
+        for (const gauge of [Metric.tagged(Telemetry.openRuns, "agent", "swept"), streams]) {
+          assert.strictEqual((yield* Metric.value(gauge)).value, 0)
+        }
+      }).pipe(Effect.provide(DustTest.layer({ agents: { swept: [text("a b c"), text("d e")] } }))),
+    60_000
+  )
 })
 
 class Rejected extends Data.TaggedError("Rejected") {}

@@ -141,6 +141,26 @@ describe("Law 7: tokens that renew", () => {
       }).pipe(Effect.provide(layer))
     }))
 
+  it.effect("a token that never comes fails its calls, and is asked for again after five minutes", () => {
+    let asked = 0
+    const { layer } = dustUser(agents, {
+      accessToken: Effect.suspend(() => ++asked === 1 ? Effect.never : Effect.succeed(Redacted.make("second.token")))
+    })
+    const call = Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.exit(list))
+      yield* TestClock.adjust("6 minutes")
+      return yield* Fiber.join(fiber)
+    })
+    return Effect.gen(function*() {
+      const first = yield* call
+      assert.isTrue(
+        Exit.isFailure(first) && first.cause._tag === "Fail" && first.cause.error._tag === "DustTimeoutError"
+      )
+      assert.isTrue(Exit.isSuccess(yield* call))
+      assert.strictEqual(asked, 2)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("a renewal ends with the layer", () =>
     Effect.gen(function*() {
       const interrupted = yield* Deferred.make<void>()

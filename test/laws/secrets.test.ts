@@ -182,6 +182,21 @@ describe("Secrets stay", () => {
     }).pipe(Effect.provide(Layer.mergeAll(DustTest.layer(), watching)))
   })
 
+  it.effect("Secrets stay: an agent whose failure quotes the question fails without it", () => {
+    const question = "a private question, of some length"
+    return Effect.gen(function*() {
+      const chat = yield* Chat
+      const error = yield* Effect.flip(chat.send({ agent: "failing", message: question }))
+      assert.strictEqual(error._tag, "DustAgentError")
+      assert.notInclude(`${error.message} ${JSON.stringify(error.details)}`, "private")
+      assert.include(error.message, "cannot answer <redacted>: too long")
+    }).pipe(
+      Effect.provide(DustTest.layer({
+        agents: { failing: [DustTest.fail({ code: "model_error", message: `cannot answer ${question}: too long` })] }
+      }))
+    )
+  })
+
   it.effect("Secrets stay: not even escaped, and the message says where one was", () => {
     const secret = "s\"e/c\\r\té\u00fft"
     const spelled = JSON.stringify(secret)

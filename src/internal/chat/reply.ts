@@ -4,15 +4,18 @@ import type { Service as Conversations } from "../../Conversations.ts"
 import { DustAgentError, type RequestError } from "../../DustAPIError.ts"
 import type { EventId, MessageId } from "../../Ids.ts"
 import { type AgentMessage, isAgentMessage } from "../../Message.ts"
+import { contentIn, withoutContent } from "../request/scrub.ts"
 import { citationsOf } from "./citations.ts"
 import type { Run } from "./run.ts"
 
-const agentError = (method: string, message: AgentMessage): DustAgentError => {
+/** `question`: models' providers are known to quote it. */
+const agentError = (method: string, message: AgentMessage, question: string): DustAgentError => {
   const cancelled = message.status === "cancelled"
   const category = message.error?.metadata["category"]
   const code = cancelled ? "cancelled" : message.error?.code ?? "unknown_error"
   // One line, whatever the model's provider has written.
-  const why = (message.error?.message ?? "the server did not say why").replace(/\s+/g, " ").trim()
+  const said = message.error && withoutContent(message.error.message, contentIn(question))
+  const why = (said ?? "the server did not say why").replace(/\s+/g, " ").trim()
   return new DustAgentError({
     module: "Chat",
     method,
@@ -20,7 +23,7 @@ const agentError = (method: string, message: AgentMessage): DustAgentError => {
       cancelled ? "was cancelled" : `failed: ${why} (${code})`
     }`.replace("  ", " "),
     type: code,
-    details: message.error ?? { status: message.status },
+    details: message.error === null ? { status: message.status } : { ...message.error, message: said },
     attempts: 1,
     code,
     category: typeof category === "string" ? category : null,
@@ -50,7 +53,9 @@ export const conclude = (
   shown: string,
   eventId: EventId | undefined
 ): Effect.Effect<ReadonlyArray<ChatEvent>, DustAgentError | RequestError> => {
-  if (message.status === "failed" || message.status === "cancelled") return Effect.fail(agentError(method, message))
+  if (message.status === "failed" || message.status === "cancelled") {
+    return Effect.fail(agentError(method, message, run.message?.content ?? ""))
+  }
   const text = message.content ?? ""
   return Effect.map(handedOverTo(conversations, run, message), (elsewhere) => {
     const done: ChatEvent = {

@@ -138,6 +138,9 @@ const fixedToken = (source: Redacted.Redacted<string>): Tokens => ({
   forget: () => undefined
 })
 
+/** A source that is silent for this long has failed: the next call asks it again. People may sign in meanwhile. */
+const longest = "5 minutes"
+
 /**
  * A token that is obtained once for all that wait for it. Obtaining it belongs to the layer: a caller that is interrupted
  * only stops waiting, and a refresh token that can be used once is not lost with it.
@@ -154,7 +157,13 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
     }))
 
   const start = (asker: Fiber.RuntimeFiber<unknown, unknown>) => {
-    const fiber = background(inRefresh(asker, obtain))
+    const fiber = background(inRefresh(
+      asker,
+      Effect.timeoutFail(Effect.disconnect(obtain), {
+        duration: longest,
+        onTimeout: () => ({ _tag: "TokenTimeout" as const })
+      })
+    ))
     obtaining = fiber
     fiber.addObserver(() => {
       if (obtaining === fiber) obtaining = undefined

@@ -44,12 +44,16 @@ const inJson = (text: string): RegExp =>
     "g"
   )
 
+/** A text that a person has written, where it is long enough to be recognised. */
+export const contentIn = (text: string): ReadonlyArray<string> =>
+  text.trim().length >= shortestContent ? [text.trim()] : []
+
 /** The texts of a JSON body that were written by a person. */
 export const contentOf = (body: string): ReadonlyArray<string> => {
   const found: Array<string> = []
   const visit = (value: unknown, key: string): void => {
     if (typeof value === "string") {
-      if (contentKeys.has(key) && value.trim().length >= shortestContent) found.push(value.trim())
+      if (contentKeys.has(key)) found.push(...contentIn(value))
     } else if (Array.isArray(value)) {
       for (const one of value) visit(one, key)
     } else if (typeof value === "object" && value !== null) {
