@@ -14,7 +14,7 @@ const ask: ApprovalHandler = ({ inputs, stake, tool }) =>
 
 const program = Effect.gen(function*() {
   const chat = yield* Chat
-  const reply = yield* chat.send({ agent: "mailer", message: "Tell the team about the roadmap", onApproval: ask })
+  const reply = yield* chat.send({ agent: "mailer", message: "Inform the team about the roadmap", onApproval: ask })
   yield* says("agent", reply.text)
   for (const action of reply.actions) yield* note(`used ${action.toolName}: ${action.status}`)
 })
