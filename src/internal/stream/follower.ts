@@ -12,6 +12,7 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { RequestError, StreamError } from "../../DustAPIError.ts"
 import type { Input, Operation, Service as Client } from "../../DustClient.ts"
+import { type Deadline, type Deadlines, deadlinesOf } from "../request/deadlines.ts"
 import type { StreamTelemetry } from "../telemetry/stream.ts"
 import { connect, type Connection } from "./connect.ts"
 import { isEmptyBody } from "./connection.ts"
@@ -67,7 +68,11 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
   #away = true
   #waiter: ((effect: Pull<Event>) => void) | undefined
   #expired: "idle" | "overdue" | undefined
-  #watcher: Fiber.RuntimeFiber<void> | undefined
+  readonly #deadlines: Deadlines
+  /** One for all waits of a connection: it expires at the limit that was the nearest one when it was set. */
+  readonly #deadline: Deadline = { at: Infinity, expire: () => this.#awoken() }
+  #pending = false
+  /** The same moment by the time of day, which goes on while the process stands still. */
   #wakesAt = 0
 
   /** A look at the conversation beside the connection, and what came of it. */
@@ -85,6 +90,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     this.#client = client
     this.#source = source
     this.#clock = context.clock
+    this.#deadlines = deadlinesOf(context.clock)
     this.#telemetry = context.telemetry
     this.#forced = context.forced
     this.#cursor = new Cursor(source.lastEventId)
@@ -107,7 +113,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
   readonly close = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
     Effect.suspend(() => {
       this.#waiter = undefined
-      interrupt(this.#watcher)
+      this.#disarm()
       interrupt(this.#look)
       this.#telemetry.end(exit, this.#state.phase, this.#state.connections)
       return this.#disconnect
@@ -122,10 +128,9 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     const [state, action] = Machine.next(this.#options, before, signal)
     this.#state = state
     this.#action = action
-    // A limit may be nearer now than the one that the watcher waits for.
+    // A limit may be nearer now than the one that is waited for.
     if (before.quiet !== state.quiet || before.looking !== state.looking || before.looked !== state.looked) {
-      interrupt(this.#watcher)
-      this.#watcher = undefined
+      this.#disarm()
     }
   }
 
@@ -193,11 +198,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
       this.#signal({ _tag: "Overdue" })
       return this.pull
     }
-    if (this.#watcher !== undefined) return this.#parked
-    return Effect.flatMap(Effect.forkDaemon(Effect.interruptible(this.#watch)), (fiber) => {
-      this.#watcher = fiber
-      return this.#parked
-    })
+    return this.#pending || !this.#arm(connection) ? this.#parked : this.pull
   }
 
   /** Waits until something has arrived; the waiting fiber looks for itself, so that an interrupted one loses nothing. */
@@ -244,10 +245,8 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     return chunk
   }
 
-  /** One timer for all waits of a connection: it sleeps until the limit that was the nearest one when it went to sleep. */
-  readonly #watch: Effect.Effect<void> = Effect.suspend(() => {
-    const connection = this.#connection
-    if (this.#waiter === undefined || connection === undefined) return this.#watched
+  /** Sets the deadline of a connection; `true` when it is over already. */
+  #arm(connection: Connection): boolean {
     const { at, timer } = Machine.deadline(this.#options, this.#state, {
       idle: connection.idle,
       quietSince: this.#reader.quietSince,
@@ -257,29 +256,35 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     const left = Math.min(at, held) - this.#now
     if (left <= 0) {
       if (at <= held) this.#expired = timer
-      this.#wake()
-      return this.#watched
+      return true
     }
-    if (!Number.isFinite(left)) return this.#watched
+    if (!Number.isFinite(left)) return false
     this.#wakesAt = this.#now + left
-    return Effect.zipRight(this.#clock.sleep(Duration.millis(left)), this.#awoken)
-  })
+    this.#deadline.at = this.#deadlines.now() + left
+    this.#pending = true
+    this.#deadlines.add(this.#deadline)
+    return false
+  }
 
-  readonly #watched: Effect.Effect<void> = Effect.sync(() => {
-    this.#watcher = undefined
-  })
+  #disarm(): void {
+    if (!this.#pending) return
+    this.#pending = false
+    this.#deadlines.delete(this.#deadline)
+  }
 
-  readonly #awoken: Effect.Effect<void> = Effect.suspend(() => {
+  #awoken(): void {
+    this.#pending = false
     const now = this.#now
     const late = now - this.#wakesAt
+    const connection = this.#connection
     // The process stood still: that was no silence, but the connection may be dead after it.
     if (late > Machine.standstill) {
       this.#reader.quietSince = this.#reader.silentSince = now
-      const idle = this.#connection?.idle ?? Infinity
+      const idle = connection?.idle ?? Infinity
       if (late > idle) this.#reader.quietSince -= idle
     }
-    return this.#watch
-  })
+    if (this.#waiter !== undefined && connection !== undefined && this.#arm(connection)) this.#wake()
+  }
 
   // -- Connecting -----------------------------------------------------------------------------------------------------
 
@@ -396,8 +401,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
         this.#look = undefined
         this.#answer = exit
         if (this.#connection === undefined) return
-        interrupt(this.#watcher)
-        this.#watcher = undefined
+        this.#disarm()
         this.#wake()
       })
     })
