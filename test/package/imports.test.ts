@@ -49,12 +49,12 @@ describe("imports of src", () => {
 
   it("reach integrations with optional peers from nowhere else", () => {
     const isIntegration = (path: string) =>
-      /(^|\/)internal\/ai\//.test(path) ||
+      /(^|\/)internal\/(ai|durable)\//.test(path) ||
       Object.keys(integrations).some((name) => path.endsWith(`${name}.ts`))
     assert.deepStrictEqual(
       offenders(({ file, specifier, typeOnly }) =>
         specifier.startsWith(".") && !typeOnly && !isIntegration(file) &&
-        (isIntegration(specifier) || /(^|\/)ai\//.test(specifier))
+        (isIntegration(specifier) || /(^|\/)(ai|durable)\//.test(specifier))
       ),
       []
     )

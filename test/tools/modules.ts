@@ -26,7 +26,9 @@ export const testModules: ReadonlyArray<string> = ["Cassette", "DustTest", "Fixt
 
 /** Modules that need an optional peer: the packages that each may import. */
 export const integrations: Readonly<Record<string, ReadonlyArray<string>>> = {
-  DustLanguageModel: ["@effect/ai"]
+  DurableChat: ["@effect/workflow"],
+  DustLanguageModel: ["@effect/ai"],
+  SqlKeyValueStore: ["@effect/sql"]
 }
 
 /** Those that `src/index.ts` leaves out: they are imported by their path. */
