@@ -13,6 +13,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { debug } from "./internal/telemetry/log.ts"
 import { recording } from "./internal/telemetry/record.ts"
 import { event } from "./internal/telemetry/span.ts"
@@ -66,7 +67,8 @@ export interface Options {
 }
 
 /**
- * Where the places of the limits are counted.
+ * Where the places of the limits are counted. One that does not answer within five seconds has failed: the call is not held
+ * back, and a warning is logged.
  *
  * @category models
  * @since 0.2.0
@@ -254,6 +256,20 @@ export const storeMemory: Effect.Effect<Store> = Effect.sync(() =>
   memory((limit) => Duration.toMillis(limit.window) + margin)
 )
 
+const storeFailed = Effect.logWarning("The store of Dust's rate limits failed")
+
+/** Another machine may be silent for ever. */
+const answering = <A>(self: Effect.Effect<A>, otherwise: A): Effect.Effect<A> =>
+  Effect.timeoutOption(Effect.disconnect(self), "5 seconds").pipe(
+    Effect.flatMap(Option.match({ onNone: () => Effect.as(storeFailed, otherwise), onSome: Effect.succeed }))
+  )
+
+const answeringStore = (store: Store): Store => ({
+  take: (key, limits) => answering(store.take(key, limits), 0),
+  pause: (key, until) => answering(store.pause(key, until), undefined),
+  pausedUntil: (key) => answering(store.pausedUntil(key), 0)
+})
+
 /**
  * The part of the `RateLimiterStore` of `@effect/experimental` that {@link storeTokenBucket} needs.
  *
@@ -304,7 +320,7 @@ export const storeTokenBucket = <E>(buckets: TokenBucketStore<E>): Store => {
     return buckets.tokenBucket({ key: name, tokens, limit: burst, refillRate, allowOverflow })
   }
   const open = <A>(self: Effect.Effect<A, E>, otherwise: A): Effect.Effect<A> =>
-    Effect.catchAll(self, () => Effect.as(Effect.logWarning("The store of Dust's rate limits failed"), otherwise))
+    answering(Effect.catchAll(self, () => Effect.as(storeFailed, otherwise)), otherwise)
   /** The longest window first, so that the others are taken from only once it has a place. */
   const ordered = (limits: ReadonlyArray<Limit>) =>
     [...limits].sort((a, b) => Duration.toMillis(b.window) - Duration.toMillis(a.window))
@@ -391,7 +407,8 @@ export const layer = (options?: Options): Layer.Layer<Governor> =>
 export const layerStore = <E, R>(
   store: Effect.Effect<Store, E, R>,
   options?: Options
-): Layer.Layer<Governor, E, R> => Layer.effect(Governor, Effect.map(store, (store) => make(store, options)))
+): Layer.Layer<Governor, E, R> =>
+  Layer.effect(Governor, Effect.map(store, (store) => make(answeringStore(store), options)))
 
 /**
  * No governor: every call starts at once.

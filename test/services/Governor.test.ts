@@ -168,6 +168,21 @@ describe("Governor", () => {
       assert.strictEqual((yield* Effect.flip(call(processes[1]!))).left, 3_600_000)
     }).pipe(Effect.provide(RateLimiter.layerStoreMemory)))
 
+  it.effect("layerStore: a store that never answers delays a call by seconds, and does not hang it", () => {
+    const silent: Governor.Store = {
+      take: () => Effect.never,
+      pause: () => Effect.never,
+      pausedUntil: () => Effect.never
+    }
+    return Effect.gen(function*() {
+      const governor = yield* Governor.Governor
+      const fiber = yield* Effect.fork(run(governor, uploads, Effect.succeed("sent")))
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* Fiber.poll(fiber))._tag, "Some")
+      assert.strictEqual(yield* Fiber.join(fiber), "sent")
+    }).pipe(Effect.provide(Governor.layerStore(Effect.succeed(silent))))
+  })
+
   it.effect("storeTokenBucket: holds nothing back while the store fails", () =>
     Effect.gen(function*() {
       const governor = Governor.make(Governor.storeTokenBucket({ tokenBucket: () => Effect.fail("down") }))
