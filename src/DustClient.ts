@@ -260,13 +260,15 @@ export interface Service {
   /**
    * Bounds an Effect of several requests by the `total` limit of the call: it fails with `DustTimeoutError` of phase
    * `total`, also in an uninterruptible region. Its `attempts` are those of all requests inside. `limit` replaces the
-   * configured one; `needs` raises one that is not configured.
+   * configured one; `needs` raises one that is not configured. `onlyRequests` is cheaper, for an Effect in which nothing but
+   * requests takes time: each of them ends by then.
    */
   readonly withTotal: (
     operation: Pick<Op.Identity, "module" | "method"> & Partial<Pick<Op.Identity, "http" | "route">>,
     bounds?: {
       readonly limit?: Duration.DurationInput | undefined
       readonly needs?: Duration.DurationInput | undefined
+      readonly onlyRequests?: boolean | undefined
       /** What the error says and holds, besides the limit. */
       readonly message?: ((limit: Duration.Duration) => string) | undefined
       readonly details?: Readonly<Record<string, unknown>> | undefined

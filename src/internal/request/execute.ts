@@ -16,6 +16,7 @@ import * as errors from "./errors.ts"
 import { type Governed, governedBy } from "./governed.ts"
 import { type AnyFiber, ended, nameOf, repeatedAfter, spanOf } from "./instrument.ts"
 import { mayRepeat, retrying } from "./retry.ts"
+import { limitOf } from "./settings.ts"
 import { requestInitOf, untracedRefs } from "./transport.ts"
 
 type Answer = HttpClientResponse.HttpClientResponse
@@ -103,7 +104,9 @@ const repeating = <A>(
     requestInitOf(around),
     EffectContext.make(Tracer.ParentSpan, span)
   )
-  let end = total === undefined ? Number.POSITIVE_INFINITY : deadlines.now() + Duration.toMillis(total)
+  let own = total === undefined ? Number.POSITIVE_INFINITY : deadlines.now() + Duration.toMillis(total)
+  const outer = limitOf(call.tally)
+  const end = () => outer === undefined ? own : Math.min(own, outer.end)
   const watchedUntil = <B>(
     end: number,
     work: (scope: Scope.CloseableScope) => Effect.Effect<B, RequestError, Scope.Scope>
@@ -117,7 +120,11 @@ const repeating = <A>(
         scope,
         onTimeout: (phase) =>
           Effect.provideService(
-            Effect.failSync(() => timeoutError(trip, total, phase)),
+            Effect.failSync(() =>
+              phase === undefined && outer !== undefined && outer.end <= own
+                ? outer.reached()
+                : timeoutError(trip, total, phase)
+            ),
             Tracer.ParentSpan,
             span
           )
@@ -128,10 +135,10 @@ const repeating = <A>(
   const governed = governedBy(context, trip)
   // Waiting for a place counts against a total limit that was chosen, and moves any other.
   const admitted = (admit: Effect.Effect<void, RequestError>) =>
-    call.hasOwnTotal ? Effect.suspend(() => watchedUntil(end, () => admit)) : Effect.suspend(() => {
+    call.hasOwnTotal ? Effect.suspend(() => watchedUntil(end(), () => admit)) : Effect.suspend(() => {
       const from = deadlines.now()
-      return Effect.map(watchedUntil(Number.POSITIVE_INFINITY, () => admit), () => {
-        end += deadlines.now() - from
+      return Effect.map(watchedUntil(outer?.end ?? Number.POSITIVE_INFINITY, () => admit), () => {
+        own += deadlines.now() - from
       })
     })
   const repeated = (once: Effect.Effect<A, RequestError>) =>
@@ -142,12 +149,12 @@ const repeating = <A>(
         trip.repeating(error, !mayRepeat(error, "once", retry))
         return Effect.provideService(repeatedAfter(trip, error, delay), Tracer.ParentSpan, span)
       },
-      sleep: (millis) => watchedUntil(end, () => Effect.sleep(millis))
+      sleep: (millis) => watchedUntil(end(), () => Effect.sleep(millis))
     })
   return (once) =>
     governed === undefined
-      ? repeated(watchedUntil(end, once))
-      : inTurn(governed, admitted, Effect.suspend(() => watchedUntil(end, once)), repeated)
+      ? repeated(watchedUntil(end(), once))
+      : inTurn(governed, admitted, Effect.suspend(() => watchedUntil(end(), once)), repeated)
 }
 
 /** Every attempt waits for a place; the first one before the clock of the retries starts. */

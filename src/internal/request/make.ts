@@ -135,6 +135,8 @@ export interface TotalOptions {
   readonly limit?: Duration.DurationInput | undefined
   /** The time that the work is known to need raises a limit that nobody has chosen. */
   readonly needs?: Duration.DurationInput | undefined
+  /** Nothing but requests takes time: each of them ends by then, and no fiber has to watch them. */
+  readonly onlyRequests?: boolean | undefined
   /** What had not happened by then. */
   readonly message?: ((limit: Duration.Duration) => string) | undefined
   readonly details?: Readonly<Record<string, unknown>> | undefined
@@ -149,22 +151,27 @@ const withTotal =
         const total = totalFor(context, EffectContext.get(surroundings, CurrentOptions), bounds)
         if (!Duration.isFinite(total)) return self
         const deadlines = deadlinesOf(clock)
-        const tally: Tally = { attempts: 0, outer: EffectContext.get(surroundings, CurrentTally) }
+        const end = deadlines.now() + Duration.toMillis(total)
+        const reached = (): DustTimeoutError =>
+          errors.timeout(
+            operation,
+            tally.attempts,
+            "total",
+            total,
+            bounds.message?.(total) ?? `not finished within ${Duration.format(total)}`,
+            bounds.details
+          )
+        const tally: Tally = {
+          attempts: 0,
+          outer: EffectContext.get(surroundings, CurrentTally),
+          limit: bounds.onlyRequests === true ? { end, reached } : undefined
+        }
+        if (bounds.onlyRequests === true) return Effect.provideService(self, CurrentTally, tally)
         return watching<A, E | DustTimeoutError, R>({
           deadlines,
-          end: deadlines.now() + Duration.toMillis(total),
+          end,
           context: EffectContext.add(surroundings, CurrentTally, tally),
-          onTimeout: () =>
-            Effect.failSync(() =>
-              errors.timeout(
-                operation,
-                tally.attempts,
-                "total",
-                total,
-                bounds.message?.(total) ?? `not finished within ${Duration.format(total)}`,
-                bounds.details
-              )
-            )
+          onTimeout: () => Effect.failSync(reached)
         }, () => self)
       })
     )

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import type * as Redacted from "effect/Redacted"
+import type { DustTimeoutError } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
 import type { RetryPolicy } from "../../RetryPolicy.ts"
 import * as Checks from "../input/validate.ts"
@@ -34,6 +35,17 @@ export class CurrentOptions extends Context.Reference<CurrentOptions>()("effect-
 export interface Tally {
   attempts: number
   readonly outer: Tally | undefined
+  /** When the requests have to be over, where nothing else watches them. */
+  readonly limit: { readonly end: number; readonly reached: () => DustTimeoutError } | undefined
+}
+
+/** The earliest end that requests have to observe. */
+export const limitOf = (tally: Tally | undefined): Tally["limit"] => {
+  let earliest: Tally["limit"]
+  for (let at = tally; at !== undefined; at = at.outer) {
+    if (at.limit !== undefined && (earliest === undefined || at.limit.end < earliest.end)) earliest = at.limit
+  }
+  return earliest
 }
 
 /** What the attempts of the current call are counted in. */
