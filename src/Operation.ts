@@ -108,6 +108,22 @@ export interface Identity {
 export type Done = (error: RequestError) => boolean
 
 /**
+ * Whether an error is known to be the same after any number of attempts, although its status says that it may pass.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Final = (error: RequestError) => boolean
+
+/**
+ * The `final` of endpoints where Dust answers 500 `internal_server_error` to what it refuses for good.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const refusedWith500: Final = ({ status, type }) => status === 500 && type === "internal_server_error"
+
+/**
  * @category models
  * @since 0.2.0
  */
@@ -127,6 +143,7 @@ export interface Operation<Route extends string, Body, A> extends Identity {
   readonly timeouts: OperationTimeouts
   /** The rate limit of Dust that a call counts against. */
   readonly limits: LimitClass | undefined
+  readonly final: Final | undefined
 }
 
 /**
@@ -147,6 +164,8 @@ export interface BaseOptions<Route extends string> {
   readonly errors?: Readonly<Record<string, ErrorTag>> | undefined
   readonly timeouts?: OperationTimeouts | undefined
   readonly limits?: LimitClass | undefined
+  /** The errors after which the request is not repeated. Defaults to none but those that are never repeated. */
+  readonly final?: Final | undefined
 }
 
 /**
@@ -170,7 +189,8 @@ const base = <Route extends string>(options: BaseOptions<Route>) => {
     credential: options.credential ?? "any",
     errors: options.errors ?? {},
     timeouts: options.timeouts ?? {},
-    limits: options.limits
+    limits: options.limits,
+    final: options.final
   } as const
 }
 

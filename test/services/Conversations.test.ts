@@ -768,6 +768,18 @@ describe("actions", () => {
       assert.deepStrictEqual([error._tag, error.type], ["DustBadRequestError", "action_not_blocked"])
     }).pipe(local(careful)))
 
+  it.effect("validateAction: a caller who may not decide learns it at once, although Dust answers 500", () =>
+    Effect.gen(function*() {
+      const { agentMessageId: messageId, conversationId, conversations, dust } = yield* asked("x", "careful")
+      yield* TestClock.adjust("1 second")
+      yield* dust.fault({ method: "POST", path: /validate-action$/, fault: faults.status(500) })
+      // No time passes: a pause before another attempt would never end.
+      const error = yield* Effect.flip(
+        conversations.validateAction({ conversationId, messageId, actionId: "a", approved: "approved" })
+      )
+      assert.deepStrictEqual([error._tag, error.type, error.attempts], ["DustServerError", "internal_server_error", 1])
+    }).pipe(local(careful)))
+
   it.effect("answerQuestion: the same", () =>
     Effect.gen(function*() {
       const { agentMessageId: messageId, conversationId, conversations, dust } = yield* asked("x", "curious")

@@ -578,6 +578,35 @@ describe("DataSources: tables", () => {
       faults: [{ method: "POST", path: /\/tables$/, fault: DustTest.faults.status(500) }]
     })))
 
+  it.effect("upsertTable: a taken name fails at once, also where the call may be repeated", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      yield* dataSources.upsertTable({ ...at, name: "prices", tableId: "a" })
+      // No time passes: a pause before another attempt would never end.
+      const error = yield* Effect.flip(dataSources.upsertTable({ ...at, name: "prices", tableId: "b" }))
+      assert.deepStrictEqual([error._tag, error.attempts], ["DustConflictError", 1])
+      assert.strictEqual(yield* count({ method: "POST", path: "/spaces/:spaceId/data_sources/:dataSourceId/tables" }), 2)
+    }).pipe(local(empty)))
+
+  it.effect("upsertTable: a 500 that has nothing to do with the name is repeated", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const fiber = yield* Effect.fork(dataSources.upsertTable({ ...at, name: "prices", tableId: "a" }))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber)).tableId, "a")
+    }).pipe(local({
+      ...empty,
+      faults: [{ method: "POST", path: /\/tables$/, times: 2, fault: DustTest.faults.status(500) }]
+    })))
+
+  it.effect("getRow: a row that does not exist fails at once, although Dust answers 500", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const { tableId } = yield* dataSources.upsertTable({ ...at, name: "prices" })
+      const error = yield* Effect.flip(dataSources.getRow({ ...at, tableId, rowId: "r" }))
+      assert.deepStrictEqual([error._tag, error.attempts], ["DustServerError", 1])
+    }).pipe(local(empty)))
+
   it.effect("a table is no conflict for itself", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources

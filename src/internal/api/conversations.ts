@@ -12,6 +12,7 @@ import { AgentMessage, ContentFragment, UserMessage } from "../../Message.ts"
 import { Content, FragmentBody, MentionsBody, MessageBody, Title } from "../chat/messageBody.ts"
 import { list, nullable } from "../decode/schema.ts"
 import { del, get, group, operationsOf, patch, post, using } from "./endpoint.ts"
+import { refusedWith500 } from "./operation.ts"
 
 const conversation: Schema.Schema<Conversation, typeof Conversation.Encoded> = Conversation
 const summary: Schema.Schema<ConversationSummary, typeof ConversationSummary.Encoded> = ConversationSummary
@@ -215,13 +216,14 @@ export const conversations = group("Conversations", {
    * Accepts any credential. Retried automatically.
    *
    * Fails with `DustBadRequestError` (`action_not_blocked`) if the action no longer waits, and with `DustServerError` if the caller
-   * may not decide.
+   * may not decide (not retried).
    *
    * Source: `POST …/messages/{messageId}/validate-action`
    */
   validateAction: post("/assistant/conversations/{conversationId}/messages/{messageId}/validate-action", {
     replay: "safe",
     done: ({ type }) => type === "action_not_blocked",
+    final: refusedWith500,
     body: Schema.Struct({
       actionId: Content,
       approved: Schema.Literal("approved", "rejected", "always_approved")

@@ -16,7 +16,7 @@ import {
 import { DocumentId } from "../../Ids.ts"
 import { list, nonBlank, nullable, slots } from "../decode/schema.ts"
 import { del, get, group, operationsOf, post, using } from "./endpoint.ts"
-import type * as Operation from "./operation.ts"
+import * as Operation from "./operation.ts"
 
 export const maxRows = 500_000
 const maxTitle = 512
@@ -229,7 +229,13 @@ export const dataSources = group("DataSources", {
   }),
   upsertTable: using({
     create: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", writeTable),
-    replace: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", { ...writeTable, replay: "safe" })
+    replace: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", {
+      ...writeTable,
+      replay: "safe",
+      final: Operation.refusedWith500
+    }),
+    // For a failure that turns out to be none of the name.
+    repeat: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", { ...writeTable, replay: "safe" })
   }),
   /**
    * Deletes a table with its rows. Requires the builder role; otherwise fails with `DustNotFoundError`
@@ -246,6 +252,7 @@ export const dataSources = group("DataSources", {
   getRow: using({
     read: get("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}", {
       response: Schema.Struct({ row }),
+      final: Operation.refusedWith500,
       pick: (answer) => answer.row
     })
   }),

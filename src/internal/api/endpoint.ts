@@ -58,6 +58,7 @@ interface Settings {
   readonly replay: Operation.Replay | undefined
   readonly credential: Operation.RequiredCredential | undefined
   readonly done: Operation.Done | undefined
+  readonly final: Operation.Final | undefined
   readonly errors: Readonly<Record<string, Operation.ErrorTag>> | undefined
   readonly timeouts: Operation.OperationTimeouts | undefined
   readonly limits: Operation.Operation<string, unknown, unknown>["limits"]
@@ -83,6 +84,8 @@ export interface Options<Q, QI extends Operation.Query, B, BI, A, I, Out> {
   readonly credential?: Operation.RequiredCredential | undefined
   /** The errors of a repeated request that mean that an earlier attempt succeeded. Only where the answer is not looked at. */
   readonly done?: Operation.Done | undefined
+  /** The errors that no attempt can change, although their status says that they may pass. */
+  readonly final?: Operation.Final | undefined
   /** Error types that mean something else here than everywhere else. */
   readonly errors?: Readonly<Record<string, Operation.ErrorTag>> | undefined
   /** The time that the endpoint is known to need. */
@@ -119,6 +122,7 @@ const declare = <const Http extends Operation.HttpMethod>(http: Http) =>
     replay: options.replay,
     credential: options.credential,
     done: options.done,
+    final: options.final,
     errors: options.errors,
     timeouts: options.timeouts,
     limits: options.limits
@@ -293,8 +297,8 @@ export const operationOf = (
   name: `${ServiceName}.${string}`,
   { http, path, settings }: AnyEndpoint
 ): Operation.Operation<string, unknown, unknown> => {
-  const { body, credential, done, errors, limits, replay, response, text, timeouts } = settings
-  const common = { name, http, route: route(path), replay, credential, errors, timeouts, limits, body }
+  const { body, credential, done, errors, final, limits, replay, response, text, timeouts } = settings
+  const common = { name, http, route: route(path), replay, credential, errors, timeouts, limits, final, body }
   return response === undefined
     ? Operation.text({ ...common, decode: text ?? (() => undefined), done })
     : Operation.make({ ...common, response })

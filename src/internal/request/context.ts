@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import type { RequestError, TimeoutPhase } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
 import type { LimitClass, Service as Governor } from "../../Governor.ts"
-import type { Identity, Input, Operation, Replay } from "../api/operation.ts"
+import type { Final, Identity, Input, Operation, Replay } from "../api/operation.ts"
 import type { CallSite } from "./callSite.ts"
 import type { Caller, Callers } from "./credential.ts"
 import type { Watch } from "./deadlines.ts"
@@ -64,6 +64,7 @@ export type Origin = "dust" | "storage"
 export interface Call {
   readonly identity: Identity
   readonly replay: Replay
+  readonly final: Final | undefined
   readonly limits: LimitClass | undefined
   readonly settings: Settings
   readonly caller: Caller

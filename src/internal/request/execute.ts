@@ -144,9 +144,9 @@ const repeating = <A>(
   const repeated = (once: Effect.Effect<A, RequestError>) =>
     retrying(retry, once, {
       now: () => deadlines.now(),
-      mayRepeat: (error) => mayRepeat(error, call.replay, retry),
+      mayRepeat: (error) => mayRepeat(error, call, retry),
       onRepeat: (error, delay) => {
-        trip.repeating(error, !mayRepeat(error, "once", retry))
+        trip.repeating(error, !mayRepeat(error, { replay: "once" }, retry))
         return Effect.provideService(repeatedAfter(trip, error, delay), Tracer.ParentSpan, span)
       },
       sleep: (millis) => watchedUntil(end(), () => Effect.sleep(millis))

@@ -51,6 +51,7 @@ export const prepare = <Route extends string, Body, A>(
   return Either.right({
     identity: operation,
     replay: operation.replay,
+    final: operation.final,
     limits: operation.limits,
     settings: withNeeded(context, operation, settings.right, surroundings.options),
     caller: caller.right,

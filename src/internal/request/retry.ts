@@ -7,7 +7,7 @@ import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as ScheduleIntervals from "effect/ScheduleIntervals"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { RetryPolicy } from "../../RetryPolicy.ts"
-import type { Replay } from "../api/operation.ts"
+import type { Final, Replay } from "../api/operation.ts"
 import { monotonic } from "../util/monotonic.ts"
 
 /** The limit of one call unless another one is chosen: what its policy may take, and one more attempt. */
@@ -52,10 +52,15 @@ const delaysFrom = (policy: RetryPolicy, start: number): NextDelay => {
 }
 
 /**
- * The only place that decides whether a failed attempt may be repeated. What may already have been carried out is repeated
+ * The only place that decides whether a failed attempt may be repeated. `final` errors are the same each time. What may already have been carried out is repeated
  * only for operations that can be.
  */
-export const mayRepeat = (error: RequestError, replay: Replay, policy: RetryPolicy): boolean => {
+export const mayRepeat = (
+  error: RequestError,
+  { final, replay }: { readonly replay: Replay; readonly final?: Final | undefined },
+  policy: RetryPolicy
+): boolean => {
+  if (final?.(error) === true) return false
   const safe = replay === "safe" || (replay === "creation" && policy.repeatCreations === true)
   switch (error._tag) {
     case "DustRateLimitError":
