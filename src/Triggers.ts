@@ -14,13 +14,13 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { DustContentTooLargeError, type RequestError } from "./DustAPIError.ts"
+import type { RequestError } from "./DustAPIError.ts"
 import type { DustClient } from "./DustClient.ts"
 import type { Calls, Methods } from "./internal/api/endpoint.ts"
 import { implement } from "./internal/api/implement.ts"
 import type { Identity } from "./internal/api/operation.ts"
 import { triggers } from "./internal/api/triggers.ts"
-import { badInput, common } from "./internal/request/errors.ts"
+import { badInput, tooLarge } from "./internal/request/errors.ts"
 import { byOffset } from "./internal/util/paging.ts"
 import {
   Trigger,
@@ -161,12 +161,13 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Trigger
     if (json === undefined) return yield* badInput(operation, "payload", "something that JSON can carry")
     const bytes = encoder.encode(json)
     if (bytes.length > maxPayload) {
-      return yield* new DustContentTooLargeError({
-        ...common(operation, 0),
-        message: `Triggers.sendWebhook: the payload has ${bytes.length} bytes, 2 MiB (${maxPayload}) is the most`,
-        type: "invalid_input",
-        details: { field: "payload", size: bytes.length, limit: maxPayload }
-      }, { disableValidation: true })
+      return yield* tooLarge(
+        operation,
+        0,
+        "invalid_input",
+        `payload is ${bytes.length} bytes; the maximum is 2 MiB (${maxPayload})`,
+        { field: "payload", size: bytes.length, limit: maxPayload }
+      )
     }
     const webhookSourceUrlSecret = yield* Effect.try({
       try: () => Redacted.value(urlSecret),

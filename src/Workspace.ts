@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type DustBadRequestError, DustDecodeError, type RequestError, type StreamError } from "./DustAPIError.ts"
+import type { DustBadRequestError, RequestError, StreamError } from "./DustAPIError.ts"
 import type { DustClient, Input, Operation, Service as Client } from "./DustClient.ts"
 import type { Methods } from "./internal/api/endpoint.ts"
 import { implement, type Tools } from "./internal/api/implement.ts"
@@ -23,7 +23,7 @@ import type { Identity, Query } from "./internal/api/operation.ts"
 import { workspace } from "./internal/api/workspace.ts"
 import { decodeJson } from "./internal/decode/json.ts"
 import { elements, type Open } from "./internal/decode/schema.ts"
-import { badInput, common, streamError } from "./internal/request/errors.ts"
+import { badInput, decode, streamError } from "./internal/request/errors.ts"
 import {
   type AnalyticsOptions,
   type AnalyticsRow,
@@ -221,13 +221,7 @@ const decodeRow = (
   if (said !== undefined) return Either.left(remoteFailure(operation, said))
   return Either.mapLeft(decodeJson(Row, line), ({ issues, json }) =>
     json || line.endsWith("\n")
-      ? new DustDecodeError({
-        ...common(operation, 1),
-        message: `${operation.module}.${operation.method}: a row is not as expected`,
-        type: "unexpected_answer",
-        details: { issues },
-        issues
-      }, { disableValidation: true })
+      ? decode(operation, 1, "a row is not as expected", issues)
       : streamError(operation, "truncated", "the export ended in the middle of a row"))
 }
 

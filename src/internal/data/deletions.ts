@@ -1,8 +1,8 @@
 import * as Either from "effect/Either"
 import type { MaxDeletions } from "../../DataSync.ts"
-import { DustBadRequestError } from "../../DustAPIError.ts"
+import type { DustBadRequestError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, badRequest } from "../request/errors.ts"
 
 /** How many of this many may be deleted. */
 export const allowed = (limit: MaxDeletions, existing: number): number =>
@@ -22,13 +22,14 @@ export const tooMany = (
   what: string,
   counts: { readonly deletions: number; readonly existing: number; readonly allowed: number }
 ): DustBadRequestError =>
-  new DustBadRequestError({
-    ...common(identity, 0),
-    message: `${identity.module}.${identity.method}: would delete ${counts.deletions} of ${counts.existing} ${what}; ` +
-      `at most ${counts.allowed} are allowed, and none was deleted. Check that the source is complete, or raise maxDeletions`,
-    type: "too_many_deletions",
-    details: { field: "maxDeletions", ...counts }
-  }, { disableValidation: true })
+  badRequest(
+    identity,
+    0,
+    "too_many_deletions",
+    `would delete ${counts.deletions} of ${counts.existing} ${what}; at most ${counts.allowed} are allowed, and none was ` +
+      "deleted. Check that the source is complete, or raise maxDeletions",
+    { field: "maxDeletions", ...counts }
+  )
 
 export const emptySource = (identity: Identity, field: string, what: string): DustBadRequestError =>
   badInput(

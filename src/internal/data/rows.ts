@@ -2,10 +2,10 @@ import * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type { RowInput } from "../../DataSource.ts"
-import { type DustBadRequestError, DustContentTooLargeError } from "../../DustAPIError.ts"
+import type { DustBadRequestError, DustContentTooLargeError } from "../../DustAPIError.ts"
 import { maxRows, type WireRow } from "../api/dataSources.ts"
 import type { Identity } from "../api/operation.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, tooLarge } from "../request/errors.ts"
 import type { ColumnNames } from "./columns.ts"
 
 type Checked<A> = Either.Either<A, DustBadRequestError>
@@ -114,9 +114,7 @@ export const wireRows = (
 }
 
 export const tooManyRows = (identity: Identity): DustContentTooLargeError =>
-  new DustContentTooLargeError({
-    ...common(identity, 0),
-    message: `${identity.module}.${identity.method}: rows: more than the ${maxRows} that a table takes`,
-    type: "too_many_rows",
-    details: { field: "rows", limit: maxRows }
-  }, { disableValidation: true })
+  tooLarge(identity, 0, "too_many_rows", `rows: more than the ${maxRows} that a table takes`, {
+    field: "rows",
+    limit: maxRows
+  })

@@ -7,11 +7,11 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { RowInput, Table, TableInput, TableSummary } from "../../DataSource.ts"
 import type { LoadEvent, LoadProgress, LoadTableOptions, TableContent } from "../../DataSync.ts"
-import { DustBadRequestError, type RequestError } from "../../DustAPIError.ts"
+import type { RequestError } from "../../DustAPIError.ts"
 import type { Settings } from "../../DustClient.ts"
 import type { RowId, TableId } from "../../Ids.ts"
 import { maxRows, operations, type WireRow } from "../api/dataSources.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, badRequest } from "../request/errors.ts"
 import { inSlices } from "../util/slices.ts"
 import { ColumnNames } from "./columns.ts"
 import { readCsv } from "./csv.ts"
@@ -67,12 +67,13 @@ function* mapped<A, B>(source: Iterable<A>, f: (a: A) => B): Generator<B> {
 
 const csvProblem = (problem: { readonly field?: string; readonly line?: number; readonly expected: string }) => {
   const { expected, field = "csv", line } = problem
-  return new DustBadRequestError({
-    ...common(identity, 0),
-    message: `DataSources.loadTable: ${field}: ${line === undefined ? "" : `line ${line}: `}expected ${expected}`,
-    type: "invalid_input",
-    details: { field, line, expected }
-  }, { disableValidation: true })
+  return badRequest(
+    identity,
+    0,
+    "invalid_input",
+    `${field}: ${line === undefined ? "" : `line ${line}: `}expected ${expected}`,
+    { field, line, expected }
+  )
 }
 
 type CsvContent<E, R> = Extract<TableContent<E, R>, { readonly delimiter?: unknown }>

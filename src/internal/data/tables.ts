@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Location, Page, Row, Table, TableInput, TableSummary } from "../../DataSource.ts"
 import type { LoadEvent, LoadResult, OnLoadProgress } from "../../DataSync.ts"
-import { DustConflictError, DustNotFoundError, type DustServerError, type RequestError } from "../../DustAPIError.ts"
+import type { DustConflictError, DustServerError, RequestError } from "../../DustAPIError.ts"
 import type { RowId, TableId } from "../../Ids.ts"
 import { type dataSources, TableBody, type WireRow } from "../api/dataSources.ts"
 import type { Calls } from "../api/endpoint.ts"
@@ -14,7 +14,7 @@ import type { Tools } from "../api/implement.ts"
 import type { Identity } from "../api/operation.ts"
 import { epochMillis } from "../input/dates.ts"
 import { encodeBody } from "../input/encode.ts"
-import { common } from "../request/errors.ts"
+import { conflict, notFound } from "../request/errors.ts"
 import { byOffset } from "../util/paging.ts"
 import { at, checkPageSize } from "./documents.ts"
 import type { TableStore } from "./table.ts"
@@ -49,16 +49,19 @@ const orMissingTable = (
         Effect.flatMap(Effect.either(call.getTable({ ...at(options), tableId: options.tableId })), (found) =>
           Effect.fail(
             Either.isLeft(found) && found.left._tag === "DustNotFoundError"
-              ? new DustNotFoundError({
-                ...common(identity, error.attempts),
-                message: `${identity.module}.${identity.method}: there is no such table`,
-                status: error.status,
-                type: found.left.type,
-                details: found.left.details,
-                requestId: error.requestId
-              }, { disableValidation: true })
+              ? notFound(identity, error.attempts, found.left.type, "there is no such table", found.left.details, error)
               : error
           ))
+  )
+
+const nameTaken = (identity: Identity, error: DustServerError, name: string, holder: Table): DustConflictError =>
+  conflict(
+    identity,
+    error.attempts,
+    "table_name_taken",
+    `another table (${holder.tableId}) has the name ${JSON.stringify(name.slice(0, 64))}`,
+    { field: "name", tableId: holder.tableId },
+    error
   )
 
 /** Creates a table, or replaces what is said of it. */
@@ -68,31 +71,21 @@ export const upsertTableWith = (
 (options: Location & TableInput): Effect.Effect<Table, RequestError> =>
   Effect.flatMap(epochMillis(operation.upsertTable.create, "timestamp", options.timestamp), (timestamp) => {
     const { name, tableId } = options
+    const body = { ...at(options), ...tableBody(options, timestamp) }
     const write = tableId === undefined ? call.upsertTable.create : call.upsertTable.replace
-    return write({ ...at(options), ...tableBody(options, timestamp) }).pipe(
-      Effect.catchTag(
-        "DustServerError",
-        (error) =>
-          error.status !== 500 ?
-            Effect.fail(error) :
-            Effect.flatMap(Effect.either(call.listTables(at(options))), (known) => {
-              const holder = Either.isRight(known)
-                ? known.right.find((table) => table.name === name && table.tableId !== tableId)
-                : undefined
-              return Effect.fail(
-                holder === undefined ? error : new DustConflictError({
-                  ...common(operation.upsertTable.create, error.attempts),
-                  message: `DataSources.upsertTable: another table (${holder.tableId}) has the name ${
-                    JSON.stringify(name.slice(0, 64))
-                  }`,
-                  status: error.status,
-                  type: "table_name_taken",
-                  details: { field: "name", tableId: holder.tableId },
-                  requestId: error.requestId
-                }, { disableValidation: true })
-              )
-            })
-      )
+    return Effect.catchTag(
+      write(body),
+      "DustServerError",
+      (error) =>
+        error.status !== 500 ?
+          Effect.fail(error) :
+          Effect.flatMap(Effect.either(call.listTables(at(options))), (known) => {
+            const holder = Either.isRight(known)
+              ? known.right.find((table) => table.name === name && table.tableId !== tableId)
+              : undefined
+            if (holder !== undefined) return Effect.fail(nameTaken(operation.upsertTable.create, error, name, holder))
+            return tableId === undefined ? Effect.fail(error) : call.upsertTable.repeat(body)
+          })
     )
   })
 

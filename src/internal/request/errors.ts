@@ -271,9 +271,54 @@ export const tokenUnavailable = (
 export const serverFailure = (identity: Named, attempts: number, type: string, message: string, details: unknown) =>
   frameless(() => new DustServerError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
 
-/** Something that an answer should have had. */
-export const notFound = (identity: Named, attempts: number, type: string, message: string, details: unknown) =>
-  frameless(() => new DustNotFoundError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
+/** The answer that an error was made of. */
+type Answered = Pick<RequestError, "status" | "requestId">
+
+/** Something that an answer should have had, or that an error has turned out to be missing. */
+export const notFound = (
+  identity: Named,
+  attempts: number,
+  type: string | undefined,
+  message: string,
+  details: unknown,
+  { requestId, status }: Answered = {}
+): DustNotFoundError =>
+  frameless(() =>
+    new DustNotFoundError(
+      { ...fieldsOf(identity, { message, status, type, details, attempts }), requestId },
+      unchecked
+    )
+  )
+
+/** Something that another one has, or does, already. */
+export const conflict = (
+  identity: Named,
+  attempts: number,
+  type: string,
+  message: string,
+  details: unknown,
+  { requestId, status }: Answered = {}
+): DustConflictError =>
+  frameless(() =>
+    new DustConflictError(
+      { ...fieldsOf(identity, { message, status, type, details, attempts }), requestId },
+      unchecked
+    )
+  )
+
+/** A rate limit that is known of before the request. */
+export const rateLimited = (
+  identity: Named,
+  attempts: number,
+  message: string,
+  { details, retryAfter }: { readonly details: unknown; readonly retryAfter: Duration.Duration }
+): DustRateLimitError =>
+  frameless(() =>
+    new DustRateLimitError(
+      { ...fieldsOf(identity, { message, type: "rate_limit_error", details, attempts }), retryAfter },
+      unchecked
+    )
+  )
 
 /** A stream that could not be brought to its end. */
 export const streamError = (

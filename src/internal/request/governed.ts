@@ -4,12 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { DustRateLimitError, type RequestError } from "../../DustAPIError.ts"
+import type { RequestError } from "../../DustAPIError.ts"
 import { Governor, type Service, type Ticket } from "../../Governor.ts"
 import { hash53 } from "../util/hash.ts"
 import type { Call, Context, Trip } from "./context.ts"
 import * as errors from "./errors.ts"
-import { nameOf } from "./instrument.ts"
 
 export interface Governed {
   /** Waits for a place. */
@@ -40,15 +39,13 @@ const ticketOf = ({ base }: Context, call: Call): Ticket | undefined => {
 }
 
 const paused = (trip: Trip, ticket: Ticket) => (left: Duration.Duration): RequestError =>
-  new DustRateLimitError({
-    ...errors.common(trip.call.identity, trip.attempts),
-    message:
-      `${nameOf(trip.call.identity)}: Dust's limit of ${ticket.limitClass} is closed for ${Duration.format(left)}` +
-      `, longer than the retry policy waits (maxRetryAfter)`,
-    type: "rate_limit_error",
-    details: { limit: ticket.limitClass },
-    retryAfter: left
-  }, { disableValidation: true })
+  errors.rateLimited(
+    trip.call.identity,
+    trip.attempts,
+    `Dust's limit of ${ticket.limitClass} is closed for ${Duration.format(left)}, longer than the retry policy waits ` +
+      "(maxRetryAfter)",
+    { retryAfter: left, details: { limit: ticket.limitClass } }
+  )
 
 /** What a call has to observe; undefined: nothing. */
 export const governedBy = (context: Context, trip: Trip): Governed | undefined => {

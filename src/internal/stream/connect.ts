@@ -5,10 +5,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { DustDecodeError, type RequestError } from "../../DustAPIError.ts"
+import type { DustDecodeError, RequestError } from "../../DustAPIError.ts"
 import type { Input, Operation, Service as Client } from "../../DustClient.ts"
 import type { Identity } from "../api/operation.ts"
-import { common } from "../request/errors.ts"
+import { decode } from "../request/errors.ts"
 import { type ByteSource, Compressed, sourceOf } from "./connection.ts"
 import { eventLimit, Parser } from "./sse.ts"
 
@@ -66,14 +66,7 @@ const eventStreamOf = (
   const unexpected = (received: string) => {
     const issues = [{ path: "", message: "text/event-stream" }]
     return Effect.fail(
-      new DustDecodeError({
-        ...common(operation, 1),
-        message: `${operation.module}.${operation.method}: expected text/event-stream but received ${received}`,
-        status: response.status,
-        type: "unexpected_answer",
-        details: { issues },
-        issues
-      }, { disableValidation: true })
+      decode(operation, 1, `expected text/event-stream but received ${received}`, issues, { status: response.status })
     )
   }
   if (response.status === 204 || response.status === 205) return unexpected(`an empty answer (${response.status})`)

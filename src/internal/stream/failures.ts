@@ -1,29 +1,19 @@
 /** What a stream fails with. */
 import * as Duration from "effect/Duration"
-import { DustNetworkError, type StreamError } from "../../DustAPIError.ts"
+import type { DustNetworkError, StreamError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
-import { common, networkCode, streamError } from "../request/errors.ts"
+import { network, networkCode, streamError } from "../request/errors.ts"
 import { type Failure, isClosedClient } from "./machine.ts"
 import { eventLimit } from "./sse.ts"
 
 /** A connection that broke off, or whose HttpClient was closed under it. */
 export const brokenOff = (operation: Identity, cause: unknown): DustNetworkError => {
   const code = networkCode(cause)
-  const error = new DustNetworkError({
-    ...common(operation, 1),
-    message: `${operation.module}.${operation.method}: the connection broke off before the end`,
-    type: code,
-    details: { code },
-    reachedServer: true
-  }, { disableValidation: true })
-  return !isClosedClient(error) ? error : new DustNetworkError({
-    ...common(operation, 1),
-    message:
-      `${operation.module}.${operation.method}: the HttpClient was closed while the stream was open (${code}); the scope of its layer must outlive the stream`,
-    type: code,
-    details: { code },
-    reachedServer: true
-  }, { disableValidation: true })
+  const because = (message: string) => network(operation, 1, message, { type: code, reachedServer: true })
+  const error = because("the connection broke off before the end")
+  return !isClosedClient(error) ? error : because(
+    `the HttpClient was closed while the stream was open (${code}); the scope of its layer must outlive the stream`
+  )
 }
 
 /** The error for a failure that the machine decided on. `lastEventId`: where another stream could continue. */
