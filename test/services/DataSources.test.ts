@@ -585,7 +585,10 @@ describe("DataSources: tables", () => {
       // No time passes: a pause before another attempt would never end.
       const error = yield* Effect.flip(dataSources.upsertTable({ ...at, name: "prices", tableId: "b" }))
       assert.deepStrictEqual([error._tag, error.attempts], ["DustConflictError", 1])
-      assert.strictEqual(yield* count({ method: "POST", path: "/spaces/:spaceId/data_sources/:dataSourceId/tables" }), 2)
+      assert.strictEqual(
+        yield* count({ method: "POST", path: "/spaces/:spaceId/data_sources/:dataSourceId/tables" }),
+        2
+      )
     }).pipe(local(empty)))
 
   it.effect("upsertTable: a 500 that has nothing to do with the name is repeated", () =>
