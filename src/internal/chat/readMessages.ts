@@ -129,10 +129,13 @@ export const makeReader = (client: Client, known: Known): Reader => {
       const identity = operations.getMessage.read
       return Effect.zipRight(
         segment(identity, "messageId", ref.messageId),
-        Effect.flatMap(client.withTotal(identity, { onlyRequests: true })(readSince(context, "getMessage", ref)), (conversation) => {
-          const found = findMessage(conversation, ref.messageId)
-          return found === undefined ? Effect.fail(messageNotFound(identity, ref.messageId)) : Effect.succeed(found)
-        })
+        Effect.flatMap(
+          client.withTotal(identity, { onlyRequests: true })(readSince(context, "getMessage", ref)),
+          (conversation) => {
+            const found = findMessage(conversation, ref.messageId)
+            return found === undefined ? Effect.fail(messageNotFound(identity, ref.messageId)) : Effect.succeed(found)
+          }
+        )
       )
     },
     since: (method, ref) => readSince(context, method, ref)
