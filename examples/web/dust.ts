@@ -63,7 +63,7 @@ const people = [person("Ada", "ada@example.com"), person("Grace", "grace@example
 const local = DustTest.layerServe({
   agents: { assistant: { name: "Assistant", script: assistant } },
   credentials: { userTokens: people.map(({ token, user }) => ({ value: token, user })) },
-  // Calls outside of a request have a credential of their own, and here there are none.
+  // The credential of calls outside of a request; this application makes none.
   credential: { accessToken: Redacted.make("nobody") }
 })
 

@@ -79,7 +79,7 @@ const eventsUrl = (baseUrl: string, scenario: string) =>
 
 const headers = { authorization: `Bearer ${key}`, accept: "text/event-stream" }
 
-/** What one writes by hand: no validation, no limits, no reconnection but after a page. */
+/** Handwritten code: no validation, no limits, reconnection after a page only. */
 export const bare = (baseUrl: string): Client => ({
   events: async (scenario, sample) => {
     let lastEventId = ""

@@ -33,7 +33,7 @@ const shared = {
   logLevel: "error"
 } as const
 
-// What is measured is plain JavaScript, as it is published: a loader would leave helpers of its own in it.
+// Measures the published form, plain JavaScript: a loader would add its own helpers.
 const compile = async () => {
   await rm(out, { recursive: true, force: true })
   await mkdir(out, { recursive: true })

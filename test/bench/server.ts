@@ -1,6 +1,6 @@
 /**
  * A plain HTTP server in a process of its own, so that what it costs is not counted. It sends bytes that were built
- * beforehand; the conversation id says which.
+ * beforehand; the conversation id selects one.
  */
 import { createServer, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"

@@ -100,7 +100,7 @@ describe("endpoints", () => {
       assert.strictEqual((yield* last).path, "/api/v1/w/LocalDust1/skills/skl_minutes")
     }).pipe(local))
 
-  it.effect("several values: path, constant query and body are told apart by the declaration", () =>
+  it.effect("several values: the declaration assigns them to path, query and body", () =>
     Effect.gen(function*() {
       const service = yield* Agents
       yield* service.pathAndBody({ agentId: "echo", isFavorite: true })

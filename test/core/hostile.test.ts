@@ -177,7 +177,7 @@ describe("Streams on hostile networks: nothing hangs", () => {
       assert.deepInclude(first, { _tag: "Some" })
     }).pipe(Effect.scoped))
 
-  it.effect("a compression that cannot be undone says so", () => {
+  it.effect("an unknown compression fails with a typed error", () => {
     const { layer } = Http.dust(() => Http.json(null))
     return Effect.gen(function*() {
       const fiber = yield* Effect.fork(Effect.flip(types))

@@ -4,7 +4,7 @@ import { csvRecords } from "../../src/internal/data/csvRecords.ts"
 import { makeBudget } from "../../src/internal/util/slidingWindow.ts"
 
 describe("the budget of requests", () => {
-  it.effect("whoever gives up waiting leaves no place behind that was not free yet", () =>
+  it.effect("a waiter that gives up does not free a place that it never had", () =>
     Effect.gen(function*() {
       const slot = yield* makeBudget(2, 60_000)
       yield* slot

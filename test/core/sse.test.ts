@@ -45,7 +45,7 @@ describe("server-sent events, as the HTML standard says", () => {
     assert.deepStrictEqual(parse(["data: a\r", "", "\n\r\n"].map(encode)), [{ event: undefined, data: "a" }])
   })
 
-  it("a CR at the end of a piece ends its line at once: nobody waits for what may follow", () => {
+  it("a CR at the end of a piece ends its line at once, without waiting for the next piece", () => {
     const parser = new Parser(100)
     assert.deepStrictEqual(parser.push(encode("data: a\r\r")), [{ event: undefined, data: "a" }])
     assert.deepStrictEqual(parser.push(encode("\ndata: b\n\n")), [{ event: undefined, data: "b" }])

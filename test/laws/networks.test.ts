@@ -19,7 +19,7 @@ const encoded = (bytes: Uint8Array, coding: string, init: ResponseInit = {}) =>
     headers: { "content-type": "application/json", "content-encoding": coding, ...init.headers }
   })
 
-describe("Networks: compression that nobody asked for", () => {
+describe("Networks: unrequested compression", () => {
   const codings: ReadonlyArray<readonly [string, (text: string) => Uint8Array]> = [
     ["gzip", gzipSync],
     ["deflate", deflateSync],

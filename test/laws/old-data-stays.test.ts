@@ -331,7 +331,7 @@ describe("Old data stays: documents", () => {
       )
     }).pipe(local()))
 
-  it.effect("planSync: says what a sync would write, skip, refuse and delete, and changes nothing", () =>
+  it.effect("planSync: returns what a sync would write, skip, refuse and delete, and changes nothing", () =>
     Effect.gen(function*() {
       const { dataSources, dust } = yield* existing
       const plan = yield* dataSources.planSync({

@@ -91,7 +91,7 @@ const unrouted = Effect.gen(function*() {
     .map(({ method, path }) => `${method} ${path}`)
 })
 
-/** Not every method can be called with every credential; those that cannot say so both times. */
+/** Not every method accepts every credential; the others fail both times. */
 const everything = Effect.gen(function*() {
   const before = yield* round(calls)
   yield* chats

@@ -197,7 +197,7 @@ describe("Secrets stay", () => {
     )
   })
 
-  it.effect("Secrets stay: not even escaped, and the message says where one was", () => {
+  it.effect("Secrets stay: removed also in escaped form, with a mark in their place", () => {
     const secret = "s\"e/c\\r\té\u00fft"
     const spelled = JSON.stringify(secret)
     const bodies = [
@@ -233,7 +233,7 @@ describe("Secrets stay", () => {
   })
 })
 
-/** Ids as nobody would choose them, and some that somebody would choose for harm. */
+/** Unusual ids, and malicious ones. */
 const ids = fc.oneof(
   fc.string({ unit: "binary" }),
   fc.string({ unit: "grapheme" }),

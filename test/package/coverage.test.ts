@@ -35,7 +35,7 @@ interface Sent {
 const namesIn = (body: unknown): ReadonlyArray<string> =>
   typeof body === "object" && body !== null && !Array.isArray(body) ? Object.keys(body) : []
 
-/** What one call sends, until the request that is expected of it was there. */
+/** The requests of one call, until the expected one has arrived. */
 const sentBy = (call: (typeof calls)[number], expected: ReadonlySet<string>) =>
   Effect.gen(function*() {
     const dust = yield* DustTest.DustTest

@@ -111,7 +111,7 @@ import { compileFunction } from "node:vm"
     assert.deepStrictEqual(unsure.map(([path]) => path), [], "without integrity (npx tsx test/tools/lock.ts adds it)")
   })
 
-  it.effect("tells its version to the server", () =>
+  it.effect("sends its version to the server", () =>
     Effect.gen(function*() {
       yield* Effect.flatMap(Workspace, (workspace) => workspace.exists())
       const { headers } = yield* Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())

@@ -208,7 +208,7 @@ describe("Typed, or it did not happen", () => {
     void conversations.getMessage({ conversationId: "c", messageId: message.sId })
   })
 
-  types("models: messages are told apart, and open values complete", () => {
+  types("models: messages are discriminated, and open values complete", () => {
     const message = {} as Message
     if (message.type === "agent_message") expectTypeOf(message).toEqualTypeOf<AgentMessage>()
     if (message.type === "unknown") expectTypeOf(message).toEqualTypeOf<UnknownMessage>()

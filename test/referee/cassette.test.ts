@@ -1,4 +1,4 @@
-/** The official client is recorded, replayed and compared, as anybody else's. */
+/** The official client is recorded, replayed and compared. */
 import { DustAPI } from "@dust-tt/client"
 import * as HttpClient from "@effect/platform/HttpClient"
 import { assert, describe, it } from "@effect/vitest"

@@ -36,7 +36,7 @@ const importOptions: AgentImport = {
 }
 
 describe("Agents", () => {
-  it.effect("lists what the caller sees, and asks as it was told", () =>
+  it.effect("list: returns the agents that the caller sees, and sends the filter", () =>
     Effect.gen(function*() {
       const service = yield* Agents.Agents
       const names = (yield* service.list()).map((agent) => agent.name)
@@ -114,7 +114,7 @@ describe("Agents", () => {
       assert.strictEqual((yield* service.findByName("dust")).sId, "dust")
     }).pipe(local()))
 
-  it.effect("names what comes close when there is none, and the candidates when there are several", () =>
+  it.effect("findByName: reports similar names for an unknown one, and the candidates for an ambiguous one", () =>
     Effect.gen(function*() {
       const service = yield* Agents.Agents
       const missing = yield* Effect.flip(service.findByName("Suport triage"))
@@ -139,7 +139,7 @@ describe("Agents", () => {
       assert.strictEqual(yield* requests, before)
     }).pipe(local()))
 
-  it.effect("changes one, and says what was left out", () =>
+  it.effect("update: changes an agent and returns the skipped tools", () =>
     Effect.gen(function*() {
       const service = yield* Agents.Agents
       const { agent, skippedActions } = yield* service.update({

@@ -346,7 +346,7 @@ describe("Apps", () => {
       assert.strictEqual(yield* dust.openStreams, 0)
     }).pipe(local({ duration: "9 minutes" })))
 
-  it.effect("tells which versions are deployed", () =>
+  it.effect("check: returns which versions are deployed", () =>
     Effect.gen(function*() {
       const apps = yield* Apps.Apps
       const found = yield* apps.check({

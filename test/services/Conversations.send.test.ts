@@ -193,7 +193,7 @@ describe("Send once", () => {
       assert.strictEqual(yield* posts, 2)
     }).pipe(local([rule(faults.resetBefore(), [1, 2, 3])])))
 
-  it.effect("Nothing hangs: a token that never comes is told after its limit, and nothing is looked for", () => {
+  it.effect("Nothing hangs: a token that never arrives fails after its limit, and nothing is reconciled", () => {
     const layer = DustTest.layer({ credential: { accessToken: Effect.never } })
     return Effect.gen(function*() {
       const fiber = yield* Effect.fork(Effect.flip(send("Hello", "c")))

@@ -106,22 +106,25 @@ describe("create", () => {
     ["one of Dust", `{"error":{"type":"agent_inaccessible"}}`, { type: "agent_inaccessible" }],
     ["a page", "<p>no</p>", { answer: "<p>no</p>" }]
   ]
-  it.effect.each(failed)("with a message that fails tells which conversation there is: %s", ([, body, details]) => {
-    const { layer } = recording(({ url }) =>
-      url.pathname.endsWith("/messages")
-        ? new Response(body, { status: 400 })
-        : json({ conversation: { sId: "cnv_1" } })
-    )
-    return Effect.gen(function*() {
-      const conversations = yield* Conversations
-      const error = yield* Effect.flip(conversations.create({ message: { content: "Hello" } }))
-      assert.strictEqual(error.status, 400)
-      assert.deepStrictEqual(error.details, { ...details, conversationId: "cnv_1" })
-    }).pipe(Effect.provide(layer))
-  })
+  it.effect.each(failed)(
+    "create: the error of a failed message has the id of the conversation: %s",
+    ([, body, details]) => {
+      const { layer } = recording(({ url }) =>
+        url.pathname.endsWith("/messages")
+          ? new Response(body, { status: 400 })
+          : json({ conversation: { sId: "cnv_1" } })
+      )
+      return Effect.gen(function*() {
+        const conversations = yield* Conversations
+        const error = yield* Effect.flip(conversations.create({ message: { content: "Hello" } }))
+        assert.strictEqual(error.status, 400)
+        assert.deepStrictEqual(error.details, { ...details, conversationId: "cnv_1" })
+      }).pipe(Effect.provide(layer))
+    }
+  )
 })
 
-describe("bad input is told before any request", () => {
+describe("invalid input fails before any request", () => {
   const ref = { conversationId: "c", messageId: "m" }
   const send = (more: object) => (conversations: Service) =>
     conversations.createMessage({ conversationId: "c", content: "Hello", ...more })
@@ -255,7 +258,7 @@ describe("bad input is told before any request", () => {
       assert.strictEqual(yield* dust.countRequests(), 0)
     }).pipe(local()))
 
-  it.effect("an API key is told where a user is needed", () =>
+  it.effect("an API key fails before any request where a user is required", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const conversations = yield* Conversations
@@ -360,7 +363,7 @@ describe("reading", () => {
       assert.deepStrictEqual([third.messages.map(Message.text), third.hasMore], [["m0"], false])
     }).pipe(local(seeded(7))))
 
-  it.effect("streamMessages: newest to oldest, a page at a time as it is consumed", () =>
+  it.effect("streamMessages: newest to oldest, one page at a time on demand", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations
       const dust = yield* DustTest.DustTest
@@ -450,7 +453,7 @@ describe("createMessage", () => {
     }).pipe(Effect.ensuring(Effect.sync(() => spy.mockRestore())), local())
   })
 
-  it.effect("createMessage: nobody answers a message that mentions no agent, so `blocking` is refused", () =>
+  it.effect("createMessage: refuses `blocking` for a message that mentions no agent", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations
       const { sId: conversationId } = yield* conversations.create()
@@ -658,7 +661,7 @@ describe("changing messages", () => {
 })
 
 describe("attachments and files", () => {
-  it.effect("createContentFragment attaches text, and tells what the server refuses", () =>
+  it.effect("createContentFragment: attaches text, and fails with the server's refusal", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations
       const { sId: conversationId } = yield* conversations.create()
@@ -763,7 +766,7 @@ describe("actions", () => {
         { actionId: ref.actionId, approved: "approved" }
       ])
       assert.strictEqual((yield* dust.message(messageId)).content, "sent")
-      // The first attempt that finds it done says so.
+      // The first attempt that finds it done reports it.
       const error = yield* Effect.flip(conversations.validateAction(ref))
       assert.deepStrictEqual([error._tag, error.type], ["DustBadRequestError", "action_not_blocked"])
     }).pipe(local(careful)))

@@ -48,7 +48,7 @@ describe("DataSources: finding them", () => {
       assert.strictEqual(error.type, "space_not_found")
     }).pipe(local()))
 
-  it.effect("finds one by its name, and says what comes close", () =>
+  it.effect("findByName: finds a data source, and reports similar names", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       assert.strictEqual(
@@ -326,7 +326,7 @@ describe("DataSources: documents", () => {
       yield* noRequests
     }).pipe(local()))
 
-  /** A server that gives at most 10 at a time, with something among them that nobody knows. */
+  /** A server that returns at most 10 documents at a time, with an unknown kind among them. */
   const pages = (name: string, total: number | undefined, most: number) => ({ url: { searchParams } }: Recorded) => {
     const all = Array.from(
       { length: 25 },
@@ -343,7 +343,7 @@ describe("DataSources: documents", () => {
       ["counts some that it does not give", 99, 25]
     ] as const
   ) {
-    it.effect(`streams them all, but for what nobody knows, when the server ${name}`, () =>
+    it.effect(`streamDocuments: emits all known documents when the server ${name}`, () =>
       Effect.gen(function*() {
         const documents = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
           Stream.runCollect(dataSources.streamDocuments({ ...at, pageSize: 20 }))).pipe(
@@ -1114,7 +1114,7 @@ describe("DataSources.syncDocuments", () => {
       assert.strictEqual(most, 3)
     }).pipe(local({ ...empty, faults: [{ ...upserts, fault: DustTest.faults.delayHeaders("1 second") }] })))
 
-  it.effect("what is refused before any request takes no place of the limit", () =>
+  it.effect("syncDocuments: a document that is refused before any request does not count against the limit", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const documents: ReadonlyArray<DataSources.DocumentInput> = [
@@ -1435,26 +1435,29 @@ describe("DataSources.syncDocuments", () => {
       ]
     ] as const
   ) {
-    it.effect(`what somebody else has deleted meanwhile (${name}) is deleted`, () =>
+    it.effect(`syncDocuments: a stale document that is already gone (${name}) counts as deleted`, () =>
       Effect.gen(function*() {
-        const events = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
-          collect(dataSources.syncDocuments({
-            ...at,
-            documents: [],
-            allowEmpty: true,
-            deleteStale: () => true,
-            concurrency: 1
-          }))).pipe(
-            Effect.provide(
-              dust(({ method, url }) =>
-                method === "GET"
-                  ? json({ documents: [{ document_id: "a" }, { document_id: "b" }], total: 2 })
-                  : url.pathname.endsWith("a")
-                  ? answer
-                  : json({})
-              ).layer
-            )
+        const events = yield* Effect.flatMap(
+          DataSources.DataSources,
+          (dataSources) =>
+            collect(dataSources.syncDocuments({
+              ...at,
+              documents: [],
+              allowEmpty: true,
+              deleteStale: () => true,
+              concurrency: 1
+            }))
+        ).pipe(
+          Effect.provide(
+            dust(({ method, url }) =>
+              method === "GET"
+                ? json({ documents: [{ document_id: "a" }, { document_id: "b" }], total: 2 })
+                : url.pathname.endsWith("a")
+                ? answer
+                : json({})
+            ).layer
           )
+        )
         assert.deepStrictEqual(
           events.map(({ _tag }) => _tag),
           ["Deleted", "Deleted", "Done"]
@@ -1510,7 +1513,7 @@ describe("DataSources.syncDocuments", () => {
       })
     }).pipe(local(empty)))
 
-  it.effect("stops when nobody listens any more", () =>
+  it.effect("syncDocuments: stops when its consumer stops", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const dust = yield* DustTest.DustTest

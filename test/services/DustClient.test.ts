@@ -500,7 +500,7 @@ describe("Nothing hangs: every wait before an answer", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("of an error that is told without end", () => {
+  it.effect("of an endless error body", () => {
     let pulled = 0
     const endless = new ReadableStream<Uint8Array>({
       pull: (controller) => {
@@ -625,7 +625,7 @@ describe("options of one call", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("that cannot be used are told by the call, before its request", () => {
+  it.effect("that are invalid fail the call before its request", () => {
     const { layer, requests } = dust(ok)
     return Effect.gen(function*() {
       for (
@@ -1023,7 +1023,7 @@ describe("an answer that is none", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a client that fails on status codes by itself still tells which error it was", () => {
+  it.effect("a client that fails on status codes by itself still yields the typed error", () => {
     const { client } = recorder(() => failure(404, "conversation_not_found", "No such"))
     return Effect.gen(function*() {
       const error = yield* failing(doRead)
@@ -1186,7 +1186,7 @@ describe("the raw client", () => {
           ["https://evil.example/steal", undefined, undefined]
         ]
       )
-      // A credential of the caller's own, for somebody else, is none of our business.
+      // A credential that the caller sends to another host is not ours.
       yield* http.get("https://other.example/", { headers: { authorization: "Basic x" } })
       assert.strictEqual(requests[3]?.headers["authorization"], "Basic x")
     }).pipe(Effect.scoped, Effect.provide(layer))

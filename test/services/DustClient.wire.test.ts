@@ -120,7 +120,7 @@ for (const [name, http] of clients) {
           doRead.pipe(Effect.provide(over(http, dust.url, { retry: RetryPolicy.make({ base: "10 seconds" }) })))
         )
         yield* TestServices.provideLive(Effect.zipRight(arrived(dust), Effect.sleep(40)))
-        // No time passes here: whoever waited for the end of the pause would wait for ever.
+        // No time passes here: a call that waited for the end of the pause would wait forever.
         yield* Fiber.interrupt(fiber)
         yield* TestClock.adjust("1 hour")
         yield* TestServices.provideLive(Effect.sleep(100))
@@ -147,7 +147,7 @@ for (const [name, http] of clients) {
         assert.isTrue(error._tag === "DustNetworkError" && error.reachedServer)
       }).pipe(Effect.scoped))
 
-    it.live("a dead host and an unknown one are told apart, with what to do", () =>
+    it.live("a dead host and an unknown one yield different messages, with a remedy", () =>
       Effect.gen(function*() {
         const gone = yield* Effect.scoped(Effect.map(serve(() => undefined), ({ url }) => url))
         const dead = yield* Effect.flip(doWrite).pipe(Effect.provide(over(http, gone)))
@@ -171,7 +171,7 @@ for (const [name, http] of clients) {
         const error = yield* Effect.flip(doRead).pipe(Effect.provide(over(http, page.url)))
         assert.strictEqual(error._tag, "DustDecodeError")
         assert.include(error.message, "check that `baseUrl`")
-        // TLS where there is none.
+        // TLS to a plain port.
         const tls = yield* Effect.flip(doWrite).pipe(
           Effect.provide(over(http, page.url.replace("http:", "https:")))
         )

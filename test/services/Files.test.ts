@@ -326,7 +326,7 @@ describe("Files.upload", () => {
       assert.deepStrictEqual(query, { upload: "1" })
     }).pipe(local()))
 
-  it.effect("tells the progress in bytes", () =>
+  it.effect("upload: reports progress in bytes", () =>
     Effect.gen(function*() {
       const told: Array<Files.UploadProgress> = []
       const content = new Uint8Array(200_000).fill(7)
@@ -357,7 +357,7 @@ describe("Files.upload", () => {
       assert.strictEqual(last?._tag === "Done" ? last.file.status : "", "ready")
     }).pipe(local()))
 
-  it.effect("as a Stream: fails as the upload does, and stops when nobody listens any more", () =>
+  it.effect("uploadStream: fails like upload, and stops when its consumer stops", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
       const error = yield* Effect.flip(Stream.runDrain(files.uploadStream({ fileName: "a.txt", content: "" })))

@@ -99,7 +99,7 @@ describe("Governor", () => {
       assert.strictEqual(starts.length, 40)
     }))
 
-  it.effect("a call that is interrupted while it waits takes no place", () =>
+  it.effect("Governor: a call that is interrupted while it waits does not count against the limit", () =>
     Effect.gen(function*() {
       const { call, starts } = yield* setup()
       yield* Effect.replicateEffect(call(), 40)
@@ -130,7 +130,7 @@ describe("Governor", () => {
       assert.strictEqual(most, 3)
     }))
 
-  it.effect("says which calls wait, and until when", () =>
+  it.effect("Governor: reports which calls wait, and until when", () =>
     Effect.gen(function*() {
       const { call } = yield* setup()
       const seen: Array<readonly [string, number]> = []
@@ -252,7 +252,7 @@ describe("A governed layer", () => {
       Governor.layer()
     ))))
 
-  it.effect("what one call learns of a long pause, the others fail with at once", () =>
+  it.effect("Governor: a long pause that one call meets fails the others at once", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
       const create = files.create({ fileName: "a.txt", contentType: "text/plain", fileSize: 1 })

@@ -323,7 +323,7 @@ describe("McpServers", () => {
       ])
     }).pipe(local()))
 
-  it.scoped("tells the agent what is wrong with its arguments, and nothing about the insides of a failure", () =>
+  it.scoped("serve: returns the issues of invalid arguments to the agent, and hides other failures", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -623,7 +623,7 @@ describe("McpServers", () => {
       const server = yield* servers.serve({ name: "My desk", tools: [greet] })
       const ids = yield* Effect.fork(Stream.runCollect(Stream.take(server.serverIds, 2)))
       yield* settle
-      // Somebody else takes the name meanwhile.
+      // Another registration takes the name meanwhile.
       yield* dust.expireMcpServer(deskId)
       yield* servers.register("My desk")
       yield* dust.expireMcpServer(deskId)
@@ -913,7 +913,7 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).map(({ id }) => id), [2])
     }).pipe(local()))
 
-  it.scoped("interrupts neither of two calls of one id: nobody says which of them is meant", () =>
+  it.scoped("serve: a cancellation interrupts neither of two calls with the same id, because it is ambiguous", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest

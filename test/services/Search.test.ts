@@ -207,7 +207,7 @@ describe("Search.unified", () => {
       })
     }).pipe(local()))
 
-  it.effect("does not ask tools when it is told so, nor on a further page", () =>
+  it.effect("unified: does not search tools with includeTools: false, nor on a further page", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
       const spaceIds = ["vlt_global"]

@@ -77,7 +77,7 @@ describe("Skills", () => {
       assert.deepStrictEqual(result.imported.map((one) => one.name), ["b"])
     }).pipe(local()))
 
-  it.effect("treats a name that is taken as it is told", () =>
+  it.effect("importSkills: handles an existing name according to onConflict", () =>
     Effect.gen(function*() {
       const skills = yield* Skills.Skills
       const files = [{ name: "SKILL.md", content: skill("meeting-minutes", "Decisions last.") }]

@@ -56,7 +56,7 @@ describe("Spaces", () => {
       assert.strictEqual((yield* Effect.flip(spaces.findByName("Board")))._tag, "DustNotFoundError")
     }).pipe(local({ credential: "userToken" })))
 
-  it.effect("keeps a restricted space from those who are not in it", () =>
+  it.effect("list: hides a restricted space from users who are not members", () =>
     Effect.gen(function*() {
       const spaces = yield* Spaces.Spaces
       const error = yield* Effect.flip(spaces.listMcpServerViews({ spaceId: "vlt_board" }))
@@ -100,7 +100,7 @@ describe("Spaces", () => {
       assert.strictEqual(gone._tag, "DustBadRequestError")
     }).pipe(local({ credential: "adminApiKey" })))
 
-  it.effect("counts a removal as done when its repetition finds nobody", () =>
+  it.effect("removeMember: succeeds if a retry finds the member already removed", () =>
     Effect.gen(function*() {
       const spaces = yield* Spaces.Spaces
       const userId = yield* adaId

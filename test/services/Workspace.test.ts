@@ -189,7 +189,7 @@ describe("Workspace.analytics", () => {
       assert.strictEqual(yield* requests, 0)
     }).pipe(local({ credential: "adminToken" })))
 
-  it.effect("waits as long as it is told when it asks too often", () =>
+  it.effect("analytics: waits for the Retry-After of a rate limit", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       const ask = workspace.analytics({ table: "source", ...january })
@@ -250,7 +250,7 @@ describe("Workspace.streamConsumption", () => {
       assert.strictEqual(none.length, 0)
     }).pipe(local({ credential: "adminApiKey" })))
 
-  it.effect("fails, after the rows, when the last line says so", () =>
+  it.effect("streamConsumption: fails after the rows if the last line is an error", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       const seen: Array<number | null> = []
@@ -303,7 +303,7 @@ describe("Workspace.streamConsumption", () => {
       assert.strictEqual(all[1999]?.agentName, "naïve ☕ 1999")
     }).pipe(local({ credential: "adminApiKey", seed: { analytics: rows(2000) } })))
 
-  it.effect("tells a row that breaks off from one that is not as expected", () =>
+  it.effect("streamConsumption: distinguishes a truncated row from an invalid one", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       const dust = yield* DustTest.DustTest

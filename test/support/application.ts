@@ -46,7 +46,7 @@ export interface Counts {
   wrong: number
   /** Messages and documents at the other tenant. */
   foreign: number
-  /** Runs that were cancelled, though nobody left them. */
+  /** Runs that were cancelled although their consumer did not stop. */
   killed: number
   /** Runs of people who left that go on. */
   orphaned: number

@@ -1,4 +1,4 @@
-/** The command line as it is installed: built into one file, and run as a process of its own. */
+/** The installed command line: built into one file, and run as a separate process. */
 import { Effect, Redacted } from "effect"
 import type * as DustTest from "effect-dust/DustTest"
 import { type ChildProcess, spawn } from "node:child_process"

@@ -19,7 +19,7 @@ export interface Stored {
   readonly at: number
 }
 
-/** What becomes of one POST. */
+/** The outcome of one POST. */
 export interface Fate {
   /** When the handler stores the message, after the request; `null`: never. */
   readonly handled: number | null
@@ -51,7 +51,7 @@ export interface World {
   readonly lag: number
   /** Answers to reads that a cache repeats, by the number of the read. */
   readonly cached: ReadonlyArray<number>
-  /** Whether the cache says how old its answer is. */
+  /** Whether the cache sends the age of its answer. */
   readonly age: boolean
   readonly normalize: "none" | "trim" | "lines" | "nfc" | "all"
   readonly fates: ReadonlyArray<Fate>
@@ -190,7 +190,7 @@ export const lateServer = (world: World) => {
             message = store(owner, body.content, body.context.username, body.mentions[0]?.configurationId ?? null, at)
           })
       )
-      // The handler goes on, whatever becomes of its client.
+      // The handler continues without its client.
       yield* Effect.forkDaemon(handler)
       // An answer that has the message waits for it.
       const after = fate.reply === "ok" || fate.reply === "cut" || fate.reply === "garbled"

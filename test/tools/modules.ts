@@ -21,7 +21,7 @@ export const publicModules: ReadonlyArray<string> = sources.map(({ name }) => na
   .filter((name) => !name.includes("/") && name !== "index.ts")
   .map((name) => name.slice(0, -".ts".length))
 
-/** Those of them that are for tests, and only loaded by whoever imports them by name. */
+/** Modules for tests, which are imported by their path only. */
 export const testModules: ReadonlyArray<string> = ["Cassette", "DustTest", "Fixtures"]
 
 /** Modules that need an optional peer: the packages that each may import. */
