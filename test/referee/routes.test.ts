@@ -135,6 +135,8 @@ const answers: Readonly<Record<string, ZodSchema>> = {
 
 /** The routes whose answers no official schema is about. */
 const unjudged: Readonly<Record<string, string>> = {
+  "GET /api/v1/auth/authorize": "a redirect",
+  "POST /api/v1/auth/authenticate": "WorkOS answers, and the official client has no schema for it",
   [`GET ${conversation}/events`]: "a stream: its events are judged in referee/conversations.test.ts",
   [`GET ${message}/events`]: "a stream: its events are judged in referee/conversations.test.ts",
   "GET /mcp/requests": "a stream of JSON-RPC messages",

@@ -7,6 +7,7 @@ import { dataSourceRoutes } from "../domains/dataSources/routes.ts"
 import { fileRoutes } from "../domains/files.ts"
 import { mcpRoutes } from "../domains/mcp/routes.ts"
 import { searchRoutes } from "../domains/search.ts"
+import { signInRoutes } from "../domains/signIn.ts"
 import { skillRoutes } from "../domains/skills.ts"
 import { spaceRoutes } from "../domains/spaces.ts"
 import { internalRoutes } from "../domains/systemKey.ts"
@@ -25,6 +26,7 @@ export const routes: ReadonlyArray<Route> = [
   ...mcpRoutes,
   ...internalRoutes,
   ...searchRoutes,
+  ...signInRoutes,
   ...skillRoutes,
   ...triggerRoutes,
   ...spaceRoutes
