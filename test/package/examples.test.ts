@@ -119,6 +119,7 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     "dust.runs Failing failed: 1",
     "dust.run.cancellations cancelled: 1"
   ],
+  "61-sign-in.ts": ["✓ signed in", "a new refresh token", /Ada Lovelace +Who am I\?/],
   "60-relay-to-a-browser.ts": ["✓ One word after the other, slowly.", "the connection was lost"]
 }
 
