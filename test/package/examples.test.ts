@@ -119,6 +119,14 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     "dust.runs Failing failed: 1",
     "dust.run.cancellations cancelled: 1"
   ],
+  "62-promises.ts": [
+    "Hello\nOne ",
+    "stopped by the signal",
+    "model_error: ",
+    "the model is overloaded",
+    "2 agents were stopped"
+  ],
+  "63-web-handler.ts": ["Hello over node:http\nclosed"],
   "61-sign-in.ts": ["✓ signed in", "a new refresh token", /Ada Lovelace +Who am I\?/],
   "60-relay-to-a-browser.ts": ["✓ One word after the other, slowly.", "the connection was lost"]
 }

@@ -35,6 +35,38 @@ export const ask = (baseUrl, apiKey) =>
   )
 `
 
+/** A chat served by the runtime's own server, asked by the client for pages. `serve` gives a port. */
+const serving = (serve: string) => `
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Redacted from "effect/Redacted"
+import * as Http from "@effect/platform/FetchHttpClient"
+import * as ChatRelay from "effect-dust/ChatRelay"
+import * as ChatRelayClient from "effect-dust/ChatRelayClient"
+import * as ChatRoutes from "effect-dust/ChatRoutes"
+import * as Dust from "effect-dust/Dust"
+const [baseUrl, key] = process.argv.slice(-2)
+const apiKey = Redacted.make(key)
+const runtime = ManagedRuntime.make(ChatRelay.layerShutdown().pipe(
+  Layer.provideMerge(Dust.layer({ workspaceId: "LocalDust1", apiKey, baseUrl })),
+  Layer.provide(Http.layer)
+))
+const handler = ChatRoutes.toWebHandler(runtime, {
+  path: "/chat",
+  agents: ["echo"],
+  credential: () => Effect.succeed({ apiKey })
+})
+${serve}
+const chat = ChatRelayClient.make({ url: "http://127.0.0.1:" + port + "/chat" })
+const { id } = await chat.ask({ message: "One two three" })
+let text = ""
+for await (const event of chat.follow({ id })) text = ChatRelayClient.textAfter(text, event)
+await runtime.dispose()
+console.log(text)
+process.exit(0)
+`
+
 const main = (url: string, key: string) =>
   `import { ask } from "./ask.mjs"\nconsole.log(await ask(${JSON.stringify(url)}, ${JSON.stringify(key)}))\n`
 
@@ -209,6 +241,48 @@ const work = async (url: string, key: string) => {
     })
     return readFileSync(outfile, "utf8")
   }
+  const served = async (serve: string, binary: string, args: ReadonlyArray<string> = []) => {
+    writeFileSync(`${fetching}/serve.mjs`, serving(serve))
+    const { stdout } = await run(binary, [...args, "serve.mjs", url, key], { cwd: fetching, timeout: 60_000 })
+    return streamed(stdout)
+  }
+  await row("bun, Bun.serve", async () => {
+    if (bun === undefined) return "not in this registry"
+    return served(`const { port } = Bun.serve({ port: 0, fetch: handler })`, `${bun}/bin/bun`)
+  })
+  await row("deno, Deno.serve", async () => {
+    const deno = await tool(`@deno/linux-${arch}-glibc`)
+    return served(
+      `import process from "node:process"
+const { addr: { port } } = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, handler)`,
+      `${deno}/deno`,
+      ["run", "--allow-all", "--node-modules-dir=manual"]
+    )
+  })
+  await row("express", async () => {
+    const express = await tool("express@5")
+    return served(
+      `import { createRequire } from "node:module"
+import { Readable } from "node:stream"
+const app = createRequire(${JSON.stringify(`${express}/`)})("express")()
+app.use((message, response) => {
+  const left = new AbortController()
+  response.on("close", () => left.abort())
+  const body = message.method === "GET" ? undefined : Readable.toWeb(message)
+  handler(new Request("http://" + message.headers.host + message.originalUrl, {
+    method: message.method, headers: message.headers, body, signal: left.signal, duplex: "half"
+  })).then((answer) => {
+    response.writeHead(answer.status, Object.fromEntries(answer.headers))
+    if (answer.body === null) response.end()
+    else Readable.fromWeb(answer.body).pipe(response)
+  })
+})
+const port = await new Promise((resolve) => {
+  const server = app.listen(0, "127.0.0.1", () => resolve(server.address().port))
+})`,
+      process.execPath
+    )
+  })
   await row("workerd", async () => {
     const workerd = await tool(`@cloudflare/workerd-linux-${arch === "x64" ? "64" : arch}`)
     const call = `ask(${JSON.stringify(url)}, ${JSON.stringify(key)})`
