@@ -2,7 +2,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { execFileSync } from "node:child_process"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { type CommandLine, commandLine, run, start, variables } from "../support/commandLine.ts"
 
@@ -374,6 +374,30 @@ describe("the command line", { timeout: 120_000 }, () => {
           return all
         })
         assert.deepStrictEqual([...new Set(statuses)], [200])
+      }))
+
+    it.scopedLive("--agents, --seed, --quirk: a workspace from files, with the address of its page", () =>
+      Effect.gen(function*() {
+        const folder = mkdtempSync(`${tmpdir()}/serve-`)
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+        writeFileSync(`${folder}/agents.mjs`, `export default { helper: "I can help" }`)
+        writeFileSync(`${folder}/seed.json`, `{"conversations":[{"sId":"cnv_1","title":"Seeded"}]}`)
+        const files = ["--agents", `${folder}/agents.mjs`, "--seed", `${folder}/seed.json`]
+        const { says } = yield* start(line, ["serve", "--port", "0", ...files, "--quirk", "handshake=false"])
+        const said = yield* says(/Ctrl-C/)
+        assert.include(said, "Agents: dust, echo, helper.")
+        const env = Object.fromEntries([...said.matchAll(/export (\w+)=(.*)/g)].map(([, name, value]) => [name, value]))
+        assert.strictEqual((yield* run(line, ["ask", "-a", "helper", "Hello"], { env })).stdout, "I can help\n")
+        const view = /holds: (\S+)/.exec(said)?.[1] ?? ""
+        const state = yield* Effect.promise(async () => (await fetch(`${view}/state`)).text())
+        assert.include(state, "Seeded")
+      }))
+
+    it.effect("code 2: a quirk that the server does not have", () =>
+      Effect.gen(function*() {
+        const { code, stderr } = yield* run(line, ["serve", "--port", "0", "--quirk", "handshakes=false"])
+        assert.strictEqual(code, 2)
+        assert.match(stderr, /handshakes is no quirk; the nearest are handshake, /)
       }))
 
     it.effect("code 1: an address that is not this machine's", () =>

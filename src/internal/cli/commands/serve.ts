@@ -4,20 +4,25 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as DustTest from "../../../DustTest.ts"
+import { type ScenarioOptions, serveScenario } from "../../local/scenario/serve.ts"
 import { UsageError } from "../failure.ts"
 import { Output } from "../output.ts"
 import { Signals } from "../signals.ts"
 
-const localHosts = new Set(["127.0.0.1", "::1", "localhost"])
+interface Serving extends Omit<ScenarioOptions, "onReload"> {
+  /** What exists is that of the seed. */
+  readonly seed: string | undefined
+}
 
-const serving = (port: number, host: string, pace: Duration.Duration, limits: boolean) =>
+const serving = (options: Serving) =>
   Effect.gen(function*() {
     const { line, note } = yield* Output
-    const local = yield* DustTest.serve({ port, host, pace, limits })
-    if (!localHosts.has(host)) {
+    const { agents, control: local, isPublic, view } = yield* serveScenario({ ...options, onReload: note }).pipe(
+      Effect.catchTag("ScenarioError", ({ message }) => new UsageError({ message }))
+    )
+    if (isPublic) {
       yield* note(
-        `Warning: ${host} may be reached from other machines, and the credentials below are the same everywhere. Use 127.0.0.1 unless that is what you want.`
+        `Warning: ${options.host} may be reached from other machines, and the credentials below are the same everywhere. Use 127.0.0.1 unless that is what you want.`
       )
     }
     yield* line(`Local Dust is at ${local.url}
@@ -27,7 +32,11 @@ const serving = (port: number, host: string, pace: Duration.Duration, limits: bo
   export DUST_API_KEY=${Redacted.value(local.apiKey)}
 
 A user's access token: ${Redacted.value(local.userToken)}
-Agents: dust, echo. Space: vlt_global. Data source: dts_handbook. Stop it with Ctrl-C.`)
+Agents: ${agents.join(", ")}.${options.seed === undefined ? " Space: vlt_global. Data source: dts_handbook." : ""}${
+      view === undefined ? "" : `
+What it saw and holds: ${view}`
+    }
+Stop it with Ctrl-C.`)
     return yield* Effect.never
   }).pipe(Effect.scoped)
 
@@ -49,9 +58,21 @@ export const serve = Command.make(
     ),
     noLimits: Options.boolean("no-limits").pipe(
       Options.withDescription("Without the limits per minute and hour that Dust's server has")
+    ),
+    agents: Options.text("agents").pipe(
+      Options.optional,
+      Options.withDescription("A .js or .ts file that exports scripted agents; loaded again when it changes")
+    ),
+    seed: Options.text("seed").pipe(
+      Options.optional,
+      Options.withDescription("A JSON file with the conversations, data sources, … that exist from the start")
+    ),
+    quirks: Options.text("quirk").pipe(
+      Options.repeated,
+      Options.withDescription("Change a quirk of the server, such as doneFrame=false; may be repeated")
     )
   },
-  ({ host, noLimits, pace, port }) =>
+  ({ agents, host, noLimits, pace, port, quirks, seed }) =>
     Effect.gen(function*() {
       const number = Number(port.trim() || "none")
       if (!Number.isInteger(number) || number < 0 || number > 65_535) {
@@ -62,6 +83,14 @@ export const serve = Command.make(
         return yield* new UsageError({ message: "--pace: must be a duration, such as \"50 millis\"" })
       }
       // Ctrl-C is how it ends well.
-      yield* (yield* Signals).untilStopped(serving(number, host, duration.value, !noLimits))
+      yield* (yield* Signals).untilStopped(serving({
+        port: number,
+        host,
+        pace: duration.value,
+        limits: !noLimits,
+        agents: Option.getOrUndefined(agents),
+        seed: Option.getOrUndefined(seed),
+        quirks
+      }))
     })
 ).pipe(Command.withDescription("Serve Local Dust, an in-memory workspace, for development and tests"))

@@ -1,0 +1,114 @@
+/** Local Dust for people: on a port, with agents and a seed from files, and a page to look at. */
+import * as FileSystem from "@effect/platform/FileSystem"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import { type DustTestServeError, listen } from "../server/node.ts"
+import type { Control } from "../state/control.ts"
+import { defaultPlace, makeWorkspace } from "../state/workspace.ts"
+import { type Agents, loadAgents, loadSeed, ScenarioError, versionOf } from "./files.ts"
+import { parseQuirks } from "./quirks.ts"
+import { viewPath, withView } from "./view.ts"
+
+export interface ScenarioOptions {
+  readonly port: number
+  readonly host: string
+  readonly pace: Duration.DurationInput
+  readonly limits: boolean
+  /** A module that exports agents; loaded again when the file changes. */
+  readonly agents?: string | undefined
+  /** A JSON file with what exists from the start. */
+  readonly seed?: string | undefined
+  /** Texts such as `doneFrame=false`. */
+  readonly quirks: ReadonlyArray<string>
+  /** Told when the agents were loaded again, and when that failed. */
+  readonly onReload: (message: string) => Effect.Effect<void>
+  /** How often the file of the agents is looked at. */
+  readonly watchEvery?: Duration.DurationInput | undefined
+}
+
+export interface Served {
+  readonly control: Control
+  /** The address of the page; `undefined` where other machines could reach it. */
+  readonly view: string | undefined
+  /** The ids of the agents. */
+  readonly agents: ReadonlyArray<string>
+  /** Other machines can reach it. */
+  readonly isPublic: boolean
+}
+
+const MiB = 1024 * 1024
+
+/** A body that a person sends while trying something out is smaller; a larger one must not fill the memory. */
+const requestSize = 64 * MiB
+
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host)
+
+/** Looks at the file until the scope closes. A version that cannot be loaded leaves the agents as they are. */
+const watching = (
+  path: string,
+  first: string,
+  control: Control,
+  files: FileSystem.FileSystem,
+  { onReload, watchEvery }: ScenarioOptions
+): Effect.Effect<never> => {
+  let known = first
+  const look = Effect.gen(function*() {
+    const version = yield* versionOf(files, path)
+    if (version === known) return
+    known = version
+    const agents = yield* loadAgents(path, version)
+    for (const [sId, agent] of Object.entries(agents)) yield* control.setAgent(sId, agent)
+    yield* onReload(`Loaded ${path} again: ${Object.keys(agents).join(", ")}`)
+  }).pipe(
+    // An editor replaces a file by removing it first.
+    Effect.catchAll(({ message }) =>
+      message.endsWith("no such file") ? Effect.void : onReload(`Not loaded: ${message}`)
+    )
+  )
+  return Effect.forever(Effect.delay(look, watchEvery ?? "500 millis"))
+}
+
+export const serveScenario = (
+  options: ScenarioOptions
+): Effect.Effect<Served, ScenarioError | DustTestServeError, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const quirks = parseQuirks(options.quirks)
+    if (Either.isLeft(quirks)) return yield* new ScenarioError({ message: quirks.left })
+    const seed = options.seed === undefined ? undefined : yield* loadSeed(files, options.seed)
+    const path = options.agents === undefined
+      ? undefined
+      : yield* Effect.promise(async () => (await import("node:path")).resolve(options.agents!))
+    const version = path === undefined ? "" : yield* versionOf(files, path)
+    const agents: Agents = path === undefined ? {} : yield* loadAgents(path, version)
+    const place = defaultPlace()
+    const workspace = yield* makeWorkspace({
+      pace: options.pace,
+      limits: options.limits ? { requestSize } : noRates,
+      quirks: quirks.right,
+      seed,
+      agents
+    }, place)
+    const isLocal = isLoopback(options.host)
+    const handle = yield* withView(workspace, isLocal)
+    yield* listen(handle, place, { port: options.port, host: options.host })
+    const { control } = workspace
+    if (path !== undefined) yield* Effect.forkScoped(watching(path, version, control, files, options))
+    return {
+      control,
+      view: isLocal ? `${control.url}${viewPath}` : undefined,
+      agents: [...new Set(["dust", "echo", ...Object.keys(agents)])],
+      isPublic: !isLocal
+    }
+  })
+
+const noRates = {
+  requestSize,
+  messagesPerMinute: Infinity,
+  messagesPerHour: Infinity,
+  upsertsPerMinute: Infinity,
+  uploadsPerMinute: Infinity
+}
