@@ -1,4 +1,4 @@
-/** Dust from code without Effect: promises that a signal stops, `for await`, and a `catch` that can tell failures apart. */
+/** Dust from code without Effect: promises that a signal stops, `for await`, and a `catch` that distinguishes failures. */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import { Effect, Layer, ManagedRuntime, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"

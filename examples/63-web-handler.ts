@@ -1,6 +1,6 @@
 /**
- * The routes of a chat as one function from `Request` to `Response`, and what serves it. Next exports it, Hono takes it, and Bun
- * and Deno serve it as it is; node:http and Express need the twenty lines of `toNode`.
+ * The routes of a chat as one function from `Request` to `Response`, and what serves it. Next exports it, and Hono, Bun
+ * and Deno serve it directly; node:http and Express need the twenty lines of `toNode`.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import { Effect, Layer, ManagedRuntime } from "effect"

@@ -166,7 +166,7 @@ export const layerShutdown = (
 
 /**
  * {@link layerShutdown} for an HTTP server of `@effect/platform`: it also closes before the server does. Without it, a server
- * that is told to stop (SIGTERM) waits for every open answer to end by itself.
+ * that has to stop (SIGTERM) waits for every open answer to end by itself.
  *
  * @example
  * ```ts
@@ -244,7 +244,7 @@ const framing = () => {
     } else if (place !== undefined && event.eventId !== undefined) {
       place = { ...place, lastEventId: later(place.lastEventId, event.eventId) }
     }
-    // Text, which is most of what agents send, is JSON as it is.
+    // Text, which is most of what agents send, needs no encoding.
     const json = event._tag === "TextDelta" || event._tag === "Thinking" ? event : encodeEvent(event)
     return frameOf(json, place && idOf(place))
   }
@@ -254,7 +254,7 @@ const framing = () => {
  * The events as bytes of `text/event-stream`. A failure becomes the last event ({@link RelayedError}); a defect is announced
  * to the page in general terms, and stays one.
  *
- * What becomes of the agent when the page goes away is said where the stream is made: `onInterrupt: "cancel"` stops it,
+ * `onInterrupt` of the stream decides about the agent when the page goes away: `"cancel"` stops it,
  * `"leave"` lets the page come back with the id of the last event.
  *
  * @category encoding

@@ -77,7 +77,7 @@ export interface Options<E = never, R = never> {
   readonly mayUse?:
     | ((conversationId: ConversationId, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<boolean, E, R>)
     | undefined
-  /** Runs after a question was asked, before the page is told: the place to note whose conversation it is. */
+  /** Runs after a question was asked, before the page receives its id: the place to store the owner of the conversation. */
   readonly onAsked?:
     | ((asked: Asked, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, E, R>)
     | undefined

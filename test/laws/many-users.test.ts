@@ -56,7 +56,7 @@ const routes: ChatRoutes.Options = {
   credential: ({ headers }) => Effect.succeed({ accessToken: Redacted.make(headers["x-token"] ?? "") })
 }
 
-/** What one user sees of one answer; `undefined` where the agent was stopped. */
+/** The text that a user sees of an answer. */
 const overRoutes = async (chat: ChatRelayClient.Client, name: string, kind: Kind) => {
   const asked = await chat.ask({ message: `${kind} ${name}` })
   if (kind === "return") {

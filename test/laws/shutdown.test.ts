@@ -1,4 +1,4 @@
-/** Law 5 for a server that is told to stop while its users wait for answers. */
+/** Law 5 for a server that stops while its users wait for answers. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { assert, describe, it } from "@effect/vitest"

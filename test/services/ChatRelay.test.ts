@@ -121,7 +121,7 @@ describe("ChatRelay", () => {
       agents: { broken: [DustTest.text("I"), DustTest.fail({ code: "model_error", message: "overloaded" })] }
     }))))
 
-  it.effect("an id says where to go on, and what is none is refused", () =>
+  it.effect("placeOf: decodes the place of an id, and refuses other text", () =>
     Effect.sync(() => {
       for (const lastEventId of [undefined, "1700-3"]) {
         const one = { conversationId: "c/~%", messageId: "m d", lastEventId }

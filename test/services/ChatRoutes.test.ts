@@ -125,7 +125,7 @@ describe("ChatRoutes", () => {
     await runtime.dispose()
   })
 
-  it("stop: the agent stops, and the events end with the failure that says so", async () => {
+  it("stop: the agent stops, and the events end with its cancellation", async () => {
     const { chat, dust, runtime } = application()
     const asked = await chat.ask({ message: "Go", agent: "endless" })
     const error = await refused(textOf((async function*() {
