@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { Chat } from "effect-dust/Chat"
 import * as Dust from "effect-dust/Dust"
+import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 
 const { faults, silence, text } = DustTest
@@ -56,6 +57,25 @@ describe("Chat.start", () => {
       assert.isTrue(Option.isSome(last) && last.value._tag === "Done" && last.value.reply.text === "At last")
       assert.deepStrictEqual((yield* questions).map(({ sId }) => sId), [asked.userMessageId])
     }).pipe(local({ agents: { slow: [silence("1 minute"), text("At last")] } })))
+
+  it.effect("with a key: a store that never answers is a timeout, of the call's own limit where it has one", () => {
+    const silent = KeyValueStore.make({
+      get: () => Effect.never,
+      getUint8Array: () => Effect.never,
+      set: () => Effect.never,
+      remove: () => Effect.never,
+      clear: Effect.never,
+      size: Effect.never
+    })
+    return Effect.gen(function*() {
+      const chat = yield* Chat
+      const start = chat.start({ agent: "echo", message: "Hello", key: "one", store: silent })
+      const error = yield* passing(Effect.flip(start))
+      assert.strictEqual(error.message, "Chat.start: the store did not answer within 30s")
+      const own = yield* passing(Effect.flip(DustClient.withOptions(start, { timeouts: { total: "2 seconds" } })))
+      assert.strictEqual(own.message, "Chat.start: the store did not answer within 2s")
+    }).pipe(local())
+  })
 
   it.effect("with a key: returns the same ids again without any request, at the same time and later", () =>
     Effect.gen(function*() {

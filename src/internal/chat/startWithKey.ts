@@ -6,14 +6,18 @@
  * no request was made; without `sent` the message is looked for behind the position.
  */
 import type { PlatformError } from "@effect/platform/Error"
-import type { KeyValueStore } from "@effect/platform/KeyValueStore"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { MessageCreated } from "../../Conversations.ts"
-import { type DustAPIError, DustConflictError, DustUnconfirmedError } from "../../DustAPIError.ts"
+import {
+  type DustAPIError,
+  DustConflictError,
+  type DustTimeoutError,
+  DustUnconfirmedError
+} from "../../DustAPIError.ts"
 import { ConversationId, MessageId } from "../../Ids.ts"
 import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput, common } from "../request/errors.ts"
@@ -32,9 +36,15 @@ export interface Place {
   readonly messageId: MessageId
 }
 
+/** What is needed of a `KeyValueStore`. */
+export interface Store {
+  readonly get: (entry: string) => Effect.Effect<Option.Option<string>, PlatformError | DustTimeoutError>
+  readonly set: (entry: string, value: string) => Effect.Effect<void, PlatformError | DustTimeoutError>
+}
+
 export interface Key {
   readonly key: string
-  readonly store: KeyValueStore
+  readonly store: Store
   readonly settle: Duration.DurationInput
   /** What this process has sent, by entry, until its ids are stored: `findSent` finds only what no send of this process has got. */
   readonly posted: Map<string, MessageCreated & { readonly conversationId: ConversationId }>
@@ -76,7 +86,7 @@ const read = <A, I>(
   { key, store }: Key,
   entry: string,
   schema: Schema.Schema<A, I>
-): Effect.Effect<Option.Option<A>, PlatformError | DustConflictError> =>
+): Effect.Effect<Option.Option<A>, PlatformError | DustConflictError | DustTimeoutError> =>
   Effect.flatMap(store.get(entry), (text): Effect.Effect<Option.Option<A>, DustConflictError> => {
     const json = Option.flatMap(text, Option.liftThrowable((one): unknown => JSON.parse(one)))
     if (Option.isNone(json)) return Effect.succeedNone

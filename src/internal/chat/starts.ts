@@ -1,9 +1,15 @@
+import type { KeyValueStore } from "@effect/platform/KeyValueStore"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { DustAPIError } from "../../DustAPIError.ts"
+import * as Option from "effect/Option"
+import type { DustAPIError, DustTimeoutError } from "../../DustAPIError.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
+import { timeout } from "../request/errors.ts"
+import { CurrentOptions } from "../request/settings.ts"
+import { identity } from "./identity.ts"
 import { makeEnding } from "./run.ts"
 import { type Context, type Question, start } from "./start.ts"
-import { type Key, startWithKey } from "./startWithKey.ts"
+import { type Key, startWithKey, type Store } from "./startWithKey.ts"
 
 interface Asked {
   readonly conversationId: ConversationId
@@ -11,7 +17,8 @@ interface Asked {
   readonly userMessageId: MessageId
 }
 
-interface Keyed extends Question, Pick<Key, "key" | "store"> {
+interface Keyed extends Question, Pick<Key, "key"> {
+  readonly store: KeyValueStore
   readonly settle?: Key["settle"] | undefined
 }
 
@@ -35,6 +42,25 @@ const makeTurns = () => {
     )
 }
 
+/** A store may be another machine, which may be silent for ever. Unless the call has a limit of its own, it has this long. */
+const storeLimit = "30 seconds"
+
+const answering = (store: KeyValueStore): Store => {
+  const limited = (what: string) => <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E | DustTimeoutError> =>
+    Effect.flatMap(CurrentOptions, ({ timeouts }) => {
+      const limit = Option.getOrElse(Duration.decodeUnknown(timeouts?.total), () => Duration.decode(storeLimit))
+      return Effect.timeoutFail(Effect.disconnect(self), {
+        duration: limit,
+        onTimeout: () =>
+          timeout(identity("start"), 0, "total", limit, `the store did not ${what} within ${Duration.format(limit)}`)
+      })
+    })
+  return {
+    get: (entry) => limited("answer")(store.get(entry)),
+    set: (entry, value) => limited("write")(store.set(entry, value))
+  }
+}
+
 /** Questions whose answers are not waited for. */
 export const makeStarts = (context: Context) => {
   const inTurn = makeTurns()
@@ -50,6 +76,6 @@ export const makeStarts = (context: Context) => {
       )
     )
   const once = ({ key, settle = "70 seconds", store, ...question }: Keyed) =>
-    inTurn(key)(startWithKey(context, question, { key, store, settle, posted }))
+    inTurn(key)(startWithKey(context, question, { key, store: answering(store), settle, posted }))
   return { plain, once }
 }
