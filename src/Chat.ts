@@ -302,7 +302,8 @@ export interface Service {
    *
    * Accepts any credential. Fails with the errors of `Conversations.createMessage`; with `DustNotFoundError` for an unknown name;
    * with `DustConflictError` if the key stands for another question (`key_reused`) or its entry is invalid (`key_unreadable`);
-   * and with the errors of the store.
+   * with `DustTimeoutError` if the store does not answer within 30 seconds, or within the `total` of the call; and with the
+   * errors of the store.
    *
    * @example
    * ```ts
