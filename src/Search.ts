@@ -271,11 +271,13 @@ const readUnified = (
   client: Client,
   operation: Operations["unified"]["events"],
   options: UnifiedOptions & { readonly limit: number },
-  spaceIds: ReadonlyArray<SpaceId>
+  spaceIds: ReadonlyArray<SpaceId>,
+  isRepeated = false
 ): Stream.Stream<UnifiedResults, StreamError> =>
   Stream.suspend(() => {
     let complete = false
-    return sseOnce(client, operation, {
+    let begun = false
+    const results = sseOnce(client, operation, {
       query: {
         query: options.query,
         limit: options.limit,
@@ -289,6 +291,7 @@ const readUnified = (
     }, decodeSearchEvent).pipe(
       Stream.mapEffect((event): Effect.Effect<UnifiedResults, RequestError> => {
         if (event._tag === "Failure") return failureOf(client, operation, event)
+        begun = true
         if (event._tag === "KnowledgeResults") complete = true
         return Effect.succeed(event)
       }),
@@ -298,7 +301,15 @@ const readUnified = (
           : Stream.fail(streamError(operation, "truncated", "the stream ended before the search had an answer"))
       ))
     )
+    // A connection that breaks before any result costs nothing but time; later, its results would come twice.
+    return Stream.catchAll(results, (error) =>
+      begun || isRepeated || !isCut(error)
+        ? Stream.fail(error)
+        : readUnified(client, operation, options, spaceIds, true))
   })
+
+const isCut = (error: StreamError): boolean =>
+  error._tag === "DustNetworkError" || (error._tag === "DustStreamError" && error.reason === "truncated")
 
 /**
  * @category constructors

@@ -268,6 +268,36 @@ describe("Search.unified", () => {
       assert.propertyVal(error, "reason", "truncated")
     }).pipe(local({ faults: [{ path: SEARCH, fault: DustTest.faults.end(10) }] })))
 
+  it.effect("unified: a connection that breaks before any result is opened once more", () =>
+    Effect.gen(function*() {
+      const search = yield* Search.Search
+      const dust = yield* DustTest.DustTest
+      const results = yield* collect(search.unified({ query: "roadmap", spaceIds: ["vlt_global"] }))
+      assert.isAbove(results.length, 0)
+      assert.strictEqual(yield* dust.countRequests({ path: SEARCH }), 2)
+    }).pipe(local({ faults: [{ path: SEARCH, nth: 1, fault: DustTest.faults.cut(10) }] })))
+
+  it.effect("unified: a connection that breaks twice is an error", () =>
+    Effect.gen(function*() {
+      const search = yield* Search.Search
+      const dust = yield* DustTest.DustTest
+      const error = yield* Effect.flip(collect(search.unified({ query: "roadmap", spaceIds: ["vlt_global"] })))
+      assert.strictEqual(error._tag, "DustNetworkError")
+      assert.strictEqual(yield* dust.countRequests({ path: SEARCH }), 2)
+    }).pipe(local({ faults: [{ path: SEARCH, fault: DustTest.faults.cut(10) }] })))
+
+  it.effect("unified: bytes that make no event do not keep a silent stream alive", () =>
+    Effect.gen(function*() {
+      const search = yield* Search.Search
+      const fiber = yield* Effect.fork(
+        Effect.flip(collect(search.unified({ query: "roadmap", spaceIds: ["vlt_global"] })))
+      )
+      yield* TestClock.adjust("3 minutes")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "DustTimeoutError")
+      assert.propertyVal(error, "phase", "idle")
+    }).pipe(local({ faults: [{ path: SEARCH, fault: DustTest.faults.drip(1, "30 seconds") }] })))
+
   it.effect("passes on what it does not know", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search

@@ -1,20 +1,23 @@
 /** Event streams that are read once, from the first event to the end marker: they cannot be resumed. */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { DustStreamError, RequestError, StreamError } from "../../DustAPIError.ts"
+import type { RequestError, StreamError } from "../../DustAPIError.ts"
 import type { Service } from "../../DustClient.ts"
 import type { Identity, Input, Operation } from "../api/operation.ts"
-import { streamError } from "../request/errors.ts"
+import { streamError, timeout } from "../request/errors.ts"
+import { watched } from "../request/idleTimeout.ts"
 import { type StreamTelemetry, streamTelemetry } from "../telemetry/stream.ts"
 import { eventLimit, Parser, TooLarge } from "./sse.ts"
 
 /**
  * Opens the operation as an event stream and decodes its events a piece at a time. `decode` is given the text of every
  * event that is neither named nor the literal `done`; what it answers with `undefined` is left out. The connection is
- * closed with the stream. A stream that just ends, ends: what has to come before that is for the caller to know.
+ * closed with the stream. The `idle` limit is that of the time between two events. A stream that just ends, ends: what has to come before that is for the caller to know.
  */
 export const sseOnce = <Route extends string, Body, Whole, A>(
   client: Service,
@@ -34,11 +37,12 @@ export const sseOnce = <Route extends string, Body, Whole, A>(
   )
   return Stream.unwrapScoped(Effect.flatMap(followed, (telemetry) => {
     telemetry.connecting()
-    return Effect.map(
+    return Effect.zipWith(
       Effect.withParentSpan(open, telemetry.span),
-      (response) =>
+      client.settings,
+      (response, { timeouts: { idle } }) =>
         Stream.concat(
-          eventsOf(client.body(operation, response), operation, telemetry, decode),
+          eventsOf(client.body(operation, response), operation, idle, telemetry, decode),
           Stream.execute(Effect.sync(() => {
             telemetry.over = true
           }))
@@ -50,27 +54,35 @@ export const sseOnce = <Route extends string, Body, Whole, A>(
 const eventsOf = <A>(
   bytes: Stream.Stream<Uint8Array, RequestError>,
   operation: Identity,
+  idle: Duration.Duration,
   telemetry: StreamTelemetry,
   decode: (data: string) => A | undefined
 ): Stream.Stream<A, StreamError> =>
-  Stream.suspend(() => {
+  Stream.fromPull(Effect.flatMap(Stream.toPull(bytes), (pull) => {
     const parser = new Parser(eventLimit)
-    return Stream.mapChunksEffect(bytes, (pieces): Effect.Effect<Chunk.Chunk<A>, DustStreamError> => {
+    const next: Effect.Effect<Chunk.Chunk<A>, Option.Option<StreamError>> = Effect.flatMap(pull, (pieces) => {
       const events: Array<A> = []
+      let isEvent = false
       for (const piece of pieces) {
         const frames = parser.push(piece)
         if (frames instanceof TooLarge) {
-          return Effect.fail(
+          return Effect.fail(Option.some(
             streamError(operation, "event_too_large", `an event is over the limit of ${frames.limit} characters`)
-          )
+          ))
         }
         for (const frame of frames) {
+          isEvent = true
           if (frame.event !== undefined || frame.data === "done") continue
           const event = decode(frame.data)
           if (event !== undefined) events.push(event)
         }
       }
       telemetry.delivered += events.length
-      return Effect.succeed(Chunk.unsafeFromArray(events))
+      return isEvent ? Effect.succeed(Chunk.unsafeFromArray(events)) : next
     })
-  })
+    // Bytes that make no event, such as comments, keep nothing alive.
+    return watched(next, idle, () =>
+      Option.some<StreamError>(
+        timeout(operation, 1, "idle", idle, `received no event within ${Duration.format(idle)}`)
+      ))
+  }))
