@@ -8,7 +8,6 @@
  *
  * @since 0.2.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,6 +16,7 @@ import * as Option from "effect/Option"
 import { debug } from "./internal/telemetry/log.ts"
 import { recording } from "./internal/telemetry/record.ts"
 import { event } from "./internal/telemetry/span.ts"
+import { monotonic, timeOfDay } from "./internal/util/monotonic.ts"
 import { memory } from "./internal/util/placeStore.ts"
 import * as Telemetry from "./Telemetry.ts"
 
@@ -76,10 +76,10 @@ export interface Options {
 export interface Store {
   /** Takes a place: 0 if it was free, else how many milliseconds to wait before the next try. */
   readonly take: (key: string, limits: ReadonlyArray<Limit>) => Effect.Effect<number>
-  /** Gives out no place before this time (epoch milliseconds). */
-  readonly pause: (key: string, until: number) => Effect.Effect<void>
-  /** Until when no place is given out; 0 if there is no pause. */
-  readonly pausedUntil: (key: string) => Effect.Effect<number>
+  /** Gives out no place for so many milliseconds; a longer pause stays. */
+  readonly pause: (key: string, millis: number) => Effect.Effect<void>
+  /** How many milliseconds of the pause are left; 0 if there is none. */
+  readonly pauseLeft: (key: string) => Effect.Effect<number>
 }
 
 /**
@@ -155,10 +155,10 @@ const waiting = (limitClass: LimitClass, until: number) =>
 
 /** Measures a wait; a call that does not wait takes no time by any clock. */
 const measured = (limitClass: LimitClass) => <E>(admit: Effect.Effect<void, E>): Effect.Effect<void, E> =>
-  Effect.flatMap(Clock.currentTimeMillis, (begun) =>
+  Effect.flatMap(monotonic, (begun) =>
     Effect.zipRight(
       admit,
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.flatMap(monotonic, (now) =>
         now - begun < leastWait
           ? Effect.void
           : recording("governorWaitDuration", { class: limitClass }, (now - begun) / 1_000))
@@ -193,12 +193,12 @@ export const make = (store: Store, options: Options = {}): Service => {
   const place = <E>(ticket: Ticket, lane: Lane, notForLong: Effect.Effect<void, E>): Effect.Effect<void, E> =>
     Effect.flatMap(store.take(nameOf(ticket), limitsOf(ticket.limitClass)), (millis) => {
       if (millis <= 0) return Effect.void
-      return Effect.flatMap(Effect.zipRight(notForLong, Clock.currentTimeMillis), (now) => {
+      return Effect.flatMap(Effect.zipRight(notForLong, monotonic), (now) => {
         const until = now + Math.max(millis, leastWait)
         const known = lane.until >= until
         lane.until = until
         return Effect.zipRight(
-          known ? Effect.void : waiting(ticket.limitClass, until),
+          known ? Effect.void : Effect.flatMap(timeOfDay(until), (until) => waiting(ticket.limitClass, until)),
           Effect.zipRight(Effect.sleep(until - now), place(ticket, lane, notForLong))
         )
       })
@@ -207,21 +207,19 @@ export const make = (store: Store, options: Options = {}): Service => {
   /** Calls that wait behind others hear of it, too. */
   const queued = (ticket: Ticket, lane: Lane): Effect.Effect<void> =>
     Effect.flatMap(
-      Clock.currentTimeMillis,
-      (now) => lane.until > now ? waiting(ticket.limitClass, lane.until) : Effect.void
+      monotonic,
+      (now) =>
+        lane.until > now
+          ? Effect.flatMap(timeOfDay(lane.until), (until) => waiting(ticket.limitClass, until))
+          : Effect.void
     )
 
   return {
     admit: (ticket, { maxPause, onPaused }) =>
       Effect.suspend(() => {
         const lane = laneOf(ticket)
-        const notForLong = Effect.zipWith(
-          store.pausedUntil(nameOf(ticket)),
-          Clock.currentTimeMillis,
-          (until, now) => until - now
-        ).pipe(Effect.flatMap((left) =>
-          left > Duration.toMillis(maxPause) ? Effect.fail(onPaused(Duration.millis(left))) : Effect.void
-        ))
+        const notForLong = Effect.flatMap(store.pauseLeft(nameOf(ticket)), (left) =>
+          left > Duration.toMillis(maxPause) ? Effect.fail(onPaused(Duration.millis(left))) : Effect.void)
         return notForLong.pipe(
           Effect.zipRight(queued(ticket, lane)),
           Effect.zipRight(lane.queue.withPermits(1)(place(ticket, lane, notForLong))),
@@ -234,15 +232,14 @@ export const make = (store: Store, options: Options = {}): Service => {
         return inFlight === undefined ? attempt : inFlight.withPermits(1)(attempt)
       }),
     refused: (ticket, retryAfter) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.all([
-          store.pause(nameOf(ticket), now + Duration.toMillis(retryAfter ?? pause)),
-          recording("governorPauses", { class: ticket.limitClass }),
-          debug("Dust reported a rate limit: its calls pause", () => ({
-            class: ticket.limitClass,
-            pause: Duration.format(retryAfter ?? pause)
-          }))
-        ], { discard: true }))
+      Effect.all([
+        store.pause(nameOf(ticket), Duration.toMillis(retryAfter ?? pause)),
+        recording("governorPauses", { class: ticket.limitClass }),
+        debug("Dust reported a rate limit: its calls pause", () => ({
+          class: ticket.limitClass,
+          pause: Duration.format(retryAfter ?? pause)
+        }))
+      ], { discard: true })
   }
 }
 
@@ -266,8 +263,8 @@ const answering = <A>(self: Effect.Effect<A>, otherwise: A): Effect.Effect<A> =>
 
 const answeringStore = (store: Store): Store => ({
   take: (key, limits) => answering(store.take(key, limits), 0),
-  pause: (key, until) => answering(store.pause(key, until), undefined),
-  pausedUntil: (key) => answering(store.pausedUntil(key), 0)
+  pause: (key, millis) => answering(store.pause(key, millis), undefined),
+  pauseLeft: (key) => answering(store.pauseLeft(key), 0)
 })
 
 /**
@@ -345,13 +342,8 @@ export const storeTokenBucket = <E>(buckets: TokenBucketStore<E>): Store => {
         }),
         0
       ),
-    pause: (key, until) =>
-      open(Effect.flatMap(Clock.currentTimeMillis, (now) => pauses.extend(key, until - now)), undefined),
-    pausedUntil: (key) =>
-      open(
-        Effect.zipWith(pauses.left(key), Clock.currentTimeMillis, (left, now) => left > 0 ? now + left : 0),
-        0
-      )
+    pause: (key, millis) => open(pauses.extend(key, millis), undefined),
+    pauseLeft: (key) => open(Effect.map(pauses.left(key), (left) => Math.max(0, left)), 0)
   }
 }
 

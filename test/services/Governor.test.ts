@@ -62,6 +62,29 @@ describe("Governor", () => {
       assert.strictEqual(mostInAWindow(starts, 3_600_000), 25)
     }))
 
+  it.effect("a pause takes as long as it has to when the time of day is set back or forward", () =>
+    Effect.gen(function*() {
+      const base = yield* Effect.clock
+      for (const step of [-3_600_000, 3_600_000]) {
+        const { call, governor, starts } = yield* setup()
+        yield* governor.refused(uploads, Duration.seconds(30))
+        const set: Clock.Clock = {
+          [Clock.ClockTypeId]: Clock.ClockTypeId,
+          unsafeCurrentTimeMillis: () => base.unsafeCurrentTimeMillis() + step,
+          currentTimeMillis: Effect.map(base.currentTimeMillis, (now) => now + step),
+          unsafeCurrentTimeNanos: () => base.unsafeCurrentTimeNanos(),
+          currentTimeNanos: base.currentTimeNanos,
+          sleep: (duration) => base.sleep(duration)
+        }
+        const fiber = yield* Effect.fork(Effect.withClock(call(), set))
+        yield* TestClock.adjust("29 seconds")
+        assert.strictEqual(starts.length, 0)
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(fiber)
+        assert.strictEqual(starts.length, 1)
+      }
+    }))
+
   it.effect("counts each class and each key by itself", () =>
     Effect.gen(function*() {
       const { call, starts } = yield* setup()
@@ -172,7 +195,7 @@ describe("Governor", () => {
     const silent: Governor.Store = {
       take: () => Effect.never,
       pause: () => Effect.never,
-      pausedUntil: () => Effect.never
+      pauseLeft: () => Effect.never
     }
     return Effect.gen(function*() {
       const governor = yield* Governor.Governor

@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -6,6 +5,7 @@ import type { RequestError } from "../../DustAPIError.ts"
 import type { Settings } from "../../DustClient.ts"
 import { CurrentWaitObserver } from "../../Governor.ts"
 import { delays } from "../request/retry.ts"
+import { monotonic, timeOfDay } from "../util/monotonic.ts"
 
 /** What a limit that does not say when it reopens is waited for. */
 const limitPause = Duration.seconds(15)
@@ -31,13 +31,13 @@ export const makePersist = (
   let reopens = 0
 
   const opened: Effect.Effect<void> = Effect.flatMap(
-    Clock.currentTimeMillis,
+    monotonic,
     (now) => now >= reopens ? Effect.void : Effect.zipRight(Effect.sleep(reopens - now), opened)
   )
 
   return (step) =>
     Effect.gen(function*() {
-      const start = yield* Clock.currentTimeMillis
+      const start = yield* monotonic
       const garbled = yield* delays(retry)
       for (;;) {
         yield* opened
@@ -46,7 +46,7 @@ export const makePersist = (
         )
         if (result._tag === "Right") return result.right
         const error = result.left
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* monotonic
         if (error._tag === "DustDecodeError") {
           const delay = yield* garbled(error)
           if (Option.isNone(delay)) return yield* Effect.fail(error)
@@ -57,7 +57,7 @@ export const makePersist = (
         const pause = Duration.toMillis(error.retryAfter ?? limitPause)
         if (pause > maxRetryAfter || now + pause - start > longest) return yield* Effect.fail(error)
         reopens = Math.max(reopens, now + pause)
-        yield* onWait(reopens)
+        yield* Effect.flatMap(timeOfDay(reopens), onWait)
       }
     })
 }

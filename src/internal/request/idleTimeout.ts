@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+import { monotonicOf } from "../util/monotonic.ts"
 
 /**
  * A pull that fails when it takes longer than `limit`, whether or not what it waits for can be interrupted.
@@ -26,7 +27,7 @@ export const watched = <A, E>(
     let watching = false
 
     const watch: Effect.Effect<void> = Effect.suspend(() => {
-      const left = since + millis - clock.unsafeCurrentTimeMillis()
+      const left = since + millis - monotonicOf(clock)
       if (left > 0) return Effect.zipRight(Effect.sleep(left), watch)
       watching = false
       expire()
@@ -35,7 +36,7 @@ export const watched = <A, E>(
     yield* Effect.addFinalizer(() => watcher === undefined ? Effect.void : Fiber.interrupt(watcher))
 
     return Effect.async<A, E>((resume) => {
-      since = clock.unsafeCurrentTimeMillis()
+      since = monotonicOf(clock)
       const fiber = fork(pull)
       // Of a pull that has ended, this changes nothing.
       expire = () => resume(Effect.zipRight(Fiber.interruptFork(fiber), Effect.failSync(silent)))

@@ -1,5 +1,5 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { monotonic } from "./monotonic.ts"
 
 /**
  * Places in sliding windows, and pauses, in memory. The server counts in sliding windows, so neither a refilling bucket nor
@@ -31,7 +31,7 @@ export const memory = <L extends { readonly limit: number }>(windowMillis: (limi
 
   return {
     take: (key: string, limits: ReadonlyArray<L>): Effect.Effect<number> =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(monotonic, (now) => {
         const lane = laneOf(key)
         forget(lane, now - Math.max(0, ...limits.map(windowMillis)))
         let free = lane.pausedUntil
@@ -45,11 +45,12 @@ export const memory = <L extends { readonly limit: number }>(windowMillis: (limi
         lane.starts.push(now)
         return 0
       }),
-    pause: (key: string, until: number): Effect.Effect<void> =>
-      Effect.sync(() => {
+    pause: (key: string, millis: number): Effect.Effect<void> =>
+      Effect.map(monotonic, (now) => {
         const lane = laneOf(key)
-        lane.pausedUntil = Math.max(lane.pausedUntil, until)
+        lane.pausedUntil = Math.max(lane.pausedUntil, now + millis)
       }),
-    pausedUntil: (key: string): Effect.Effect<number> => Effect.sync(() => lanes.get(key)?.pausedUntil ?? 0)
+    pauseLeft: (key: string): Effect.Effect<number> =>
+      Effect.map(monotonic, (now) => Math.max(0, (lanes.get(key)?.pausedUntil ?? 0) - now))
   }
 }

@@ -1,5 +1,5 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { monotonic, timeOfDay } from "./monotonic.ts"
 
 /**
  * At most `limit` starts in any window of this length. Dust counts in sliding windows, so neither a refilling bucket nor
@@ -14,11 +14,14 @@ export const makeBudget = <R = never>(
   Effect.sync(() => {
     const queue = Effect.unsafeMakeSemaphore(1)
     const starts: Array<number> = []
-    const start: Effect.Effect<void, never, R> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const start: Effect.Effect<void, never, R> = Effect.flatMap(monotonic, (now) => {
       while (starts.length > 0 && starts[0]! + windowMillis <= now) starts.shift()
       if (starts.length >= limit) {
         const until = starts[0]! + windowMillis
-        return Effect.zipRight(Effect.zipRight(onWait(until), Effect.sleep(until - now)), start)
+        return Effect.zipRight(
+          Effect.zipRight(Effect.flatMap(timeOfDay(until), onWait), Effect.sleep(until - now)),
+          start
+        )
       }
       starts.push(now)
       return Effect.void
