@@ -1,5 +1,5 @@
 /**
- * The whole SDK as one layer.
+ * Builds the whole SDK as one layer: every service, from values, `Config`s or the environment.
  *
  * Calls wait for the rate limits of the workspace; provide a `Governor` to change that.
  *

@@ -5,6 +5,19 @@
  * the content of a message. Spans go to the tracer and metrics to the reader that the application provides, such as
  * `NodeSdk` of `@effect/opentelemetry`; without them they cost next to nothing.
  *
+ * ```ts
+ * import * as Telemetry from "effect-dust/Telemetry"
+ * import { Console, Effect, Metric } from "effect"
+ *
+ * // The runs of each agent by outcome, as far as this process has counted them.
+ * const printRuns = Effect.forEach(
+ *   Metric.unsafeSnapshot().filter(({ metricKey }) => metricKey.name === "dust.runs"),
+ *   ({ metricKey, metricState }) => Console.log(metricKey.tags.map(({ value }) => value).join(" "), metricState)
+ * )
+ *
+ * const name = Telemetry.spans.run // "invoke_agent"
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Metric from "effect/Metric"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { build, type Plugin } from "esbuild"
 import { execFile } from "node:child_process"
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { guides, llmsText } from "../tools/guides.ts"
 import { publicModules, root } from "../tools/modules.ts"
 import { guideFiles, runnable } from "../tools/snippets.ts"
@@ -76,6 +76,17 @@ describe("programs of the guides", () => {
       rmSync(directory, { recursive: true, force: true })
     }
   }, 120_000)
+})
+
+describe("reference", () => {
+  it("every public module begins with prose, and has an example", () => {
+    for (const name of publicModules) {
+      const text = readFileSync(`${root}src/${name}.ts`, "utf8")
+      const [, docs = ""] = /^\/\*\*\n([\s\S]*?)\*\//.exec(text) ?? []
+      assert.match(docs, /^ \* [A-Z`].{20,}/, name)
+      assert.match(text, /^\s*\* ```ts$/m, name)
+    }
+  })
 })
 
 describe("table of contents in the README", () => {
