@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
-import { call, type CallOptions, get, message, post, token } from "../support/local.ts"
+import { ask, call, type CallOptions, get, message, post, token } from "../support/local.ts"
 
 const local = (options?: DustTest.Options) => Effect.provide(DustTest.layerHttpClient(options))
 
@@ -232,4 +232,67 @@ describe("Local Dust as the server: messages (lib/api/assistant/conversation.ts)
         [["secret", "agent_restricted_by_space_usage"]]
       )
     }).pipe(local({ agents: { secret: { mentionStatus: "agent_restricted_by_space_usage" } } })))
+})
+
+describe("Local Dust as the server: conversations", () => {
+  it.effect("feedback without content has an empty one, and deleting none is refused (messages/[mId]/feedbacks.ts)", () =>
+    Effect.gen(function*() {
+      const { conversationId, messageId } = yield* ask("Hello", "echo", { token: token.user })
+      const path = `/assistant/conversations/${conversationId}`
+      const thumbs = `${path}/messages/${messageId}/feedbacks`
+      const given = yield* post(thumbs, { thumbDirection: "up" }, { token: token.user })
+      assert.strictEqual(given.status, 200)
+      const { json } = yield* get(`${path}/feedbacks`, { token: token.user })
+      assert.deepStrictEqual(json.feedbacks.map((one: { content: string }) => one.content), [""])
+      assert.strictEqual((yield* call("DELETE", thumbs, { token: token.user })).status, 200)
+      assert.strictEqual((yield* call("DELETE", thumbs, { token: token.user })).status, 400)
+    }).pipe(local()))
+
+  it.effect("feedback: a key has no user, unless it names a member (messages/[mId]/feedbacks.ts)", () =>
+    Effect.gen(function*() {
+      const { conversationId, messageId } = yield* ask("Hello")
+      const thumbs = `/assistant/conversations/${conversationId}/messages/${messageId}/feedbacks`
+      const refused = yield* post(thumbs, { thumbDirection: "up" })
+      assert.deepStrictEqual([refused.status, refused.type], [401, "not_authenticated"])
+      const named = { headers: { "x-api-user-email": "ada@local-dust.test" } }
+      assert.strictEqual((yield* post(thumbs, { thumbDirection: "up" }, named)).status, 200)
+    }).pipe(local()))
+
+  it.effect("tools: a missing conversation is told before the key that may not (conversations/[cId]/tools.ts)", () =>
+    Effect.gen(function*() {
+      const { conversationId } = yield* ask("Hello")
+      const tools = (id: string) =>
+        post(`/assistant/conversations/${id}/tools`, { action: "add", mcp_server_view_id: "msv_1" })
+      assert.strictEqual((yield* tools("none")).type, "conversation_not_found")
+      const refused = yield* tools(conversationId)
+      assert.deepStrictEqual([refused.status, refused.type], [401, "not_authenticated"])
+    }).pipe(local()))
+
+  it.effect("edit and retry: each refuses the other's kind of message (messages/[mId]/edit.ts, retry.ts)", () =>
+    Effect.gen(function*() {
+      const { conversationId, messageId, userMessageId } = yield* ask("Hello")
+      const at = (id: string) => `/assistant/conversations/${conversationId}/messages/${id}`
+      const edit = (id: string) => post(`${at(id)}/edit`, { content: "x", mentions: [] })
+      for (const answer of [yield* edit(messageId), yield* post(`${at(userMessageId)}/retry`)]) {
+        assert.deepStrictEqual([answer.status, answer.type], [400, "invalid_request_error"])
+      }
+      for (const answer of [yield* edit("none"), yield* post(`${at("none")}/retry`)]) {
+        assert.deepStrictEqual([answer.status, answer.type], [404, "message_not_found"])
+      }
+    }).pipe(local()))
+
+  it.effect("models: the ids of the server's own list, with their provider (types/assistant/models/models.ts)", () =>
+    Effect.gen(function*() {
+      const save = (provider_id: string, model_id: string) =>
+        Effect.map(
+          post("/assistant/agent_configurations/import", {
+            ...imported,
+            generation_settings: { model_id, provider_id, temperature: 0.2 }
+          }, admin),
+          ({ status }) => status
+        )
+      assert.strictEqual(yield* save("anthropic", "claude-sonnet-4-6"), 200)
+      assert.strictEqual(yield* save("auto", "auto"), 200)
+      assert.strictEqual(yield* save("deepseek", "deepseek-reasoner"), 400)
+    }).pipe(local()))
 })

@@ -38,7 +38,7 @@ const postFeedback: Handler = (context) =>
       agentMessageId: message.agentMessageId,
       user,
       thumbDirection: input.thumbDirection,
-      content: input.feedbackContent ?? null,
+      content: input.feedbackContent ?? "",
       createdAt: world.now(),
       agentConfigurationId: message.agent.sId,
       agentConfigurationVersion: message.agent.version,
@@ -60,7 +60,7 @@ const deleteFeedback: Handler = (context) =>
     yield* findMessage(conversation, param(context, "messageId"))
     return removeFeedback(conversation, param(context, "messageId"), user)
       ? success
-      : yield* badRequest("Failed to delete feedback: there is none.")
+      : yield* badRequest("The message you're trying to give feedback to does not exist.")
   })
 
 const listFeedbacks: Handler = (context) =>

@@ -244,17 +244,16 @@ const conversationFile: Handler = (context) =>
 /** Routes for Dust's own keys, which nobody else has: they only refuse. */
 const internal: Handler = () => Effect.succeed(success)
 
+/** The conversation is looked for before the credential is. */
+const tools: Handler = (context) =>
+  Effect.flatMap(findConversation(context), () =>
+    context.auth.kind === "system"
+      ? internal(context)
+      : refuse(401, "not_authenticated", "Only system keys are allowed to use this endpoint."))
+
 /** Routes of Dust's own keys. */
 export const conversationRoutes: ReadonlyArray<Route> = [
-  route("POST", `${ONE}/tools`, {
-    auth: "system",
-    denied: {
-      status: 401,
-      type: "not_authenticated",
-      message: "The user does not have an active session or is not authenticated."
-    },
-    handler: internal
-  }),
+  route("POST", `${ONE}/tools`, { auth: "any", handler: tools }),
   route("POST", "/api/v1/w/:workspaceId/assistant/generic_agents", { auth: "system", handler: internal })
 ]
 
