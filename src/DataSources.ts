@@ -234,8 +234,9 @@ export interface Service extends Methods<typeof endpoints> {
    * single batch replaces them in one request. Fails with `DustBadRequestError` if the source is empty or would shrink the
    * table by more than half; see `allowEmpty` and `maxDeletions`.
    *
-   * Waits for rate limits as long as the retry policy and the `total` timeout of each batch allow. Run the load again after a
-   * failure: the same ids replace the same rows.
+   * Waits for rate limits as long as the retry policy and the `total` timeout of each batch allow. The load itself has no limit,
+   * because it takes as long as its source: use `Effect.timeout`. Run the load again after a failure: the same ids replace the
+   * same rows.
    *
    * @example
    * ```ts

@@ -154,8 +154,9 @@ export interface Timeouts {
   /** The longest silence of a stream or a download before it is reconnected or given up. Default 90 seconds. */
   readonly idle: Duration.Duration
   /**
-   * One call, with all its attempts and the waits between them; not for streams. Default: what the retry policy may take,
-   * and one more attempt (4 minutes with the standard policy). Operations that are known to take longer (uploads, blocking
+   * One call, with all its attempts and the waits between them; not for streams. A method of several requests is bounded as a
+   * whole, except for loads and syncs, where each batch is. Default: what the retry policy may take, and one more attempt (4
+   * minutes with the standard policy). Operations that are known to take longer (uploads, blocking
    * runs) raise the defaults; a limit that is set, here or by `DustClient.withOptions`, is a ceiling for them too.
    */
   readonly total: Duration.Duration

@@ -2,6 +2,7 @@ import { assert, describe, it, vi } from "@effect/vitest"
 import { Chunk, Duration, Effect, Either, Fiber, ParseResult, Redacted, Schema, Stream, TestClock } from "effect"
 import { type ContentFragmentInput, Conversations, type Service } from "effect-dust/Conversations"
 import type { SendError } from "effect-dust/DustAPIError"
+import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as Message from "effect-dust/Message"
 import { dust as recording, failure, json } from "../support/http.ts"
@@ -769,6 +770,22 @@ describe("actions", () => {
       // The first attempt that finds it done reports it.
       const error = yield* Effect.flip(conversations.validateAction(ref))
       assert.deepStrictEqual([error._tag, error.type], ["DustBadRequestError", "action_not_blocked"])
+    }).pipe(local(careful)))
+
+  it.effect("getMessage: the total limit bounds all its requests together", () =>
+    Effect.gen(function*() {
+      const { conversationId, conversations, dust } = yield* asked("x", "careful")
+      yield* dust.fault({ method: "GET", fault: faults.delayHeaders("3 seconds") })
+      const fiber = yield* conversations.getMessage({ conversationId, messageId: "unknown" }).pipe(
+        DustClient.withOptions({ timeouts: { total: "5 seconds" } }),
+        Effect.flip,
+        Effect.fork
+      )
+      yield* TestClock.adjust("5 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "DustTimeoutError")
+      assert.deepStrictEqual([error.method, error.attempts], ["getMessage", 2])
+      assert.propertyVal(error, "phase", "total")
     }).pipe(local(careful)))
 
   it.effect("validateAction: a caller who may not decide learns it at once, although Dust answers 500", () =>
