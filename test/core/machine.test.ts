@@ -306,17 +306,18 @@ describe("Stream machine: silence", () => {
     assert.deepStrictEqual(deadline(first, 5, 5, endless), { at: 90_005, timer: "idle" })
     // While the conversation is asked, and while a person is waited for, silence has no limit.
     assert.deepStrictEqual(deadline({ ...reading, looking: true }, 1_790_000, 0), { at: 1_880_000, timer: "idle" })
-    assert.deepStrictEqual(deadline({ ...reading, quiet: 1 }, 0, 0), { at: 180_000, timer: "idle" })
+    assert.deepStrictEqual(deadline({ ...reading, quiet: 1 }, 0, 0), { at: 180_000, timer: "overdue" })
+    assert.strictEqual(deadline({ ...reading, quiet: 1, looking: true }, 0, 0).at, Infinity)
   })
 
-  it("limits: connections of a run that waits for a person are replaced less and less often, at least every 10 minutes", () => {
+  it("limits: whether a run still waits for a person is asked less and less often, at least once an hour", () => {
     assert.deepStrictEqual(
-      [1, 2, 3, 4, 10].map((quiet) => deadline({ ...reading, quiet }, 0, 0).at),
-      [180_000, 360_000, 600_000, 600_000, 600_000]
+      [1, 2, 3, 4, 5, 6, 10].map((quiet) => deadline({ ...reading, quiet }, 0, 0).at),
+      [180_000, 360_000, 720_000, 1_440_000, 2_880_000, 3_600_000, 3_600_000]
     )
     assert.strictEqual(
-      Machine.deadline(run, { ...reading, quiet: 5 }, { idle: 3_600_000, quietSince: 0, silentSince: 0 }).at,
-      3_600_000
+      Machine.deadline(run, { ...reading, quiet: 5 }, { idle: 7_200_000, quietSince: 0, silentSince: 0 }).at,
+      7_200_000
     )
   })
 

@@ -754,6 +754,22 @@ describe("People in the loop", () => {
       faults: [{ path: eventsPath, nth: [2, 3, 4], fault: faults.cut(5) }]
     })))
 
+  it.effect("a person who takes a day costs fewer than a hundred requests, and the run goes on at once", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const fiber = yield* Effect.fork(chat.send({
+        agent: "helper",
+        message: "Go",
+        onApproval: () => Effect.as(Effect.sleep("1 day"), "approved" as const)
+      }))
+      yield* TestClock.adjust("1 day")
+      assert.isBelow(yield* dust.countRequests(), 100)
+      assert.isAbove(yield* dust.countRequests({ path: /actions\/blocked$/ }), 20)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber)).text, "Deployed")
+    }).pipe(agents({ helper: [deploy()] })))
+
   it.effect("somebody else was quicker: no failure, and the question is taken back", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
@@ -898,6 +914,22 @@ describe("People in the loop", () => {
         text("Done")
       ]
     })))
+})
+
+describe("What is left behind", () => {
+  it.effect("twenty answers start at most two timers each, and none is running in the end", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      // The clock of tests keeps the moments of timers that were given up.
+      const sleeps = Effect.map(TestClock.sleeps(), (all) => all.length)
+      const send = chat.send({ agent: "helper", message: "Go" }).pipe(passing("1 second"))
+      yield* send
+      const before = yield* sleeps
+      for (let i = 0; i < 20; i++) yield* send
+      assert.isAtMost((yield* sleeps) - before, 40)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(yield* sleeps, 0)
+    }).pipe(agents({ helper: [text("Hello")] })))
 })
 
 describe("Nothing hangs", () => {

@@ -274,16 +274,16 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
 
   #awoken(): void {
     this.#pending = false
+    const connection = this.#connection
+    if (this.#waiter === undefined || connection === undefined) return
     const now = this.#now
     const late = now - this.#wakesAt
-    const connection = this.#connection
     // The process stood still: that was no silence, but the connection may be dead after it.
     if (late > Machine.standstill) {
       this.#reader.quietSince = this.#reader.silentSince = now
-      const idle = connection?.idle ?? Infinity
-      if (late > idle) this.#reader.quietSince -= idle
+      if (late > connection.idle) this.#expired = "idle"
     }
-    if (this.#waiter !== undefined && connection !== undefined && this.#arm(connection)) this.#wake()
+    if (this.#expired !== undefined || this.#arm(connection)) this.#wake()
   }
 
   // -- Connecting -----------------------------------------------------------------------------------------------------
@@ -448,7 +448,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
       took
     })
     // The time that a person takes is no silence.
-    if (waiting) this.#reader.silentSince = now
+    if (waiting) this.#reader.quietSince = this.#reader.silentSince = now
     if (truth._tag === "Alive" || this.#action._tag === "End") this.#reader.events.push(...truth.events())
     if (this.#reader.events.length === 0) return this.pull
     return this.#action._tag === "End" ? Effect.zipRight(this.#disconnect, this.#emit()) : this.#emit()

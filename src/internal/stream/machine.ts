@@ -145,8 +145,11 @@ export type Step = readonly [State, Action]
 export const healthy = 10_000
 /** Where nothing comes at first, the events may be forgotten and the run over: the conversation is asked after this time. */
 export const firstLook = 10_000
-/** While a person is waited for, silence is expected: connections are replaced less and less often, up to this interval. */
-export const quietest = Duration.toMillis("10 minutes")
+/**
+ * While a person is waited for, silence is expected, and an open connection brings what follows the decision at once. Only one
+ * that is dead without a sign does not: the conversation is asked less and less often, up to this interval.
+ */
+export const quietest = Duration.toMillis("1 hour")
 /** After this many connections in a row that brought nothing new, the conversation is asked, and what is known is skipped. */
 export const fruitlessLimit = 3
 /** So many answers in a row that are none of Dust's event streams are tolerated. */
@@ -367,10 +370,13 @@ export const deadline = (options: Options, state: State, facts: {
   /** Since when no event has arrived. */
   readonly silentSince: number
 }): { readonly at: number; readonly timer: "idle" | "overdue" } => {
-  const idle = facts.quietSince +
-    (state.quiet === 0 ? facts.idle : Math.max(facts.idle, Math.min(facts.idle * 2 ** state.quiet, quietest)))
+  if (state.quiet > 0 && options.canAsk) {
+    const pause = Math.max(facts.idle, Math.min(facts.idle * 2 ** state.quiet, quietest))
+    return { at: state.looking ? Infinity : facts.quietSince + pause, timer: "overdue" }
+  }
+  const idle = facts.quietSince + facts.idle
   const look = state.looked || !options.canAsk ? Infinity : facts.quietSince + firstLook
-  const silent = state.looking || state.quiet > 0 ? Infinity : facts.silentSince + options.silence
+  const silent = state.looking ? Infinity : facts.silentSince + options.silence
   const overdue = Math.min(look, silent)
   return overdue <= idle ? { at: overdue, timer: "overdue" } : { at: idle, timer: "idle" }
 }
