@@ -432,7 +432,7 @@ const asking = (context: Asking) =>
 <E, R>(
   method: string,
   options: SendOptions<E, R>,
-  onConversation?: (id: ConversationId) => void
+  onConversation?: (id: ConversationId | undefined) => void
 ): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
   follow({
     conversations: context.conversations,
@@ -446,7 +446,7 @@ const asking = (context: Asking) =>
     },
     started: (ending, telemetry) =>
       start(context, method, options, ending, (id) => {
-        telemetry.sending()
+        if (id !== undefined) telemetry.sending()
         onConversation?.(id)
       })
   })
@@ -492,6 +492,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
     const client = yield* DustClient
     const context: Asking = {
       owner: client.config,
+      client,
       conversations,
       abandoned: yield* makeAbandoned(conversations),
       agentId: makeAgentIds(yield* Agents, client.caller),

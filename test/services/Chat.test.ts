@@ -21,7 +21,8 @@ import * as Approvals from "effect-dust/Approvals"
 import { Chat } from "effect-dust/Chat"
 import type { ChatEvent } from "effect-dust/ChatEvent"
 import { Conversations } from "effect-dust/Conversations"
-import { DustClient } from "effect-dust/DustClient"
+import type { DustAPIError } from "effect-dust/DustAPIError"
+import { DustClient, withOptions } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as Telemetry from "effect-dust/Telemetry"
 import * as fc from "effect/FastCheck"
@@ -914,6 +915,85 @@ describe("People in the loop", () => {
         text("Done")
       ]
     })))
+})
+
+describe("The total limit", () => {
+  const slow = {
+    timeouts: { total: "5 seconds" },
+    faults: [
+      { ...create, fault: faults.delayHeaders("3 seconds") },
+      { ...post, fault: faults.neverAnswer() }
+    ]
+  } satisfies DustTest.Options & DustTest.ClientOptions
+
+  it.effect("create with a message, and the start of send: conversation and message have one limit together", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const conversations = yield* Conversations
+      const calls: ReadonlyArray<Effect.Effect<unknown, DustAPIError>> = [
+        conversations.create({ message: { content: "Hello", mentions: [{ configurationId: "helper" }] } }),
+        chat.send({ agent: "helper", message: "Hello" })
+      ]
+      for (const call of calls) {
+        const fiber = yield* Effect.fork(Effect.flip(call))
+        yield* TestClock.adjust("4999 millis")
+        assert.isNull(fiber.unsafePoll())
+        yield* TestClock.adjust("2 millis")
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, "DustUnconfirmedError")
+      }
+    }).pipe(agents({ helper: [text("Hello")] }, slow)))
+
+  it.effect("findSent: all of its reads have one limit together", () =>
+    Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const dust = yield* DustTest.DustTest
+      const { sId: conversationId } = yield* conversations.create()
+      for (let i = 0; i < 60; i++) yield* conversations.createMessage({ conversationId, content: `Note ${i}` })
+      yield* dust.fault({ ...post, nth: 1, fault: faults.neverAnswer() })
+      const lost = conversations.createMessage({ conversationId, content: "Hello" }).pipe(passing("10 minutes"))
+      const error = yield* Effect.flip(lost)
+      assert.strictEqual(error._tag, "DustUnconfirmedError")
+      if (error._tag !== "DustUnconfirmedError") return
+      yield* dust.fault({ method: "GET", fault: faults.delayHeaders("3 seconds") })
+      const looking = Effect.flip(conversations.findSent({ ...error, position: null, notBefore: 1 } as typeof error))
+      const fiber = yield* Effect.fork(withOptions(looking, { timeouts: { total: "5 seconds" } }))
+      yield* TestClock.adjust("5001 millis")
+      const failure = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([failure._tag, failure._tag === "DustTimeoutError" && failure.phase], [
+        "DustTimeoutError",
+        "total"
+      ])
+    }).pipe(agents({})))
+})
+
+describe("A question that is refused", () => {
+  const unknown = { agent: "nobody", message: "Hello" }
+
+  it.effect("leaves no conversation behind with a user's token, and a session asks in a new one", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const deleted = dust.countRequests({ method: "DELETE", path: /assistant\/conversations\/[^/]+$/ })
+      assert.strictEqual((yield* Effect.flip(chat.send(unknown).pipe(passing("1 minute"))))._tag, "DustBadRequestError")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* deleted, 1)
+      const session = yield* chat.session({ agent: "nobody" })
+      yield* Effect.flip(session.send("Hello").pipe(passing("1 minute")))
+      assert.isTrue(Option.isNone(yield* session.conversationId))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* deleted, 2)
+    }).pipe(agents({}, { credential: "userToken" })))
+
+  it.effect("leaves an empty conversation with an API key, which cannot delete it: a session goes on in it", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const session = yield* chat.session({ agent: "nobody" })
+      yield* Effect.flip(session.send("Hello").pipe(passing("1 minute")))
+      yield* Effect.flip(session.send("Hello").pipe(passing("1 minute")))
+      assert.isTrue(Option.isSome(yield* session.conversationId))
+      assert.strictEqual((yield* dust.conversations).length, 1)
+    }).pipe(agents({})))
 })
 
 describe("What is left behind", () => {

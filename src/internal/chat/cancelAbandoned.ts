@@ -17,6 +17,8 @@ const grace = "2 seconds"
 
 /** What somebody has left behind. Each method returns at once: a fiber of the layer does the work. */
 export interface Abandoned {
+  /** Deletes a conversation. */
+  readonly conversation: (conversationId: ConversationId) => Effect.Effect<void>
   /** Cancels runs. */
   readonly runs: (conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>) => Effect.Effect<void>
   /** Cancels what answers a message; one that still waits for its turn is taken back. */
@@ -112,7 +114,20 @@ export const makeAbandoned = (
         )
       )
 
+    const conversation: Abandoned["conversation"] = (conversationId) =>
+      inBackground(
+        conversations.delete({ conversationId, force: true }).pipe(
+          Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not within ${limit}` }) }),
+          Effect.catchAll(({ message }) =>
+            warn(`An empty conversation could not be deleted (conversation ${conversationId}): ${message}`, {
+              conversationId
+            })
+          )
+        )
+      )
+
     return {
+      conversation,
       runs,
       question: (conversationId, message, answer) =>
         answer !== undefined

@@ -25,6 +25,7 @@ import type { AgentMessage, ContentFragment, UserMessage } from "../../Message.t
 import { operations } from "../api/conversations.ts"
 import type { Identity } from "../api/operation.ts"
 import { badInput, common } from "../request/errors.ts"
+import { monotonic } from "../util/monotonic.ts"
 import type { Abandoned } from "./abandonedSend.ts"
 import type { Known } from "./known.ts"
 import type { LookBack } from "./lookBack.ts"
@@ -94,12 +95,14 @@ const bodyOf = (context: Context, input: MessageInput) =>
 
 const post = (
   context: Context,
-  input: CreateMessageOptions
+  input: CreateMessageOptions,
+  begun?: number
 ): Effect.Effect<Posted, RequestError | DustUnconfirmedError> =>
   Effect.flatMap(bodyOf(context, input), (body) => {
     const { conversationId, onInterrupt, onUnconfirmed = "fail" } = input
     const sought = soughtOf(conversationId, body)
     return context.sendOnce({
+      begun,
       sought,
       onUnconfirmed,
       send: Effect.tap(
@@ -140,14 +143,15 @@ const wait = (
 
 const createMessage = (
   context: Context,
-  input: CreateMessageOptions
+  input: CreateMessageOptions,
+  begun?: number
 ): Effect.Effect<MessageCreated, SendError> =>
   Effect.zipRight(
     checkBlocking(input, input.blocking),
     input.blocking !== true ?
-      post(context, input) :
+      post(context, input, begun) :
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(post(context, input)), (posted) =>
+        Effect.flatMap(restore(post(context, input, begun)), (posted) =>
           restore(wait(context, input, posted)).pipe(
             Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
             Effect.onInterrupt(() =>
@@ -195,6 +199,7 @@ const createWithMessage = (
     // Invalid messages are refused before the conversation exists.
     yield* checkBlocking(input.message, input.blocking)
     yield* bodyOf(context, input.message)
+    const begun = yield* monotonic
     const conversation = yield* createEmpty(context, input)
     const { agentMessages, message } = yield* createMessage(context, {
       ...input.message,
@@ -202,7 +207,7 @@ const createWithMessage = (
       blocking: input.blocking,
       onInterrupt: input.onInterrupt,
       onUnconfirmed: input.onUnconfirmed
-    }).pipe(
+    }, begun).pipe(
       Effect.tapError((error) => isRefusal(error) ? discard(context, conversation) : Effect.void),
       Effect.mapError((error) => {
         const details = Predicate.isRecord(error.details) ? error.details : { answer: error.details }
@@ -267,7 +272,7 @@ export const makeSender = (context: Context): Sender => ({
   createMessage: (input) => createMessage(context, input),
   createEmpty: (input) => createEmpty(context, input),
   createWithMessage: (input) => createWithMessage(context, input),
-  findSent: (error) => findSent(context, error)
+  findSent: (error) => context.client.withTotal(operations.findSent.read)(findSent(context, error))
 })
 
 const handlerLimit = 600_000

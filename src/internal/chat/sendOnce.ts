@@ -33,6 +33,8 @@ import { candidates, keyOf, type Position, type Posted, type Sought } from "./sa
 import { makeTurns } from "./turns.ts"
 
 export interface Sending {
+  /** When what it is a part of has begun, by {@link monotonic}: the total counts from then. */
+  readonly begun?: number | undefined
   readonly sought: Omit<Sought, "position">
   readonly onUnconfirmed: "fail" | "resend"
   /** One POST, repeated by the request path only where it provably was not handled. */
@@ -223,12 +225,12 @@ export const makeSendOnce = (context: Context): SendOnce => {
   const inTurn = makeTurns()
   return (sending) =>
     Effect.gen(function*() {
-      const begun = yield* monotonic
+      const begun = sending.begun ?? (yield* monotonic)
       const { timeouts: { total } } = yield* context.client.settings
       const millis = Duration.toMillis(total)
       const left = Effect.map(monotonic, (now) => begun + millis - now)
       const key = keyOf(sending.sought)
-      return yield* inTurn(key, millis, () => tooLate(context.identity, total))(Effect.gen(function*() {
+      return yield* inTurn(key, yield* left, () => tooLate(context.identity, total))(Effect.gen(function*() {
         const position = yield* positionOf(context, sending.sought.conversationId)
         const unresolved = context.known.isUnresolved(key)
         const send: Send = {
@@ -260,7 +262,7 @@ const isComplete = (sought: Sought, { agentMessages, message }: Posted): boolean
   sought.agentId === null || agentMessages.length > 0 || message.visibility === "pending"
 
 /** What is left of the total once something else has taken its time. */
-const within = <A, E, R>(self: Effect.Effect<A, E, R>, rest: number, total: number): Effect.Effect<A, E, R> =>
+export const within = <A, E, R>(self: Effect.Effect<A, E, R>, rest: number, total: number): Effect.Effect<A, E, R> =>
   rest >= total ? self : Effect.flatMap(CurrentOptions, (options) =>
     Effect.provideService(self, CurrentOptions, {
       ...options,

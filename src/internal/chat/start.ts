@@ -1,21 +1,26 @@
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { ModelSelection } from "../../Agent.ts"
 import type { ContentFragmentInput, MessageContext } from "../../Conversation.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
 import { type DustAPIError, DustNotFoundError } from "../../DustAPIError.ts"
+import type { Service as Client } from "../../DustClient.ts"
 import type { AgentId, ConversationId, MessageId, SpaceId, WorkspaceId } from "../../Ids.ts"
 import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput } from "../request/errors.ts"
+import { monotonic } from "../util/monotonic.ts"
 import type { Ref } from "./agentIds.ts"
 import type { Abandoned } from "./cancelAbandoned.ts"
-import { restricted, restrictionOf } from "./createMessage.ts"
+import { isRefusal, restricted, restrictionOf } from "./createMessage.ts"
 import { answering } from "./followRun.ts"
 import { identity } from "./identity.ts"
 import { messageBody } from "./messageBody.ts"
 import { located } from "./place.ts"
 import type { Ending, Run } from "./run.ts"
+import { within } from "./sendOnce.ts"
 
 export interface Context {
+  readonly client: Client
   /** Stands for the layer. */
   readonly owner: object
   readonly conversations: Conversations
@@ -118,16 +123,23 @@ export const start = (
   method: string,
   question: Question,
   ending: Ending,
-  onConversation?: (id: ConversationId) => void
+  onConversation?: (id: ConversationId | undefined) => void
 ): Effect.Effect<Run, DustAPIError> =>
   Effect.gen(function*() {
     yield* checked(method, question)
     const workspaceId = yield* context.workspaceId
-    const [agentId, conversationId] = yield* prepared(context, method, question)
+    const { client } = context
+    const begun = yield* monotonic
+    const { timeouts: { total } } = yield* client.settings
+    const [agentId, conversationId] = yield* client.withTotal({ module: "Chat", method })(
+      prepared(context, method, question)
+    )
     onConversation?.(conversationId)
     const place = { workspaceId, conversationId }
     let answer: AgentMessage | undefined
-    const message = yield* post(context, conversationId, agentId, question).pipe(
+    const limit = Duration.toMillis(total)
+    const left = begun + limit - (yield* monotonic)
+    const message = yield* within(post(context, conversationId, agentId, question), left, limit).pipe(
       Effect.map(({ agentMessages, message }) => {
         answer = agentMessages[0]
         // At once: it may be interrupted with its last step.
@@ -135,6 +147,15 @@ export const start = (
           ending.abandon = Effect.suspend(() => context.abandoned.question(conversationId, message, answer))
         }
         return message
+      }),
+      Effect.tapError((error) => {
+        if (question.conversationId !== undefined || !isRefusal(error)) return Effect.void
+        // Nobody has seen it. An API key cannot delete it.
+        return Effect.flatMap(client.caller, ({ hasUser }) => {
+          if (!hasUser) return Effect.void
+          onConversation?.(undefined)
+          return context.abandoned.conversation(conversationId)
+        })
       }),
       Effect.mapError((error) => located(error, place))
     )
