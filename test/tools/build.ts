@@ -16,7 +16,7 @@ const run = promisify(execFile)
 /** Modules and declarations. Comments stay in the declarations, where editors read them. */
 const modules = async (folder: string) => {
   const tsc = `${root}node_modules/typescript/bin/tsc`
-  await run(process.execPath, [tsc, "-p", `${root}src/tsconfig.json`, "--outDir", folder]).catch(
+  await run(process.execPath, [tsc, "-p", `${root}tsconfig.build.json`, "--outDir", folder]).catch(
     (error: { readonly stdout: string }) => {
       throw new Error(error.stdout)
     }
