@@ -1,7 +1,7 @@
 /** An agent as the LanguageModel of `@effect/ai`: text, a stream, an object, and a plan with another agent to fall back to. */
 import { LanguageModel } from "@effect/ai"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Effect, ExecutionPlan, Schema, Stream } from "effect"
+import { Effect, ExecutionPlan, Layer, Schema, Stream } from "effect"
 import * as DustLanguageModel from "effect-dust/DustLanguageModel"
 import { done, dust, note, says, title, write } from "./support.ts"
 
@@ -50,7 +50,6 @@ const program = Effect.gen(function*() {
 })
 
 program.pipe(
-  Effect.provide(DustLanguageModel.layer({ agent: "dust" })),
-  Effect.provide(dust),
+  Effect.provide(Layer.provideMerge(DustLanguageModel.layer({ agent: "dust" }), dust)),
   NodeRuntime.runMain
 )

@@ -4,7 +4,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Layer, Redacted, Schema } from "effect"
 import { Chat } from "effect-dust/Chat"
 import * as DustClient from "effect-dust/DustClient"
 import * as DustConfig from "effect-dust/DustConfig"
@@ -63,7 +63,10 @@ const program = Effect.gen(function*() {
 })
 
 program.pipe(
-  Effect.provide(DustTest.layerServe({ credential: { accessToken: Redacted.make("nobody") } })),
-  Effect.provide(NodeHttpClient.layerUndici),
+  Effect.provide(
+    DustTest.layerServe({ credential: { accessToken: Redacted.make("nobody") } }).pipe(
+      Layer.provideMerge(NodeHttpClient.layerUndici)
+    )
+  ),
   NodeRuntime.runMain
 )

@@ -144,7 +144,7 @@ describe("Telemetry of a chat", () => {
         [key.finishReasons]: "succeeded"
       })
       assert.strictEqual(run.status.code, SpanStatusCode.OK)
-    }).pipe(Effect.provide(dust), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.provideMerge(dust, layer)))
   })
 
   it.effect("Telemetry: a run whose consumer stops is marked as interrupted, and its cancellation belongs to its trace", () => {
@@ -163,8 +163,7 @@ describe("Telemetry of a chat", () => {
         ["cancelled", 1]
       ])
     }).pipe(
-      Effect.provide(DustTest.layer({ agents: { left: [text("a b"), silence("1 hour")] } })),
-      Effect.provide(layer)
+      Effect.provide(Layer.provideMerge(DustTest.layer({ agents: { left: [text("a b"), silence("1 hour")] } }), layer))
     )
   })
 
@@ -195,13 +194,15 @@ describe("Telemetry of a chat", () => {
         assert.deepInclude(sums, ["slow", 90])
       }
     }).pipe(
-      Effect.provide(DustTest.layer({
-        agents: {
-          waiting: [approval({ name: "send_email" }), text("Sent.")],
-          slow: [silence("45 seconds"), text("a"), silence("45 seconds"), text("b")]
-        }
-      })),
-      Effect.provide(layer)
+      Effect.provide(Layer.provideMerge(
+        DustTest.layer({
+          agents: {
+            waiting: [approval({ name: "send_email" }), text("Sent.")],
+            slow: [silence("45 seconds"), text("a"), silence("45 seconds"), text("b")]
+          }
+        }),
+        layer
+      ))
     )
   })
 
@@ -216,11 +217,13 @@ describe("Telemetry of a chat", () => {
       yield* Stream.runDrain(chat.resume(yield* theRun))
       assert.strictEqual((yield* measured).count, 1)
     }).pipe(
-      Effect.provide(DustTest.layer({
-        agents: { first: [silence("20 seconds"), text("a b c")] },
-        faults: [{ method: "POST", path: "/assistant/conversations", fault: faults.delayHeaders("10 seconds") }]
-      })),
-      Effect.provide(layer)
+      Effect.provide(Layer.provideMerge(
+        DustTest.layer({
+          agents: { first: [silence("20 seconds"), text("a b c")] },
+          faults: [{ method: "POST", path: "/assistant/conversations", fault: faults.delayHeaders("10 seconds") }]
+        }),
+        layer
+      ))
     )
   })
 })
@@ -339,7 +342,7 @@ describe("Outcomes of runs", () => {
           assert.strictEqual((yield* Metric.value(Metric.tagged(gauge, "agent", agent))).value, 0)
         }
         assert.notInclude(wordsOf(spans()), "private")
-      }).pipe(Effect.provide(dust), Effect.provide(layer))
+      }).pipe(Effect.provide(Layer.provideMerge(dust, layer)))
     })
   }
 })
@@ -375,7 +378,7 @@ describe("Telemetry of client-side tools", () => {
       assert.deepInclude(called.attributes, { [key.operationName]: "execute_tool", [key.toolName]: "order_status" })
       assert.strictEqual(called.status.code, SpanStatusCode.OK)
       assert.notInclude(wordsOf(spans()), "private")
-    }).pipe(Effect.scoped, Effect.provide(dust), Effect.provide(layer))
+    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(dust, layer)))
   })
 
   it.effect("Telemetry: a tool that fails is a failed span, although the agent goes on", () => {
@@ -392,7 +395,7 @@ describe("Telemetry of client-side tools", () => {
       assert.strictEqual(called.status.code, SpanStatusCode.ERROR)
       assert.strictEqual(called.attributes[key.errorType], "Rejected")
       assert.strictEqual(span("invoke_agent desk").attributes[key.outcome], "succeeded")
-    }).pipe(Effect.scoped, Effect.provide(dust), Effect.provide(layer))
+    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(dust, layer)))
   })
 
   it.effect("Telemetry: a call that may belong to several runs is linked to all of them", () => {
@@ -411,7 +414,7 @@ describe("Telemetry of client-side tools", () => {
       for (const { links } of calls) {
         assert.sameMembers(links.map(({ context }) => context.spanId), runs)
       }
-    }).pipe(Effect.scoped, Effect.provide(dust), Effect.provide(layer))
+    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(dust, layer)))
   })
 })
 
@@ -461,7 +464,7 @@ describe("Logs", () => {
       }
       assert.notInclude(JSON.stringify(lines), "private")
       assert.notInclude(JSON.stringify(lines), Redacted.value(DustTest.credentials.apiKey))
-    }).pipe(Effect.provide(dust), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.provideMerge(dust, layer)))
   })
 
   it.effect("Telemetry: nothing is logged at level info where all goes well in the end", () => {
@@ -469,7 +472,7 @@ describe("Logs", () => {
     return Effect.gen(function*() {
       yield* chat
       assert.deepStrictEqual(lines, [])
-    }).pipe(Effect.provide(dust), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.provideMerge(dust, layer)))
   })
 
   it.effect("Telemetry: a message that may be stored is a warning with its conversation", () => {
@@ -480,7 +483,7 @@ describe("Logs", () => {
       const [conversation] = yield* Effect.flatMap(DustTest.DustTest, (server) => server.conversations)
       const warnings = lines.filter(({ level }) => level === "WARN").map(({ annotations }) => annotations)
       assert.deepStrictEqual(warnings, [{ conversationId: conversation!.sId, reason: "not_found" }])
-    }).pipe(Effect.provide(lost), Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.provideMerge(lost, layer)))
   })
 })
 

@@ -349,7 +349,7 @@ describe("DustLanguageModel with the rest of the stack", () => {
       })
       const refusing = {
         ...broken,
-        generateText: () => Effect.fail(new Error("out of credits"))
+        generateText: () => Effect.fail("out of credits")
       }
       const Plan = ExecutionPlan.make(
         { provide: Layer.succeed(LanguageModel.LanguageModel, refusing as never) },

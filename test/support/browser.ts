@@ -8,6 +8,7 @@ import type { Readable, Writable } from "node:stream"
 
 /** Where Debian, other distributions and macOS have it; `CHROMIUM` names another one. */
 export const chromium = [
+  // @effect-diagnostics-next-line processEnv:off
   process.env["CHROMIUM"],
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",

@@ -40,6 +40,7 @@ export interface RunOptions {
 
 /** Only what a process needs: no credential, proxy or locale of the machine. */
 const environment = (line: CommandLine, options: RunOptions) => ({
+  // @effect-diagnostics-next-line processEnv:off
   PATH: process.env["PATH"] ?? "",
   HOME: line.directory,
   XDG_CONFIG_HOME: `${line.directory}/config`,

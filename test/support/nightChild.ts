@@ -14,6 +14,7 @@ let requests = 0
 /** On its way: the server may have the request by then, its answer may be there, or neither. */
 const killed = Effect.zipRight(
   Effect.sleep(Math.random() * 12),
+  // @effect-diagnostics-next-line lazyPromiseInEffectSync:off
   Effect.sync((): never => {
     process.kill(process.pid, "SIGKILL")
     for (;;);

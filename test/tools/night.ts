@@ -131,5 +131,6 @@ const work = Effect.gen(function*() {
   console.log(JSON.stringify({ proxy: yield* counts }))
 })
 
+// @effect-diagnostics-next-line processEnv:off
 await (process.env["NIGHT_SERVER"] === "1" ? Effect.runPromise(Effect.scoped(serve)) : Effect.runPromise(work))
 process.exit()
