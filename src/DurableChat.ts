@@ -30,6 +30,7 @@ import * as DurableClock from "@effect/workflow/DurableClock"
 import * as DurableDeferred from "@effect/workflow/DurableDeferred"
 import * as Workflow from "@effect/workflow/Workflow"
 import { type WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -299,8 +300,8 @@ export const react = (
 }
 
 /**
- * Cancels the run of an answer: the compensation of {@link send}, as `Workflow.withCompensation` takes it. It never fails; a
- * run that cannot be cancelled is logged.
+ * Cancels the run of an answer. It never fails; a run that cannot be cancelled is logged. As a compensation use
+ * {@link withCancel}, which leaves the run alone when only the process stops.
  *
  * @category activities
  * @since 0.2.0
@@ -326,6 +327,27 @@ export const cancel = (
       })
     )
   )
+
+/**
+ * Cancels the run of a question that was sent, such as by {@link send}, if the workflow fails or is interrupted. A runner that
+ * stops, or hands the workflow over to another one, cancels nothing: the workflow goes on elsewhere.
+ *
+ * @category activities
+ * @since 0.2.0
+ */
+export const withCancel =
+  (options: { readonly name?: string | undefined } = {}) =>
+  <A extends Pick<Asked, "conversationId" | "messageId">, E, R>(
+    self: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R | Conversations | KeyValueStore | WorkflowInstance | Scope.Scope> =>
+    Workflow.withCompensation(
+      self,
+      ({ conversationId, messageId }, cause) =>
+        Effect.flatMap(WorkflowInstance, ({ interrupted }) =>
+          Cause.isInterruptedOnly(cause) && !interrupted
+            ? Effect.void
+            : cancel({ conversationId, messageId, name: options.name }))
+    )
 
 const Reaction = Schema.Union(Decision, UserAnswer)
 
@@ -371,7 +393,7 @@ const reactionWithin = (name: string, waiting: Waiting, round: number, duration:
 
 /**
  * Asks an agent in a workflow, from the question to the answer: {@link send}, {@link follow}, and whoever is waited for, with
- * {@link cancel} as compensation. Use it at the top of a workflow, not within an activity.
+ * {@link withCancel} as compensation. Use it at the top of a workflow, not within an activity.
  *
  * Fails with the errors of `Chat.start` and `Chat.resume` that waiting cannot cure, such as `DustAgentError`; others are tried
  * again for as long as `patience`. Nothing is sent twice. The limits of a key are those of `Chat.start`, and the engine must
@@ -426,7 +448,7 @@ export const ask = <R = never>(
     const limit = Duration.decode(limitInput)
     const executionId = yield* execution
     const asked = yield* send({ name, patience, ...question }).pipe(
-      Workflow.withCompensation((asked) => cancel({ ...asked, name }))
+      withCancel({ name })
     )
     const seen = new Map<ActionId, { readonly since: number; readonly looks: number }>()
     const settled = new Set<ActionId>()

@@ -2,7 +2,7 @@ import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import { assert, describe, it } from "@effect/vitest"
 import * as Workflow from "@effect/workflow/Workflow"
 import * as WorkflowEngine from "@effect/workflow/WorkflowEngine"
-import { Effect, Fiber, Layer, Option, Schema, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Schema, Scope, TestClock } from "effect"
 import type { ChatEvent } from "effect-dust/ChatEvent"
 import { Conversations } from "effect-dust/Conversations"
 import * as DurableChat from "effect-dust/DurableChat"
@@ -160,7 +160,7 @@ describe("DurableChat.ask in a workflow", () => {
         })
         if (fails) {
           yield* DurableChat.send({ name: "slow", agent: "slow", message: "Slowly" }).pipe(
-            Workflow.withCompensation((asked) => DurableChat.cancel({ ...asked, name: "slow" }))
+            DurableChat.withCancel({ name: "slow" })
           )
           return yield* Effect.fail("given up" as const)
         }
@@ -203,4 +203,19 @@ describe("DurableChat.ask in a workflow", () => {
       assert.strictEqual((yield* postsTo("cancel")).length, 1)
       assert.isTrue(Option.isSome(Option.fromNullable(yield* DurableChat.Ask.poll(executionId))))
     }).pipe(Effect.provide(local({ agent: mailer }))))
+
+  it.effect("a process that stops while it follows an answer: leaves the run alone", () =>
+    Effect.gen(function*() {
+      const runner = yield* Scope.make()
+      const engine = yield* DurableChat.layer().pipe(
+        Layer.provideMerge(WorkflowEngine.layerMemory),
+        Layer.buildWithScope(runner)
+      )
+      yield* Effect.provide(DurableChat.Ask.execute({ ...question, agent: "slow" }, { discard: true }), engine)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Effect.flatMap(DustTest.DustTest, (dust) => dust.userMessages())).length, 1)
+      yield* Scope.close(runner, Exit.void)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* postsTo("cancel"), [])
+    }).pipe(Effect.provide(Layer.merge(KeyValueStore.layerMemory, DustTest.layer({ agents })))))
 })
