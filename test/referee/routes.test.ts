@@ -13,6 +13,7 @@ import { McpServers } from "effect-dust/McpServers"
 import { internalRoutes } from "../../src/internal/local/domains/systemKey.ts"
 import { routes } from "../../src/internal/local/server/router.ts"
 import { type Call, calls } from "../fixtures/calls.ts"
+import { official as officialFields } from "../support/fields.ts"
 import { get, type Json, parseFrames, post, send } from "../support/local.ts"
 import { accepts, unexported, type ZodSchema } from "../support/referee.ts"
 
@@ -193,6 +194,41 @@ const bodies: Readonly<Record<string, ZodSchema>> = {
   "POST /spaces/:spaceId/members": Official.PostSpaceMembersRequestBodySchema
 }
 
+/** Fields of bodies: those that only the SDK sends here, and those that only the official schema has. */
+const fieldsApart: Readonly<Record<string, readonly [beyond: string, leftOut: string]>> = {
+  // The first message goes to the route of messages.
+  "POST /assistant/conversations": [
+    "",
+    "agenticMessageData blocking clientSideMCPServerIds configurationId content contentFragment contentFragments contentType context depth email fileId fullName lastTriggerRunAt mentions message modelId modelSelection nodeDataSourceViewId nodeId origin originMessageId profilePictureUrl providerId reasoningEffort selectedMCPServerViewIds skipToolsValidation supersededContentFragmentId timezone type url userId username"
+  ],
+  // A user's mention, and what only Dust's own keys may send; the rest is optional and not in these calls.
+  [`POST ${conversation}/messages`]: [
+    "",
+    "agenticMessageData blocking clientSideMCPServerIds email fullName lastTriggerRunAt originMessageId profilePictureUrl reasoningEffort selectedMCPServerViewIds type userId"
+  ],
+  [`POST ${conversation}/content_fragments`]: [
+    "",
+    "context email fullName profilePictureUrl supersededContentFragmentId username"
+  ],
+  [`POST ${message}/edit`]: ["", "skipToolsValidation type userId"],
+  // The official schema names only what it was first made for.
+  [`PATCH ${agent}/:agentId`]: [
+    "agent description editors generation_settings instructions skills space_id spaces tags temperature toolset",
+    ""
+  ],
+  [`POST ${source}/documents/:documentId`]: ["", "parent_id parents"],
+  [`POST ${source}/tables`]: [
+    "",
+    "mime_type parent_id parents remote_database_secret_id remote_database_table_id"
+  ],
+  // A column of the table; a date among its values.
+  [`POST ${source}/tables/:tableId/rows`]: ["a", "epoch type"],
+  // One of parentsIn, parentsToAdd and parentsToRemove.
+  [`PATCH ${view}/:dataSourceViewId`]: ["", "parentsIn"],
+  // Any JSON-RPC message.
+  "POST /mcp/results": ["id jsonrpc", ""]
+}
+
 /** The bodies that no official schema is about. */
 const unjudgedBodies: ReadonlyArray<string> = [
   `POST ${message}/retry`,
@@ -294,6 +330,17 @@ const more: ReadonlyArray<Call["run"]> = [
   })
 ]
 
+/** The names of fields in JSON, at any depth. */
+const fieldsOf = (value: Json): ReadonlyArray<string> =>
+  typeof value !== "object" || value === null
+    ? []
+    : Array.isArray(value)
+    ? value.flatMap(fieldsOf)
+    : Object.entries(value).flatMap(([name, inner]) => [name, ...fieldsOf(inner)])
+
+const lastNames = (fields: Iterable<string>) =>
+  new Set([...fields].map((path) => path.split(".").at(-1)!).filter((name) => name !== "*"))
+
 const isLast = ({ method }: Call) => /\.(delete|archive|remove|deregister)/.test(method)
 
 describe("the official schemas", () => {
@@ -353,6 +400,7 @@ describe("the official schemas", () => {
 
       const answered = new Set<string>()
       const asked = new Set<string>()
+      const sentFields = new Map<string, Set<string>>()
       for (const request of yield* dust.requests({ where: ({ route }) => route !== undefined })) {
         const route = short(request.method, request.route!)
         const what = `${request.status} ${route}`
@@ -367,9 +415,27 @@ describe("the official schemas", () => {
         if (request.body === undefined || request.credential === "key:Local Dust key") continue
         asked.add(route)
         if (bodies[route] !== undefined) accepts(bodies[route], request.body, `the body of ${route}`)
+        const names = sentFields.get(route) ?? new Set()
+        for (const name of fieldsOf(request.body)) names.add(name)
+        sentFields.set(route, names)
       }
       assert.sameMembers([...answered], Object.keys(answers))
       assert.sameMembers([...asked], [...Object.keys(bodies), ...unjudgedBodies])
+      // An official schema takes a field that it does not know for none: a misspelt one would pass.
+      for (const [route, schema] of Object.entries(bodies)) {
+        const [mine, theirs] = [sentFields.get(route) ?? new Set<string>(), lastNames(officialFields(schema))]
+        const [beyond, leftOut] = fieldsApart[route] ?? ["", ""]
+        assert.deepStrictEqual(
+          [...mine].filter((name) => !theirs.has(name)).sort().join(" "),
+          beyond,
+          `only ours: ${route}`
+        )
+        assert.deepStrictEqual(
+          [...theirs].filter((name) => !mine.has(name)).sort().join(" "),
+          leftOut,
+          `only theirs: ${route}`
+        )
+      }
     }).pipe(Effect.provide(DustTest.layerHttpClient(options))))
 
   it.effect("accept every event of a run of an app", () =>
