@@ -281,6 +281,21 @@ describe("Local Dust as the server: conversations", () => {
       }
     }).pipe(local()))
 
+  it.live("the cost of the agents that an agent asked is in a message that is read alone (swagger: AgentMessage)", () =>
+    Effect.gen(function*() {
+      const costs = Effect.fnUntraced(function*(agent: string) {
+        const asked = yield* ask("Hello", agent, { token: token.user, more: { blocking: true } })
+        const [, [listed]] = asked.json.conversation.content
+        assert.isNull(listed.subAgentCostCredits)
+        const path =
+          `/api/w/${DustTest.credentials.workspaceId}/assistant/conversations/${asked.conversationId}/messages`
+        const alone = yield* get(`${path}/${asked.messageId}`, { token: token.user, absolute: true })
+        return alone.json.message.subAgentCostCredits
+      })
+      assert.strictEqual(yield* costs("echo"), 0)
+      assert.isAbove(yield* costs("chief"), 0)
+    }).pipe(local({ agents: { chief: [DustTest.subAgent({ agent: "echo", query: "Help" }), DustTest.text("Done")] } })))
+
   it.effect("models: the ids of the server's own list, with their provider (types/assistant/models/models.ts)", () =>
     Effect.gen(function*() {
       const save = (provider_id: string, model_id: string) =>

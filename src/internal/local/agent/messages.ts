@@ -90,6 +90,7 @@ export const makeAgentMessage = (
       error: null,
       completedTs: null,
       costCredits: null,
+      subAgentCostCredits: 0,
       prunedContext: false,
       skipToolsValidation: options.parent.skipToolsValidation,
       run: {

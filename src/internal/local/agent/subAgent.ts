@@ -68,6 +68,7 @@ export const runSubAgent = (
     })
     yield* loop.startRun(child, answer, question)
     yield* Effect.onInterrupt(Deferred.await(answer.run.done), () => requestCancel(answer))
+    message.subAgentCostCredits += (answer.costCredits ?? 0) + answer.subAgentCostCredits
     const succeeded = answer.run.outcome === "success" || answer.run.outcome === "gracefully_stopped"
     const result = endCall(loop, action, startedAt, {
       status: succeeded ? "succeeded" : "errored",

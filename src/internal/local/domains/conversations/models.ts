@@ -91,6 +91,8 @@ export interface AgentMessage extends Common {
   } | null
   completedTs: number | null
   costCredits: number | null
+  /** What the agents that it asked have cost, and those that they asked. */
+  subAgentCostCredits: number
   prunedContext: boolean
   readonly skipToolsValidation: boolean
   readonly run: Run
@@ -322,6 +324,8 @@ export const renderAgentMessage = (
     completionDurationMs: message.completedTs === null ? null : message.completedTs - message.created,
     modelInteractionDurationMs: message.completedTs === null ? null : message.completedTs - message.created,
     costCredits: message.costCredits,
+    // Computed where one message alone is read.
+    subAgentCostCredits: null,
     resolvedModel: { providerId: message.agent.model.providerId, modelId: message.agent.model.modelId },
     modelResolutionMethod: "agent"
   }

@@ -107,10 +107,13 @@ const getMessage: Handler = (context) =>
     const { world } = context
     const conversation = yield* findConversation(context)
     const message = yield* findMessage(conversation, param(context, "messageId"))
+    const rendered = context.query.get("viewType") === "light"
+      ? renderLight(world, message, fragmentsBefore(conversation, message.rank), true)
+      : renderMessage(world, message)
     return json({
-      message: context.query.get("viewType") === "light"
-        ? renderLight(world, message, fragmentsBefore(conversation, message.rank), true)
-        : renderMessage(world, message)
+      message: message.type === "agent_message"
+        ? { ...rendered, subAgentCostCredits: message.subAgentCostCredits }
+        : rendered
     })
   })
 
