@@ -1,12 +1,12 @@
 /**
- * Cassettes: what an application and Dust have said to each other, recorded once and replayed in tests.
+ * Cassettes: exchanges of an application with Dust, recorded once and replayed in tests.
  *
- * - {@link layerRecord} notes every exchange of an `HttpClient` in a file of JSON lines, without credentials.
- * - {@link layerReplay} answers from that file. A request that is not in it is a defect that names the nearest one.
- * - {@link drift} sends the recorded requests to Local Dust and reports where the answers differ: somebody with an account
- *   proves in this way that Local Dust does what Dust does.
+ * - {@link layerRecord} writes every exchange of an `HttpClient` to a file of JSON lines, without credentials.
+ * - {@link layerReplay} responds from that file. A request that is not in it is a defect that names the nearest one.
+ * - {@link drift} sends the recorded requests to Local Dust and reports where the responses differ, to verify Local Dust against a
+ *   real workspace.
  *
- * It is for tests: nothing here is loaded by an application that does not import this module.
+ * For tests only: import it from its own path.
  *
  * @example
  * ```ts
@@ -81,7 +81,7 @@ export type {
 }
 
 /**
- * What is being recorded.
+ * A recording in progress.
  *
  * @category tags
  * @since 0.2.0
@@ -92,32 +92,31 @@ export class Recorder extends Context.Tag("effect-dust/Cassette/Recorder")<Recor
 }>() {}
 
 /**
- * What is being replayed.
+ * A replay in progress.
  *
  * @category tags
  * @since 0.2.0
  */
 export class Player extends Context.Tag("effect-dust/Cassette/Player")<Player, {
   readonly tape: Tape
-  /** The exchanges that nobody has asked for yet. */
+  /** The exchanges that have not been replayed yet. */
   readonly unplayed: Effect.Effect<ReadonlyArray<Exchange>>
 }>() {}
 
 /**
- * How a tape answers.
+ * Options of a replay.
  *
  * @category models
  * @since 0.2.0
  */
 export interface ReplayOptions extends Pick<Redaction, "secrets" | "redact"> {
   /**
-   * Names of fields of queries and bodies that may differ from the recording. Defaults to `["timezone"]`, which depends on
-   * the machine.
+   * Fields of queries and bodies that may differ from the recording. Defaults to `["timezone"]`, which depends on the machine.
    */
   readonly ignore?: ReadonlyArray<string> | undefined
   /**
-   * Each exchange answers once, in the order of the recording. What answers again, with its last recorded answer, when all
-   * of a kind have been played: `"reads"` (GET), `"all"` or `"none"`. Defaults to `"reads"`.
+   * Each exchange is replayed once, in the order of the recording. Selects the requests whose last response is repeated after that:
+   * `"reads"` (GET), `"all"` or `"none"`. Defaults to `"reads"`.
    */
   readonly repeats?: "reads" | "all" | "none" | undefined
   /** `"recorded"` takes the time that the recording took. Defaults to `"instant"`. */
@@ -125,7 +124,7 @@ export interface ReplayOptions extends Pick<Redaction, "secrets" | "redact"> {
 }
 
 /**
- * Records what a client does, in memory. Responses arrive as before; compressed bodies arrive decompressed.
+ * Records the exchanges of a client in memory. Responses are unchanged, except that compressed bodies are decompressed.
  *
  * @category constructors
  * @since 0.2.0
@@ -136,9 +135,9 @@ export const record: (client: HttpClient.HttpClient, options?: RecordOptions) =>
 ) => recorder(client, options ?? {})
 
 /**
- * A client that answers from a tape, and what it has not played yet. Requests match by method, path, query and body,
- * whatever their origin and workspace are. A request that is not on the tape is a defect, {@link CassetteMissError}: no
- * retry and no fallback hides it. A failure that was recorded is replayed as a failure.
+ * Makes a client that responds from a tape. Requests match by method, path, query and body, regardless of their origin and workspace.
+ * A request that is not on the tape is a defect, {@link CassetteMissError}, so that retries and fallbacks cannot hide it. Recorded
+ * failures are replayed as failures.
  *
  * @category constructors
  * @since 0.2.0
@@ -175,7 +174,7 @@ export const parse: (text: string) => Effect.Effect<Tape, CassetteReadError> = p
 export const format: (tape: Tape) => string = formatTape
 
 /**
- * Reads a tape from a file. Fails with {@link CassetteReadError} if there is none or if it cannot be read.
+ * Reads a tape from a file. Fails with {@link CassetteReadError} if the file is missing or cannot be read.
  *
  * @category tapes
  * @since 0.2.0
@@ -190,11 +189,11 @@ export const load = (path: string): Effect.Effect<Tape, CassetteReadError, FileS
     ))
 
 /**
- * Records what the client below does into a file, which is replaced. Each exchange is a line, written when it has ended;
- * when the layer is closed the file is put in order.
+ * Records the exchanges of the provided client to a file, which is replaced. Each exchange is a line, written when it ends; the lines
+ * are sorted when the layer is closed.
  *
- * Credentials, cookies, signed addresses, fields such as `access_token` or `secret`, and every value that was seen in one
- * of them are replaced by `<redacted>`, wherever they occur. `content: "mask"` hides what people and agents wrote, too.
+ * Credentials, cookies, signed addresses, fields such as `access_token` or `secret`, and every value that occurred in one
+ * of them are replaced by `<redacted>` everywhere. `content: "mask"` also hides the text of people and agents.
  *
  * @example
  * ```ts
@@ -229,7 +228,7 @@ export const layerRecord = (
   )
 
 /**
- * Answers from a file that {@link layerRecord} has written; see {@link replay}.
+ * Responds from a file that {@link layerRecord} wrote; see {@link replay}.
  *
  * @category layers
  * @since 0.2.0
@@ -245,15 +244,15 @@ export const layerReplay = (
   )
 
 /**
- * How a recording is compared with Local Dust.
+ * Options of a comparison with Local Dust.
  *
  * @category models
  * @since 0.2.0
  */
 export interface DriftOptions {
   /**
-   * Agents, seed and quirks of the Local Dust that is asked. Agents that the recorded messages mention exist already and
-   * repeat the message; its workspace has the id of the recording.
+   * Agents, seed and quirks of Local Dust. Agents that the recorded messages mention exist and repeat the message. The workspace has the
+   * id of the recording.
    */
   readonly workspace?: DustTest.Options | undefined
   /** Who asks Local Dust in place of the API key, and of the user, of the recording. */
@@ -282,10 +281,9 @@ const mentioned = (tape: Tape): ReadonlyArray<string> => {
 }
 
 /**
- * Sends each recorded request to a new Local Dust and compares the answers with the recording: the status, and the shape
- * of the body field by field; of event streams the kinds of events and their fields. Texts are not compared, nor is
- * anything where one side has `null` or an empty list. Ids of the recording are replaced by those that Local Dust has
- * given for the same thing. It runs on the real clock.
+ * Sends each recorded request to a new Local Dust and compares the responses with the recording: the status, the shape of the body
+ * field by field, and the kinds and fields of streamed events. Does not compare texts, or fields that are `null` or empty on one side.
+ * Ids of the recording are replaced by those of Local Dust. Runs on the real clock.
  *
  * @example
  * ```ts
@@ -330,7 +328,7 @@ export const drift = (tape: Tape, options?: DriftOptions): Effect.Effect<DriftRe
   )
 
 /**
- * A report as text: differences by route, each with the exchanges that show it.
+ * Formats a report as text: differences by route, each with its exchanges.
  *
  * @category drift
  * @since 0.2.0
@@ -338,8 +336,8 @@ export const drift = (tape: Tape, options?: DriftOptions): Effect.Effect<DriftRe
 export const formatDrift: (report: DriftReport) => string = formatReport
 
 /**
- * A client as a `fetch` function, for programs that know nothing of Effect: so they can be recorded and replayed, too.
- * It follows redirects as `fetch` does, and closes the request when its signal is aborted.
+ * Turns a client into a `fetch` function, to record and replay programs that do not use Effect. Follows redirects like `fetch`, and
+ * closes the request when its signal is aborted.
  *
  * @category conversions
  * @since 0.2.0

@@ -1,26 +1,26 @@
 /**
- * Answers that outlive the machine: an agent as a step of a workflow of `@effect/workflow`.
+ * Runs an agent as a step of a workflow of `@effect/workflow`, so that its answer survives the process and the machine.
  *
- * Needs the optional peer `@effect/workflow` (0.19), and is imported by its path only. With `ClusterWorkflowEngine` of
- * `@effect/cluster` a workflow goes on on another machine; with `WorkflowEngine.layerMemory` it lives as long as its process.
+ * Requires the optional peer `@effect/workflow` (0.19); import it from its own path. With `ClusterWorkflowEngine` of
+ * `@effect/cluster`, a workflow continues on another machine; with `WorkflowEngine.layerMemory`, it ends with its process.
  *
  * ```ts
  * import * as DurableChat from "effect-dust/DurableChat"
  * import { Effect } from "effect"
  *
- * // In any process: asks once for the key, and waits. Run again with the same key, it returns the same answer.
+ * // In any process: asks once per key and waits. Executed again with the same key, it returns the same answer.
  * const report = DurableChat.Ask.execute({ key: "order-42", agent: "dust", message: "Check order 42" }).pipe(
  *   Effect.map((answer) => answer.text)
  * )
  * ```
  *
- * - The question is sent once (`Chat.start` with a key): whenever a process dies, the next one finds the message.
- * - The answer is followed from a stored cursor. The run at Dust goes on whatever becomes of the process.
- * - A tool that needs approval, or a question of the agent, suspends the workflow: nothing runs until somebody answers from
- *   any process ({@link approve}, {@link reply}), answers in Dust, or the time limit is over.
+ * - The question is sent once (`Chat.start` with a key): if a process dies, the next one finds the message.
+ * - The answer is followed from a stored cursor. The run at Dust continues without the process.
+ * - A tool that requires approval, or a question of the agent, suspends the workflow until a person answers from any process
+ *   ({@link approve}, {@link reply}) or in Dust, or until the time limit.
  * - A workflow that fails or is interrupted cancels the run.
  *
- * Both sides need the same `KeyValueStore` on every machine, such as `SqlKeyValueStore` in the database of the cluster.
+ * All machines must share one `KeyValueStore`, such as `SqlKeyValueStore` in the database of the cluster.
  *
  * @since 0.2.0
  */
@@ -48,7 +48,7 @@ import { persistently } from "./internal/durable/persist.ts"
 import { GeneratedFile } from "./Message.ts"
 
 /**
- * Where a question was asked.
+ * The ids of a question.
  *
  * @category schemas
  * @since 0.2.0
@@ -64,7 +64,7 @@ export const Asked = Schema.Struct({
 export interface Asked extends Schema.Schema.Type<typeof Asked> {}
 
 /**
- * An answer, as a workflow stores it. `Conversations.getMessage` has the rest, such as the tools that were used.
+ * An answer, as a workflow stores it. `Conversations.getMessage` returns the rest, such as the tool calls.
  *
  * @category schemas
  * @since 0.2.0
@@ -81,7 +81,7 @@ export const Answer = Schema.Struct({
 export interface Answer extends Schema.Schema.Type<typeof Answer> {}
 
 /**
- * What somebody says about a tool that waits for approval.
+ * The decision on a tool that waits for approval.
  *
  * @category schemas
  * @since 0.2.0
@@ -109,7 +109,7 @@ const approvalFields = {
 }
 
 /**
- * What a round of following ends with.
+ * The end of a round of following an answer.
  *
  * @category schemas
  * @since 0.2.0
@@ -132,7 +132,7 @@ const waitingFields = {
 }
 
 /**
- * What a workflow waits for: somebody who approves a tool, or answers a question.
+ * The reason why a workflow waits: the approval of a tool, or the answer to a question.
  *
  * @category schemas
  * @since 0.2.0
@@ -148,27 +148,27 @@ export type Waiting = typeof Waiting.Type
 const agent = Schema.Union(AgentId, Schema.Struct({ name: Schema.String }))
 
 /**
- * How a question is asked in a workflow.
+ * Options of a question in a workflow.
  *
  * @category models
  * @since 0.2.0
  */
 export interface AskOptions<R = never> extends Omit<StartWithKeyOptions, "key" | "store"> {
-  /** Tells the questions of one workflow apart. Defaults to `ask`. */
+  /** Identifies a question within its workflow. Defaults to `ask`. */
   readonly name?: string | undefined
   /**
-   * How long somebody is waited for. After it, a tool is rejected, a question is answered with the words that there was no
-   * answer, and the agent goes on. Defaults to 7 days.
+   * How long to wait for a person. After that, the tool is rejected, or the question is answered with a text that there was no
+   * answer, and the agent continues. Defaults to 7 days.
    */
   readonly limit?: Duration.DurationInput | undefined
   /**
-   * When a workflow that waits looks for the first time whether somebody has answered in Dust. Each next time is twice as long
-   * after the one before, since every look is stored. Defaults to 10 minutes.
+   * When a waiting workflow first checks for an answer in Dust. The interval doubles with each check, because every check is
+   * stored. Defaults to 10 minutes.
    */
   readonly recheck?: Duration.DurationInput | undefined
   /** How long failures of the network and of Dust are tried again, before the workflow fails with them. Defaults to 1 day. */
   readonly patience?: Duration.DurationInput | undefined
-  /** Called once somebody is waited for, such as to send them the token; again if the process dies while it runs. */
+  /** Called when the workflow begins to wait, for example to send the token to a person; again if the process dies meanwhile. */
   readonly onWaiting?: ((waiting: Waiting) => Effect.Effect<void, never, R>) | undefined
   /** Called with every event of the answer; with the last ones again after a process has died. */
   readonly onEvent?: ((event: ChatEvent) => Effect.Effect<void, never, R>) | undefined
@@ -189,7 +189,7 @@ const defaults = {
 }
 
 /**
- * An activity that creates a conversation. A process that dies before its id is stored leaves an empty one behind.
+ * An activity that creates a conversation. A process that dies before it stores the id leaves an empty conversation.
  *
  * @category activities
  * @since 0.2.0
@@ -234,8 +234,8 @@ export const send = (
     }))
 
 /**
- * An activity that follows an answer until it ends, or waits for somebody. `round` tells the times apart that one answer is
- * followed. Authentication that a tool needs is waited for: only Dust can give it.
+ * An activity that follows an answer until it ends or waits for a person. `round` numbers the rounds of one answer. Also waits for
+ * sign-ins that a tool requires, which are possible only in Dust.
  *
  * @category activities
  * @since 0.2.0
@@ -270,7 +270,7 @@ export const follow = <R = never>(
 const isSettled = (error: DustAPIError) => error.type === "action_not_blocked"
 
 /**
- * An activity that passes a decision, or an answer to a question, on to Dust. What is answered already stays as it is.
+ * An activity that sends a decision, or the answer to a question, to Dust. Has no effect if it is answered already.
  *
  * @category activities
  * @since 0.2.0
@@ -300,8 +300,8 @@ export const react = (
 }
 
 /**
- * Cancels the run of an answer. It never fails; a run that cannot be cancelled is logged. As a compensation use
- * {@link withCancel}, which leaves the run alone when only the process stops.
+ * Cancels the run of an answer. Never fails; a failure to cancel is logged. Use {@link withCancel} as a compensation: it does not
+ * cancel the run if only the process stops.
  *
  * @category activities
  * @since 0.2.0
@@ -329,8 +329,8 @@ export const cancel = (
   )
 
 /**
- * Cancels the run of a question that was sent, such as by {@link send}, if the workflow fails or is interrupted. A runner that
- * stops, or hands the workflow over to another one, cancels nothing: the workflow goes on elsewhere.
+ * Cancels the run of a sent question if the workflow fails or is interrupted. A runner that stops, or hands the workflow over to
+ * another one, does not cancel the run: the workflow continues elsewhere.
  *
  * @category activities
  * @since 0.2.0
@@ -354,7 +354,7 @@ const Reaction = Schema.Union(Decision, UserAnswer)
 const deferredOf = (name: string, actionId: ActionId) =>
   DurableDeferred.make(`${name}/reaction/${actionId}`, { success: Reaction })
 
-/** Tells somebody that they are waited for, once, and keeps it for {@link waitingFor}. */
+/** Calls `onWaiting` once, and stores the reason for {@link waitingFor}. */
 const announce = <R>(name: string, waiting: Waiting, onWaiting: AskOptions<R>["onWaiting"]) =>
   Activity.make({
     name: `${name}/announce/${waiting.actionId}`,
@@ -392,12 +392,12 @@ const reactionWithin = (name: string, waiting: Waiting, round: number, duration:
 }
 
 /**
- * Asks an agent in a workflow, from the question to the answer: {@link send}, {@link follow}, and whoever is waited for, with
- * {@link withCancel} as compensation. Use it at the top of a workflow, not within an activity.
+ * Asks an agent in a workflow and returns its answer: {@link send}, {@link follow}, waits for people, and {@link withCancel} as
+ * compensation. Use it directly in a workflow, not within an activity.
  *
- * Fails with the errors of `Chat.start` and `Chat.resume` that waiting cannot cure, such as `DustAgentError`; others are tried
- * again for as long as `patience`. Nothing is sent twice. The limits of a key are those of `Chat.start`, and the engine must
- * not run one execution in two processes at a time (a cluster's shards guarantee it while their locks are refreshed).
+ * Fails with permanent errors of `Chat.start` and `Chat.resume`, such as `DustAgentError`; other errors are retried for `patience`.
+ * Sends the message once, within the limits of a key of `Chat.start`. The engine must not run one execution in two processes at the
+ * same time; a cluster guarantees this while the locks of its shards are refreshed.
  *
  * @example
  * ```ts
@@ -471,7 +471,7 @@ export const ask = <R = never>(
       const left = Duration.millis(Math.max(0, until - at))
       const within = Duration.min(left, Duration.times(recheck, 2 ** looks))
       const reaction = Duration.isZero(left) ? "elapsed" : yield* reactionWithin(name, waiting, round, within)
-      // Somebody may have answered in Dust in the meantime.
+      // A person may have answered in Dust in the meantime.
       if (reaction === "elapsed" && Duration.greaterThan(left, within)) continue
       yield* react({
         ...waiting,
@@ -484,7 +484,7 @@ export const ask = <R = never>(
   })
 
 /**
- * Decides about a tool that a workflow waits for, from any process with the same engine. The first decision counts.
+ * Decides on a tool that a workflow waits for, from any process with the same engine. The first decision counts.
  *
  * @category reactions
  * @since 0.2.0
@@ -512,7 +512,7 @@ export const reply = (
   })
 
 /**
- * What an execution waits for, or has waited for last. Dies where the store fails.
+ * Returns the reason why an execution waits, or waited last. A failure of the store is a defect.
  *
  * @category reactions
  * @since 0.2.0
@@ -527,15 +527,15 @@ export const waitingFor = (
     .pipe(Effect.orDie, Effect.map(Option.flatMap(Schema.decodeOption(Schema.parseJson(Waiting)))))
 
 /**
- * The ready workflow: asks an agent, once for each `key`, and returns its answer. {@link layer} runs it; a process that only
- * starts it or polls it needs nothing but the engine.
+ * A ready-made workflow: asks an agent once per `key` and returns its answer. {@link layer} runs it. A process that only starts or
+ * polls it requires only the engine.
  *
  * @example
  * ```ts
  * import * as DurableChat from "effect-dust/DurableChat"
  * import { Effect } from "effect"
  *
- * // Returns at once with the id of the execution; `Ask.poll(id)` has its result later.
+ * // Returns the id of the execution at once; `Ask.poll(id)` returns its result later.
  * const start = Effect.fn("start")(function*(orderId: string) {
  *   return yield* DurableChat.Ask.execute(
  *     { key: orderId, agent: "dust", message: `Check order ${orderId}` },
@@ -580,7 +580,7 @@ export interface LayerOptions<R = never>
 {}
 
 /**
- * Runs {@link Ask} in this process, with the settings of {@link ask}.
+ * Runs {@link Ask} in this process, with the options of {@link ask}.
  *
  * @category layers
  * @since 0.2.0

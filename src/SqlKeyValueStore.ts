@@ -1,9 +1,9 @@
 /**
- * A `KeyValueStore` in a SQL database, for what has to outlive a machine: the keys of `Chat.start`, and the cursors of
+ * A `KeyValueStore` in a SQL database, for state that must survive a machine: the keys of `Chat.start`, and the cursors of
  * `DurableChat`.
  *
- * Needs the optional peer `@effect/sql`, and is imported by its path only. For databases that know `ON CONFLICT`, such as
- * PostgreSQL and SQLite.
+ * Requires the optional peer `@effect/sql`; import it from its own path. Supports databases with `ON CONFLICT`, such as PostgreSQL and
+ * SQLite.
  *
  * @since 0.2.0
  */
@@ -35,8 +35,8 @@ const failure = (method: string) => (error: SqlError) =>
   })
 
 /**
- * Creates the table, and returns the store. An entry is written when `set` returns, in a transaction of its own or in the one
- * that the caller has begun.
+ * Creates the table and returns the store. An entry is written when `set` returns, in a separate transaction or in that of the
+ * caller.
  *
  * @category constructors
  * @since 0.2.0
@@ -71,7 +71,7 @@ export const make = (
   })
 
 /**
- * Fails where the table cannot be created.
+ * Fails if the table cannot be created.
  *
  * @example
  * ```ts
