@@ -13,6 +13,12 @@ import { root } from "./modules.ts"
 
 const run = promisify(execFile)
 
+/**
+ * The compiler copies the type of `Data.TaggedError` into declarations, with a name that effect has since 3.19.20 only. It means
+ * its argument, unless an error has no fields.
+ */
+const constructorOfNow = /import\("effect\/Types"\)\.VoidIfEmpty<(\{[^{}]*\})>/g
+
 /** Modules and declarations. Comments stay in the declarations, where editors read them. */
 const modules = async (folder: string) => {
   const tsc = `${root}node_modules/typescript/bin/tsc`
@@ -22,12 +28,13 @@ const modules = async (folder: string) => {
     }
   )
   for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
-    if (!name.endsWith(".js")) continue
-    const { code } = await transform(readFileSync(`${folder}/${name}`, "utf8"), {
-      target: "es2022",
-      legalComments: "none"
-    })
-    writeFileSync(`${folder}/${name}`, code)
+    const file = `${folder}/${name}`
+    if (name.endsWith(".d.ts")) {
+      writeFileSync(file, readFileSync(file, "utf8").replace(constructorOfNow, "$1"))
+    } else if (name.endsWith(".js")) {
+      const { code } = await transform(readFileSync(file, "utf8"), { target: "es2022", legalComments: "none" })
+      writeFileSync(file, code)
+    }
   }
 }
 

@@ -6,126 +6,67 @@
  */
 import { Effect, Redacted } from "effect"
 import * as DustTest from "effect-dust/DustTest"
-import { execFile, spawn } from "node:child_process"
+import { build } from "esbuild"
+import { execFile, type ExecFileOptions, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { promisify } from "node:util"
 import { root } from "./modules.ts"
+import { everything, program, serving, typed } from "./platformPrograms.ts"
 
-const run = promisify(execFile)
+const execute = promisify(execFile)
+
+/** Runs a program to its end, with nothing to read. */
+const run = (binary: string, args: ReadonlyArray<string>, options: ExecFileOptions = {}) => {
+  const running = execute(binary, args, { ...options, encoding: "utf8" })
+  running.child.stdin?.end()
+  return running
+}
+
 const only = process.argv[2] ?? ""
 const arch = process.arch === "arm64" ? "arm64" : "x64"
+const folder = mkdtempSync(`${tmpdir()}/effect-dust-platforms-`)
 
-/** Streams an answer through the fetch client, which every runtime has. */
-const program = (http: "fetch" | "undici") => `
-import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
-import * as Http from "${
-  http === "fetch" ? "@effect/platform/FetchHttpClient" : "@effect/platform-node/NodeHttpClient"
-}"
-import { Chat } from "effect-dust/Chat"
-import * as Dust from "effect-dust/Dust"
-export const ask = (baseUrl, apiKey) =>
-  Effect.flatMap(Chat, (chat) => Stream.runCollect(chat.streamText({ agent: "echo", message: "One two three" }))).pipe(
-    Effect.map((pieces) => [...pieces].join("")),
-    Effect.provide(Dust.layer({ workspaceId: "LocalDust1", apiKey: Redacted.make(apiKey), baseUrl })),
-    Effect.provide(Http.${http === "fetch" ? "layer" : "layerUndici"}),
-    Effect.runPromise
-  )
-`
-
-/** A chat served by the runtime's own server, asked by the client for pages. `serve` gives a port. */
-const serving = (serve: string) => `
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as ManagedRuntime from "effect/ManagedRuntime"
-import * as Redacted from "effect/Redacted"
-import * as Http from "@effect/platform/FetchHttpClient"
-import * as ChatRelay from "effect-dust/ChatRelay"
-import * as ChatRelayClient from "effect-dust/ChatRelayClient"
-import * as ChatRoutes from "effect-dust/ChatRoutes"
-import * as Dust from "effect-dust/Dust"
-const [baseUrl, key] = process.argv.slice(-2)
-const apiKey = Redacted.make(key)
-const runtime = ManagedRuntime.make(ChatRelay.layerShutdown().pipe(
-  Layer.provideMerge(Dust.layer({ workspaceId: "LocalDust1", apiKey, baseUrl })),
-  Layer.provide(Http.layer)
-))
-const handler = ChatRoutes.toWebHandler(runtime, {
-  path: "/chat",
-  agents: ["echo"],
-  credential: () => Effect.succeed({ apiKey })
-})
-${serve}
-const chat = ChatRelayClient.make({ url: "http://127.0.0.1:" + port + "/chat" })
-const { id } = await chat.ask({ message: "One two three" })
-let text = ""
-for await (const event of chat.follow({ id })) text = ChatRelayClient.textAfter(text, event)
-await runtime.dispose()
-console.log(text)
-process.exit(0)
-`
-
-const main = (url: string, key: string) =>
-  `import { ask } from "./ask.mjs"\nconsole.log(await ask(${JSON.stringify(url)}, ${JSON.stringify(key)}))\n`
+/** Something that the registry or the machine does not have. It is a row of the matrix, and no failure. */
+class Missing extends Error {}
 
 interface Row {
   readonly name: string
   readonly result: string
-  readonly seconds: number
 }
 
 const rows: Array<Row> = []
 
+/** The line of an output that says what went wrong. */
+const complaint = (error: unknown): string => {
+  const { message = String(error), stderr = "", stdout = "" } = error as Partial<
+    Record<"message" | "stderr" | "stdout", string>
+  >
+  const lines = `${message}\n${stderr}\n${stdout}`.split("\n").filter((line) => /rror/.test(line))
+  return (lines[0] ?? message).slice(0, 300)
+}
+
 const row = async (name: string, work: () => Promise<string>) => {
   if (!name.includes(only)) return
   const start = Date.now()
-  let result: string
-  try {
-    result = await work()
-  } catch (error) {
-    const { message = String(error), stderr = "", stdout = "" } = error as {
-      readonly message?: string
-      readonly stderr?: string
-      readonly stdout?: string
-    }
-    const lines = `${message}\n${stderr}\n${stdout}`.split("\n").filter((line) => /rror/.test(line))
-    result = `FAILED: ${(lines[0] ?? message).slice(0, 300)}`
-  }
-  const seconds = Math.round((Date.now() - start) / 100) / 10
-  rows.push({ name, result, seconds })
-  console.log(`${name.padEnd(34)} ${String(seconds).padStart(6)} s  ${result}`)
-}
-
-const folder = mkdtempSync(`${tmpdir()}/effect-dust-platforms-`)
-const versions: Readonly<Record<string, string>> = {
-  effect: "^3.22.4",
-  "@effect/platform": "^0.97.2",
-  "@effect/platform-node": "^0.108.2"
-}
-
-const application = (name: string, dependencies: Readonly<Record<string, string>>, http: "fetch" | "undici") => {
-  const directory = `${folder}/${name}`
-  mkdirSync(directory, { recursive: true })
-  writeFileSync(
-    `${directory}/package.json`,
-    JSON.stringify({ name: "application", private: true, type: "module", version: "1.0.0", dependencies })
+  const result = await work().catch((error: unknown) =>
+    error instanceof Missing ? `not here: ${error.message}` : `FAILED: ${complaint(error)}`
   )
-  writeFileSync(`${directory}/ask.mjs`, program(http))
-  return directory
+  rows.push({ name, result })
+  const seconds = ((Date.now() - start) / 1000).toFixed(1)
+  console.log(`${name.padEnd(34)} ${seconds.padStart(6)} s  ${result}`)
 }
 
 /** A package of the registry, unpacked into a folder of tools; its folder. */
-const tool = async (name: string) => {
+const tool = async (name: string, ...others: ReadonlyArray<string>) => {
   const directory = `${folder}/tools/${name.replace(/\W+/g, "-")}`
   mkdirSync(directory, { recursive: true })
   writeFileSync(`${directory}/package.json`, `{"name":"tool","private":true}`)
-  await run("npm", ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--force", name], {
-    cwd: directory
+  const flags = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--force"]
+  await run("npm", ["install", ...flags, name, ...others], { cwd: directory }).catch(() => {
+    throw new Missing(`${name} cannot be installed`)
   })
-  const real = name.replace(/(?<=.)@[^/]*$/, "")
-  return `${directory}/node_modules/${real}`
+  return `${directory}/node_modules/${name.replace(/(?<=.)@[^/]*$/, "")}`
 }
 
 const streamed = (output: string) => {
@@ -134,122 +75,133 @@ const streamed = (output: string) => {
   return "streamed"
 }
 
-const work = async (url: string, key: string) => {
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: root })
-  const [packed] = JSON.parse(stdout.slice(stdout.indexOf("["))) as [
-    { readonly filename: string; readonly size: number }
-  ]
-  const tarball = `file:${folder}/${packed.filename}`
-  console.log(`${packed.filename}: ${Math.round(packed.size / 1000)} kB\n`)
-  const dependencies = { "effect-dust": tarball, ...versions }
-  const prepared = (
-    name: string,
-    wanted: Readonly<Record<string, string>> = dependencies,
-    http: "fetch" | "undici" = "undici"
-  ) => {
-    const directory = application(name, wanted, http)
-    writeFileSync(`${directory}/main.mjs`, main(url, key))
-    return directory
-  }
-  const node = async (directory: string, binary = process.execPath) =>
-    streamed((await run(binary, ["main.mjs"], { cwd: directory, timeout: 60_000 })).stdout)
-  const install = (directory: string, binary: string, args: ReadonlyArray<string>) =>
-    run(binary, args, {
-      cwd: directory,
-      timeout: 300_000,
-      env: { ...process.env, CI: "", YARN_ENABLE_IMMUTABLE_INSTALLS: "0" }
-    })
+interface Place {
+  readonly url: string
+  readonly key: string
+  readonly tarball: string
+}
 
-  const npm = prepared("npm")
-  // The other runtimes run what npm has installed.
-  await install(npm, "npm", ["install", "--silent", "--no-audit", "--no-fund"])
-  await row("npm, node 20", () => node(npm))
+const peers = { effect: "^3.22.4", "@effect/platform": "^0.97.2", "@effect/platform-node": "^0.108.2" }
+
+/** An application that wants these packages; its folder. */
+const application = (
+  { key, tarball, url }: Place,
+  name: string,
+  http: "fetch" | "undici" = "undici",
+  wanted: Readonly<Record<string, string>> = peers
+) => {
+  const directory = `${folder}/${name}`
+  const dependencies = { "effect-dust": tarball, ...wanted }
+  mkdirSync(directory, { recursive: true })
+  writeFileSync(
+    `${directory}/package.json`,
+    JSON.stringify({ name: "application", private: true, type: "module", version: "1.0.0", dependencies })
+  )
+  writeFileSync(`${directory}/ask.mjs`, program(http))
+  writeFileSync(
+    `${directory}/main.mjs`,
+    `import { ask } from "./ask.mjs"\nconsole.log(await ask(${JSON.stringify(url)}, ${JSON.stringify(key)}))\n`
+  )
+  return directory
+}
+
+const unreachable = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|E404|ETARGET|No matching version/
+
+const install = (cwd: string, binary: string, args: ReadonlyArray<string>) =>
+  run(binary, args, {
+    cwd,
+    timeout: 300_000,
+    env: { ...process.env, CI: "", YARN_ENABLE_IMMUTABLE_INSTALLS: "0" }
+  }).catch((error: { readonly stdout: string; readonly stderr: string }) => {
+    throw unreachable.test(error.stdout + error.stderr) ? new Missing("the registry does not answer") : error
+  })
+
+const npmInstall = (directory: string) => install(directory, "npm", ["install", "--silent", "--no-audit", "--no-fund"])
+
+const node = async (directory: string, binary = process.execPath) =>
+  streamed((await run(binary, ["main.mjs"], { cwd: directory, timeout: 60_000 })).stdout)
+
+const bun = () => tool(`@oven/bun-linux-${arch}`)
+
+const packageManagers = async (place: Place, npm: string) => {
+  await row("npm", () => node(npm))
   await row("pnpm", async () => {
-    const directory = prepared("pnpm")
+    const directory = application(place, "pnpm")
     const pnpm = await tool("pnpm@9")
     await install(directory, process.execPath, [`${pnpm}/bin/pnpm.cjs`, "install", "--silent"])
     return node(directory)
   })
   await row("yarn 1", async () => {
-    const directory = prepared("yarn1")
+    const directory = application(place, "yarn1")
     const yarn = await tool("yarn@1")
     await install(directory, process.execPath, [`${yarn}/bin/yarn.js`, "install", "--silent", "--no-lockfile"])
     return node(directory)
   })
   await row("yarn 4", async () => {
-    const directory = prepared("yarn4")
+    const directory = application(place, "yarn4")
     writeFileSync(`${directory}/.yarnrc.yml`, "nodeLinker: node-modules\nenableTelemetry: false\n")
     writeFileSync(`${directory}/yarn.lock`, "")
     const yarn = await tool("@yarnpkg/cli-dist@4")
     await install(directory, process.execPath, [`${yarn}/bin/yarn.js`, "install"])
     return node(directory)
   })
-  const bun = await tool(`@oven/bun-linux-${arch}`).catch(() => undefined)
   await row("bun install", async () => {
-    if (bun === undefined) return "not in this registry"
-    const directory = prepared("bun")
-    await install(directory, `${bun}/bin/bun`, ["install", "--silent"])
+    const directory = application(place, "bun")
+    await install(directory, `${await bun()}/bin/bun`, ["install", "--silent"])
     return node(directory)
   })
+}
 
-  await row("oldest peers (effect 3.17)", async () => {
-    const directory = prepared(
-      "oldest",
-      { "effect-dust": tarball, effect: "3.17.0", "@effect/platform": "0.90.0" },
-      "fetch"
-    )
-    await install(directory, "npm", ["install", "--silent", "--no-audit", "--no-fund"])
-    return node(directory)
-  })
-  for (const version of ["22", "24"]) {
-    await row(`node ${version}`, async () => {
-      const directory = await tool(`node-linux-${arch}@${version}`)
-      return node(npm, `${directory}/bin/node`)
+/** The ends of the range of peers: an answer, every module and every declaration. */
+const peerRange = async (place: Place) => {
+  const ends = {
+    oldest: { effect: "3.17.0", "@effect/platform": "0.90.0" },
+    newest: { effect: "3", "@effect/platform": "0" }
+  }
+  for (const [name, wanted] of Object.entries(ends)) {
+    await row(`${name} peers (effect ${wanted.effect})`, async () => {
+      const directory = application(place, name, "fetch", wanted)
+      await npmInstall(directory)
+      await node(directory)
+      writeFileSync(`${directory}/everything.mjs`, everything)
+      streamed((await run(process.execPath, ["everything.mjs"], { cwd: directory, timeout: 60_000 })).stdout)
+      writeFileSync(`${directory}/typed.mts`, typed)
+      const compilerOptions = { noEmit: true, strict: true, target: "ES2022", module: "NodeNext", types: [] }
+      writeFileSync(`${directory}/tsconfig.json`, JSON.stringify({ compilerOptions, files: ["typed.mts"] }))
+      await run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", directory])
+      return "streamed, every module loads, every declaration compiles"
     })
   }
-  const fetching = prepared("fetching", dependencies, "fetch")
-  if (existsSync(`${npm}/node_modules`)) {
-    cpSync(`${npm}/node_modules`, `${fetching}/node_modules`, { recursive: true, verbatimSymlinks: true })
-  }
-  await row("bun", async () => {
-    if (bun === undefined) return "not in this registry"
-    return node(fetching, `${bun}/bin/bun`)
-  })
-  await row("deno", async () => {
-    const deno = await tool(`@deno/linux-${arch}-glibc`)
-    const output = await run(`${deno}/deno`, ["run", "--allow-all", "--node-modules-dir=manual", "main.mjs"], {
-      cwd: fetching,
-      timeout: 60_000
-    })
-    return streamed(output.stdout)
-  })
+}
 
-  const { build } = await import("esbuild")
-  /** One file of a program that imports `ask`. */
-  const bundled = async (source: string) => {
-    const outfile = `${fetching}/bundle.mjs`
-    await build({
-      stdin: { contents: `import { ask } from "./ask.mjs"\n${source}`, resolveDir: fetching },
-      outfile,
-      bundle: true,
-      format: "esm",
-      platform: "neutral",
-      mainFields: ["module", "main"],
-      conditions: ["import"],
-      target: "es2022",
-      logLevel: "silent"
-    })
-    return readFileSync(outfile, "utf8")
-  }
+/** One file of a program that imports `ask`. */
+const bundled = async (directory: string, source: string) => {
+  const outfile = `${directory}/bundle.mjs`
+  await build({
+    stdin: { contents: `import { ask } from "./ask.mjs"\n${source}`, resolveDir: directory },
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["import"],
+    target: "es2022",
+    logLevel: "silent"
+  })
+  return readFileSync(outfile, "utf8")
+}
+
+/** Servers of the runtimes, which serve a chat to the client for pages. */
+const servers = async ({ key, url }: Place, fetching: string) => {
   const served = async (serve: string, binary: string, args: ReadonlyArray<string> = []) => {
     writeFileSync(`${fetching}/serve.mjs`, serving(serve))
     const { stdout } = await run(binary, [...args, "serve.mjs", url, key], { cwd: fetching, timeout: 60_000 })
     return streamed(stdout)
   }
-  await row("bun, Bun.serve", async () => {
-    if (bun === undefined) return "not in this registry"
-    return served(`const { port } = Bun.serve({ port: 0, fetch: handler })`, `${bun}/bin/bun`)
-  })
+  await row(
+    "bun, Bun.serve",
+    async () => served(`const { port } = Bun.serve({ port: 0, fetch: handler })`, `${await bun()}/bin/bun`)
+  )
   await row("deno, Deno.serve", async () => {
     const deno = await tool(`@deno/linux-${arch}-glibc`)
     return served(
@@ -283,71 +235,165 @@ const port = await new Promise((resolve) => {
       process.execPath
     )
   })
-  await row("workerd", async () => {
-    const workerd = await tool(`@cloudflare/workerd-linux-${arch === "x64" ? "64" : arch}`)
-    const call = `ask(${JSON.stringify(url)}, ${JSON.stringify(key)})`
-    writeFileSync(
-      `${fetching}/worker.mjs`,
-      await bundled(`export default { fetch: async () => new Response(await ${call}) }`)
-    )
-    writeFileSync(
-      `${fetching}/worker.capnp`,
-      `using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [
-    (name = "main", worker = (modules = [(name = "worker", esModule = embed "worker.mjs")], compatibilityDate = "2025-01-01")),
-    (name = "internet", network = (allow = ["private", "local", "public"]))
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")]
-);`
-    )
-    const child = spawn(`${workerd}/bin/workerd`, ["serve", "worker.capnp", "--control-fd=3"], {
+}
+
+const runtimes = async (place: Place, npm: string) => {
+  await row(`node ${process.version}`, () => node(npm))
+  for (const version of ["20", "22", "24"]) {
+    await row(`node ${version}`, async () => node(npm, `${await tool(`node-linux-${arch}@${version}`)}/bin/node`))
+  }
+  // What npm has installed, with a client that every runtime has.
+  const fetching = application(place, "fetching", "fetch")
+  cpSync(`${npm}/node_modules`, `${fetching}/node_modules`, { recursive: true, verbatimSymlinks: true })
+  await row("bun", async () => node(fetching, `${await bun()}/bin/bun`))
+  await row("deno", async () => {
+    const deno = await tool(`@deno/linux-${arch}-glibc`)
+    const output = await run(`${deno}/deno`, ["run", "--allow-all", "--node-modules-dir=manual", "main.mjs"], {
       cwd: fetching,
-      stdio: ["ignore", "pipe", "pipe", "pipe"]
+      timeout: 60_000
     })
-    try {
-      const port = await new Promise<number>((resolve, reject) => {
-        let said = ""
-        child.stdio[3]?.on("data", (piece: Buffer) => {
-          said += String(piece)
-          const found = /"port":\s*(\d+)/.exec(said)
-          if (found !== null) resolve(Number(found[1]))
-        })
-        child.stderr?.on("data", (piece: Buffer) => reject(new Error(`Error: ${String(piece).slice(0, 1500)}`)))
-        child.on("exit", () => reject(new Error("Error: workerd ended")))
+    return streamed(output.stdout)
+  })
+  await servers(place, fetching)
+  await row("workerd", () => inWorkerd(place, fetching))
+  await row("Chromium", () => inChromium(place, fetching))
+}
+
+const inWorkerd = async ({ key, url }: Place, fetching: string) => {
+  const workerd = await tool(`@cloudflare/workerd-linux-${arch === "x64" ? "64" : arch}`)
+  const call = `ask(${JSON.stringify(url)}, ${JSON.stringify(key)})`
+  writeFileSync(
+    `${fetching}/worker.mjs`,
+    await bundled(fetching, `export default { fetch: async () => new Response(await ${call}) }`)
+  )
+  writeFileSync(
+    `${fetching}/worker.capnp`,
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+services = [
+  (name = "main", worker = (modules = [(name = "worker", esModule = embed "worker.mjs")], compatibilityDate = "2025-01-01")),
+  (name = "internet", network = (allow = ["private", "local", "public"]))
+],
+sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")]
+);`
+  )
+  const child = spawn(`${workerd}/bin/workerd`, ["serve", "worker.capnp", "--control-fd=3"], {
+    cwd: fetching,
+    stdio: ["ignore", "pipe", "pipe", "pipe"]
+  })
+  try {
+    const port = await new Promise<number>((resolve, reject) => {
+      let said = ""
+      child.stdio[3]?.on("data", (piece: Buffer) => {
+        said += String(piece)
+        const found = /"port":\s*(\d+)/.exec(said)
+        if (found !== null) resolve(Number(found[1]))
       })
-      return streamed(await (await fetch(`http://127.0.0.1:${port}/`)).text())
-    } finally {
-      child.kill()
-    }
-  })
-  await row("Chromium", async () => {
-    const binary = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((one) =>
-      existsSync(one)
-    )
-    if (binary === undefined) return "not installed (apt install chromium)"
-    const code = await bundled(`
+      child.stderr?.on("data", (piece: Buffer) => reject(new Error(`Error: ${String(piece).slice(0, 1500)}`)))
+      child.on("exit", () => reject(new Error("Error: workerd ended")))
+    })
+    return streamed(await (await fetch(`http://127.0.0.1:${port}/`)).text())
+  } finally {
+    child.kill()
+  }
+}
+
+const inChromium = async ({ key, url }: Place, fetching: string) => {
+  const binary = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((one) =>
+    existsSync(one)
+  )
+  if (binary === undefined) throw new Missing("apt install chromium")
+  const code = await bundled(
+    fetching,
+    `
 const show = (text) => { document.body.innerHTML = "<pre>" + text + "</pre>" }
-ask(${JSON.stringify(url)}, ${JSON.stringify(key)}).then(show, (error) => show("Error: " + error))`)
-    writeFileSync(
-      `${fetching}/page.html`,
-      `<!DOCTYPE html><title>page</title><body><script type="module">${
-        code.replaceAll("</script", "<\\/script")
-      }</script>`
-    )
-    const { stdout } = await run(binary, [
-      "--headless=new",
-      "--no-sandbox",
-      "--disable-gpu",
-      // Dust allows its own origins only; the page stands for an application behind such a proxy.
-      "--disable-web-security",
-      `--user-data-dir=${folder}/chromium`,
-      "--virtual-time-budget=20000",
-      "--dump-dom",
-      `file://${fetching}/page.html`
-    ], { timeout: 60_000 })
-    return streamed(/<pre>([^<]*)<\/pre>/.exec(stdout)?.[1] ?? "Error: no answer")
+ask(${JSON.stringify(url)}, ${JSON.stringify(key)}).then(show, (error) => show("Error: " + error))`
+  )
+  writeFileSync(
+    `${fetching}/page.html`,
+    `<!DOCTYPE html><title>page</title><body><script type="module">${
+      code.replaceAll("</script", "<\\/script")
+    }</script>`
+  )
+  const { stdout } = await run(binary, [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    // Dust allows its own origins only; the page stands for an application behind such a proxy.
+    "--disable-web-security",
+    `--user-data-dir=${folder}/chromium`,
+    "--virtual-time-budget=20000",
+    "--dump-dom",
+    `file://${fetching}/page.html`
+  ], { timeout: 60_000 })
+  return streamed(/<pre>([^<]*)<\/pre>/.exec(stdout)?.[1] ?? "Error: no answer")
+}
+
+/** The command as `npx` runs it: the file and Node, nothing else. */
+const commandLine = async ({ key, url }: Place, npm: string) => {
+  const env = {
+    PATH: process.env["PATH"] ?? "",
+    DUST_BASE_URL: url,
+    DUST_WORKSPACE_ID: "LocalDust1",
+    DUST_API_KEY: key
+  }
+  const alone = `${folder}/alone`
+  mkdirSync(alone)
+  writeFileSync(`${alone}/package.json`, `{"type":"module"}`)
+  cpSync(`${npm}/node_modules/effect-dust/dist/internal/bin.js`, `${alone}/bin.js`)
+  const args = [`${alone}/bin.js`, "ask", "--agent", "echo", "One two three"]
+  await row(
+    "command line, without node_modules",
+    async () => streamed((await run(process.execPath, args, { env, timeout: 60_000 })).stdout)
+  )
+  await row(
+    "command line, bun",
+    async () => streamed((await run(`${await bun()}/bin/bun`, args, { env, timeout: 60_000 })).stdout)
+  )
+  await row(
+    "command line, npx",
+    async () =>
+      streamed((await run("npx", ["--no", "effect-dust", ...args.slice(1)], { cwd: npm, env, timeout: 60_000 })).stdout)
+  )
+}
+
+/** What the tools that judge packages say. */
+const judges = async ({ tarball }: Place) => {
+  await row("attw", async () => {
+    const attw = await tool("@arethetypeswrong/cli")
+    const args = [`${attw}/dist/index.js`, tarball.slice("file:".length), "--profile", "esm-only"]
+    await run(process.execPath, args, { env: { ...process.env, FORCE_COLOR: "0" } })
+    return "no problem found"
   })
+  await row("knip", async () => {
+    const knip = await tool("knip@6", "typescript@5")
+    await run(process.execPath, [`${knip}/bin/knip.js`, "--no-progress", "--config", "test/config/knip.json"], {
+      cwd: root
+    })
+    return "nothing is unused"
+  })
+}
+
+const work = async (url: string, key: string) => {
+  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: root })
+  const [packed] = JSON.parse(stdout.slice(stdout.indexOf("["))) as [
+    { readonly filename: string; readonly size: number; readonly unpackedSize: number }
+  ]
+  const { filename, size, unpackedSize } = packed
+  console.log(`${filename}: ${Math.round(size / 1000)} kB, unpacked ${Math.round(unpackedSize / 1000)} kB\n`)
+  const place: Place = { url, key, tarball: `file:${folder}/${filename}` }
+  const npm = application(place, "npm")
+  try {
+    await npmInstall(npm)
+  } catch (error) {
+    if (!(error instanceof Missing)) throw error
+    return console.log(`nothing can be installed here: ${error.message}`)
+  }
+  await packageManagers(place, npm)
+  await peerRange(place)
+  await runtimes(place, npm)
+  await commandLine(place, npm)
+  await judges(place)
 }
 
 try {
