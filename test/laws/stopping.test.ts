@@ -59,6 +59,37 @@ describe("Leaving a run", () => {
     })
   }
 
+  for (
+    const [what, ask] of [
+      ["send", (chat: typeof Chat.Service) => chat.send({ agent: "helper", message: "Go" })],
+      ["stream", (chat: typeof Chat.Service) => Stream.runDrain(chat.stream({ agent: "helper", message: "Go" }))]
+    ] as const
+  ) {
+    it.effect(
+      `at any of the first 40 scheduler steps of ${what}: no run goes on, and no stream stays open`,
+      () =>
+        Effect.gen(function*() {
+          const chat = yield* Chat
+          const dust = yield* DustTest.DustTest
+          let asked = 0
+          for (let steps = 0; steps < 40; steps++) {
+            const before = (yield* dust.agentMessages()).length
+            const fiber = yield* Effect.fork(ask(chat))
+            yield* Effect.yieldNow().pipe(Effect.repeatN(steps))
+            assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+            // Long enough for a message that is found later.
+            yield* TestClock.adjust("2 minutes")
+            if ((yield* dust.agentMessages()).length > before) asked++
+            const running = (yield* dust.agentMessages()).filter(({ status }) => status === "created")
+            assert.lengthOf(running, 0, `interrupted after ${steps} steps`)
+          }
+          assert.strictEqual(yield* dust.openStreams, 0)
+          assert.isAbove(asked, 20)
+        }).pipe(local()),
+      60_000
+    )
+  }
+
   it.effect("is finished by the layer, which waits for the cancellation when it is closed", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
