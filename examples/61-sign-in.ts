@@ -62,11 +62,6 @@ const program = Effect.gen(function*() {
   yield* says(reply.message?.user?.fullName ?? "", reply.text)
 })
 
-program.pipe(
-  Effect.provide(
-    DustTest.layerServe({ credential: { accessToken: Redacted.make("nobody") } }).pipe(
-      Layer.provideMerge(NodeHttpClient.layerUndici)
-    )
-  ),
-  NodeRuntime.runMain
-)
+const local = DustTest.layerServe({ credential: { accessToken: Redacted.make("nobody") } })
+
+program.pipe(Effect.provide(local.pipe(Layer.provideMerge(NodeHttpClient.layerUndici))), NodeRuntime.runMain)
