@@ -128,6 +128,12 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
   ],
   "63-web-handler.ts": ["Hello over node:http\nclosed"],
   "61-sign-in.ts": ["✓ signed in", "a new refresh token", /Ada Lovelace +Who am I\?/],
+  "44-durable-answer.ts": [
+    /✓ execution \w+…/,
+    "✓ send_email waits until",
+    "The mail is on its way.",
+    "the same message both times: true"
+  ],
   "60-relay-to-a-browser.ts": ["✓ One word after the other, slowly.", "the connection was lost"]
 }
 
