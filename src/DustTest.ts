@@ -79,10 +79,10 @@ import {
 import {
   type ApiKeyOptions,
   type CredentialOptions,
-  defaults,
   type UserOptions,
   type UserTokenOptions
 } from "./internal/local/state/create.ts"
+import { defaults } from "./internal/local/state/defaults.ts"
 import type { Limits } from "./internal/local/state/limits.ts"
 import type {
   AgentTagSeed,

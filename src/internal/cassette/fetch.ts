@@ -49,8 +49,7 @@ const following = (
         ? Effect.succeed(response)
         : left === 0
         // What fetch fails with.
-        // @effect-diagnostics-next-line globalErrorInEffectFailure:off
-        ? Effect.fail(new TypeError("fetch failed: too many redirects"))
+        ? Effect.fail("too many redirects")
         : following(client, redirected(request, response), left - 1)
   )
 
@@ -77,7 +76,6 @@ export const toFetch = (client: HttpClient.HttpClient): Effect.Effect<typeof glo
     const request = await requestOf(wanted)
     const answering = Effect.mapError(
       following(client, request, wanted.redirect === "follow" ? mostRedirects : -1),
-      // @effect-diagnostics-next-line globalErrorInEffectFailure:off
       (cause) => new TypeError("fetch failed", { cause })
     )
     const exit = await Runtime.runPromiseExit(runtime)(Effect.raceFirst(answering, aborted(wanted.signal)))

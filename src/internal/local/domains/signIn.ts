@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import { decodeText, json, type LocalResponse, redirect } from "../server/http.ts"
 import { type Handler, route, type Route } from "../server/route.ts"
-import { defaults } from "../state/create.ts"
+import { defaults } from "../state/defaults.ts"
 import { slice, type World } from "../state/state.ts"
 
 interface Grant {

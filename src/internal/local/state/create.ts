@@ -6,6 +6,7 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import { defaults } from "./defaults.ts"
 import { type Limits, limitsFrom } from "./limits.ts"
 import type { Seed } from "./seed.ts"
 import type { Auth, LocalApiKey, LocalUser, LocalUserToken, Quirks, Role, World } from "./state.ts"
@@ -65,16 +66,6 @@ export interface WorldOptions {
   readonly randomSeed?: number | undefined
   readonly pace?: Duration.DurationInput | undefined
 }
-
-export const defaults = {
-  workspaceId: "LocalDust1",
-  apiKey: "sk-local-dust",
-  adminApiKey: "sk-local-dust-admin",
-  userToken: "local.user.token",
-  adminToken: "local.admin.token",
-  origin: "https://local-dust.test",
-  storageOrigin: "https://storage.local-dust.test"
-} as const
 
 export const defaultQuirks: Quirks = {
   sseRedirect: true,
