@@ -7,7 +7,7 @@ import { HttpClient, KeyValueStore } from "@effect/platform"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { LibsqlClient } from "@effect/sql-libsql"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Logger, LogLevel, Option, Redacted } from "effect"
+import { Effect, Layer, Logger, LogLevel, Option, Predicate, Redacted, Schedule } from "effect"
 import * as DurableChat from "effect-dust/DurableChat"
 import * as Dust from "effect-dust/Dust"
 import * as SqlKeyValueStore from "effect-dust/SqlKeyValueStore"
@@ -92,6 +92,12 @@ const program: Effect.Effect<object, unknown, Layer.Layer.Success<typeof Live>> 
 program.pipe(
   Effect.tap((result) => Effect.sync(() => console.log(JSON.stringify(result)))),
   Effect.provide(Live),
+  // Two processes that start on an empty database at the same time: the cluster's own tables are created by one of them only.
+  Effect.retry({
+    times: 5,
+    schedule: Schedule.spaced("500 millis"),
+    while: (error) => Predicate.isTagged(error, "SqlError")
+  }),
   Logger.withMinimumLogLevel(LogLevel.None),
   Effect.runPromise
 ).then(() => process.exit(0), (error: unknown) => {
