@@ -73,7 +73,7 @@ const chats = Effect.gen(function*() {
 
 /** What the calls of a round delete themselves, in whichever order they arrive, so that a later one does not find it. */
 const gone =
-  /404 (file|table|row|data_source_document|mcp_server_connection)_not_found|mcp_auth_error|delete feedback: there is none/
+  /404 (file|table|row|data_source_document|mcp_server_connection)_not_found|mcp_auth_error|delete feedback: there is none|give feedback to does not exist/
 
 const works = (outcome: string | undefined) => outcome === "ok" || outcome === "left"
 
