@@ -1,4 +1,4 @@
-/** What is done, by fibers of the layer, for a message whose sender was interrupted. */
+/** Background cleanup, in fibers of the layer, after a send was interrupted. */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -15,16 +15,16 @@ import type { Posted } from "./sameMessage.ts"
 import { looks } from "./sendOnce.ts"
 
 export interface Abandoned {
-  /** Runs something in the background, with a time limit, and logs its failure. */
+  /** Runs an effect in the background with a time limit, and logs its failure. */
   readonly inBackground: (
     warning: string,
     conversationId: ConversationId,
     messageIds: ReadonlyArray<MessageId>,
     self: Effect.Effect<void, RequestError>
   ) => Effect.Effect<void>
-  /** Cancels the run that a message has started. */
+  /** Cancels the run that a message started. */
   readonly cancel: (conversationId: ConversationId, posted: Posted) => Effect.Effect<void>
-  /** Looks for the message until it is there, and cancels the run that it has started. */
+  /** Looks for the message until it appears, then cancels the run that it started. */
   readonly find: (
     conversationId: ConversationId,
     look: Effect.Effect<ReadonlyArray<Posted>, RequestError>,
@@ -32,12 +32,12 @@ export interface Abandoned {
   ) => Effect.Effect<void>
 }
 
-/** Within this time it is done, or a warning says that it was not. */
+/** Time limit of the cleanup; a warning is logged when it expires. */
 const limit = "30 seconds"
-/** How long closing the layer waits, by the real clock: one that a test has stopped would never let it go. */
+/** How long closing the layer waits. Uses the real clock: a stopped test clock would block the layer for ever. */
 const grace = "2 seconds"
 
-/** Within the limit, and with a warning if it fails. */
+/** Applies the limit, and logs a warning on failure. */
 const limited = (
   warning: string,
   conversationId: ConversationId,
@@ -54,7 +54,7 @@ const limited = (
   )
 }
 
-/** Counts what became of a run that nobody follows any more. */
+/** Counts the outcome of cancelling an abandoned run. */
 const counted = (self: Effect.Effect<"done" | "failed">): Effect.Effect<void> =>
   Effect.flatMap(
     self,
@@ -101,7 +101,7 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
       )
       let readable = false
       const from = (index: number): Effect.Effect<void> => {
-        // It may be there already.
+        // The message may be stored already.
         const pause = index === 0 ? 0 : looks[index - 1]
         if (pause === undefined) return readable ? Effect.void : unchecked
         return Effect.sleep(pause).pipe(

@@ -19,14 +19,14 @@ interface Known {
   readonly until: number
 }
 
-/** The name of an agent that is given by name. */
+/** The name, for an agent referenced by name. */
 export const nameOf = (agent: Ref): string | undefined => {
   if (typeof agent === "object" && agent !== null) return typeof agent.name === "string" ? agent.name : ""
   return typeof agent === "string" && agent.startsWith("@") ? agent.slice(1) : undefined
 }
 
 /**
- * The ids of agents. What a name stands for is remembered for a minute, for the credential that asked: another one may see
+ * Resolves agent references to ids. Each name is cached for a minute per credential, because another credential may see
  * other agents.
  */
 export const makeAgentIds = (
@@ -46,7 +46,7 @@ export const makeAgentIds = (
     const wanted = name.trim().normalize("NFC")
     if (wanted === "") return Effect.map(agents.findByName(name), ({ sId }) => sId)
     return agents.search(wanted).pipe(
-      // Whatever is wrong with the search, the list has the last word.
+      // The search is only a shortcut: after a permanent failure, the full list decides.
       Effect.catchAll((error) => error.isRetryable ? Effect.fail(error) : Effect.succeed([])),
       Effect.flatMap((found) => {
         const exact = found.filter((agent) => agent.name.normalize("NFC") === wanted)

@@ -5,8 +5,8 @@ import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 
 /**
- * Runs in a child that can be interrupted. Whoever waits for it can be interrupted, too, unless that has happened already:
- * then this is a finalizer, which has to come to its own end.
+ * Runs an effect in an interruptible child fiber. Waiting for the child is interruptible too, unless the calling fiber
+ * is already interrupted: then this is a finalizer, which must run to its end.
  */
 export const inChild = <A, E, R>(
   self: Effect.Effect<A, E, R>,
@@ -26,9 +26,9 @@ export const inChild = <A, E, R>(
   )
 
 /**
- * The same quickness and the same limits in `acquireRelease`, finalizers and other uninterruptible regions as outside: a race
- * or a limit in time that cannot interrupt what it gives up waits for its end. `lost` gets a value that came too late to be
- * handed over.
+ * Gives `acquireRelease`, finalizers and other uninterruptible regions the same prompt races and timeouts as elsewhere:
+ * a race or timeout that cannot interrupt the loser waits for it to end. `lost` receives a value that arrived too late
+ * to be returned.
  */
 export const anywhere = <A, E, R>(
   self: Effect.Effect<A, E, R>,

@@ -9,19 +9,17 @@ import { type AgentMessage, isAgentMessage, isFinal, type Message, type UserMess
 import { debug, warn } from "../telemetry/log.ts"
 import { recording } from "../telemetry/record.ts"
 
-/** What is done for a run that nobody follows any more is done within this time, or it is said that it was not. */
+/** Time limit for cleaning up an abandoned run; a warning is logged when it expires. */
 const limit = "30 seconds"
 
-/** So long a layer that is being closed waits for it, by the clock of the machine. */
+/** How long closing the layer waits for the cleanup, by the real clock. */
 const grace = "2 seconds"
 
-/** What somebody has left behind. Each method returns at once: a fiber of the layer does the work. */
+/** Cleans up after an interrupted caller. Each method returns at once; a fiber of the layer does the work. */
 export interface Abandoned {
-  /** Deletes a conversation. */
   readonly conversation: (conversationId: ConversationId) => Effect.Effect<void>
-  /** Cancels runs. */
   readonly runs: (conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>) => Effect.Effect<void>
-  /** Cancels what answers a message; one that still waits for its turn is taken back. */
+  /** Cancels the replies to a message; a message still in the queue is deleted. */
   readonly question: (
     conversationId: ConversationId,
     message: UserMessage,
@@ -45,16 +43,16 @@ const notCancelled = (
     )
   )
 
-/** Within the limit, and with a warning if it fails. */
+/** Applies the limit, and logs a warning on failure. */
 const orWarn =
   (what: string, conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>) =>
   <E extends { readonly message: string }>(self: Effect.Effect<void, E>): Effect.Effect<void> =>
     self.pipe(
-      Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not within ${limit}` }) }),
+      Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not finished within ${limit}` }) }),
       Effect.zipRight(recording("cancellations", { outcome: "cancelled" })),
       Effect.zipRight(
         debug(
-          "Run cancelled, because its consumer stopped",
+          "Run cancelled because its consumer stopped",
           () => ({ conversationId, messageIds: messageIds.join(", ") })
         )
       ),
@@ -78,7 +76,10 @@ const cancel = (
 ): Effect.Effect<void, RequestError> =>
   messageIds.length === 0 ? Effect.void : conversations.cancel({ conversationId, messageIds })
 
-/** Its turn may come while it is taken back: then the newest versions are deleted ones, and what runs is behind them. */
+/**
+ * The message may leave the queue while it is being deleted: its newest version is then deleted, and the run belongs to
+ * an older one.
+ */
 const takeBack = (
   conversations: Conversations,
   conversationId: ConversationId,
@@ -100,7 +101,7 @@ export const makeAbandoned = (
 ): Effect.Effect<Abandoned, never, Scope.Scope> =>
   Effect.gen(function*() {
     const fibers = yield* FiberSet.make<void>()
-    // Before the fibers are interrupted. A clock that a test has stopped would never let the layer go.
+    // Runs before the fibers are interrupted. Uses the real clock: a stopped test clock would block the layer for ever.
     yield* Effect.addFinalizer(() =>
       Effect.withClock(Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace), Clock.make())
     )
@@ -117,7 +118,7 @@ export const makeAbandoned = (
     const conversation: Abandoned["conversation"] = (conversationId) =>
       inBackground(
         conversations.delete({ conversationId, force: true }).pipe(
-          Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not within ${limit}` }) }),
+          Effect.timeoutFail({ duration: limit, onTimeout: () => ({ message: `not finished within ${limit}` }) }),
           Effect.catchAll(({ message }) =>
             warn(`An empty conversation could not be deleted (conversation ${conversationId}): ${message}`, {
               conversationId
@@ -134,7 +135,7 @@ export const makeAbandoned = (
           ? runs(conversationId, [answer.sId])
           : message.visibility === "pending"
           ? inBackground(
-            orWarn("An abandoned message could not be taken back", conversationId, [message.sId])(
+            orWarn("An abandoned message could not be deleted", conversationId, [message.sId])(
               takeBack(conversations, conversationId, message)
             )
           )

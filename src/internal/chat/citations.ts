@@ -9,7 +9,7 @@ const stringOf = (value: unknown, ...keys: ReadonlyArray<string>): string | null
   return null
 }
 
-/** What the tools found that the text can refer to: search and web results, and those of sub-agents. */
+/** The tool results that the text can cite: search and web results, including those of sub-agents. */
 export const citationsOf = (actions: ReadonlyArray<AgentAction>): ReadonlyArray<Citation> => {
   const citations = new Map<string, Citation>()
   for (const action of actions) {

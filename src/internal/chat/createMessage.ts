@@ -1,4 +1,4 @@
-/** Sending messages, and conversations with a first message. */
+/** Sends messages, and creates conversations with a first message. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -43,7 +43,7 @@ export interface Sender {
   ) => Effect.Effect<Option.Option<MessageCreated>, RequestError | DustUnconfirmedError>
 }
 
-/** An answer to wait for needs an agent that gives it. */
+/** A blocking request requires a mention of the agent that replies. */
 const checkBlocking = (
   options: { readonly mentions?: CreateMessageOptions["mentions"] },
   blocking: boolean | undefined
@@ -58,7 +58,7 @@ const checkBlocking = (
     )
     : Effect.void
 
-/** The status of the mention of an agent that the server does not let answer. */
+/** The status of the mention, if the server does not let the agent reply. */
 export const restrictionOf = (message: UserMessage): string | undefined =>
   message.richMentions.find((mention) =>
     mention.type === "agent" && mention.status !== null && mention.status !== "approved"
@@ -75,7 +75,7 @@ export const restricted = (identity: Identity, conversationId: string, message: 
     userMessageId: message.sId
   }, { disableValidation: true })
 
-/** What came after the message was stored is no reason to send it again. */
+/** A failure after the message was stored is no reason to resend it. */
 const stored =
   (conversationId: string, message: UserMessage, messageId?: string) => (error: StreamError): StreamError =>
     located(error, { conversationId, userMessageId: message.sId, messageId })
@@ -176,7 +176,7 @@ const createEmpty = (
     }
   )
 
-/** Nobody has seen a conversation whose first message was refused. An API key cannot delete it. */
+/** Deletes a conversation whose first message was refused; no caller has seen it. An API key cannot delete it. */
 const discard = (context: Context, conversation: Conversation) =>
   Effect.flatMap(context.client.caller, ({ hasUser }) =>
     hasUser
@@ -196,7 +196,7 @@ const createWithMessage = (
   input: CreateWithMessageOptions
 ): Effect.Effect<ConversationWithMessage, SendError> =>
   Effect.gen(function*() {
-    // Invalid messages are refused before the conversation exists.
+    // Reject invalid messages before the conversation is created.
     yield* checkBlocking(input.message, input.blocking)
     yield* bodyOf(context, input.message)
     const begun = yield* monotonic
@@ -239,16 +239,16 @@ const findSent = (
       position: error.position,
       sent: notBefore === null ? { _tag: "Unknown" } : { _tag: "Server", notBefore }
     })
-    // The handler of a request does not live longer than this: a later message was sent later.
+    // A request handler does not live longer than this: a later message belongs to a later send.
     const messages = notBefore === null
       ? look.messages
       : look.messages.filter((message) => message.created <= notBefore + handlerLimit)
-    // Where neither its position nor its time is known, an equal message could be any one, also an old one.
+    // Without a known position or time, any equal message could match, including an old one.
     const provable = notBefore !== null || look.bounded
     const found = candidates(error, { ...look, messages }, notBefore ?? (provable ? undefined : -Infinity), (id) =>
       context.known.isTaken(id))
     const [one] = found
-    // A cache may repeat what was true while the handler was still at work.
+    // A cached response may predate the end of the handler.
     const early = notBefore === null || (look.asOf !== undefined && look.asOf < notBefore + slowHandler)
     if (one === undefined && !early) {
       return Option.none()
@@ -258,7 +258,7 @@ const findSent = (
         identity: operations.findSent.read,
         sought: error,
         notBefore: notBefore ?? undefined,
-        // An answer from before the message says nothing of it.
+        // A response from before the message proves nothing.
         reason: one !== undefined ? "ambiguous" : look.stale ? "unreadable" : "not_found",
         error,
         found
@@ -276,9 +276,9 @@ export const makeSender = (context: Context): Sender => ({
 })
 
 const handlerLimit = 600_000
-/** A handler may be at work for a minute, and reads may lag as long behind it: only a later answer proves absence. */
+/** A handler may run for a minute, and reads may lag as long behind it: only a later response proves absence. */
 const slowHandler = 180_000
 
-/** The message is not stored, and will not be. */
+/** Whether the failure proves that the message is not stored and never will be. */
 export const isRefusal = (error: SendError): boolean =>
   error._tag !== "DustUnconfirmedError" && error._tag !== "DustStreamError" && error.userMessageId === undefined

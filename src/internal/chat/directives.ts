@@ -1,9 +1,9 @@
-/** What agents write besides Markdown: citations, mentions and visualizations, as Dust's own interface reads them. */
+/** Markdown extensions in agent messages (citations, mentions, visualizations), parsed as in Dust's own interface. */
 
 export interface Directives {
   /** The text without directives: `@name` for a mention, `[1]` for a citation. */
   readonly text: string
-  /** The references of the citations; `[1]` is the first one. */
+  /** The cited references; `[1]` is the first one. */
   readonly citations: ReadonlyArray<string>
   readonly mentions: ReadonlyArray<{ readonly type: "agent" | "user"; readonly id: string; readonly name: string }>
   /** The code of each visualization. */
@@ -11,8 +11,8 @@ export interface Directives {
 }
 
 /**
- * In this order: a visualization, a block of code, code in a line, a directive of the text. In code there are no directives.
- * A visualization or a block of code that is still being written has no end yet.
+ * Alternatives in order of precedence: visualization, fenced code, inline code, directive. Code contains no directives.
+ * A visualization or code block that is still being written has no end yet.
  */
 const syntax =
   /^:::visualization[^\n]*\n([\s\S]*?)(?:^:::[ \t]*(?:\n|$)|$(?![\s\S]))|^(`{3,}|~{3,})[\s\S]*?(?:^\2[^\n]*$|$(?![\s\S]))|`[^`\n]*`|:(cite|mention|mention_user)\[([^\]\n]*)\](?:\{([^}\n]*)\})?/gm

@@ -33,13 +33,13 @@ export interface Following<E, R> extends Handlers<E, R> {
 
 type Pull<E, R> = Pulled.Pull<ChatEvent, DustAPIError | E, R>
 
-/** What comes after the events that were given out. */
+/** How the stream ends after its last event. */
 type End<E> = Exit.Exit<undefined, DustAPIError | E>
 
 const isBlocked = (event: ChatEvent): event is Blocked =>
   event._tag === "ApprovalNeeded" || event._tag === "QuestionAsked" || event._tag === "AuthenticationNeeded"
 
-/** Folds the events of the server into those of a user interface, a whole chunk at a time. */
+/** Converts server events into user interface events, one chunk at a time. */
 class Follower<E, R> {
   readonly #conversations: Conversations
   readonly #method: string
@@ -48,13 +48,13 @@ class Follower<E, R> {
   readonly #ending: Ending
   readonly #narrator: Narrator
   readonly #telemetry: RunTelemetry
-  /** The handlers' work. */
+  /** Scope of the handlers. */
   #scope: Scope.CloseableScope | undefined
   #desk: Desk<E, R> | undefined
   #upstream: Pulled.Pulled<AgentMessageEvent, DustAPIError> | undefined
   #next: Pull<E, R> = Effect.succeed(undefined)
   #lastEventId: EventId | undefined
-  /** What the run waits for a person with. */
+  /** The requests that block the run until a person responds. */
   readonly #open = new Map<string, Blocked>()
   #end: End<E> | undefined
 
@@ -69,7 +69,7 @@ class Follower<E, R> {
     this.#lastEventId = run.lastEventId
   }
 
-  /** Sets up what is needed to follow the run. */
+  /** Prepares to follow the run. */
   get begin(): Effect.Effect<void, DustAPIError> {
     const { onApproval, onQuestion, silence } = this.#options
     const { conversationId, lastEventId, messageId, resumed } = this.#run
@@ -80,12 +80,12 @@ class Follower<E, R> {
       this.#upstream = upstream
       this.#next = Effect.matchCauseEffect(upstream.pull, {
         onSuccess: (chunk): Pull<E, R> =>
-          // A stream that a failed tool has ended has no terminal event of its own.
+          // A stream ended by a failed tool has no terminal event of its own.
           chunk === undefined ? Effect.suspend(() => this.#finish(undefined, [])) : this.#fold(chunk),
         onFailure: (cause) => this.#closed(cause)
       })
     })
-    // What nobody asked for costs nothing.
+    // Without handlers, no desk is needed.
     return onApproval === undefined && onQuestion === undefined
       ? connected
       : Effect.zipRight(this.#openDesk, connected)
@@ -111,14 +111,13 @@ class Follower<E, R> {
     const failed = desk?.failed()
     if (failed !== undefined) return failed
     if (this.#end !== undefined) return this.#end
-    // Only while a handler is at work can one fail.
+    // Handlers can only fail while one is running.
     const pulled = desk === undefined || !desk.busy()
       ? this.#next
       : Effect.raceFirst(Effect.interruptible(this.#next), Effect.interruptible(desk.failure))
     return interruptible ? pulled : inChild(pulled)
   })
 
-  /** Closes the connection, and then the handlers. */
   close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     const upstream = this.#upstream === undefined ? Effect.void : this.#upstream.close(exit)
     return this.#scope === undefined ? upstream : Effect.zipRight(upstream, Scope.close(this.#scope, exit))
@@ -140,7 +139,7 @@ class Follower<E, R> {
     })
   }
 
-  /** A failure to follow the run is none of the run: that goes on, and the error says where. */
+  /** Losing the stream is not a failure of the run: the run continues, and the error includes its ids. */
   #lost(error: DustAPIError): End<E> {
     this.#ending.over = true
     this.#telemetry.lost(error)
@@ -162,7 +161,7 @@ class Follower<E, R> {
     for (const event of all) {
       this.#telemetry.saw(event)
       if (isBlocked(event)) {
-        // A sub-agent's action may be announced twice: by an event, and by the list of what is blocked.
+        // A sub-agent's action may be announced twice: by an event and by the list of blocked actions.
         if (this.#desk?.has(event.actionId) === true) continue
         out.push(event)
         const handled = this.#blocked(event)
@@ -174,7 +173,7 @@ class Follower<E, R> {
       }
     }
     if (text) this.#open.clear()
-    // After a failed tool, the run may go on.
+    // The run may continue after a failed tool.
     if (this.#end === undefined && last !== undefined && isTerminal(last) && last.type !== "tool_error") {
       const finished = this.#finish(last, out)
       return more === undefined ? finished : Effect.zipRight(this.#inSpan(more), finished)
@@ -221,7 +220,7 @@ class Follower<E, R> {
   #closed(cause: Cause.Cause<DustAPIError>): Effect.Effect<undefined, DustAPIError | E> {
     const failure = Cause.failureOption(cause)
     if (Option.isSome(failure)) return this.#lost(failure.value)
-    // A defect is no reason to stop the run, either.
+    // A defect here does not stop the run either.
     if (!Cause.isInterruptedOnly(cause)) this.#ending.over = true
     return Effect.failCause(cause)
   }
@@ -232,11 +231,11 @@ interface Follow<E, R> {
   readonly method: string
   readonly options: Following<E, R>
   readonly run: RunOptions
-  /** Starts the run, or takes it up. */
+  /** Starts or resumes the run. */
   readonly started: (ending: Ending, telemetry: RunTelemetry) => Effect.Effect<Run, DustAPIError>
 }
 
-/** The events of a run, from its start to its end. */
+/** The events of a run, from start to end. */
 export const follow = <E, R>(options: Follow<E, R>): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
   Pulled.make(
     Effect.zipWith(
@@ -255,7 +254,7 @@ const opened = <E, R>(
   let follower: Follower<E, R> | undefined
   const inSpan = <A, E2, R2>(self: Effect.Effect<A, E2, R2>) => Effect.withParentSpan(self, telemetry.span)
   const begin = anywhere(inSpan(Effect.gen(function*() {
-    // What is wrong has to be known before anything is sent.
+    // Validate before sending anything.
     yield* Either.mapLeft(
       Checks.duration("silence", options.options.silence ?? "30 minutes"),
       ({ expected, field }) => badInput(identity(options.method), field, expected)
@@ -266,14 +265,14 @@ const opened = <E, R>(
     yield* follower.begin
     return Chunk.of<ChatEvent>({
       _tag: "Started",
-      // A page that loses its connection right after it resumes here, not at the beginning.
+      // If the connection drops right after the start, the page resumes here instead of at the beginning.
       eventId: run.lastEventId,
       conversationId: run.conversationId,
       message: run.message,
       messageId: run.messageId
     })
   })))
-  // The run is cancelled as who started it.
+  // Cancel the run with the credential that started it.
   const abandoned = Effect.provide(inSpan(Effect.suspend(() => ending.abandon)), context)
   return {
     pull: Effect.suspend(() => follower === undefined ? begin : follower.pull),

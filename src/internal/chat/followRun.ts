@@ -34,7 +34,7 @@ interface Follow extends Ref {
   readonly resume?: boolean | undefined
 }
 
-/** The event that a finished message would have ended with. */
+/** The terminal event of a finished message. */
 const terminalOf = (message: AgentMessage): TerminalEvent => {
   const base = {
     messageId: message.sId,
@@ -47,7 +47,7 @@ const terminalOf = (message: AgentMessage): TerminalEvent => {
         type: "agent_error",
         ...base,
         error: message.error ??
-          { code: "unknown_error", message: "the server did not say what happened", metadata: {} }
+          { code: "unknown_error", message: "Dust reported no details", metadata: {} }
       }
     case "cancelled":
       return { type: "agent_generation_cancelled", ...base, status: "cancelled" }
@@ -56,14 +56,14 @@ const terminalOf = (message: AgentMessage): TerminalEvent => {
   }
 }
 
-/** Whatever else blocks an action waits for approval. */
+/** Every other blocked action is waiting for approval. */
 const blockedTypes: ReadonlyMap<string, BlockingEvent["type"]> = new Map<string, BlockingEvent["type"]>([
   ["blocked_user_answer_required", "tool_ask_user_question"],
   ["blocked_authentication_required", "tool_personal_auth_required"],
   ["blocked_file_authorization_required", "tool_file_auth_required"]
 ])
 
-/** The event that announced a blocked action, or would have. */
+/** The event that announces a blocked action. */
 const blockingOf = (action: BlockedAction): BlockingEvent => {
   const base = {
     messageId: action.messageId,
@@ -109,14 +109,14 @@ export const messageEventsOf = (
 
 type MessageEvents = Parameters<typeof messageEventsOf>[0]
 
-/** One run as an event stream: each call has a memory of its own of the blocked actions that were announced. */
+/** A run as an event source. Each call tracks its own set of announced blocked actions. */
 const runOf = (
   options: MessageEvents,
   silence: Duration.Duration
 ): EventStream.Source<AgentMessageEvent, MessageEvents["operation"]["route"]> => {
   const { conversationId, messageId } = options
   const announced = new Set<string>()
-  /** Those that only the list of blocked actions has announced: the stream may bring the same ones later. */
+  /** Actions announced only by the list of blocked actions: the stream may deliver the same ones later. */
   const listed = new Set<string>()
   let last: AgentMessageEvent["type"] | undefined
   const message = options.getMessage({ conversationId, messageId })
@@ -129,7 +129,7 @@ const runOf = (
     if (isFinal(message)) {
       return Effect.succeed({
         _tag: "Ended",
-        // The failed tool was the end, unless the run went on behind it.
+        // The failed tool ended the run, unless the run continued after it.
         events: () => last === "tool_error" && message.status === "failed" ? [] : [terminalOf(message)]
       })
     }
@@ -169,14 +169,14 @@ const runOf = (
     },
     isUnknown: (event) => event.type === "unknown",
     verdict: (event) => {
-      // A failed tool ends the run, or does not: only the message knows.
+      // A failed tool may or may not end the run: only the message shows which.
       if (event.type === "tool_error") return "ask"
       if (isTerminal(event)) return "end"
       return event.type === "unknown" && event.kind !== null && isTerminalType(event.kind) ? "ask" : "go"
     },
     truth: Effect.suspend(() => {
       if (!first) return Effect.flatMap(message, (message) => truth(message, actions))
-      // A consumer that continues waits for both, so they are read at the same time.
+      // A resuming consumer needs both, so both are read concurrently.
       first = false
       return Effect.flatMap(
         Effect.zip(message, Effect.either(actions), { concurrent: true }),
@@ -187,7 +187,7 @@ const runOf = (
   }
 }
 
-/** The state of a message follows its last event by a moment. */
+/** The state of a message lags slightly behind its last event. */
 const settling = [0, 200, 1_000, 2_000, 4_000]
 
 const settled = (
@@ -234,7 +234,7 @@ export const answerOf = (
     return finalMessage({ event, ref: options, getMessage: options.getMessage })
   })
 
-/** The final message behind a terminal event. */
+/** The final message for a terminal event. */
 export const finalMessage = (options: {
   readonly event: TerminalEvent | undefined
   readonly ref: Ref
@@ -251,7 +251,7 @@ export const finalMessage = (options: {
 const answersIn = (conversation: Conversation, messageId: MessageId): ReadonlyArray<AgentMessage> =>
   messages(conversation).filter(isAgentMessage).filter((message) => message.parentMessageId === messageId)
 
-/** The agent messages that answer a user message, as soon as there are any: a pending message waits for its turn. */
+/** The agent messages that reply to a user message, once there are any: a queued message waits for its turn. */
 export const answering = (
   options: Ref & {
     readonly readConversation: Effect.Effect<Conversation, RequestError>
@@ -272,7 +272,7 @@ export const answering = (
       const answers = answersIn(conversation, messageId)
       if (answers.length > 0) return Effect.succeedSome(answers)
       if (message.visibility === "pending") return Effect.succeedNone
-      // Made visible, and still without an answer a while later: the run it waited for was cancelled.
+      // Visible for a while and still without a reply: the run it was queued behind was cancelled.
       if (tick) idle.ticks++
       return idle.ticks > 1 ? Effect.succeedSome([]) : Effect.succeedNone
     })
@@ -302,7 +302,7 @@ export const answering = (
   })
 }
 
-/** The final answers to a user message. */
+/** The final replies to a user message. */
 export const answersTo = (
   options: Parameters<typeof answering>[0] & {
     readonly answer: (options: Follow) => Effect.Effect<AgentMessage, StreamError>

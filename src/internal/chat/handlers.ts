@@ -14,23 +14,23 @@ export interface Handlers<E, R> {
   readonly onQuestion?: QuestionHandler<E, R> | undefined
 }
 
-/** The people, or policies, that answer for a run. */
+/** Runs the approval and question handlers of a run. */
 export interface Desk<E, R> {
   /** Whether a handler is at work on this action. */
   readonly has: (actionId: string) => boolean
-  /** Whether anybody is at work: only then can one fail. */
+  /** Whether any handler is running: only then can one fail. */
   readonly busy: () => boolean
-  /** What has failed. */
+  /** The first failure of a handler. */
   readonly failed: () => Exit.Exit<never, DustAPIError | E> | undefined
   readonly failure: Effect.Effect<never, DustAPIError | E>
-  /** Gives it to its handler; `undefined` when there is none. */
+  /** Passes a request to its handler; `undefined` if no handler is set. */
   readonly give: (blocked: Blocked) => Effect.Effect<void, never, R> | undefined
 }
 
 const isActionNotBlocked = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "type" in error && error.type === "action_not_blocked"
 
-/** `unsent` is told when somebody has decided, and Dust could not be told so. */
+/** `unsent` runs when a handler has decided, but the decision could not be sent to Dust. */
 const answer = <E, R>(
   conversations: Conversations,
   { onApproval, onQuestion }: Handlers<E, R>,
@@ -40,7 +40,7 @@ const answer = <E, R>(
   const ref = { conversationId: blocked.conversationId, messageId: blocked.messageId, actionId: blocked.actionId }
   const sent = (self: Effect.Effect<void, RequestError>) =>
     self.pipe(
-      // Somebody else may have been quicker.
+      // Another client may have responded first.
       Effect.catchIf(isActionNotBlocked, () => Effect.void),
       Effect.tapError(() => Effect.sync(unsent))
     )
@@ -64,7 +64,7 @@ const answer = <E, R>(
   }
 }
 
-/** `undefined` without a handler: what nobody asked for costs nothing. */
+/** `undefined` if no handler is set. */
 export const makeDesk = <E, R>(
   conversations: Conversations,
   handlers: Handlers<E, R>,
@@ -91,7 +91,7 @@ export const makeDesk = <E, R>(
           open.add(blocked.actionId)
           const watched = Effect.matchCauseEffect(Effect.interruptible(work), {
             onSuccess: () => Effect.void,
-            // Failed, died or interrupted: the run ends with it.
+            // A handler failed, died or was interrupted: the run ends with the same cause.
             onFailure: (cause) => {
               failed = Exit.failCause(Cause.map(cause, options.located))
               return Deferred.done(failure, failed)

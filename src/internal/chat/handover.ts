@@ -4,7 +4,7 @@ import type { FollowOptions, Service as Chat } from "../../Chat.ts"
 import type { ChatEvent, Reply } from "../../ChatEvent.ts"
 import type { DustAPIError } from "../../DustAPIError.ts"
 
-/** One answer. An agent that hands over to another one says nothing itself: the other's answer follows. */
+/** One reply. An agent that hands over to another agent writes no text itself: the other agent's reply follows. */
 export const answerOf = <E, R>(
   chat: Chat,
   options: FollowOptions<E, R>,

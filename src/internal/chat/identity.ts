@@ -1,6 +1,6 @@
 import type { Identity } from "../api/operation.ts"
 
-/** What failures of `Chat` are named after. */
+/** The operation that errors of `Chat` name. */
 export const identity = (method: string): Identity => ({
   module: "Chat",
   method,

@@ -7,19 +7,19 @@ const rememberedConversations = 2_048
 const rememberedMessages = 4_096
 const rememberedSends = 1_024
 
-/** What one client knows of the conversations that it writes to. */
+/** A client's record of the conversations that it writes to. */
 export class Known {
   readonly #positions = new Map<ConversationId, Position>()
   readonly #taken = new Recent(rememberedMessages)
   readonly #unresolved = new Set<string>()
   readonly #underway = new Set<string>()
 
-  /** The newest message that was seen in a conversation. */
+  /** The newest message seen in a conversation. */
   position(conversationId: ConversationId): Position | undefined {
     return this.#positions.get(conversationId)
   }
 
-  /** Notes messages in the order of their conversation; none of a conversation that was just created. */
+  /** Records messages in the order of their conversation; pass none for a conversation that was just created. */
   learn(conversationId: ConversationId, messages: ReadonlyArray<Message>): Position {
     const position = newestOf(this.#positions.get(conversationId) ?? beginning, messages)
     this.#positions.delete(conversationId)
@@ -33,7 +33,7 @@ export class Known {
     return position
   }
 
-  /** A message is the outcome of one send, and of no other one. */
+  /** Assigns a message to one send, so that no other send can claim it. */
   take(conversationId: ConversationId, posted: Posted): Posted {
     this.#taken.add(posted.message.sId)
     this.learn(conversationId, [posted.message, ...posted.agentMessages])
@@ -44,7 +44,7 @@ export class Known {
     return this.#taken.has(messageId)
   }
 
-  /** The message of an earlier send may still arrive, and would look the same. */
+  /** Whether the outcome of an earlier, identical send is still unknown: its message may yet arrive. */
   isUnresolved(key: string): boolean {
     return this.#unresolved.has(key)
   }
@@ -63,12 +63,12 @@ export class Known {
     this.#unresolved.delete(key)
   }
 
-  /** Whether a send with this key is at work: its message may be stored, and is not taken yet. */
+  /** Whether a send with this key is in flight: its message may be stored but not yet claimed. */
   isUnderway(key: string): boolean {
     return this.#underway.has(key)
   }
 
-  /** Sends with the same key wait for each other, so there is one at a time. */
+  /** Sends with the same key are serialized, so at most one is in flight. */
   begin(key: string): void {
     this.#underway.add(key)
   }

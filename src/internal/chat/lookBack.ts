@@ -1,4 +1,4 @@
-/** Reads a conversation from its newest message back to a position, with the time of the server that answered. */
+/** Reads a conversation from its newest message back to a position, and tracks the server's clock. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -14,40 +14,40 @@ import { monotonic } from "../util/monotonic.ts"
 import { isNewer, type Newer, type Position } from "./sameMessage.ts"
 
 /**
- * `created` and `Date` come from two machines of the server, and `Date` has whole seconds. The two are only compared within
- * one answer, never with the clock of this machine.
+ * `created` and `Date` come from two machines of the server, and `Date` has a resolution of one second. They are only
+ * compared within one response, never with the local clock.
  */
 const tolerance = 3_000
 
 interface Page {
   /** The newest version of each message, the oldest message first; deleted ones included. */
   readonly messages: ReadonlyArray<Message>
-  /** The cursor of the page before. */
+  /** The cursor of the preceding page. */
   readonly before: number | undefined
-  /** When the server answered, by its own clock. */
+  /** When the server responded, by its own clock. */
   readonly serverTime: number | undefined
-  /** What the answer shows is as old as this. */
+  /** The age of the data: the server time that the response reflects. */
   readonly asOf: number | undefined
-  /** When the answer arrived, by {@link monotonic}. */
+  /** When the response arrived, by {@link monotonic}. */
   readonly arrived: number
 }
 
 export interface Look extends Newer {
-  /** The answer is older than the message, so it cannot have it. */
+  /** The response is older than the message, so it cannot contain it. */
   readonly stale: boolean
-  /** When the message was sent, by the server's clock, as far as it is known. */
+  /** When the message was sent, by the server's clock, if known. */
   readonly notBefore: number | undefined
-  /** What it shows is as old as this, by the server's clock, as far as it is known. */
+  /** The server time that the data reflects, if known. */
   readonly asOf: number | undefined
 }
 
 export interface Bounds {
-  /** What the reads are a part of. Defaults to `createMessage`. */
+  /** The operation that the reads belong to. Defaults to `createMessage`. */
   readonly operation?: Read | undefined
   readonly conversationId: ConversationId
-  /** `null`: unknown. */
+  /** `null` if unknown. */
   readonly position: Position | null
-  /** When the message was sent, by {@link monotonic} of this process; or by the server's clock; or unknown. */
+  /** When the message was sent: by {@link monotonic} of this process, by the server's clock, or unknown. */
   readonly sent:
     | { readonly _tag: "Here"; readonly at: number }
     | { readonly _tag: "Server"; readonly notBefore: number }
@@ -57,25 +57,25 @@ export interface Bounds {
 type Read = (typeof operations)["createMessage" | "findSent"]["read"]
 
 export interface LookBack {
-  /** The newest messages of a conversation: one is enough to know its position. */
+  /** The newest messages of a conversation: one is enough to find its position. */
   readonly newest: (conversationId: ConversationId) => Effect.Effect<ReadonlyArray<Message>, RequestError>
-  /** Notes the server's clock of the answer that has just come: one to a POST is out of no cache. */
+  /** Records the server's clock from the latest response. A response to a POST never comes from a cache. */
   readonly noteClock: Effect.Effect<void>
-  /** When something that happened then, by {@link monotonic}, happened by the server's clock, as far as it is known. */
+  /** Converts a time of {@link monotonic} to the server's clock, if known. */
   readonly serverTimeOf: (at: number) => Effect.Effect<number | undefined>
-  /** What is newer than a position. */
+  /** The messages newer than a position. */
   readonly since: (bounds: Bounds) => Effect.Effect<Look, RequestError>
 }
 
-/** Most looks end on the first page; a busy conversation is read in larger steps. */
+/** Most lookups end on the first page; a busy conversation is read in larger pages. */
 const firstPage = 20
 const nextPages = 100
 /** Ranks and dates of messages have nearly the same order. */
 const dateSlack = 60_000
-/** Where neither a position nor a date ends the search. */
+/** Page limit when neither a position nor a date ends the search. */
 const unboundedPages = 5
 
-/** An answer of a cache is as old as it says: its `Date` is that of the server's answer, long ago. */
+/** `Date` and `Age` of a response. A cached response carries the `Date` of the original one. */
 const timesOf = (headers: Readonly<Record<string, string | undefined>>): Pick<Page, "serverTime" | "asOf"> => {
   const date = Date.parse(headers["date"] ?? "")
   const age = Number(headers["age"] ?? "0")
@@ -84,10 +84,13 @@ const timesOf = (headers: Readonly<Record<string, string | undefined>>): Pick<Pa
     : { serverTime: date + (age > 0 ? age * 1_000 : 0), asOf: date }
 }
 
-/** A cache that does not say how old its answers are is noticed by comparing them with the last ones. */
+/** Recent responses to compare with, which reveals a cache that sends no `Age`. */
 const rememberedAnswers = 16
 
-/** How far the server's clock is ahead of {@link monotonic}, by the last answers. An old answer makes it too small. */
+/**
+ * Offset of the server's clock from {@link monotonic}, estimated from recent responses. A stale response makes the
+ * estimate too small.
+ */
 class ServerClock {
   readonly #offsets: Array<number> = []
 
@@ -100,7 +103,7 @@ class ServerClock {
     return this.#offsets.length === 0 ? undefined : at + Math.max(...this.#offsets)
   }
 
-  /** The server's time when an answer of this date arrived. */
+  /** The server's time when a response with this date arrived. */
   at(arrived: number, serverTime: number | undefined): number | undefined {
     if (serverTime === undefined) return undefined
     this.note(serverTime - arrived)
@@ -127,7 +130,7 @@ const decodeConversation = (operation: Read, text: string, status: number) =>
       }, { disableValidation: true })
   )
 
-/** By `open`, because the time of an answer is in its headers. */
+/** Uses `open`, because the time of a response is in its headers. */
 const readPage = (
   { client, clock }: Context,
   conversationId: ConversationId,
@@ -152,7 +155,7 @@ const readPage = (
     }
   }))
 
-/** When the message was sent, by the server's clock, as far as a page tells. */
+/** When the message was sent, by the server's clock, as far as a page shows. */
 const sentAt = (sent: Bounds["sent"], page: Page): number | undefined => {
   switch (sent._tag) {
     case "Server":
@@ -182,7 +185,7 @@ const readSince = (
       if (known >= 0) return { ...look, messages, bounded: true }
       const { before } = page
       if (before === undefined) {
-        // Without ranks, the message of the position should have been among them.
+        // Without ranks, the message at the position should have been on one of the pages.
         const bounded = position !== null && (position.messageId === null || position.rank !== null)
         return { ...look, messages, bounded }
       }
@@ -192,7 +195,7 @@ const readSince = (
         (position === null && count >= unboundedPages)
       ) return { ...look, messages, bounded: false }
       page = yield* readPage(context, conversationId, { limit: nextPages, lastValue: before }, operation)
-      // A list that does not advance would never end.
+      // A cursor that does not advance would loop for ever.
       if (page.before !== undefined && page.before >= before) return { ...look, messages, bounded: false }
     }
   })

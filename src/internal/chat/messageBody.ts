@@ -50,7 +50,7 @@ export const MentionsBody = Schema.Array(Mention).pipe(
 
 type FragmentField = "content" | "contentType" | "fileId" | "nodeId" | "nodeDataSourceViewId"
 
-/** What has to be there together. */
+/** Fields that must be set together. */
 const shapes: ReadonlyArray<readonly [FragmentField, ...ReadonlyArray<FragmentField>]> = [
   ["content", "contentType"],
   ["fileId"],
@@ -114,7 +114,7 @@ const contextBody = (
     return { ...context, username: context.username ?? "effect-dust", timezone, origin: context.origin ?? "api" }
   })
 
-/** A message as it is sent, with every default filled in, or what is wrong with it. */
+/** The request body of a message with every default filled in, or its validation error. */
 export const messageBody = (
   identity: Identity,
   hasUser: boolean,

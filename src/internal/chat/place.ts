@@ -2,7 +2,7 @@ import type { Blocked } from "../../ChatEvent.ts"
 import type { DustAPIError } from "../../DustAPIError.ts"
 import type { ConversationId, EventId, MessageId, WorkspaceId } from "../../Ids.ts"
 
-/** Where a chat stands: what somebody needs to go on from there. */
+/** The position of a chat: the ids needed to continue from there. */
 export interface Place {
   readonly workspaceId?: WorkspaceId | undefined
   readonly conversationId?: ConversationId | undefined
@@ -24,11 +24,14 @@ const words = ({ conversationId, messageId, userMessageId }: Place): string => {
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`
 }
 
-/** The same failure, with its place. A copy: what many wait for, such as a refreshed token, fails for all with one error. */
+/**
+ * Returns a copy of the error with its place. A copy, because callers may share one error, such as that of a token
+ * refresh.
+ */
 export const located = <E extends DustAPIError>(error: E, place: Place): E => {
   if (error.messageId !== undefined || error.userMessageId !== undefined) return error
   const known = Object.fromEntries(Object.entries(place).filter(([, value]) => value !== undefined))
-  // Each variant is made of its own members.
+  // Each error variant is constructed from its own fields.
   const Variant = error.constructor as new(props: object, options: { readonly disableValidation: boolean }) => E
   const copy = new Variant(
     { ...error, ...known, message: `${error.message}${words(place)}` },

@@ -1,4 +1,4 @@
-/** Reading messages: no more of a conversation than it takes. */
+/** Reads messages, with as little of the conversation as possible. */
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import {
@@ -21,7 +21,9 @@ import { segment } from "../request/url.ts"
 import { byCursor } from "../util/paging.ts"
 import type { Known } from "./known.ts"
 
-/** Messages are looked for on pages of these sizes, and then in the whole conversation, which alone has old versions. */
+/**
+ * A message is looked up on pages of these sizes, then in the whole conversation, which alone includes old versions.
+ */
 const pageSizes = [20, 100, 500]
 
 export interface Reader {
@@ -29,11 +31,11 @@ export interface Reader {
   readonly page: (options: PageOptions) => Effect.Effect<MessagePage, RequestError>
   readonly stream: (options: StreamMessagesOptions) => Stream.Stream<Message, RequestError>
   readonly getMessage: (ref: MessageRef) => Effect.Effect<Message, RequestError>
-  /** The newest part of a conversation that has a message, or all of it. */
+  /** The newest part of a conversation that includes a message, or the whole conversation. */
   readonly since: (method: "getMessage" | "answers", ref: MessageRef) => Effect.Effect<Conversation, RequestError>
 }
 
-/** The methods that read a conversation, or a part of it. */
+/** The methods that read all or part of a conversation. */
 type Reading = "get" | "listMessages" | "pageMessages" | "streamMessages" | "getMessage" | "answers"
 
 export const messageNotFound = (identity: Identity, messageId: MessageId): DustNotFoundError =>
@@ -49,7 +51,7 @@ interface Context {
   readonly known: Known
 }
 
-/** The newest messages of a conversation, or those before a cursor; all of it without a limit. */
+/** The newest messages of a conversation, or those before a cursor; the whole conversation without a limit. */
 const read = (
   { client, known }: Context,
   method: Reading,

@@ -8,14 +8,14 @@ import { contentIn, withoutContent } from "../request/scrub.ts"
 import { citationsOf } from "./citations.ts"
 import type { Run } from "./run.ts"
 
-/** `question`: models' providers are known to quote it. */
+/** `question` is removed from the message: model providers may quote it. */
 const agentError = (method: string, message: AgentMessage, question: string): DustAgentError => {
   const cancelled = message.status === "cancelled"
   const category = message.error?.metadata["category"]
   const code = cancelled ? "cancelled" : message.error?.code ?? "unknown_error"
-  // One line, whatever the model's provider has written.
+  // The provider's message on a single line.
   const said = message.error && withoutContent(message.error.message, contentIn(question))
-  const why = (said ?? "the server did not say why").replace(/\s+/g, " ").trim()
+  const why = (said ?? "Dust gave no reason").replace(/\s+/g, " ").trim()
   return new DustAgentError({
     module: "Chat",
     method,
@@ -31,7 +31,7 @@ const agentError = (method: string, message: AgentMessage, question: string): Du
   }, { disableValidation: true })
 }
 
-/** An agent that hands over to another one says nothing itself: the other's message names it. */
+/** An agent that hands over to another agent writes no text itself: the other agent's message names it. */
 const handedOverTo = (
   conversations: Conversations,
   run: Run,
@@ -44,7 +44,7 @@ const handedOverTo = (
         null
   )
 
-/** What a final message ends a stream with. `shown` is the text that was given out. */
+/** The event that ends the stream of a final message. `shown` is the text emitted so far. */
 export const conclude = (
   conversations: Conversations,
   method: string,
@@ -73,7 +73,7 @@ export const conclude = (
         handedOverTo: elsewhere
       }
     }
-    // Who continues from an event has text that was never seen here.
+    // A consumer that resumed after an event has text that was never seen here.
     const complete = shown === text && run.lastEventId === undefined
     return complete ? [done] : [{ _tag: "Reset", eventId: undefined, text }, done]
   })

@@ -16,7 +16,7 @@ interface Answer {
 const refused = (field: string, expected: string, got?: string) =>
   Effect.fail(badInput(identity("resume"), field, expected, got))
 
-/** Where the answer is that an error of `Chat` tells of. */
+/** Locates the reply that an error of `Chat` refers to. */
 const placeOf = (context: Context, error: DustAPIError): Effect.Effect<Answer, DustAPIError> =>
   Effect.flatMap(context.workspaceId, (workspaceId) => {
     const { conversationId, lastEventId, messageId, userMessageId } = error
@@ -32,7 +32,7 @@ const placeOf = (context: Context, error: DustAPIError): Effect.Effect<Answer, D
     }
     if (messageId !== undefined) return Effect.succeed({ conversationId, messageId, lastEventId })
     if (userMessageId === undefined) return refused("error.messageId", "the id of an agent message")
-    // The question was still waiting for its turn.
+    // The question was still in the queue.
     return Effect.mapBoth(answerTo(context, "resume", undefined, conversationId, userMessageId), {
       onFailure: (failure) => located(failure, { workspaceId, conversationId, userMessageId }),
       onSuccess: ({ sId }): Answer => ({ conversationId, messageId: sId })
@@ -48,7 +48,7 @@ const given = (options: Answer): Effect.Effect<Answer, DustAPIError> => {
   return Effect.succeed(options)
 }
 
-/** Takes up an answer that was asked for elsewhere. */
+/** Resumes a reply that was requested elsewhere. */
 export const resumed = (
   context: Context,
   place: Answer | DustAPIError,

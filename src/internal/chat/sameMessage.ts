@@ -1,31 +1,31 @@
-/** Recognises a message that was sent, among those of its conversation. Pure. */
+/** Identifies a sent message among those of its conversation. Pure. */
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import { isAgentMessage, type Message, type UserMessage } from "../../Message.ts"
 
-/** The newest message of a conversation that was there before another one was sent. */
+/** The newest message of a conversation before a send. */
 export interface Position {
-  /** `null`: the server sends no ranks, or the conversation was empty. */
+  /** `null` if the server sends no ranks or the conversation was empty. */
   readonly rank: number | null
-  /** `null`: the conversation was empty. */
+  /** `null` if the conversation was empty. */
   readonly messageId: MessageId | null
 }
 
-/** The position in a conversation without messages. */
+/** The position in an empty conversation. */
 export const beginning: Position = { rank: null, messageId: null }
 
-/** What a message can be recognised by, without its text. */
+/** The properties that identify a message, without its text. */
 export interface Sought {
   readonly conversationId: ConversationId
   readonly author: string
   readonly origin: string
-  /** The agent that it mentions. */
+  /** The mentioned agent. */
   readonly agentId: string | null
   readonly fingerprint: string
-  /** `null`: unknown. */
+  /** `null` if unknown. */
   readonly position: Position | null
 }
 
-/** A text as a server may store it: composed, with line feeds only, without white space around it. */
+/** A text as a server may store it: in NFC, with LF line ends, trimmed. */
 export const normalized = (text: string): string =>
   text.replace(/\p{Surrogate}/gu, "\uFFFD").replace(/\0/g, "").replace(/\r\n?/g, "\n").normalize("NFC").trim()
 
@@ -43,15 +43,15 @@ const lane = (text: string, seed: number): string => {
 }
 
 /**
- * 128 bits that stand for a text in one conversation. Synchronous, and the same on every platform; it says whether two
- * texts are equal, and is no protection for one that can be guessed.
+ * A 128-bit hash of a text in one conversation. Synchronous and the same on every platform. It detects equal texts; it
+ * does not protect text that can be guessed.
  */
 export const fingerprint = (conversationId: ConversationId, text: string): string => {
   const whole = `${conversationId}\n${normalized(text)}`
   return lane(whole, 0) + lane(whole, 0x9e3779b9)
 }
 
-/** What a message of this content, author, origin and mentions will be recognised by. */
+/** The identifying properties of a message with this content, author, origin and mentions. */
 export const soughtOf = (
   conversationId: ConversationId,
   body: {
@@ -72,23 +72,23 @@ const agentOf = (mentions: UserMessage["mentions"]): string | null => {
   return mention !== undefined && "configurationId" in mention ? mention.configurationId : null
 }
 
-/** Two sends with the same key cannot be told apart. */
+/** Two sends with the same key are indistinguishable. */
 export const keyOf = (sought: Omit<Sought, "position">): string =>
   [sought.conversationId, sought.author, sought.origin, sought.agentId ?? "", sought.fingerprint].join("\n")
 
-/** Whether a message has the author, the mention and the text. The server may drop a mention, and never adds one. */
+/** Whether a message has the same author, mention and text. The server may drop a mention, but never adds one. */
 const looksLike = (sought: Sought, message: Message): message is UserMessage => {
   if (message.type !== "user_message") return false
   const { origin, username } = message.context
   const agent = agentOf(message.mentions)
   return normalized(username ?? "") === sought.author &&
-    // Only the default is known to be stored as it was sent.
+    // Only the default origin is known to be stored unchanged.
     (sought.origin !== "api" || origin === null || origin === "api") &&
     (agent === null || agent === sought.agentId) &&
     fingerprint(sought.conversationId, message.content) === sought.fingerprint
 }
 
-/** A message as it was stored, and what answers it. */
+/** A stored message and its replies. */
 export interface Posted {
   readonly message: UserMessage
   readonly agentMessages: ReadonlyArray<AgentMessage>
@@ -96,17 +96,17 @@ export interface Posted {
 
 type AgentMessage = Extract<Message, { readonly type: "agent_message" }>
 
-/** Messages that are newer than the position of a send. */
+/** Messages newer than the position of a send. */
 export interface Newer {
   readonly messages: ReadonlyArray<Message>
-  /** Whether everything newer than the position is among them: its position is known, and was reached. */
+  /** Whether these are all the messages newer than the position: it is known, and was reached. */
   readonly bounded: boolean
 }
 
 /**
- * Every message that could be the one that was sent. `notBefore` is when it was sent, by the clock that dated the messages.
- * It only ever rules messages out: an equal one of another writer that a lagging read had not shown. Without it, a message
- * counts only if its position says that it is new.
+ * Every message that could be the one that was sent. `notBefore` is the time of the send, by the clock that dated the
+ * messages. It only ever excludes messages: an equal one by another writer that a lagging read had not shown. Without
+ * it, a message counts only if its position proves that it is new.
  */
 export const candidates = (
   sought: Sought,
@@ -125,7 +125,7 @@ export const candidates = (
   )
 }
 
-/** Whether a message is newer than a position; `undefined` where only the order of the list can tell. */
+/** Whether a message is newer than a position; `undefined` if only the order of the list can decide. */
 export const isNewer = (message: Message, position: Position): boolean | undefined => {
   if (message.sId === position.messageId) return false
   if (position.messageId === null) return true

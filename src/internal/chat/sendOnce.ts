@@ -1,14 +1,14 @@
 /**
  * Sends a message at most once.
  *
- * A request is repeated only where it provably did not reach its handler. After any other failure the conversation is read
- * until the message is there. A message is recognised by what it says (author, mention, text) and by where it is: behind
- * the newest message that was known before. Clocks prove nothing, because this machine's may be wrong or stepped between
- * two requests; but a message that was created before this one was sent, by the date of the very answer that has it, is
- * another one, which a lagging read had not shown.
+ * A request is repeated only if it provably did not reach its handler. After any other failure, the conversation is
+ * polled until the message appears. A message is identified by its content (author, mention, text) and its position:
+ * after the newest message known before the send. Local clocks prove nothing, because they may be wrong or stepped
+ * between two requests. But a message created before the send, by the date of the same response, is another message,
+ * which a lagging read had not shown.
  *
- * The position costs nothing where this client created the conversation or has written to it or read it before. Otherwise
- * the newest message is read once, before the first message is sent.
+ * The position costs no request if this client created the conversation, or has written to it or read it before.
+ * Otherwise the newest message is read once, before the first message is sent.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -33,31 +33,34 @@ import { candidates, keyOf, type Position, type Posted, type Sought } from "./sa
 import { makeTurns } from "./turns.ts"
 
 export interface Sending {
-  /** When what it is a part of has begun, by {@link monotonic}: the total counts from then. */
+  /** When the enclosing operation began, by {@link monotonic}: the total timeout counts from then. */
   readonly begun?: number | undefined
   readonly sought: Omit<Sought, "position">
   readonly onUnconfirmed: "fail" | "resend"
-  /** One POST, repeated by the request path only where it provably was not handled. */
+  /** One POST, repeated by the request path only if it was provably not handled. */
   readonly send: Effect.Effect<Posted, RequestError>
-  /** Runs when the send is interrupted and the message may be stored. */
+  /** Runs if the send is interrupted and the message may be stored. */
   readonly abandoned: (found: Effect.Effect<ReadonlyArray<Posted>, RequestError>) => Effect.Effect<void>
 }
 
 export type SendOnce = (sending: Sending) => Effect.Effect<Posted, RequestError | DustUnconfirmedError>
 
-/** A handler may be at work for a minute after its connection broke: the conversation is read after each of these pauses. */
+/**
+ * A handler may keep running for a minute after its connection broke: the conversation is read after each of these
+ * pauses.
+ */
 export const looks: ReadonlyArray<number> = [200, 800, 2_000, 4_000, 8_000, 10_000, 15_000, 15_000, 10_000]
 
-/** The answers to a message may be seen a moment after it. */
+/** The replies to a message may appear shortly after it. */
 const looksForAnswers = 3
 
-/** Knowing the position is worth this long a wait, and no failure. */
+/** How long a send waits for the position before it continues without it. */
 const positionWait = "5 seconds"
 
-/** The server may have stored the message, and did not get to say so. */
+/** Whether the server may have stored the message without confirming it. */
 const isAmbiguous = (error: RequestError): boolean => {
   switch (error._tag) {
-    // Without an attempt there was no message: the token did not come.
+    // Without an attempt, no message was sent: the token request timed out.
     case "DustTimeoutError":
       return error.attempts > 0
     case "DustDecodeError":
@@ -67,12 +70,12 @@ const isAmbiguous = (error: RequestError): boolean => {
     case "DustServerError":
       return !(error.status === 503 && error.type === "service_unavailable")
     default:
-      // A proxy's way to say that the client went away.
+      // The status with which proxies report a closed client connection.
       return error.status === 499
   }
 }
 
-/** A read that is not repeated: another one follows. */
+/** A single read without retries: another one follows. */
 const once = <A, E, R>(self: Effect.Effect<A, E, R>, limit: Duration.DurationInput) =>
   Effect.flatMap(CurrentOptions, (options) =>
     Effect.interruptible(self).pipe(
@@ -87,7 +90,7 @@ interface Context {
   readonly known: Known
 }
 
-/** The position before the message: known, or read. Failing to read it is no reason not to send. */
+/** The position before the message: known, or read. A failed read does not prevent the send. */
 const positionOf = ({ known, lookBack }: Context, conversationId: ConversationId): Effect.Effect<Position | null> =>
   Effect.suspend(() => {
     const position = known.position(conversationId)
@@ -102,27 +105,30 @@ const positionOf = ({ known, lookBack }: Context, conversationId: ConversationId
       )
   })
 
-/** One message on its way. */
+/** A message in flight. */
 interface Send {
   readonly sought: Sought
   readonly key: string
-  /** Another send of the same may still arrive. Those of this one are all its own. */
+  /**
+   * Whether a message of an earlier, identical send may still arrive. Every match of this send's own attempts is its
+   * own.
+   */
   readonly unresolved: boolean
-  /** When it was sent, by {@link monotonic}. */
+  /** When the message was sent, by {@link monotonic}. */
   readonly at: number
-  /** When it was sent, by the server's clock, as far as it is known. */
+  /** When the message was sent, by the server's clock, if known. */
   notBefore: number | undefined
-  /** What is left of the total. */
+  /** The remainder of the total timeout. */
   readonly left: Effect.Effect<number>
 }
 
-/** The messages that could be the one that was sent; `undefined`: the answer is too old to tell. */
+/** The messages that could be the one that was sent; `undefined` if the response is too old to show it. */
 const lookFor = (
   { known, lookBack }: Context,
   send: Send
 ): Effect.Effect<ReadonlyArray<Posted> | undefined, RequestError> =>
   Effect.map(lookBack.since({ ...send.sought, sent: { _tag: "Here", at: send.at } }), (seen) => {
-    // The latest: an answer out of a cache has an old date.
+    // Keep the latest: a cached response has an old date.
     if (seen.notBefore !== undefined) send.notBefore = Math.max(send.notBefore ?? seen.notBefore, seen.notBefore)
     return seen.stale ? undefined : candidates(send.sought, seen, send.notBefore, (id) => known.isTaken(id))
   })
@@ -138,7 +144,7 @@ const unconfirmed = (
   return unconfirmedError({ identity, sought, notBefore, error, reason, found })
 }
 
-/** Reads the conversation after an ambiguous failure, until the message is there. */
+/** Polls the conversation after an ambiguous failure until the message appears. */
 const reconcile = (
   context: Context,
   send: Send,
@@ -148,7 +154,7 @@ const reconcile = (
   DustUnconfirmedError
 > =>
   Effect.gen(function*() {
-    // Also where there is no time left to look: the error has to say when it was.
+    // Needed even if no time is left to look: the error includes the time of the send.
     send.notBefore = yield* context.lookBack.serverTimeOf(send.at)
     let readable = false
     let found: Posted | undefined
@@ -172,7 +178,7 @@ const reconcile = (
     return found === undefined ? { found, reason: readable ? "not_found" : "unreadable" } : { found }
   })
 
-/** One request and what follows from its failure; a second one is the caller's choice. */
+/** One request and the handling of its failure; a second request is the caller's choice. */
 const attempt = (
   context: Context,
   sending: Sending,
@@ -212,7 +218,7 @@ const sendFrom = (
   ).pipe(
     Effect.onInterrupt(() => {
       known.leaveUnresolved(key)
-      // What the same send that is under way now has stored is not to be taken for this one's.
+      // Do not claim the message of an identical send that is in flight.
       return sending.abandoned(
         Effect.map(lookFor(context, send), (found = []) => known.isUnderway(key) ? [] : found)
       )
@@ -234,7 +240,7 @@ export const makeSendOnce = (context: Context): SendOnce => {
         const position = yield* positionOf(context, sending.sought.conversationId)
         const unresolved = context.known.isUnresolved(key)
         const send: Send = {
-          // An equal message of an earlier send may be behind the position: only its time can tell them apart.
+          // An equal message of an earlier send may follow the position: only its time distinguishes it.
           sought: { ...sending.sought, position: unresolved ? null : position },
           key,
           unresolved,
@@ -257,11 +263,11 @@ export const makeSendOnce = (context: Context): SendOnce => {
     ))
 }
 
-/** Whoever mentions an agent is answered, or waits for the turn. */
+/** Whether the replies are there: a message that mentions an agent has a reply or is queued. */
 const isComplete = (sought: Sought, { agentMessages, message }: Posted): boolean =>
   sought.agentId === null || agentMessages.length > 0 || message.visibility === "pending"
 
-/** What is left of the total once something else has taken its time. */
+/** Limits an effect to the remainder of the total timeout. */
 export const within = <A, E, R>(self: Effect.Effect<A, E, R>, rest: number, total: number): Effect.Effect<A, E, R> =>
   rest >= total ? self : Effect.flatMap(CurrentOptions, (options) =>
     Effect.provideService(self, CurrentOptions, {
@@ -290,7 +296,7 @@ export const unconfirmedError = (options: {
   readonly sought: Sought
   readonly notBefore: number | undefined
   readonly reason: UnconfirmedReason
-  /** What the request failed with. */
+  /** The failure of the request. */
   readonly error: RequestError | DustUnconfirmedError
   readonly found: ReadonlyArray<Posted>
 }): DustUnconfirmedError => {

@@ -6,12 +6,12 @@ import { DustConflictError } from "../../DustAPIError.ts"
 import { anywhere } from "./anywhere.ts"
 import type { Handlers } from "./handlers.ts"
 
-/** A turn that is being answered. */
+/** A turn in progress. */
 interface Turn {
   over: boolean
 }
 
-/** The turns whose handlers the current fiber works for. */
+/** The turns whose handlers the current fiber belongs to. */
 const currentTurns = FiberRef.unsafeMake<ReadonlyMap<object, Turn>>(new Map())
 
 const inHandler = (method: string): DustConflictError =>
@@ -25,13 +25,13 @@ const inHandler = (method: string): DustConflictError =>
     attempts: 0
   }, { disableValidation: true })
 
-/** The turns of one session, one after the other in the order they were asked for. */
+/** The turns of one session, run one at a time in the order they were requested. */
 export class Turns {
   readonly #permit = Effect.unsafeMakeSemaphore(1)
 
   /**
-   * One turn. It is read to its end as it comes, so that it ends whoever consumes it, and however slowly: another one that is
-   * asked for meanwhile would wait for ever.
+   * Takes one turn. The reply is read eagerly to its end, so that the turn ends regardless of its consumer and its
+   * pace: otherwise a turn requested meanwhile would wait for ever.
    */
   take<A extends ChatEvent, E, R, E2, R2>(
     method: string,
@@ -51,7 +51,7 @@ export class Turns {
       turn.over = true
       return Effect.asVoid(this.#permit.release(1))
     })
-    // The scope of the stream is closed only when its consumer has come to the end, too.
+    // The scope of the stream closes only after its consumer has reached the end, too.
     const ending = (answer: Stream.Stream<A, E, R>) =>
       Stream.concat(Stream.tapErrorCause(answer, () => release), Stream.execute(release))
     const acquire = Effect.flatMap(FiberRef.get(currentTurns), (turns) => {

@@ -21,7 +21,7 @@ import { within } from "./sendOnce.ts"
 
 export interface Context {
   readonly client: Client
-  /** Stands for the layer. */
+  /** Identifies the layer. */
   readonly owner: object
   readonly conversations: Conversations
   readonly abandoned: Abandoned
@@ -29,7 +29,7 @@ export interface Context {
   readonly workspaceId: Effect.Effect<WorkspaceId>
 }
 
-/** A question, and where to ask it. */
+/** A question and its conversation. */
 export interface Question {
   readonly agent: Ref
   readonly message: string
@@ -58,7 +58,7 @@ const noAnswer = (method: string, agentId: AgentId | undefined) =>
     attempts: 1
   }, { disableValidation: true })
 
-/** The server may have refused the mention. */
+/** The error for a message without a reply: the server may have refused the mention. */
 export const unanswered = (method: string, agentId: AgentId, conversationId: ConversationId, message: UserMessage) => {
   const status = restrictionOf(message)
   return status === undefined
@@ -66,13 +66,13 @@ export const unanswered = (method: string, agentId: AgentId, conversationId: Con
     : restricted(identity(method), conversationId, message, status)
 }
 
-/** What is wrong with a question has to be known before a conversation is made for it. */
+/** Validates a question before a conversation is created for it. */
 export const checked = (method: string, question: Question): Effect.Effect<void, DustAPIError> =>
   typeof question.message !== "string" || question.message.trim() === ""
     ? Effect.fail(badInput(identity(method), "message", "text that is not blank"))
     : Effect.asVoid(messageBody(identity(method), true, { ...question, content: question.message, mentions: [] }))
 
-/** The agent and the conversation of a question. */
+/** Resolves the agent and the conversation of a question. */
 const prepared = (
   { agentId, conversations }: Context,
   method: string,
@@ -99,7 +99,7 @@ const prepared = (
   )
 }
 
-/** The agent message that answers a question, as soon as there is one: the question may have to wait for its turn. */
+/** The agent message that replies to a question, once there is one: the question may be queued. */
 export const answerTo = (
   { conversations }: Context,
   method: string,
@@ -117,7 +117,7 @@ export const answerTo = (
     answers[0] === undefined ? Effect.fail(noAnswer(method, agentId)) : Effect.succeed(answers[0])
   ))
 
-/** Sends a question, and finds out which agent message answers it. */
+/** Sends a question and finds the agent message that replies to it. */
 export const start = (
   context: Context,
   method: string,
@@ -142,7 +142,7 @@ export const start = (
     const message = yield* within(post(context, conversationId, agentId, question), left, limit).pipe(
       Effect.map(({ agentMessages, message }) => {
         answer = agentMessages[0]
-        // At once: it may be interrupted with its last step.
+        // Set at once: an interruption may arrive at the last step.
         if (question.onInterrupt !== "leave") {
           ending.abandon = Effect.suspend(() => context.abandoned.question(conversationId, message, answer))
         }
@@ -150,7 +150,7 @@ export const start = (
       }),
       Effect.tapError((error) => {
         if (question.conversationId !== undefined || !isRefusal(error)) return Effect.void
-        // Nobody has seen it. An API key cannot delete it.
+        // Delete the conversation: no caller has seen it. An API key cannot delete it.
         return Effect.flatMap(client.caller, ({ hasUser }) => {
           if (!hasUser) return Effect.void
           onConversation?.(undefined)
@@ -192,7 +192,7 @@ export const post = (
     context: question.context,
     modelSelection: question.modelSelection,
     skipToolsValidation: question.skipToolsValidation,
-    // Interrupted while sending, it finds and cancels what the message has started.
+    // If interrupted while sending, find the message and cancel its run.
     onInterrupt: question.onInterrupt,
     onUnconfirmed: question.onUnconfirmed
   })

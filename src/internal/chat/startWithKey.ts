@@ -1,9 +1,9 @@
 /**
- * Sends a question once for a key, also when processes die on the way.
+ * Sends a question once per key, even if processes die on the way.
  *
- * Two entries are kept, each written by one `set`: `sending`, before the request, with the conversation and the position in
- * it; and `sent`, with the ids, after it. An entry that is no JSON was cut off by the end of its process. Without `sending`
- * no request was made; without `sent` the message is looked for behind the position.
+ * Two entries are stored, each with a single `set`: `sending`, before the request, with the conversation and the
+ * position in it; and `sent`, with the ids, after it. An entry that is not valid JSON was truncated when its process
+ * ended. Without `sending`, no request was made; without `sent`, the message is looked up after the position.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as Duration from "effect/Duration"
@@ -29,14 +29,14 @@ import { located } from "./place.ts"
 import { beginning, fingerprint, newestOf, soughtOf } from "./sameMessage.ts"
 import { answerTo, checked, type Context, post, type Question, unanswered } from "./start.ts"
 
-/** Where a question was asked, and who answers it. */
+/** Where a question was asked, and which agent replies. */
 export interface Place {
   readonly conversationId: ConversationId
   readonly userMessageId: MessageId
   readonly messageId: MessageId
 }
 
-/** What is needed of a `KeyValueStore`. */
+/** The subset of `KeyValueStore` in use. */
 export interface Store {
   readonly get: (entry: string) => Effect.Effect<Option.Option<string>, PlatformError | DustTimeoutError>
   readonly set: (entry: string, value: string) => Effect.Effect<void, PlatformError | DustTimeoutError>
@@ -46,7 +46,10 @@ export interface Key {
   readonly key: string
   readonly store: Store
   readonly settle: Duration.DurationInput
-  /** What this process has sent, by entry, until its ids are stored: `findSent` finds only what no send of this process has got. */
+  /**
+   * The messages sent by this process, by entry, until their ids are stored: `findSent` finds only messages that no
+   * send of this process has claimed.
+   */
   readonly posted: Map<string, MessageCreated & { readonly conversationId: ConversationId }>
 }
 
@@ -57,7 +60,7 @@ const Sending = Schema.Struct({
   agentId: Schema.NullOr(Schema.String),
   fingerprint: Schema.String,
   position: Schema.Struct({ rank: Schema.NullOr(Schema.Number), messageId: Schema.NullOr(MessageId) }),
-  /** The server has refused the message: it is not on its way. */
+  /** The server refused the message: it will not arrive. */
   refused: Schema.Boolean
 })
 type Sending = typeof Sending.Type
@@ -99,7 +102,7 @@ const read = <A, I>(
 
 const pauses = [0, 200, 800, 2_000, 4_000]
 
-/** Looks for a message of an earlier process, until it has had time to arrive. */
+/** Looks for a message of an earlier process until it has had time to arrive. */
 const lookFor = (
   { conversations }: Context,
   sending: Sending,
@@ -118,7 +121,7 @@ const lookFor = (
     const begun = yield* monotonic
     for (let look = 0;; look++) {
       const left = begun + settle - (yield* monotonic)
-      // Whether it could still arrive, `settle` decides.
+      // `settle` decides whether it could still arrive.
       const found = yield* Effect.catchIf(
         conversations.findSent(error),
         (error) => error._tag === "DustUnconfirmedError" && error.reason === "not_found",
@@ -129,7 +132,7 @@ const lookFor = (
     }
   })
 
-/** Where the question is to be asked, with what it will be recognised by. */
+/** Where to ask the question, and how to identify it. */
 const placed = (context: Context, question: Question, entry: string, { store }: Key) =>
   Effect.gen(function*() {
     const agentId = yield* context.agentId("start", question.agent)
@@ -153,13 +156,13 @@ const placed = (context: Context, question: Question, entry: string, { store }: 
     return sending
   })
 
-/** Sends the message, and notes whether the server has refused it. */
+/** Sends the message, and records a refusal by the server. */
 const sent = (context: Context, question: Question, sending: Sending, entry: string, { posted, store }: Key) =>
   Effect.gen(function*() {
     const { conversationId } = sending
     const agentId = yield* context.agentId("start", question.agent)
     if (sending.refused) yield* store.set(entry, JSON.stringify({ ...sending, refused: false }))
-    // Those of a new conversation were created with it.
+    // The content fragments of a new conversation were created with it.
     if (question.conversationId !== undefined) {
       yield* Effect.forEach(
         question.attachments ?? [],
@@ -181,7 +184,7 @@ const sent = (context: Context, question: Question, sending: Sending, entry: str
     )
   })
 
-/** The agent message that answers. A message that waits for its turn has none yet. */
+/** The agent message that replies; none yet while the message is queued. */
 const answerOf = (
   context: Context,
   agentId: string | null,

@@ -22,7 +22,7 @@ interface Keyed extends Question, Pick<Key, "key"> {
   readonly settle?: Key["settle"] | undefined
 }
 
-/** Two calls with one key wait for each other. A key that is not in use is forgotten. */
+/** Calls with the same key are serialized. A key that is not in use is removed. */
 const makeTurns = () => {
   const turns = new Map<string, { readonly semaphore: Effect.Semaphore; users: number }>()
   return (key: string) => <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -42,7 +42,7 @@ const makeTurns = () => {
     )
 }
 
-/** A store may be another machine, which may be silent for ever. Unless the call has a limit of its own, it has this long. */
+/** The store may be remote and hang. This limit applies unless the call has its own. */
 const storeLimit = "30 seconds"
 
 const answering = (store: KeyValueStore): Store => {
@@ -61,7 +61,7 @@ const answering = (store: KeyValueStore): Store => {
   }
 }
 
-/** Questions whose answers are not waited for. */
+/** Starts questions without waiting for their replies. */
 export const makeStarts = (context: Context) => {
   const inTurn = makeTurns()
   const posted: Key["posted"] = new Map()
@@ -69,7 +69,7 @@ export const makeStarts = (context: Context) => {
     start(context, "start", { ...question, onInterrupt: "leave" }, makeEnding()).pipe(
       Effect.flatMap(({ conversationId, message, messageId }) =>
         Effect.map(
-          // The run of a question that was just sent has it.
+          // The run of a question that was just sent has a user message.
           Effect.orDie(Effect.fromNullable(message)),
           ({ sId }) => ({ conversationId, messageId, userMessageId: sId })
         )

@@ -3,16 +3,16 @@ import type * as Stream from "effect/Stream"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { mapChunks } from "../stream/pulled.ts"
 
-/** What reads the same: other line ends, other forms of the same characters and white space at the end are no other text. */
+/** Normalizes a text for comparison: differences in line ends, Unicode form and trailing white space do not count. */
 const reading = (text: string): string => text.replace(/\r\n?/g, "\n").normalize("NFC").trimEnd()
 
-/** Text that can only grow, out of text that may be replaced. */
+/** Append-only text, derived from text that may be replaced. */
 export class Growing {
-  /** What has been given out, and what it should be by now. */
+  /** The emitted text, and the target text. */
   #shown = ""
   #wanted = ""
   #together = true
-  /** What should be is longer than what was given out, and does not begin with it: more of it changes nothing. */
+  /** The target is longer than the emitted text but does not start with it: appending cannot help. */
   #apart = false
 
   push(event: ChatEvent, out: Array<string>): void {
@@ -40,7 +40,7 @@ export class Growing {
     }
   }
 
-  /** Gives out what is missing, if that leads from what was given out to what should be. */
+  /** Emits the missing suffix if the emitted text is a prefix of the target. */
   #show(out: Array<string>): boolean {
     if (this.#wanted.startsWith(this.#shown)) {
       if (this.#wanted.length > this.#shown.length) out.push(this.#wanted.slice(this.#shown.length))

@@ -2,7 +2,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 
-/** One at a time for each key. Waiting has a limit. */
+/** A mutex per key. Waiting has a limit. */
 export const makeTurns = () => {
   const turns = new Map<string, Deferred.Deferred<void>>()
   const end = (key: string, turn: Deferred.Deferred<void>): Effect.Effect<void> =>
@@ -27,7 +27,7 @@ export const makeTurns = () => {
         before === undefined ? end(key, turn) : Effect.flatMap(Deferred.isDone(before), (done) =>
           done
             ? end(key, turn)
-            // Given up before its turn came: whoever is behind still has to wait for those before.
+            // Timed out before its turn: later callers still have to wait for the earlier ones.
             : Effect.asVoid(Effect.forkDaemon(Effect.zipRight(Deferred.await(before), end(key, turn)))))
     )
 }

@@ -4,10 +4,10 @@ import type { Blocked, ChatEvent } from "../../ChatEvent.ts"
 import type { EventId } from "../../Ids.ts"
 
 /**
- * Turns the events of an agent message into those of a user interface, and keeps the text.
+ * Converts the events of an agent message into user interface events, and accumulates the text.
  *
- * A step that is run again is recognised by its number going back, or by text after its tools. Text that only resembles what
- * came before says nothing: tables and lists repeat themselves. What cannot be recognised is put right by the final text.
+ * A repeated step is recognized by a lower step number, or by text after its tools. Text similar to earlier text proves
+ * nothing: tables and lists repeat themselves. Any repetition that goes unnoticed is corrected by the final text.
  */
 export class Narrator {
   /** The text of the steps before the current one. */
@@ -15,9 +15,9 @@ export class Narrator {
   #current = ""
   #step = -1
   #toolSeen = false
-  /** A character that has begun, and ends with the next event. */
+  /** An incomplete character, which the next event completes. */
   #begun = ""
-  /** The text of earlier steps, for going back to one. */
+  /** The text before each step, for rolling back to it. */
   readonly #starts = new Map<number, number>()
   readonly #fallback: { readonly conversationId: string; readonly messageId: string }
 
@@ -84,7 +84,7 @@ export class Narrator {
     }
   }
 
-  /** The halves of an emoji may come in two events, and its parts in more: it is shown as a whole. */
+  /** A surrogate pair may be split over two events, and an emoji sequence over more: it is emitted whole. */
   #append(text: string, eventId: EventId | undefined, out: Array<ChatEvent>): void {
     const all = this.#begun + text
     this.#begun = unfinished(all)
@@ -92,7 +92,7 @@ export class Narrator {
     if (whole !== "") this.#emit(whole, eventId, out)
   }
 
-  /** The character does not go on. Half a pair is no character: if there is one, the final text has it. */
+  /** Ends the pending character. Half a surrogate pair is dropped: the final text includes the whole one. */
   #flush(out: Array<ChatEvent>): void {
     const text = this.#begun
     this.#begun = ""
@@ -110,7 +110,7 @@ export class Narrator {
     this.#toolSeen = false
   }
 
-  /** Takes note of the step an event belongs to; `true` when it begins again. */
+  /** Enters the step of an event; `true` if the step starts again. */
   #enter(event: AgentMessageEvent): boolean {
     const step = typeof event.step === "number" ? event.step : this.#step
     if (step > this.#step) {
@@ -156,14 +156,14 @@ const isText = (event: AgentMessageEvent): boolean =>
 
 const isHalf = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
 
-/** What may be half a character: half a pair at the end, or a character that is to be joined with the next one. */
+/** A possibly incomplete character: a high surrogate at the end, or one that joins the next character. */
 const unfinished = (text: string): string => {
   const last = text.charCodeAt(text.length - 1)
   if (isHalf(last)) return text.slice(-1)
   return last === 0x200d ? /(?:\p{Emoji}(?:\ufe0f|\p{Emoji_Modifier})?\u200d)+$/u.exec(text)?.[0] ?? "" : ""
 }
 
-/** A sub-agent's request for approval reaches its callers as the progress of the tool that runs it. */
+/** A sub-agent's approval request reaches its callers as progress of the tool that runs it. */
 const bubbledUp = (output: unknown, event: AgentMessageEvent): BlockingEvent | undefined => {
   if (!Predicate.isRecord(output) || output["type"] !== "tool_approval_bubble_up") return undefined
   const approval = fromJson({ ...output, type: "tool_approve_execution" }, event.eventId)
