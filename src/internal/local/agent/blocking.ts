@@ -1,4 +1,4 @@
-/** Steps that wait for a person: approvals, questions, accounts to connect, files to open. */
+/** Steps that wait for a person: tool approvals, questions, account connections, file access. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import {
@@ -17,7 +17,7 @@ import { work } from "./tools.ts"
 export const DENIED =
   "The user rejected this specific action execution. Using this action is hence forbidden for this message."
 
-/** The conversation itself and those it works for, innermost first. */
+/** The conversation and its parent conversations, innermost first. */
 const lineage = (
   conversation: Conversation,
   message: AgentMessage
@@ -27,7 +27,7 @@ const lineage = (
   return all
 }
 
-/** Announces a blocking event, here and in the conversations above, and waits for the human. */
+/** Publishes a blocking event, in this conversation and its parents, and waits for the answer. */
 export const block = (
   loop: Loop,
   options: {
@@ -115,7 +115,7 @@ const fileFields = (
   mimeType: tool.mimeType ?? "text/plain"
 })
 
-/** A tool that a person has to approve. */
+/** A tool that requires approval. */
 export const runApproval = (
   loop: Loop,
   step: Extract<Step, { readonly _tag: "Approval" }>,
@@ -147,7 +147,7 @@ export const runApproval = (
     yield* thenRun(loop, result, tool.onResult)
   })
 
-/** A question to a person. */
+/** A question to the user. */
 export const runQuestion = (
   loop: Loop,
   step: Extract<Step, { readonly _tag: "Question" }>,
@@ -177,7 +177,7 @@ export const runQuestion = (
     if (step.question.onAnswer !== undefined) yield* loop.runScript(step.question.onAnswer(given))
   })
 
-/** A tool that needs an account to be connected, or access to a file. */
+/** A tool that requires a connected account, or access to a file. */
 export const runAuthentication = (
   loop: Loop,
   step: Extract<Step, { readonly _tag: "Authentication" }> | Extract<Step, { readonly _tag: "FileAuthentication" }>,

@@ -5,7 +5,7 @@ import { block, DENIED, needsNoApproval } from "./blocking.ts"
 import { advance, blocks, type Ended, endCall, type Loop, makeAction, startCall, thenRun } from "./loop.ts"
 import type { Step } from "./steps.ts"
 
-/** Calls the tool where it lives, after asking a person where that is wanted. */
+/** Calls the tool on its MCP server, after an approval if the tool requires one. */
 export const runClientTool = (
   loop: Loop,
   step: Extract<Step, { readonly _tag: "ClientTool" }>,

@@ -6,7 +6,7 @@ import { type Channel, END_OF_STREAM, publish } from "../server/pubsub.ts"
 import type { World } from "../state/state.ts"
 import type { Ended, Loop } from "./loop.ts"
 
-/** Publishes the end of an answer, everywhere it shows. */
+/** Publishes the end of an answer on every stream that shows it. */
 export const finish = (
   world: World,
   conversation: Conversation,

@@ -1,4 +1,4 @@
-/** The state of one run, what it publishes, and the calls of tools that it records. */
+/** The state of a run, its published events and its recorded tool calls. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { Action, AgentMessage, Conversation, UserMessage } from "../domains/conversations/models.ts"
@@ -22,12 +22,12 @@ export interface Loop {
   readonly userMessage: UserMessage
   readonly input: AgentInput
   step: number
-  /** What the current step published, for a re-run of it. */
+  /** Events published by the current step, kept in case the step runs again. */
   recorded: Array<{ readonly type: string; readonly json: string }>
   tokens: number
-  /** Blocking events that the current group of parallel tools has still to announce. */
+  /** Blocking events of the current group of parallel tools that are still to be published. */
   blockers: number
-  /** Runs what a result or an answer leads to. */
+  /** Runs the script that follows from a tool result or an answer. */
   readonly runScript: (script: Script) => Effect.Effect<void, Ended>
   /** Starts the run of another message. */
   readonly startRun: (
@@ -154,7 +154,7 @@ export const notify = (
 export const blocks = (output: ToolOptions["output"]): ReadonlyArray<Readonly<Record<string, unknown>>> =>
   output === undefined || typeof output === "string" ? [{ type: "text", text: output ?? "" }] : output
 
-/** The rest of a step: what the script says about the result. */
+/** Runs the remainder of a step: the script that `then` returns for the result. */
 export const thenRun = (
   loop: Loop,
   result: ToolResult,

@@ -1,4 +1,4 @@
-/** Messages as they come into a conversation: made, announced, cancelled. */
+/** Messages of a conversation: creation, events, cancellation. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { agents } from "../domains/agents.ts"
@@ -34,7 +34,7 @@ export const makeUserMessage = (
     readonly requestedModel?: UserMessage["requestedModel"] | undefined
     readonly clientSideMCPServerIds?: ReadonlyArray<string> | undefined
     readonly sId?: string | undefined
-    /** The message of which this is a new version. */
+    /** The message that this one replaces as a new version. */
     readonly previous?: Message | undefined
   }
 ): UserMessage => ({
@@ -55,7 +55,7 @@ export const makeUserMessage = (
   skipToolsValidation: options.skipToolsValidation ?? false
 })
 
-/** An agent message that has not started, put into the conversation and announced there. */
+/** Adds an agent message that has not started to a conversation, and publishes it there. */
 export const makeAgentMessage = (
   world: World,
   conversation: Conversation,

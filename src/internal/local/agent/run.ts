@@ -47,7 +47,7 @@ const titleFor = (content: string): string => {
   return line.length > 60 ? `${line.slice(0, 59)}…` : line
 }
 
-/** Pending messages become visible; the last one that mentions an agent is answered, unless the run was cancelled. */
+/** Makes pending messages visible. The last one that mentions an agent is answered, unless the run was cancelled. */
 const promotePending = (
   world: World,
   conversation: Conversation,
@@ -79,7 +79,7 @@ const promotePending = (
     }
   })
 
-/** Starts the loop of an agent message in the background. */
+/** Starts the agent loop of a message in the background. */
 export const startRun = (
   world: World,
   conversation: Conversation,
@@ -124,7 +124,7 @@ export const startRun = (
       }
       return runScript(loop, typeof behavior === "function" ? behavior(input) : behavior)
     }).pipe(
-      // A script that throws is an agent that fails.
+      // A script that throws fails the agent.
       Effect.catchAllDefect((defect) =>
         Effect.fail(
           new Ended({

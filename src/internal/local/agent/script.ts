@@ -1,4 +1,4 @@
-/** What each step of a script does. */
+/** Interprets each step of a script. */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { publishJson, publishRaw } from "../server/pubsub.ts"
@@ -81,7 +81,7 @@ const runStep = (loop: Loop, step: Step, parallel = false): Effect.Effect<void, 
   }
 }
 
-/** Several tools at once, in one step of the loop. */
+/** Several tools in parallel, in one step of the loop. */
 const runParallel = (loop: Loop, steps: ReadonlyArray<Step>): Effect.Effect<void, Ended> =>
   Effect.gen(function*() {
     loop.blockers = steps.filter(({ _tag }) =>

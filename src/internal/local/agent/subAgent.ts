@@ -1,4 +1,4 @@
-/** Another agent of the workspace, asked in a conversation of its own. */
+/** Calls of another agent of the workspace, in its own conversation. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { agents } from "../domains/agents.ts"

@@ -1,4 +1,4 @@
-/** Text of an answer, token by token. */
+/** Publishes the text of an answer token by token. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { whileAhead } from "../server/pubsub.ts"
@@ -42,7 +42,7 @@ export const runTokens = (loop: Loop, step: Extract<Step, { readonly _tag: "Toke
             keep()
           })
         }
-        // At most one batch, the rest after the connections had their turn.
+        // At most one batch at a time, so that connections are served between batches.
         let written = 0
         while (next.done !== true && written < BATCH) {
           write(next.value)

@@ -1,4 +1,4 @@
-/** The work of a tool. */
+/** Execution of tools. */
 import * as Effect from "effect/Effect"
 import type { Action } from "../domains/conversations/models.ts"
 import { pause } from "../state/state.ts"
@@ -24,7 +24,7 @@ export const work = (loop: Loop, action: Action, tool: ToolOptions): Effect.Effe
     })
   })
 
-/** A tool that asks nobody. */
+/** A tool that requires no approval. */
 export const runTool = (
   loop: Loop,
   step: Extract<Step, { readonly _tag: "Tool" }>,

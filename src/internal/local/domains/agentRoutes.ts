@@ -148,7 +148,7 @@ const AgentPatch = Schema.Struct({
 })
 type AgentPatch = typeof AgentPatch.Type
 
-/** The editors, of whom there must be one: addresses of nobody are left out, the user who saves is one. */
+/** Resolves the editors: ignores unknown addresses, adds the calling user, and requires at least one editor. */
 const editorsOf = (context: Context, emails: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, Refusal> => {
   const { auth, world } = context
   const known = [...new Set(emails.map((email) => email.toLowerCase()))]
@@ -158,7 +158,7 @@ const editorsOf = (context: Context, emails: ReadonlyArray<string>): Effect.Effe
 }
 
 /**
- * What saving refuses. Source: `resolveEditorUsers`, `resolveTags` and `saveAgentConfigurationFromAssistant` of
+ * Validates the input. Source: `resolveEditorUsers`, `resolveTags` and `saveAgentConfigurationFromAssistant` of
  * `front/lib/api/assistant/configuration/yaml_import.ts`.
  */
 const check = (context: Context, agent: Agent | undefined, input: AgentPatch) =>
@@ -181,9 +181,9 @@ const check = (context: Context, agent: Agent | undefined, input: AgentPatch) =>
   })
 
 /**
- * Applies what it can; tools of servers that the workspace does not have are skipped and reported. The limit of steps and
- * visualizations are read and ignored. Spaces, tools or skills replace the spaces that the agent asked for: without `spaces`
- * there are none any more. Source: `patchAgentConfigurationFromJSON` of `yaml_import.ts`.
+ * Applies the patch. Tools of servers that are not in the workspace are skipped and reported. The step limit and the
+ * visualization setting are accepted and ignored. `spaces`, `toolset` or `skills` replace the requested spaces; without
+ * `spaces` the agent has none. Source: `patchAgentConfigurationFromJSON` of `yaml_import.ts`.
  */
 const apply = (
   context: Context,
@@ -320,7 +320,7 @@ const exportYaml: Handler = (context) =>
 export const agentRoutes: ReadonlyArray<Route> = routesOf(agentsApi)({
   "GET /assistant/agent_configurations": { auth: "any", handler: list },
   "GET /assistant/agent_configurations/search": { auth: "any", handler: search },
-  // No guard of its own. Source: `front-api/routes/v1/w/[wId]/assistant/agent_configurations/import.ts`.
+  // No role check. Source: `front-api/routes/v1/w/[wId]/assistant/agent_configurations/import.ts`.
   "POST /assistant/agent_configurations/import": { auth: "any", handler: importAgent },
   "GET /assistant/agent_configurations/{agentId}": { auth: "any", handler: get },
   "PATCH /assistant/agent_configurations/{agentId}": { auth: "admin", handler: patch },

@@ -3,17 +3,20 @@ import { type AgentBehavior, type AgentInput, Step, tokenize } from "../agent/st
 import type { AgentTagSeed } from "../state/seed.ts"
 import { slice, type World } from "../state/state.ts"
 
-/** A scripted agent and how the API describes it. @category models @since 0.1.0 */
+/** A scripted agent and its configuration in the API. @category models @since 0.1.0 */
 export interface AgentOptions {
-  /** What it does. Default: it echoes the message. */
+  /** Behavior of the agent. Defaults to echoing the message. */
   readonly script?: AgentBehavior | undefined
-  /** Default: the sId. */
+  /** Defaults to the `sId`. */
   readonly name?: string | undefined
   readonly description?: string | undefined
   readonly instructions?: string | undefined
-  /** Default `visible`; `hidden` agents are the editors' and administrators' alone; `global` ones are Dust's own. */
+  /**
+   * Defaults to `visible`. `hidden` agents are visible to editors and administrators only; `global` ones are Dust's
+   * own.
+   */
   readonly scope?: "global" | "visible" | "hidden" | undefined
-  /** Default `active`. */
+  /** Defaults to `active`. */
   readonly status?: string | undefined
   readonly model?: {
     readonly providerId: string
@@ -21,13 +24,13 @@ export interface AgentOptions {
     readonly temperature?: number | undefined
   } | undefined
   readonly pictureUrl?: string | undefined
-  /** E-mail addresses of its editors. Defaults to Grace Hopper's, `grace@local-dust.test`. */
+  /** E-mail addresses of the editors. Defaults to Grace Hopper's, `grace@local-dust.test`. */
   readonly editors?: ReadonlyArray<string> | undefined
-  /** The restricted spaces that it needs. Default: none. */
+  /** The restricted spaces that the agent requires. Defaults to none. */
   readonly requestedSpaceIds?: ReadonlyArray<string> | undefined
   /**
-   * What Dust makes of a mention of it. With any other status than `approved` the message is stored and no agent answers.
-   * Default `approved`.
+   * Status of a mention of the agent. With a status other than `approved`, the message is stored and the agent does not
+   * answer. Defaults to `approved`.
    */
   readonly mentionStatus?:
     | "approved"
@@ -72,7 +75,7 @@ export interface Agent {
 const isOptions = (value: AgentOptions | AgentBehavior): value is AgentOptions =>
   typeof value === "object" && !Array.isArray(value) && !("channel" in value)
 
-/** Repeats the message, word by word. */
+/** Echoes the message word by word. */
 export const echo = (input: AgentInput): ReadonlyArray<Step> => [
   Step.Tokens({ tokens: tokenize(input.message), classification: "tokens", pace: undefined })
 ]

@@ -1,4 +1,4 @@
-/** Dust apps and their runs. What an app gives is scripted: a function from an input to a value. */
+/** Dust apps and their runs. The output of an app is scripted as a function of the input. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -43,7 +43,7 @@ interface LocalRun {
 const RUNS_PER_DAY = 10_000
 const DAY = Duration.toMillis("1 day")
 
-/** The space that everybody of the company can read. */
+/** The space of the company's data, readable by every member. */
 export const companySpace = "vlt_global"
 
 const defaultApps: ReadonlyArray<AppSeed> = [{

@@ -1,8 +1,8 @@
 /**
- * The language models that Local Dust knows: saving an agent with another one is refused, as by the server.
+ * The language models of Local Dust. As on the server, saving an agent with another model is refused.
  *
- * Source: `front/types/assistant/models/models.ts` in dust-tt/dust (ids), and the file of each provider beside it. The server
- * has custom models of single customers, too, which are not in its source.
+ * Source: `front/types/assistant/models/models.ts` in dust-tt/dust (ids), and the file of each provider beside it. The
+ * server also has custom models of individual customers, which are not in its source.
  */
 
 const known: Readonly<Record<string, ReadonlyArray<string>>> = {

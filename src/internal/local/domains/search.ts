@@ -1,4 +1,4 @@
-/** Search over the workspace: nodes, and the files of connected tools. */
+/** Workspace search: nodes, and files of connected tools. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -107,7 +107,7 @@ const makeNodes = (world: World): ReadonlyArray<LocalNode> => {
 
 const seeded = slice("search", makeNodes)
 
-/** What the data sources have. */
+/** The nodes of the data sources. */
 const stored = (world: World): ReadonlyArray<LocalNode> => {
   const { byId, views } = localDataSources(world)
   return [...byId.values()].flatMap((dataSource) => {
@@ -208,7 +208,7 @@ const find = (context: Context, criteria: Criteria, page: Paging): Effect.Effect
         : node.title.toLowerCase().includes(needle) ||
           (criteria.searchSourceUrls && node.sourceUrl !== null && node.sourceUrl.toLowerCase().includes(needle)))
     )
-    // The cursor counts only when there is a limit in the address, too.
+    // The cursor is ignored unless the query has a limit.
     const from = page.limit === undefined ? 0 : Number(page.cursor ?? "0")
     const size = page.limit ?? seedOf(world).defaultPageSize ?? 10
     if (!Number.isInteger(from)) return badRequest("Invalid cursor")
@@ -281,11 +281,11 @@ const searchUnified = (context: Context): Effect.Effect<LocalResponse, Refusal> 
       query: text,
       nodeIds: undefined,
       viewType,
-      // Absent is empty, and empty is no space at all.
+      // As on the server, an absent parameter is an empty list, which matches no space.
       spaceIds: (params.get("spaceIds") ?? "").split(",").filter((id) => id !== ""),
       searchSourceUrls: params.get("searchSourceUrls") === "true"
     }
-    // A failure arrives inside the stream: the status is 200 by then.
+    // The status is 200 by now, so a failure is reported inside the stream.
     const knowledge = yield* find(context, criteria, { limit, cursor }).pipe(
       Effect.map((knowledgeResults): unknown => ({ knowledgeResults })),
       Effect.catchTag("Refusal", ({ response }) =>

@@ -1,6 +1,6 @@
 /**
- * Signing a user in: an authorization code with PKCE, and refresh tokens that can be used once. The real server passes both on
- * to WorkOS, where the person signs in; here they are signed in at once, as `login_hint` (an email), or as the first user.
+ * User sign-in: authorization code with PKCE, and single-use refresh tokens. The real server passes both on to WorkOS,
+ * where the person signs in. Here the user given by `login_hint` (an email), or the first user, is signed in at once.
  */
 import * as Effect from "effect/Effect"
 import { decodeText, json, type LocalResponse, redirect } from "../server/http.ts"
@@ -10,20 +10,20 @@ import { slice, type World } from "../state/state.ts"
 
 interface Grant {
   readonly email: string
-  /** Of a code; a refresh token has none. */
+  /** Only authorization codes have a challenge. */
   readonly challenge: string | undefined
   readonly redirectUri: string | undefined
 }
 
 const grants = slice("signIn", () => ({ codes: new Map<string, Grant>(), refreshTokens: new Map<string, Grant>() }))
 
-/** The token of a person, whichever it is. */
+/** An access token of the user. */
 const tokenOf = (world: World, email: string) => {
   for (const token of world.userTokens.values()) if (token.user?.email === email) return token
   return undefined
 }
 
-/** As WorkOS fails, which is not Dust's envelope. */
+/** A WorkOS error, which has no Dust envelope. */
 const failed = (error: string, description: string): LocalResponse =>
   json({ error, error_description: description }, { status: 400 })
 
@@ -44,7 +44,7 @@ const authorize: Handler = ({ query, world }) =>
     const code = `code_${world.sId()}`
     grants(world).codes.set(code, { email, challenge, redirectUri })
     back.searchParams.set("code", code)
-    // Dust wraps the state of its clients.
+    // Dust wraps the state of its clients in its own.
     back.searchParams.set(
       "state",
       JSON.stringify({ provider: "workos", client_state: query.get("state") ?? undefined })

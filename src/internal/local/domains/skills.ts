@@ -1,4 +1,4 @@
-/** Skills that were made in the workspace. */
+/** Custom skills of the workspace. */
 import * as Effect from "effect/Effect"
 import { skills as skillsApi } from "../../api/skills.ts"
 import { routesOf } from "../server/declared.ts"
@@ -97,7 +97,7 @@ const list = (context: Context) =>
       skills: [...skills(context.world).byId.values()]
         .filter((skill) =>
           skill.status === status && (wanted.length === 0 || wanted.includes(skill.availability)) &&
-          // Editors do not see it either. Source: `front-api/routes/v1/w/[wId]/skills/index.ts`.
+          // Hidden from editors, too. Source: `front-api/routes/v1/w/[wId]/skills/index.ts`.
           (bypass || skill.availability !== "editors")
         )
         .map((skill) => render(context, skill))
@@ -110,7 +110,7 @@ interface Found {
   readonly instructions: string
 }
 
-/** A `SKILL.md`: YAML front matter with a name and a description, then the instructions. */
+/** Parses a `SKILL.md`: YAML front matter with a name and a description, then the instructions. */
 const parseSkill = (text: string): Found | undefined => {
   const front = /^---\r?\n([\s\S]*?)\r?\n---\r?\n?([\s\S]*)$/.exec(text)
   const field = (name: string) =>

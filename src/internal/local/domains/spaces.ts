@@ -30,7 +30,7 @@ export interface LocalSpace {
   readonly serverViews: Array<LocalServerView>
 }
 
-/** The spaces of a workspace when nothing else is asked for. */
+/** The default spaces of a workspace. */
 const sample: ReadonlyArray<SpaceSeed> = [
   {
     sId: "vlt_product",
@@ -110,9 +110,9 @@ export const spaces = slice("spaces", (world) => {
 })
 
 /**
- * Whether the caller may read the space: an open one anybody, a restricted one or a project only its members and the keys
- * that were given access, administrators included. Source: `isMember` and `canRead` of `SpaceResource`
- * (`front/lib/resources/space_resource.ts`).
+ * Whether the caller has access to the space. Open spaces are readable by every caller; restricted spaces and projects
+ * only by their members and by API keys with access, which excludes other administrators. Source: `isMember` and
+ * `canRead` of `SpaceResource` (`front/lib/resources/space_resource.ts`).
  */
 export const maySee = (context: Context, space: LocalSpace): boolean => {
   const { auth } = context
@@ -124,13 +124,13 @@ export const maySee = (context: Context, space: LocalSpace): boolean => {
     || (auth.key !== undefined && space.keys.has(auth.key.name))
 }
 
-/** The spaces of which the caller is a member: never the system's. */
+/** The spaces visible to the caller, without the system space. */
 export const visibleSpaces = (context: Context): ReadonlyArray<LocalSpace> =>
   [...spaces(context.world).byId.values()].filter((space) => space.kind !== "system" && maySee(context, space))
 
 const notFound = refuse(404, "space_not_found", "The space you requested was not found.")
 
-/** The space of `:spaceId`, or `404 space_not_found`: unknown, hidden or not the caller's. */
+/** The space of `:spaceId`; `404 space_not_found` if it is unknown or hidden from the caller. */
 export const spaceOf = (context: Context): Effect.Effect<LocalSpace, Refusal> =>
   Effect.suspend(() => {
     const space = spaces(context.world).byId.get(param(context, "spaceId"))
@@ -175,7 +175,7 @@ export const renderServerView = (space: LocalSpace, view: LocalServerView): Reco
 
 const kinds: ReadonlySet<string> = new Set(["system", "global", "regular", "project"])
 
-/** Members are kept for regular and project spaces only. Administrators manage them without being one. */
+/** Only regular and project spaces have members. Administrators manage them without being a member. */
 const memberSpace = (context: Context): Effect.Effect<LocalSpace, Refusal> =>
   Effect.suspend(() => {
     const space = spaces(context.world).byId.get(param(context, "spaceId"))
@@ -268,7 +268,7 @@ export const spaceRoutes: ReadonlyArray<Route> = routesOf(spacesApi)({
   }
 })
 
-/** What other domains may ask about spaces. */
+/** Space lookup for other domains. */
 export const installSpaces = (world: World): void => {
   world.lookups.space = (spaceId) => {
     const space = spaces(world).byId.get(spaceId)

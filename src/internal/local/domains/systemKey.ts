@@ -1,4 +1,4 @@
-/** Routes for Dust's own keys: everybody else is refused, and they do nothing here. */
+/** Routes for Dust's system keys: they refuse other credentials and have no effect here. */
 import * as Effect from "effect/Effect"
 import { text } from "../server/http.ts"
 import { type Route, route } from "../server/route.ts"

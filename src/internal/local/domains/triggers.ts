@@ -1,4 +1,4 @@
-/** Triggers, and the webhooks that set them off. */
+/** Triggers and webhooks. */
 import * as Effect from "effect/Effect"
 import { triggers as triggersApi } from "../../api/triggers.ts"
 import { routesOf } from "../server/declared.ts"
@@ -7,7 +7,7 @@ import { type Context, param, type Route } from "../server/route.ts"
 import type { TriggerSeed, WebhookSourceSeed } from "../state/seed.ts"
 import { slice } from "../state/state.ts"
 
-/** A webhook that was accepted. */
+/** An accepted webhook request. */
 export interface ReceivedWebhook {
   readonly webhookSourceId: string
   readonly payload: unknown
@@ -62,7 +62,7 @@ export const triggers = slice("triggers", (world) => {
       }
     }),
     sources: new Map(source.map((one) => [one.sId, one])),
-    /** What was accepted, oldest first. */
+    /** Accepted webhook requests, oldest first. */
     received: [] as Array<ReceivedWebhook>
   }
 })

@@ -1,4 +1,4 @@
-/** The workspace itself: who is calling, its members, and exports of its usage. */
+/** The workspace: the caller, its members, and usage exports. */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -197,7 +197,7 @@ const csvLine = (cells: ReadonlyArray<unknown>): string => `${cells.map(csvCell)
 
 const invalid = (message: string) => badRequest(`Invalid query parameters: Validation error: ${message}`)
 
-/** Requests per minute, the only limit of this kind that the server enforces. */
+/** Requests per minute: the only rate limit of the usage exports. */
 const exportsPerMinute = 60
 
 const calls = slice("analytics", () => ({ minute: 0, count: 0 }))
@@ -316,7 +316,7 @@ const exportConsumption = (context: Context) =>
 
 const base = "/api/v1/w/:workspaceId"
 
-/** These two routes, unlike the others, say that they know another method. */
+/** Only these two routes respond to other methods with 405. */
 const otherMethods = (method: Route["method"], path: string): ReadonlyArray<Route> =>
   (["GET", "POST", "PATCH", "PUT", "DELETE"] as const).filter((one) => one !== method).map((one) =>
     route(one, path, {

@@ -1,4 +1,4 @@
-/** Agents and seeds from files. */
+/** Loads agents and seeds from files. */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import type { AgentOptions } from "../domains/agents.ts"
 import type { Seed } from "../state/seed.ts"
 import { nearest } from "./quirks.ts"
 
-/** A file that cannot be used. The message names it and says what it must have. */
+/** An unusable file. The message contains its path and the requirement. */
 export class ScenarioError extends Data.TaggedError("ScenarioError")<{ readonly message: string }> {}
 
 export type Agents = Readonly<Record<string, AgentOptions | AgentBehavior>>
@@ -19,7 +19,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const isSteps = (value: unknown): boolean =>
   Array.isArray(value) && value.every((step: unknown) => isRecord(step) && typeof step["_tag"] === "string")
 
-/** Steps, a text, a function or a stream: what they do is not known before they run. */
+/** Accepts steps, a text, a function or a stream; functions and streams are not evaluated. */
 const isBehavior = (value: unknown): boolean =>
   typeof value === "string" || typeof value === "function" || isSteps(value) ||
   (typeof value === "object" && value !== null && "channel" in value)
@@ -46,7 +46,7 @@ const agentsOf = (module: unknown, path: string): Effect.Effect<Agents, Scenario
       })
     }
   }
-  // The check above is as deep as one can see into functions.
+  // Functions and streams cannot be checked further without running them.
   return Effect.succeed(found as Agents)
 }
 
@@ -57,7 +57,7 @@ const advice = (cause: unknown): string =>
     ? "; Node reads TypeScript from 22.18 on, an older one needs a .js file or node --import tsx"
     : ""
 
-/** Loads a module again each time that `version` is another one; what it imports itself is loaded once. */
+/** Reloads a module when `version` changes. Its own imports are loaded only once. */
 export const loadAgents = (path: string, version: string): Effect.Effect<Agents, ScenarioError> =>
   Effect.tryPromise({
     try: async (): Promise<unknown> => {
@@ -114,7 +114,7 @@ export const loadSeed = (files: FileSystem.FileSystem, path: string): Effect.Eff
     })
   )
 
-/** What changes whenever the file does. */
+/** A version that changes with the file. */
 export const versionOf = (files: FileSystem.FileSystem, path: string): Effect.Effect<string, ScenarioError> =>
   files.stat(path).pipe(
     Effect.map(({ mtime, size }) =>

@@ -1,4 +1,4 @@
-/** Quirks and limits that come as text, from a command line. */
+/** Parses quirks from command-line text. */
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -14,7 +14,7 @@ const words: { readonly [K in Name]?: ReadonlyArray<string> } = {
 
 const names = Object.keys(defaultQuirks) as ReadonlyArray<Name>
 
-/** How many letters two names have in the same place at the beginning and at the end. */
+/** Length of the common prefix and suffix of two names. */
 const likeness = (a: string, b: string): number => {
   const [one, two] = [a.toLowerCase(), b.toLowerCase()]
   let from = 0
@@ -51,7 +51,7 @@ const valueOf = (name: Name, text: string): Either.Either<unknown, string> => {
   }
 }
 
-/** The quirks of texts such as `doneFrame=false`; or what is wrong with the first one that is none. */
+/** Parses quirks such as `doneFrame=false`. Left: the error for the first invalid one. */
 export const parseQuirks = (texts: ReadonlyArray<string>): Either.Either<Partial<Quirks>, string> => {
   const quirks: Record<string, unknown> = {}
   for (const text of texts) {

@@ -1,4 +1,4 @@
-/** Local Dust for people: on a port, with agents and a seed from files, and a page to look at. */
+/** Serves Local Dust on a port, with agents and a seed from files, and a page that shows its state. */
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,37 +16,37 @@ export interface ScenarioOptions {
   readonly host: string
   readonly pace: Duration.DurationInput
   readonly limits: boolean
-  /** A module that exports agents; loaded again when the file changes. */
+  /** A module that exports agents; reloaded when it changes. */
   readonly agents?: string | undefined
-  /** A JSON file with what exists from the start. */
+  /** A JSON file with the seed. */
   readonly seed?: string | undefined
-  /** Texts such as `doneFrame=false`. */
+  /** Quirks such as `doneFrame=false`. */
   readonly quirks: ReadonlyArray<string>
-  /** Told when the agents were loaded again, and when that failed. */
+  /** Called after each reload of the agents, whether it succeeded or failed. */
   readonly onReload: (message: string) => Effect.Effect<void>
-  /** How often the file of the agents is looked at. */
+  /** Polling interval of the agents file. */
   readonly watchEvery?: Duration.DurationInput | undefined
 }
 
 export interface Served {
   readonly control: Control
-  /** The address of the page; `undefined` where other machines could reach it. */
+  /** URL of the page; `undefined` if other machines could reach it. */
   readonly view: string | undefined
-  /** The ids of the agents. */
+  /** The agents' ids. */
   readonly agents: ReadonlyArray<string>
-  /** Other machines can reach it. */
+  /** Whether other machines can reach the server. */
   readonly isPublic: boolean
 }
 
 const MiB = 1024 * 1024
 
-/** A body that a person sends while trying something out is smaller; a larger one must not fill the memory. */
+/** Body limit: large enough for interactive use, and protects the memory. */
 const requestSize = 64 * MiB
 
 const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host)
 
-/** Looks at the file until the scope closes. A version that cannot be loaded leaves the agents as they are. */
+/** Polls the file until the scope closes. If a new version cannot be loaded, the agents remain unchanged. */
 const watching = (
   path: string,
   first: string,
@@ -63,7 +63,7 @@ const watching = (
     for (const [sId, agent] of Object.entries(agents)) yield* control.setAgent(sId, agent)
     yield* onReload(`Loaded ${path} again: ${Object.keys(agents).join(", ")}`)
   }).pipe(
-    // An editor replaces a file by removing it first.
+    // Editors remove a file before they replace it.
     Effect.catchAll(({ message }) =>
       message.endsWith("no such file") ? Effect.void : onReload(`Not loaded: ${message}`)
     )

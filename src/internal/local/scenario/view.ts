@@ -1,4 +1,4 @@
-/** A page that shows what Local Dust saw and holds, for people who look at it in a browser. It changes nothing. */
+/** A read-only page that shows the requests, conversations and runs of Local Dust in a browser. */
 import * as Effect from "effect/Effect"
 import { json, type LocalRequest, type LocalResponse, type Reset } from "../server/http.ts"
 import type { SeenRequest } from "../server/pipeline.ts"
@@ -11,7 +11,7 @@ export const viewPath = "/_local"
 const newest = 300
 const longest = 20_000
 
-/** The end of what is too long to be looked at is left out. */
+/** Truncates long values. */
 const bounded = (value: unknown): unknown => {
   if (typeof value === "string") return value.length > longest ? `${value.slice(0, longest)}…` : value
   const text = JSON.stringify(value)
@@ -68,7 +68,7 @@ const stateOf = ({ control, handler, world }: Workspace): Effect.Effect<unknown>
 
 const encoder = new TextEncoder()
 
-/** The digest of a text, as a policy names it. */
+/** The digest of a text in the notation of a Content Security Policy. */
 const digest = async (text: string): Promise<string> => {
   const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)))
   return `'sha256-${btoa(String.fromCharCode(...bytes))}'`
@@ -96,8 +96,8 @@ const refused: LocalResponse = {
 }
 
 /**
- * The same handler, and the page at `/_local`. A browser reaches it by a loopback name only: another name may be one that
- * somebody else's page has pointed here.
+ * Adds the page at `/_local` to the handler. Browsers may use loopback names only, which prevents DNS rebinding by
+ * other sites.
  */
 export const withView = (
   workspace: Workspace,
@@ -119,7 +119,7 @@ export const withView = (
           return workspace.handler.handle(request)
         }
         if (!isLoopback || !loopback.has(hostOf(request) ?? "")) return Effect.succeed(refused)
-        // Another page may not read it, and may not make this one work for it.
+        // Pages of other origins may neither read this page nor send it requests.
         const site = request.headers["sec-fetch-site"]
         if (pathname !== viewPath && site !== undefined && site !== "same-origin") return Effect.succeed(refused)
         return pathname === viewPath

@@ -1,4 +1,4 @@
-/** The page of the view: one document, without a framework and without anything from elsewhere. */
+/** The HTML of the view: a single document without a framework or external resources. */
 
 export const pageStyle = `
 :root { color-scheme: light dark; --line: #8884; --dim: #888; --bad: #c33; --good: #2a7; }
@@ -26,7 +26,7 @@ dt { color: var(--dim); } dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 700px) { main { grid-template-columns: 1fr; grid-template-rows: 1fr 1fr; } #list { border-right: 0; border-bottom: 1px solid var(--line); } }
 `
 
-// Everything that comes from a request or an agent is written with textContent: nothing of it is ever markup.
+// Data from requests and agents is written with textContent only, never as markup.
 export const pageScript = `
 "use strict"
 const make = (tag, text, className) => {

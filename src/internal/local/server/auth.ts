@@ -1,4 +1,4 @@
-/** Who calls: the checks every route makes before its handler, in the server's order. */
+/** Authentication: the checks of every route before its handler, in the server's order. */
 import * as Effect from "effect/Effect"
 import { atLeast, type Auth, type LocalUser, type World } from "../state/state.ts"
 import { type LocalRequest, refuse, type Refusal } from "./http.ts"
@@ -18,7 +18,7 @@ const memberByEmail = (world: World, email: string | undefined): LocalUser | und
 
 export const findMember = memberByEmail
 
-/** The caller, as far as it can be told without refusing anything (for the log of requests). */
+/** The caller for the request log, without any checks. */
 export const describeCredential = (world: World, request: LocalRequest): string => {
   const header = request.headers["authorization"]
   if (header === undefined) return "none"

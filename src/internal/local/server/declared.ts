@@ -1,4 +1,4 @@
-/** Local Dust's routes for the endpoints that the SDK declares. */
+/** Routes of Local Dust for the endpoints that the SDK declares. */
 import {
   colons,
   type Group,
@@ -10,15 +10,15 @@ import {
 } from "../../api/endpoint.ts"
 import type { Route } from "./route.ts"
 
-/** What Local Dust does for one endpoint: who may call it, and the handler. */
+/** The access rule and the handler of an endpoint. */
 export type Answer = Omit<Route, "method" | "path">
 
-/** Handlers of some endpoints of a group, where they are in several files. */
+/** Handlers for some endpoints of a group, when they are spread over several files. */
 export type Answers<G> = Partial<Handlers<G, Answer>>
 
 /**
- * The routes of a group. A handler for each of its endpoints is demanded by the compiler, and no other is accepted: what
- * the SDK can send, Local Dust answers. Routes that the group shares with the `others` are left to those.
+ * The routes of a group. The compiler requires exactly one handler for each of its endpoints, so Local Dust answers
+ * every request that the SDK can send. Routes that the group shares with the `others` are defined there.
  */
 export const routesOf = <
   const Name extends ServiceName,
@@ -30,6 +30,6 @@ export const routesOf = <
 ): ReadonlyArray<Route> =>
   Object.entries<Answer>(handlers).map(([name, answer]) => {
     const [method, path] = name.split(" ")
-    // The names of handlers are those of the group: a method and a path, of which `{rel}` takes the rest.
+    // Handlers are named by method and path, as in the group; `{rel}` matches the remainder of the path.
     return { ...answer, method: method as Route["method"], path: colons(routeOf(path ?? "")).replace(":rel", "*rel") }
   })

@@ -1,4 +1,4 @@
-/** Changes of a response's body: cut, dripped, rewritten, frames doubled or out of order. */
+/** Distortions of a response body: truncation, small pieces, rewriting, duplicate or reordered frames. */
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -46,7 +46,7 @@ const pieces = (bytes: Uint8Array, size: number): Chunk.Chunk<Uint8Array> => {
   return Chunk.unsafeFromArray(all)
 }
 
-/** Works on whole frames, whatever the pieces they come in. */
+/** Transforms whole frames, however they are split into pieces. */
 const mapFrames = (
   self: Stream.Stream<Uint8Array, Reset>,
   make: () => { readonly frame: (frame: string) => string; readonly end: () => string }
@@ -68,22 +68,22 @@ const mapFrames = (
 
 const isOrdinary = (frame: string): boolean => frame.startsWith("data: {")
 
-/** The body comes only after this time. */
+/** Delays the body. */
 export const delayed = (world: World, response: LocalResponse, duration: Duration.DurationInput): LocalResponse =>
   withStream(
     response,
     (stream) => Stream.unwrap(Effect.as(pause(world, duration, "a fault that delays the body"), stream))
   )
 
-/** The body ends after so many bytes. */
+/** Truncates the body after this many bytes. */
 export const cut = (response: LocalResponse, afterBytes: number, orderly: boolean): LocalResponse => {
   const { "content-length": length, ...rest } = response.headers
-  // A body that ends early in good order never announced its length.
+  // A truncated body that ends normally has no content-length.
   const headers = orderly || length === undefined ? rest : response.headers
   return withStream({ ...response, headers }, (stream) => cutAfter(stream, afterBytes, orderly))
 }
 
-/** The text of the body, or that of each event of an event stream, is another one. */
+/** Rewrites the text of the body, or of each event of an event stream. */
 export const rewritten = (response: LocalResponse, change: (before: string) => string): LocalResponse => {
   if (response.body._tag === "Empty") return response
   if (response.body._tag === "Bytes") {
@@ -108,7 +108,7 @@ export const rewritten = (response: LocalResponse, change: (before: string) => s
       ))
 }
 
-/** Text as JSON, changed; what is no JSON counts as null. */
+/** Rewrites text as JSON; invalid JSON is passed as null. */
 export const overJson = (f: (json: unknown) => unknown) => (before: string): string =>
   JSON.stringify(f(Option.getOrNull(Option.liftThrowable(() => JSON.parse(before) as unknown)())))
 
@@ -139,7 +139,7 @@ export const reordered = (response: LocalResponse): LocalResponse =>
       }
     }))
 
-/** The body comes in pieces of so many bytes. */
+/** Splits the body into pieces of this many bytes. */
 export const dripped = (
   world: World,
   response: LocalResponse,

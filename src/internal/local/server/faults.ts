@@ -1,4 +1,4 @@
-/** Scripted failures of the network and of the server. */
+/** Scripted failures of the network and the server. */
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -6,29 +6,29 @@ import { pause, type World } from "../state/state.ts"
 import { cut, delayed, doubled, dripped, overJson, reordered, rewritten } from "./distort.ts"
 import { bytes, encodeText, errorResponse, type LocalResponse, redirect, Reset, text } from "./http.ts"
 
-/** What goes wrong. @category models @since 0.1.0 */
+/** A failure. @category models @since 0.1.0 */
 export type Fault = Data.TaggedEnum<{
-  /** The server answers this instead; the handler does not run. */
+  /** Responds with this instead; the handler does not run. */
   Respond: { readonly response: LocalResponse }
-  /** Time passes before the headers (the handler runs after it) or before the body. */
+  /** Delays the headers (the handler runs after the delay) or the body. */
   Delay: { readonly before: "headers" | "body"; readonly duration: Duration.DurationInput }
-  /** No answer, ever. */
+  /** Never responds. */
   NeverAnswer: { readonly handlerRuns: boolean }
-  /** The connection cannot be opened. */
+  /** Refuses the connection. */
   Refuse: Record<never, never>
-  /** The connection is cut before the headers, before or after the handler ran. */
+  /** Cuts the connection before the headers, before or after the handler runs. */
   Reset: { readonly handlerRuns: boolean }
-  /** The body stops after so many bytes: cut, or ended in good order. */
+  /** Stops the body after this many bytes: cut, or ended normally. */
   Cut: { readonly afterBytes: number; readonly orderly: boolean }
-  /** The JSON of the response is changed. */
+  /** Changes the JSON of the response. */
   TransformJson: { readonly f: (json: unknown) => unknown }
-  /** The text of the response is changed. */
+  /** Changes the text of the response. */
   TransformText: { readonly f: (text: string) => string }
-  /** Frames of an event stream are sent twice. */
+  /** Sends each frame of an event stream twice. */
   DoubleFrames: Record<never, never>
-  /** Each pair of frames of an event stream is swapped. */
+  /** Swaps each pair of frames of an event stream. */
   ReorderFrames: Record<never, never>
-  /** The body comes in small pieces. */
+  /** Sends the body in small pieces. */
   Drip: { readonly bytes: number; readonly every: Duration.DurationInput }
 }>
 
@@ -37,7 +37,7 @@ const Fault = Data.taggedEnum<Fault>()
 /** Constructors of faults. */
 export const faults = {
   /**
-   * Answers with a status. By default with Dust's error envelope; `body` replaces it by any text (`""`: an empty body).
+   * Responds with a status. The body defaults to Dust's error envelope; `body` replaces it with any text (`""`: empty).
    *
    * @example
    * ```ts
@@ -66,45 +66,47 @@ export const faults = {
         )
         : text(options.body, { status, contentType: options.contentType, headers: options.headers })
     }),
-  /** Answers with a page of HTML, as gateways do. Default status 502. */
+  /** Responds with an HTML page, as gateways do. The status defaults to 502. */
   html: (status = 502, body = "<html><body><h1>Bad Gateway</h1></body></html>"): Fault =>
     Fault.Respond({ response: bytes(encodeText(body), { status, contentType: "text/html" }) }),
-  /** Sends the client elsewhere. Default status 307. */
+  /** Redirects the client. The status defaults to 307. */
   redirect: (location: string, status = 307): Fault => Fault.Respond({ response: redirect(location, status) }),
-  /** Lets time pass before the headers. */
+  /** Delays the headers. */
   delayHeaders: (duration: Duration.DurationInput): Fault => Fault.Delay({ before: "headers", duration }),
-  /** Sends the headers, and the body only after this time. */
+  /** Sends the headers at once, and the body after this time. */
   delayBody: (duration: Duration.DurationInput): Fault => Fault.Delay({ before: "body", duration }),
-  /** Never answers. The handler does not run, unless asked to. */
+  /** Never responds. The handler does not run, unless requested. */
   neverAnswer: (options?: { readonly handlerRuns?: boolean | undefined }): Fault =>
     Fault.NeverAnswer({ handlerRuns: options?.handlerRuns ?? false }),
-  /** The connection is refused: the request never arrives. On a port it can only be cut, as by `resetBefore`. */
+  /**
+   * Refuses the connection: the request never arrives. On a port the connection is cut instead, as by `resetBefore`.
+   */
   refuse: (): Fault => Fault.Refuse(),
-  /** The connection is cut before the handler ran. */
+  /** Cuts the connection before the handler runs. */
   resetBefore: (): Fault => Fault.Reset({ handlerRuns: false }),
-  /** The handler ran, but the connection is cut before the first byte of the answer. */
+  /** Runs the handler, then cuts the connection before the first byte of the response. */
   resetAfter: (): Fault => Fault.Reset({ handlerRuns: true }),
-  /** The body is cut after so many bytes; also for event streams. */
+  /** Cuts the body after this many bytes, also that of an event stream. */
   cut: (afterBytes: number): Fault => Fault.Cut({ afterBytes, orderly: false }),
-  /** An event stream ends, in good order as far as HTTP can tell, after so many bytes. */
+  /** Ends an event stream normally, as far as HTTP can detect, after this many bytes. */
   end: (afterBytes: number): Fault => Fault.Cut({ afterBytes, orderly: true }),
-  /** The JSON is broken: its last character is missing. In an event stream, that of every event. */
+  /** Breaks the JSON by removing its last character. In an event stream, that of every event. */
   malformedJson: (): Fault => Fault.TransformText({ f: (text) => text.slice(0, -1) }),
-  /** The JSON has another shape than expected. In an event stream, that of every event: `{ eventId, data }`. */
+  /** Changes the shape of the JSON. In an event stream, that of every event: `{ eventId, data }`. */
   transformJson: (f: (json: unknown) => unknown): Fault => Fault.TransformJson({ f }),
-  /** The text of the body is another one. In an event stream, that of every event. */
+  /** Changes the text of the body. In an event stream, that of every event. */
   transformText: (f: (text: string) => string): Fault => Fault.TransformText({ f }),
-  /** Every frame of an event stream arrives twice. */
+  /** Sends every frame of an event stream twice. */
   doubleFrames: (): Fault => Fault.DoubleFrames(),
-  /** The frames of an event stream arrive in pairs the wrong way round. */
+  /** Sends the frames of an event stream in swapped pairs. */
   reorderFrames: (): Fault => Fault.ReorderFrames(),
-  /** The body arrives in pieces of so many bytes. */
+  /** Sends the body in pieces of this many bytes. */
   drip: (bytes: number, every: Duration.DurationInput = 0): Fault => Fault.Drip({ bytes, every })
 } as const
 
 const reset = (kind: "refused" | "reset") => Effect.fail(new Reset({ kind }))
 
-/** The answer to a request that a fault hits; `run` is what the server would have done. Every fault is handled here. */
+/** The response to a request that a fault hits; `run` is the regular handling. Handles every fault. */
 export const inject = (
   world: World,
   fault: Fault,
@@ -140,5 +142,5 @@ export const inject = (
   }
 }
 
-/** A new tag does not compile before `inject` handles it. */
+/** Exhaustive: a new tag does not compile until `inject` handles it. */
 const unhandled = (fault: never): never => fault

@@ -1,4 +1,4 @@
-/** Requests, responses and failures as Local Dust sees them: no sockets, no promises. */
+/** Requests, responses and failures of Local Dust, independent of sockets and promises. */
 import type * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -6,22 +6,22 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-/** A request whose body has arrived. Header names are lower-case. */
+/** A request with its complete body. Header names are lower-case. */
 export interface LocalRequest {
   readonly method: string
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
-  /** The body is larger than the workspace reads; `body` is what was read of it. */
+  /** The body exceeds the limit; `body` is the part that was read. */
   readonly tooLarge?: boolean | undefined
-  /** Aborts when the client is gone. */
+  /** Aborts when the client disconnects. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** The connection broke. `refused`: it was never opened. `reset`: it was cut, before or after the headers. */
+/** A broken connection. `refused`: never opened. `reset`: cut, before or after the headers. */
 export class Reset extends Data.TaggedError("Reset")<{ readonly kind: "refused" | "reset" }> {}
 
-/** A stream at its barest: opened in a scope, then asked for one piece after the other. */
+/** A minimal pull stream: opened in a scope, then pulled piece by piece. */
 export type Pull = Effect.Effect<Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>>, never, Scope.Scope>
 
 export type LocalBody =
@@ -30,7 +30,7 @@ export type LocalBody =
   | {
     readonly _tag: "Stream"
     readonly stream: Stream.Stream<Uint8Array, Reset>
-    /** The same stream without the machinery around it; ten thousand connections are cheaper that way. */
+    /** The same stream without `Stream`'s overhead, which matters with ten thousand connections. */
     readonly pull?: Pull | undefined
   }
 
@@ -40,7 +40,7 @@ export interface LocalResponse {
   readonly body: LocalBody
 }
 
-/** A response given instead of the expected one: an error envelope, a redirect, a plain 404. */
+/** A response in place of the regular one: an error envelope, a redirect, a plain 404. */
 export class Refusal extends Data.TaggedError("Refusal")<{ readonly response: LocalResponse }> {}
 
 export type LocalFailure = Refusal | Reset
@@ -89,7 +89,7 @@ export const bytes = (
   body: { _tag: "Bytes", bytes: value }
 })
 
-/** A response without a body (200 by default: some routes answer an empty 200). */
+/** A response without a body. The status defaults to 200, as some routes return an empty 200. */
 export const empty = (
   status = 200,
   headers: Readonly<Record<string, string>> = {}
@@ -114,7 +114,7 @@ export const stream = (
   body: { _tag: "Stream", stream: body }
 })
 
-/** A response whose body is made by pulling. */
+/** A response with a pull-based body. */
 export const pulled = (pull: Pull, headers: Readonly<Record<string, string>>): LocalResponse => ({
   status: 200,
   headers,

@@ -1,4 +1,4 @@
-/** The way in without a socket: an HttpClient whose responses come straight from the handler. */
+/** The in-process transport: an HttpClient that calls the handler directly. */
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -45,7 +45,7 @@ export interface ReadBody {
   readonly contentType: string | undefined
 }
 
-/** The bytes of a request, whatever its body is made of. */
+/** The bytes of a request body of any kind. */
 export const readBody = (
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<ReadBody, HttpClientError.RequestError> => {
@@ -83,7 +83,7 @@ export const readBody = (
   }
 }
 
-/** An HttpClient over the handler. Redirects are handed to the caller, as `undici.request` does. */
+/** An HttpClient over the handler. Redirects are returned to the caller, as by `undici.request`. */
 export const makeClient = (
   handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>
 ): HttpClient.HttpClient =>

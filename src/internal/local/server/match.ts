@@ -1,4 +1,4 @@
-/** From a method and a path to a route. */
+/** Matches a method and a path to a route. */
 import * as Option from "effect/Option"
 import type { Route } from "./route.ts"
 

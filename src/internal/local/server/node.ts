@@ -1,4 +1,4 @@
-/** The way in over a real socket. `node:http` is loaded when it is asked for, and only then. */
+/** The socket transport. `node:http` is loaded only when needed. */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -11,14 +11,14 @@ import type { Place } from "../state/create.ts"
 import type { LocalRequest, LocalResponse, Reset } from "./http.ts"
 
 /**
- * Local Dust could not listen.
+ * Local Dust could not listen on the port.
  *
  * @category errors
  * @since 0.1.0
  */
 export class DustTestServeError extends Data.TaggedError("DustTestServeError")<{
   readonly message: string
-  /** The system's code, such as `EADDRINUSE`. */
+  /** The system's error code, such as `EADDRINUSE`. */
   readonly code: string | undefined
   readonly cause: unknown
 }> {}
@@ -30,7 +30,7 @@ const serveError = (cause: unknown): DustTestServeError =>
     cause
   })
 
-/** What arrived of the body: all of it, or nothing of one that is larger than `limit`. */
+/** The request body, or nothing if it exceeds `limit`. */
 const readBody = (
   request: IncomingMessage,
   limit: number
@@ -40,7 +40,7 @@ const readBody = (
     let read = 0
     const refuse = () => {
       pieces = []
-      // The rest is read and dropped, so that the client can finish and see the answer.
+      // The rest is read and dropped, so that the client can finish sending and read the response.
       request.resume()
       resolve({ body: new Uint8Array(), tooLarge: true })
     }
@@ -63,7 +63,7 @@ const headersOf = (request: IncomingMessage): Record<string, string> => {
   return headers
 }
 
-/** Node refuses header values outside Latin-1: they are sent as UTF-8, which is what servers do. */
+/** Node refuses header values outside Latin-1, so they are sent as UTF-8, as servers do. */
 const sendable = (headers: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [
@@ -72,7 +72,7 @@ const sendable = (headers: Readonly<Record<string, string>>): Record<string, str
     ])
   )
 
-/** Writes one piece, and waits when the client is slower than we are. */
+/** Writes one piece and waits while the client is slower than the server. */
 const write = (response: ServerResponse, piece: Uint8Array): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
     if (response.destroyed || response.write(piece)) return resume(Effect.void)
@@ -124,10 +124,10 @@ const respond = (
     )
   )
 
-/** Who listens here is also reached as `localhost`. */
+/** Hosts that are also reachable as `localhost`. */
 const LOCAL = new Set(["127.0.0.1", "0.0.0.0", "::"])
 
-/** Listens until the scope closes. `place` learns the address. */
+/** Listens until the scope closes, and sets the address of `place`. */
 export const listen = (
   handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>,
   place: Place,
@@ -171,7 +171,7 @@ export const listen = (
     const port = bound?.port ?? options.port
     const at = (host: string) => new URL(`http://${host.includes(":") ? `[${host}]` : host}:${port}`).origin
     place.origin = at(options.host)
-    // The same port by another name, where there is one.
+    // The same port under another name, if there is one.
     place.storageOrigin = options.host === "localhost"
       ? at(bound?.address ?? "127.0.0.1")
       : at(LOCAL.has(options.host) ? "localhost" : options.host)

@@ -1,4 +1,4 @@
-/** The way of a request: log, faults, route, gate, handler. */
+/** Processes a request: log, faults, route, authentication, handler. */
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -23,37 +23,37 @@ import { groupQuery } from "./route.ts"
 import { routes } from "./router.ts"
 import { type ActiveRule, pickFault } from "./rules.ts"
 
-/** A request that Local Dust saw. @category models @since 0.1.0 */
+/** A request received by Local Dust. @category models @since 0.1.0 */
 export interface SeenRequest {
   /** 1, 2, 3, … in order of arrival. */
   readonly index: number
   readonly method: string
-  /** The path as it was sent, still encoded. */
+  /** The path as sent, still percent-encoded. */
   readonly path: string
-  /** The origin it was sent to. */
+  /** The origin of the request URL. */
   readonly origin: string
-  /** The route's template, undefined when there is no such route. */
+  /** The route's template; `undefined` if no route matches. */
   readonly route: string | undefined
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, string | ReadonlyArray<string>>>
-  /** Header names are lower-case; credentials read `<redacted>`. */
+  /** Header names are lower-case; credentials are replaced by `<redacted>`. */
   readonly headers: Readonly<Record<string, string>>
   /** `key:<name>`, `user:<email>`, `none`, `malformed` or `unknown`. */
   readonly credential: string
-  /** The JSON that was sent; the text when it is not JSON; undefined when there was none. */
+  /** The JSON body; the text if it is not JSON; `undefined` if there is no body. */
   readonly body: unknown
-  /** Epoch milliseconds of its arrival, by the workspace's clock. */
+  /** Arrival time in epoch milliseconds, by the workspace's clock. */
   readonly at: number
-  /** The fault that hit it: the tag of the fault, undefined when none did. */
+  /** The tag of the fault that hit the request; `undefined` if none did. */
   readonly fault: string | undefined
-  /** Undefined until there is an answer. */
+  /** `undefined` until there is a response. */
   readonly status: number | undefined
   /**
-   * `open`: the answer is not complete. `complete`: it was sent. `aborted`: the client went away. `reset`: the server cut
-   * the connection.
+   * `open`: the response is not complete. `complete`: it was sent. `aborted`: the client disconnected. `reset`: the
+   * server cut the connection.
    */
   readonly outcome: "open" | "complete" | "aborted" | "reset"
-  /** When the connection was done with, undefined while it is open. */
+  /** Time at which the connection closed; `undefined` while it is open. */
   readonly closedAt: number | undefined
   /** Bytes of the body sent so far. */
   readonly bytesSent: number
@@ -80,16 +80,16 @@ export interface Handler {
   readonly handle: (request: LocalRequest) => Effect.Effect<LocalResponse, Reset>
   readonly log: () => ReadonlyArray<SeenRequest>
   readonly clearLog: () => void
-  /** Forgets the log and counts from 1 again. */
+  /** Clears the log and restarts the numbering at 1. */
   readonly restart: () => void
   readonly rules: Array<ActiveRule>
-  /** Called whenever a request arrives, is answered or is closed. */
+  /** Called when a request arrives, is answered or is closed. */
   readonly listeners: Set<() => void>
 }
 
 const LOG_LIMIT = 20_000
 
-/** Of the bodies in the log: a workspace that is served for days must not grow with what it was sent. */
+/** Limit of the bodies in the log, which bounds the memory of a long-lived workspace. */
 const BODIES_LIMIT = 128 * 1024 * 1024
 
 /** The newest requests, up to both limits. */
@@ -121,13 +121,13 @@ class Log {
 
 const tree = buildTree(routes)
 
-/** Where a request goes: the route, and whether it is redirected to the one of the stream. */
+/** Resolves a request: its route, and whether it is redirected to the route of the stream. */
 const routed = (world: World, request: LocalRequest) => {
   const { pathname } = request.url
   const direct = pathname.startsWith("/api/sse/")
   const canonical = direct ? `/api/${pathname.slice("/api/sse/".length)}` : pathname
   const found = find(tree, request.method, canonical)
-  // Any other origin is reached too, so that a test sees what was sent there; it has no routes.
+  // Requests to other origins are logged, so that a test can see them, but match no route.
   const elsewhere = request.url.origin !== world.origin() && request.url.origin !== world.storageOrigin()
   const match = found === undefined || elsewhere || (direct && found.route.sse !== true) ? undefined : found
   return { match, redirected: match?.route.sse === true && !direct && world.quirks.sseRedirect }
@@ -156,7 +156,7 @@ const entryOf = (world: World, request: LocalRequest, { match }: Routed, index: 
   bytesSent: 0
 })
 
-/** What the server answers when no fault is in the way. */
+/** The regular response, without a fault. */
 const answerTo = (
   world: World,
   request: LocalRequest,
@@ -186,7 +186,7 @@ const answerTo = (
 
 type Close = (outcome: "complete" | "aborted" | "reset") => void
 
-/** Notes once how a request ended, also when its client goes away. */
+/** Records the outcome of a request once, also if its client disconnects. */
 const closing = (world: World, request: LocalRequest, entry: Entry, changed: () => void): Close => {
   const close: Close = (outcome) => {
     if (entry.outcome !== "open") return
@@ -200,7 +200,7 @@ const closing = (world: World, request: LocalRequest, entry: Entry, changed: () 
   return close
 }
 
-/** The answer as it leaves, with its date, and the log entry that follows it. */
+/** The final response, with its date header and its log entry. */
 const logged = (
   world: World,
   answer: LocalResponse,

@@ -1,4 +1,4 @@
-/** Event channels: what is retained, who listens, and the frames that a connection gets. */
+/** Event channels: retained events, subscribers, and the frames of a connection. */
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,9 +13,9 @@ export interface ChannelEvent {
   readonly type: string
   /** The whole frame, or the bare data of a malformed one. */
   readonly frame: string
-  /** The frame encoded, once it was sent alone: everybody who listens gets the same bytes. */
+  /** The encoded frame, cached once it was sent alone, so that all subscribers share the bytes. */
   bytes: Uint8Array | undefined
-  /** Gone from the history (an answered approval); who listens got it. */
+  /** Removed from the history (an answered approval). Subscribers have already received it. */
   removed: boolean
 }
 
@@ -25,10 +25,10 @@ export interface Channel {
   base: number
   lastPublishedAt: number
   readonly waiters: Set<() => void>
-  /** Agents that are too far ahead; told when a connection took something, or went away. */
+  /** Callbacks of agents that are too far ahead, called when a connection advances or closes. */
   readonly ahead: Set<() => void>
   readonly readers: Set<{ at: number }>
-  /** Nothing comes any more: the workspace was reset. */
+  /** The channel is closed: the workspace was reset. */
   closed: boolean
 }
 
@@ -36,7 +36,7 @@ export const END_OF_STREAM = "end-of-stream"
 
 const allChannels = slice("channels", (world) => ({ all: new Set<Channel>(), ms: world.now(), counter: -1, made: 0 }))
 
-/** Ids grow within one workspace. A thousand events in one millisecond spill over into the next. */
+/** Ids increase within a workspace. Each millisecond has at most a thousand; the rest use the next millisecond. */
 const nextId = (world: World): { readonly ms: number; readonly counter: number; readonly id: string } => {
   const ids = allChannels(world)
   const now = world.now()
@@ -78,7 +78,7 @@ export const makeChannel = (world: World): Channel => {
   return channel
 }
 
-/** Forgets a channel that nobody will publish on again. Connections that listen keep it. */
+/** Drops a channel without further publishers. Open connections keep it. */
 export const dropChannel = (world: World, channel: Channel): void => {
   allChannels(world).all.delete(channel)
 }
@@ -94,7 +94,7 @@ const caughtUp = (channel: Channel): void => {
   for (const tell of channel.ahead) tell()
 }
 
-/** Waits while some connection is further behind than the channel retains: what it has not read cannot be dropped. */
+/** Waits while a connection has more unread events than the channel retains. */
 export const whileAhead = (world: World, channel: Channel): Effect.Effect<void> => {
   const isAhead = () => {
     const end = channel.base + channel.events.length
@@ -150,7 +150,7 @@ export const publish = (
   data: { readonly type: string } & Readonly<Record<string, unknown>>
 ): ChannelEvent => publishJson(world, channel, data.type, JSON.stringify(data))
 
-/** Publishes the text after `data: ` as it is. */
+/** Publishes this text unchanged after `data: `. */
 export const publishRaw = (world: World, channel: Channel, text: string): ChannelEvent =>
   push(world, channel, "raw", () => `data: ${text}\n\n`)
 
@@ -160,7 +160,7 @@ export const removeFromHistory = (channel: Channel, matches: (event: ChannelEven
   }
 }
 
-/** How many events of this channel a new connection could still see. */
+/** The number of events of this channel that a new connection could still receive. */
 export const retained = (world: World, channel: Channel): number => {
   expire(world, channel)
   return channel.events.reduce((count, event) => event.removed ? count : count + 1, 0)
@@ -180,14 +180,14 @@ const BATCH = 512
 
 export interface Subscription {
   readonly channel: Channel
-  /** Undefined: everything that is retained. */
+  /** `undefined`: replays all retained events. */
   readonly lastEventId: string | undefined
   /** The connection closes at the first event after this time. */
   readonly lifetime: Duration.DurationInput | undefined
   /** The connection closes after this time without an event. */
   readonly silence: Duration.DurationInput | undefined
   readonly signal: AbortSignal | undefined
-  /** Keeps the channel in use: false closes it (the conversation was deleted, the server deregistered). */
+  /** Whether the channel is still in use. `false` closes it (the conversation was deleted, the server deregistered). */
   readonly open?: (() => boolean) | undefined
 }
 
@@ -195,7 +195,7 @@ type Phase = "handshake" | "history" | "live" | "closing" | "closed"
 
 type Step = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<Reset>>
 
-/** What one connection has read, and when. */
+/** The read position and times of a connection. */
 interface Connection {
   readonly world: World
   readonly options: Subscription
@@ -206,17 +206,17 @@ interface Connection {
   phase: Phase
 }
 
-/** In milliseconds; none: for ever. */
+/** In milliseconds; no limit is `Infinity`. */
 const millisOf = (limit: Duration.DurationInput | undefined): number =>
   limit === undefined ? Infinity : Duration.toMillis(limit)
 
 const isClosed = ({ channel, open }: Subscription): boolean => channel.closed || open?.() === false
 
-/** Waits for an event, for the end of the channel or for the client to go away. */
+/** Waits for an event, for the end of the channel or for the client to disconnect. */
 const changed = ({ options, reader }: Connection): Effect.Effect<void, Option.Option<Reset>> =>
   Effect.async<void, Option.Option<Reset>>((resume) => {
     const { channel, signal } = options
-    // What was published between the last look and this moment has woken nobody.
+    // Events published since the last read have woken no waiter.
     if (channel.base + channel.events.length > reader.at || isClosed(options)) {
       return resume(Effect.void)
     }
@@ -236,7 +236,7 @@ const changed = ({ options, reader }: Connection): Effect.Effect<void, Option.Op
     })
   })
 
-/** The page of history behind the cursor. */
+/** The page of history after the cursor. */
 const history = (connection: Connection): string => {
   const { options: { channel, lastEventId }, reader, world } = connection
   const { quirks } = world
@@ -262,13 +262,13 @@ const history = (connection: Connection): string => {
   return frames
 }
 
-/** What was published since the last look. */
+/** The events published since the last read. */
 const live = (connection: Connection): string => {
   const { openedAt, options: { channel, lifetime }, reader, world } = connection
   const limit = millisOf(lifetime)
   let frames = ""
   let taken = 0
-  // Events that were dropped meanwhile are lost to this reader only if it did not hold them: it does.
+  // Events that were dropped since are older than the read position, so this reader has them already.
   let index = Math.max(0, reader.at - channel.base)
   while (index < channel.events.length && taken < BATCH) {
     const event = channel.events[index]!
@@ -297,7 +297,7 @@ const emit = (connection: Connection, frames: string): Chunk.Chunk<Uint8Array> =
   return Chunk.of(last?.frame === frames ? last.bytes ??= encodeText(frames) : encodeText(frames))
 }
 
-/** Nothing to send: until there is, a heartbeat is due, or the silence was too long. */
+/** Waits until there are events, a heartbeat is due, or the idle timeout is reached. */
 const quiet = (connection: Connection): Step => {
   const { lastActivity, lastWrite, options, world } = connection
   const untilSilence = lastActivity + millisOf(options.silence) - world.now()
@@ -345,7 +345,7 @@ const next = (connection: Connection): Step =>
     return connection.phase === "closed" ? Effect.fail(Option.none()) : quiet(connection)
   })
 
-/** One connection: handshake, a page of history, then what is published, then `done`. */
+/** A connection: handshake, a page of history, live events, then `done`. */
 export const connection = (world: World, options: Subscription): Pull => {
   const { channel } = options
   return Effect.map(
@@ -376,7 +376,7 @@ export const connection = (world: World, options: Subscription): Pull => {
   )
 }
 
-/** Wakes everybody who listens, so that they notice that the channel was closed. */
+/** Wakes all subscribers, so that they notice that the channel is closed. */
 export const closeChannel = wake
 
 /** Ends every event stream. */

@@ -1,4 +1,4 @@
-/** How a route is declared, and how a handler reads its request. */
+/** Declaration of routes, and access to the request in handlers. */
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
@@ -14,11 +14,11 @@ import {
 } from "./http.ts"
 
 /**
- * Who may call a route. It is checked before the handler runs, after the common gate (workspace, header, token):
+ * Access rule of a route. Checked before the handler runs, after the common gate (workspace, header, token):
  *
  * - `any`: an API key or a user token
- * - `none`: nobody is asked (no credential, no workspace gate)
- * - `workspace`: the workspace must exist, no credential is asked
+ * - `none`: no checks (no credential, no workspace gate)
+ * - `workspace`: the workspace must exist; no credential is required
  * - `user`: a user token, else `denied` (401 `user_not_found` by default)
  * - `key`: an API key, else `denied` (403 `invalid_request_error`)
  * - `admin`, `builder`: that role or a higher one, else `denied` (403 `workspace_auth_error`)
@@ -30,7 +30,7 @@ export type Requirement = "any" | "none" | "workspace" | "user" | "key" | "admin
 /** A field that may be absent or null. */
 export const nullish = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
 
-/** The query as a record: a string for each name, or all of them where a name is repeated. */
+/** The query as a record: a string for each name, or an array if the name is repeated. */
 export const groupQuery = (query: URLSearchParams): Record<string, string | ReadonlyArray<string>> => {
   const record: Record<string, string | ReadonlyArray<string>> = {}
   for (const name of new Set(query.keys())) {
@@ -40,7 +40,7 @@ export const groupQuery = (query: URLSearchParams): Record<string, string | Read
   return record
 }
 
-/** What a handler is given. */
+/** Input of a handler. */
 export interface Context {
   readonly world: World
   readonly request: LocalRequest
@@ -54,10 +54,10 @@ export type Handler = (context: Context) => Effect.Effect<LocalResponse, LocalFa
 
 export interface Route {
   readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE"
-  /** `/api/v1/w/:workspaceId/…`; a last segment `*name` takes the rest of the path, slashes included. */
+  /** `/api/v1/w/:workspaceId/…`; a last segment `*name` matches the rest of the path, slashes included. */
   readonly path: string
   readonly auth: Requirement
-  /** The envelope for a caller that does not meet `auth`, when it is not the usual one. */
+  /** The error for a caller that does not satisfy `auth`, if it is not the default one. */
   readonly denied?: { readonly status: number; readonly type: string; readonly message: string } | undefined
   /** An event stream: `/api/v1/…` answers 307 to `/api/sse/v1/…`, where the handler is. */
   readonly sse?: boolean | undefined
@@ -70,7 +70,7 @@ export const route = (
   options: Omit<Route, "method" | "path">
 ): Route => ({ method, path, ...options })
 
-/** The path parameter, which the path template guarantees. */
+/** The path parameter; guaranteed by the path template. */
 export const param = (context: Context, name: string): string => context.params[name] ?? ""
 
 const formatError = (target: string, error: ParseResult.ParseError): string => {
@@ -81,8 +81,8 @@ const formatError = (target: string, error: ParseResult.ParseError): string => {
 }
 
 /**
- * The JSON body. A JSON content type with an empty or malformed body is a 400; without a JSON content type the body
- * counts as `{}`, whatever it is.
+ * The JSON body. A JSON content type with an empty or malformed body is a 400; without a JSON content type any body
+ * counts as `{}`.
  */
 export const jsonBody = (context: Context): Effect.Effect<unknown, Refusal> =>
   Effect.suspend((): Effect.Effect<unknown, Refusal> => {
@@ -94,7 +94,7 @@ export const jsonBody = (context: Context): Effect.Effect<unknown, Refusal> =>
     )
   })
 
-/** Decodes any value, as the given target of the error message. */
+/** Decodes a value; `target` names it in the error message. */
 export const decode = <A, I>(
   schema: Schema.Schema<A, I>,
   value: unknown,
@@ -117,7 +117,7 @@ export const query = <A, I>(context: Context, schema: Schema.Schema<A, I>): Effe
     return decode(schema, groupQuery(context.query), "query parameters")
   })
 
-/** Fails unless a user is behind the credential. */
+/** Fails unless the credential belongs to a user. */
 export const requireUser = (
   context: Context,
   denied: { readonly status: number; readonly type: string; readonly message: string }
@@ -126,6 +126,6 @@ export const requireUser = (
     ? refuse(denied.status, denied.type, denied.message)
     : Effect.succeed(context.auth.user)
 
-/** Whether the caller's role is at least this one. */
+/** Whether the caller has at least this role. */
 export const hasRole = (context: Context, role: Role): boolean =>
   context.auth.kind === "system" || atLeast(context.auth.role, role)

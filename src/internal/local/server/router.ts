@@ -1,4 +1,4 @@
-/** Every route of Local Dust. A domain adds its array here. */
+/** All routes of Local Dust. Each domain adds its array here. */
 import { agentRoutes } from "../domains/agentRoutes.ts"
 import { appRoutes } from "../domains/apps.ts"
 import { mentionRoutes } from "../domains/conversations/mentions.ts"

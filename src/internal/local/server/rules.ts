@@ -1,4 +1,4 @@
-/** Which requests a fault or a filter is about, and whether it could ever be one. */
+/** Matches faults and filters to requests, and rejects patterns that cannot match. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -11,26 +11,26 @@ import type { Route } from "./route.ts"
 import { routes } from "./router.ts"
 
 /**
- * A rule or a filter that no request can match: an unknown method or path. Its message names the paths that come close.
- * Also the defect of a fault with `required: true` that never occurred.
+ * A rule or a filter that cannot match any request: its method or path is unknown. The message contains the closest
+ * paths. Also the defect of a fault with `required: true` that never occurred.
  *
  * @category errors
  * @since 0.2.0
  */
 export class DustTestRuleError extends Data.TaggedError("DustTestRuleError")<{ readonly message: string }> {}
 
-/** A request as a rule sees it. */
+/** A request, as rules match it. */
 export interface FaultTarget {
   readonly method: string
   readonly pathname: string
-  /** The route's template, undefined for an unknown route and for the redirect in front of an event stream. */
+  /** The route's template; `undefined` for an unknown route and for the redirect of an event stream. */
   readonly route: string | undefined
   readonly query: URLSearchParams
   readonly body: unknown
 }
 
 /**
- * What a rule or a filter may name: the paths of the SDK's endpoints, and that of Local Dust's storage.
+ * Paths accepted by rules and filters: those of the SDK's endpoints, and of Local Dust's storage.
  *
  * @category models
  * @since 0.2.0
@@ -38,40 +38,40 @@ export interface FaultTarget {
 export type RulePath = RoutePath | "/local-dust-files/{fileId}" | "/local-dust-files/:fileId"
 
 /**
- * A path that is known only when the test runs, such as one with an id in the place of a parameter. One that no route of
- * Local Dust has is refused with `DustTestRuleError` when the rule or the filter is made: use a RegExp for other paths.
+ * A path that is computed at run time, such as one with an id in place of a parameter. If no route of Local Dust
+ * matches it, the rule or filter fails with `DustTestRuleError`. For other paths use a RegExp.
  *
  * @category constructors
  * @since 0.2.0
  */
 export const path = (text: string): RulePath =>
-  // The rule or the filter that gets it checks it.
+  // Validated by the rule or filter that uses it.
   text as RulePath
 
-/** Which requests are meant. */
+/** Selects requests. */
 export interface RequestPattern {
-  /** `GET`, `POST`, … Defaults to every method. */
+  /** `GET`, `POST`, … Defaults to any method. */
   readonly method?: string | undefined
   /**
-   * A path of Dust's API, as the documentation writes it (`/assistant/conversations/{conversationId}/messages`) or with colons
-   * (`:conversationId`), with or without its `/api/v1/w/{workspaceId}`; or a RegExp that is tested against the path. `path`
-   * takes one that is known only when the test runs.
+   * A path of Dust's API, in the notation of its documentation (`/assistant/conversations/{conversationId}/messages`)
+   * or with colons (`:conversationId`), with or without its `/api/v1/w/{workspaceId}`; or a RegExp that is tested
+   * against the path. Use `path` for one that is computed at run time.
    */
   readonly path?: RulePath | RegExp | undefined
 }
 
-/** When something goes wrong. Without conditions: at every request. @category models @since 0.1.0 */
+/** Conditions of a fault. Without any, every request is hit. @category models @since 0.1.0 */
 export interface FaultRule extends RequestPattern {
   readonly when?: ((request: FaultTarget) => boolean) | undefined
   /** Only the nth matching request (from 1), or several of them. */
   readonly nth?: number | ReadonlyArray<number> | undefined
-  /** Only the first so many matching requests. */
+  /** Only the first matching requests, up to this number. */
   readonly times?: number | undefined
-  /** A number between 0 and 1, decided with the workspace's random seed. */
+  /** Probability between 0 and 1, decided by the workspace's random seed. */
   readonly probability?: number | undefined
   /**
-   * The scope of the workspace ends with the defect `DustTestRuleError` if the fault never occurred. Defaults to `false`: a
-   * warning.
+   * Whether the workspace's scope ends with the defect `DustTestRuleError` if the fault never occurred. Defaults to
+   * `false`, which logs a warning.
    */
   readonly required?: boolean | undefined
   readonly fault: Fault
@@ -80,7 +80,7 @@ export interface FaultRule extends RequestPattern {
 export interface ActiveRule {
   readonly rule: FaultRule
   readonly matches: Matcher
-  /** Requests that matched, and those that were hit. */
+  /** The numbers of matching requests and of hits. */
   seen: number
   fired: number
 }
@@ -96,7 +96,7 @@ const relative = (path: string): string => withBraces(path.startsWith(`${PREFIX}
 
 const isParameter = (segment: string): boolean => segment.startsWith(":") || segment.startsWith("*")
 
-/** Whether the template can mean this route: parameters have any name, and a value may stand in the place of one. */
+/** Whether the template can match this route. Parameters may have any name; a value may replace a parameter. */
 const covers = (template: string, route: string): boolean => {
   const wanted = template.split("/")
   const segments = route.split("/")
@@ -109,7 +109,7 @@ const covers = (template: string, route: string): boolean => {
 
 const shape = (path: string): string => path.replace(/\/[:*][^/]+/g, "/:")
 
-/** The templates that come close, the closest first. */
+/** The closest templates, best first. */
 const nearest = (template: string, method: string | undefined): ReadonlyArray<string> => {
   const wanted = shape(template.startsWith("/api/") ? template : PREFIX + template)
   const all = new Map<string, number>()
@@ -158,7 +158,7 @@ const compilePath = (path: string, method: string | undefined): Either.Either<Ma
   )
 }
 
-/** What the pattern matches, or why it cannot match anything. */
+/** A matcher for the pattern. Left: the reason why it cannot match any request. */
 export const compile = (pattern: RequestPattern): Either.Either<Matcher, DustTestRuleError> =>
   Either.gen(function*() {
     const method = pattern.method?.toUpperCase()
@@ -178,7 +178,7 @@ export const compile = (pattern: RequestPattern): Either.Either<Matcher, DustTes
     return (target) => (method === undefined || method === target.method) && expression.test(target.pathname)
   })
 
-/** A rule that is ready to hit; one that no request can match is a defect, so that the test does not start. */
+/** Activates a rule. A rule that cannot match any request is a defect, so that the test fails early. */
 export const activate = (rule: FaultRule): Effect.Effect<ActiveRule> =>
   Either.match(compile(rule), {
     onLeft: ({ message }) => Effect.die(new DustTestRuleError({ message: `A fault cannot occur: ${message}.` })),
@@ -215,7 +215,7 @@ const describe = ({ rule, seen }: ActiveRule): string => {
   } (${why})`
 }
 
-/** At the end of the workspace: what was to go wrong and did not. */
+/** Reports faults that never occurred, at the end of the workspace. */
 export const reportUnused = (all: ReadonlyArray<ActiveRule>): Effect.Effect<void> => {
   const unused = all.filter((active) => active.fired === 0)
   const required = unused.filter(({ rule }) => rule.required === true)

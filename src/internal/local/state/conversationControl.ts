@@ -1,4 +1,4 @@
-/** What a test can ask about agents, conversations and messages, and add to them. */
+/** The handle's functions for agents, conversations and messages. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { addAgent } from "../domains/agents.ts"

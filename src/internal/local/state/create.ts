@@ -1,4 +1,4 @@
-/** Builds the state of a workspace from the options. */
+/** Builds the state of a workspace from its options. */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,21 +14,23 @@ import { forgetInterruptedSleeps } from "./testClock.ts"
 
 /** An API key of the workspace. @category models @since 0.1.0 */
 export interface ApiKeyOptions {
-  /** `sk-…` */
+  /** The key: `sk-…` */
   readonly value: string | Redacted.Redacted
-  /** Shown as the key's name. */
+  /** The key's name. */
   readonly name?: string | undefined
-  /** Default `builder`. */
+  /** Defaults to `builder`. */
   readonly role?: Role | undefined
-  /** A disabled key answers 401 `invalid_api_key_error`. */
+  /** A disabled key is refused with 401 `invalid_api_key_error`. */
   readonly disabled?: boolean | undefined
-  /** One of Dust's own keys, which no customer has. */
+  /** One of Dust's system keys, which customers do not have. */
   readonly system?: boolean | undefined
-  /** The workspace the key belongs to. Default: this one; another one answers 401 `workspace_auth_error`. */
+  /**
+   * The workspace of the key. Defaults to this one; the key of another one is refused with 401 `workspace_auth_error`.
+   */
   readonly workspaceId?: string | undefined
 }
 
-/** A person. @category models @since 0.1.0 */
+/** A user. @category models @since 0.1.0 */
 export interface UserOptions {
   readonly sId?: string | undefined
   readonly email?: string | undefined
@@ -40,17 +42,17 @@ export interface UserOptions {
 /** An access token of a user. @category models @since 0.1.0 */
 export interface UserTokenOptions {
   readonly value: string | Redacted.Redacted
-  /** Tokens with the same `email` belong to one person. `null`: a valid token of nobody (401 `user_not_found`). */
+  /** Tokens with the same `email` belong to one user. `null`: a valid token without a user (401 `user_not_found`). */
   readonly user?: UserOptions | null | undefined
-  /** The role in the workspace. Default `user`. */
+  /** The role in the workspace. Defaults to `user`. */
   readonly role?: Role | undefined
-  /** Time from the start until the token is expired (401 `expired_oauth_token_error`). Default: never. */
+  /** Time from the start until the token expires (401 `expired_oauth_token_error`). Defaults to never. */
   readonly expiresIn?: Duration.DurationInput | undefined
-  /** False: the person is not a member of the workspace (401 `workspace_auth_error`). Default true. */
+  /** `false`: the user is not a member of the workspace (401 `workspace_auth_error`). Defaults to `true`. */
   readonly member?: boolean | undefined
 }
 
-/** Who may call. The defaults stay valid beside the ones given here. @category models @since 0.1.0 */
+/** Accepted credentials, in addition to the default ones. @category models @since 0.1.0 */
 export interface CredentialOptions {
   readonly apiKeys?: ReadonlyArray<ApiKeyOptions> | undefined
   readonly userTokens?: ReadonlyArray<UserTokenOptions> | undefined
@@ -112,7 +114,7 @@ const makeRandom = (seed: number): () => number => {
   }
 }
 
-/** Everything that is random, and ids: the same seed and the same calls give the same. */
+/** All randomness and ids: the same seed and the same calls give the same values. */
 const makeChance = (seed: number) => {
   let random = makeRandom(seed)
   let idRandom = makeRandom(seed ^ 0x5f3759df)
@@ -145,7 +147,7 @@ interface Accounts extends Pick<World, "apiKeys" | "userTokens" | "members"> {
   readonly addToken: (token: UserTokenOptions) => void
 }
 
-/** Who may call, and with which credentials. */
+/** Accepted credentials and their users. */
 const makeAccounts = (
   { now, numericId, sId, workspaceId }: Pick<World, "now" | "numericId" | "sId" | "workspaceId">
 ): Accounts => {
@@ -224,11 +226,11 @@ const fillAccounts = ({ addKey, addToken }: Accounts, credentials: CredentialOpt
   for (const token of credentials?.userTokens ?? []) addToken(token)
 }
 
-/** Where the workspace is reached; `serve` knows it only once it listens. */
+/** The address of the workspace; with `serve`, set once it listens. */
 export interface Place {
   origin: string
   storageOrigin: string
-  /** The largest body that is read, in bytes. */
+  /** The request body limit, in bytes. */
   requestSize: number
 }
 

@@ -1,4 +1,4 @@
-/** The ids and credentials that every workspace starts with, and where it is. */
+/** The default ids, credentials and address of a workspace. */
 export const defaults = {
   workspaceId: "LocalDust1",
   apiKey: "sk-local-dust",

@@ -1,4 +1,4 @@
-/** What a test can do to streams, blocked actions, tokens and client-side MCP servers. */
+/** The handle's functions for streams, blocked actions, tokens and client-side MCP servers. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { answerAction } from "../domains/conversations/blocked.ts"

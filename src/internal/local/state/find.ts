@@ -1,4 +1,4 @@
-/** Conversations and messages as a test sees them, and where to find them. */
+/** Looks up conversations and messages, and returns them in the form that tests see. */
 import * as Effect from "effect/Effect"
 import {
   type Conversation,

@@ -1,29 +1,29 @@
-/** The limits of a workspace: how often, how much. */
+/** Rate and size limits of a workspace. */
 
 /**
- * The limits of a workspace. The defaults are the server's; `Infinity` switches one off.
+ * Rate and size limits of a workspace. The defaults are the server's; `Infinity` switches a limit off.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Limits {
-  /** Messages per minute that one key or user may post. Default 100. */
+  /** Messages per minute by one key or user. Defaults to 100. */
   readonly messagesPerMinute: number
-  /** Messages per hour that one key or user may post. Default 3000. */
+  /** Messages per hour by one key or user. Defaults to 3000. */
   readonly messagesPerHour: number
-  /** Documents per minute that the workspace may write. Default 120. */
+  /** Document upserts per minute in the workspace. Defaults to 120. */
   readonly upsertsPerMinute: number
-  /** Files per minute that the workspace may announce. Default 40. */
+  /** File creations per minute in the workspace. Defaults to 40. */
   readonly uploadsPerMinute: number
-  /** The longest document, in UTF-16 code units. Default 2 MiB. */
+  /** Maximum document length, in UTF-16 code units. Defaults to 2 MiB. */
   readonly documentSize: number
-  /** The largest body of a request, in bytes; a larger one is refused with 413. Default 256 MiB. */
+  /** Maximum request body, in bytes; a larger one is refused with 413. Defaults to 256 MiB. */
   readonly requestSize: number
 }
 
 const MiB = 1024 * 1024
 
-/** What the server allows. Source: the handlers that count, named there. */
+/** The server's limits. Source: the handlers that enforce them, named there. */
 export const serverLimits: Limits = {
   messagesPerMinute: 100,
   messagesPerHour: 3000,
@@ -33,7 +33,7 @@ export const serverLimits: Limits = {
   requestSize: 256 * MiB
 }
 
-/** Sizes always hold. A limit per minute or hour does only where it is asked for: a test that shares a clock would hang. */
+/** Size limits always apply. Rate limits apply only when requested: a test that shares a clock would hang. */
 const withoutRates: Limits = {
   ...serverLimits,
   messagesPerMinute: Infinity,

@@ -1,11 +1,11 @@
-/** How Local Dust says something to the person who runs a test. */
+/** Reports warnings to the developer who runs a test. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as HashSet from "effect/HashSet"
 import * as Logger from "effect/Logger"
 
-/** A warning in the log; on the console where there is no logger, as in `it.effect` of `@effect/vitest`. */
+/** Logs a warning; uses the console if there is no logger, as in `it.effect` of `@effect/vitest`. */
 export const report = (message: string): Effect.Effect<void> =>
   Effect.flatMap(
     FiberRef.get(FiberRef.currentLoggers),

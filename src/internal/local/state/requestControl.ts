@@ -1,4 +1,4 @@
-/** What a test can ask about requests, and the faults that it scripts. */
+/** The handle's functions for requests and faults. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { Fault } from "../server/faults.ts"
@@ -8,7 +8,7 @@ import { type Control, DustTestNotFoundError, type RequestFilter } from "./contr
 import { renderRequests } from "./snapshot.ts"
 import type { World } from "./state.ts"
 
-/** What the filter selects; one that cannot select anything is a defect. */
+/** The predicate of a filter; a filter that cannot match any request is a defect. */
 const selector = (filter: RequestFilter | undefined): Effect.Effect<(request: SeenRequest) => boolean> => {
   if (filter === undefined) return Effect.succeed(() => true)
   return Either.match(compile(filter), {
@@ -28,7 +28,7 @@ const isFault = (rule: FaultRule | Fault): rule is Fault => "_tag" in rule
 
 const isOpen = (request: SeenRequest) => request.outcome === "open"
 
-/** Waits until the log says so. */
+/** Waits until a request in the log matches. */
 const until = <A>(handler: Handler, look: () => A | undefined): Effect.Effect<A> =>
   Effect.suspend(() => {
     const now = look()
@@ -92,7 +92,7 @@ export const requestControl = (
   }
 }
 
-/** `scripted` remembers every rule until the end, those that were taken back, too. */
+/** `scripted` keeps every rule until the end, including removed ones. */
 export const faultControl = (
   handler: Handler,
   scripted: Array<ActiveRule>

@@ -1,35 +1,35 @@
-/** What a workspace can be given at the start: plain data, of every domain. */
+/** Seed data of all domains, as plain data. */
 import type * as Duration from "effect/Duration"
 
 /** Seed data of a Local Dust workspace. @category models @since 0.1.0 */
 export interface Seed {
-  /** Rows of the exports of usage. Default: a few of some tables. */
+  /** Rows of the usage exports. Defaults to a few rows in some tables. */
   readonly analytics?: AnalyticsSeed | undefined
-  /** The tags that agents can have. Default: `support` and `sales`. */
+  /** The tags of agents. Defaults to `support` and `sales`. */
   readonly agentTags?: ReadonlyArray<AgentTagSeed> | undefined
   readonly apps?: ReadonlyArray<AppSeed> | undefined
   readonly conversations?: ReadonlyArray<ConversationSeed> | undefined
-  /** Default: the folder `handbook` and the managed connection `wiki`, both in the global space. */
+  /** Defaults to the folder `handbook` and the managed connection `wiki`, both in the global space. */
   readonly dataSources?: ReadonlyArray<DataSourceSeed> | undefined
   /** Files that are ready from the start. */
   readonly files?: ReadonlyArray<FileSeed> | undefined
-  /** What workspace search finds. Default: a few nodes, and files of two tools. */
+  /** Results of workspace search. Defaults to a few nodes, and files of two tools. */
   readonly search?: SearchSeed | undefined
-  /** Default: an active, an unpublished and an archived one. */
+  /** Defaults to an active, an unpublished and an archived one. */
   readonly skills?: ReadonlyArray<SkillSeed> | undefined
-  /** Beside the spaces that every workspace has. Default: an open one, a restricted one and a project. */
+  /** Added to the built-in spaces. Defaults to an open one, a restricted one and a project. */
   readonly spaces?: ReadonlyArray<SpaceSeed> | undefined
-  /** Triggers, and where webhooks arrive. Default: three triggers, a source without and one with a signature. */
+  /** Triggers and webhook sources. Defaults to three triggers, a source without a signature and one with. */
   readonly triggers?: TriggersSeed | undefined
 }
 
 /** A conversation that exists from the start. @category models @since 0.1.0 */
 export interface ConversationSeed {
-  /** Its id; generated when absent. */
+  /** Generated if absent. */
   readonly sId?: string | undefined
   readonly title?: string | undefined
   readonly spaceId?: string | undefined
-  /** Its messages, oldest first. */
+  /** Oldest first. */
   readonly messages?: ReadonlyArray<MessageSeed> | undefined
 }
 
@@ -45,63 +45,63 @@ export type MessageSeed =
     readonly content: string
     readonly sId?: string | undefined
     readonly username?: string | undefined
-    /** Any string: stored messages can carry names outside the accepted list. Default `UTC`. */
+    /** Any string: stored messages may have names outside the accepted list. Defaults to `UTC`. */
     readonly timezone?: string | undefined
     readonly visibility?: string | undefined
   }
   | {
     readonly role: "agent"
     readonly content: string
-    /** The agent's sId. Default `echo`. */
+    /** `sId` of the agent. Defaults to `echo`. */
     readonly agent?: string | undefined
     readonly sId?: string | undefined
     readonly status?: string | undefined
     readonly visibility?: string | undefined
   }
 
-/** A tag that agents can have. @category models @since 0.2.0 */
+/** A tag of agents. @category models @since 0.2.0 */
 export interface AgentTagSeed {
   readonly name: string
-  /** Default `standard`. */
+  /** Defaults to `standard`. */
   readonly kind?: "standard" | "protected" | undefined
 }
 
-/** Rows of the exports: each is what the table's JSON has. @category models @since 0.1.0 */
+/** Rows of the usage exports, in the JSON shape of each table. @category models @since 0.1.0 */
 export interface AnalyticsSeed {
-  /** Rows by the name of the table. A row with a `date` is given only for the days that are asked for. */
+  /** Rows by table name. A row with a `date` is returned only for the requested days. */
   readonly tables?: Readonly<Record<string, ReadonlyArray<Readonly<Record<string, unknown>>>>> | undefined
   /** Rows of the consumption export. */
   readonly consumption?: ReadonlyArray<Readonly<Record<string, unknown>>> | undefined
-  /** The consumption export breaks off after so many rows, with the line `ERROR: …`. */
+  /** Aborts the consumption export after this many rows, with the line `ERROR: …`. */
   readonly consumptionFailure?: { readonly afterRows: number; readonly message: string } | undefined
-  /** Default true. */
+  /** Defaults to `true`. */
   readonly consumptionEnabled?: boolean | undefined
 }
 
 /** An app that exists from the start. @category models @since 0.1.0 */
 export interface AppSeed {
   readonly sId: string
-  /** Default: the sId. */
+  /** Defaults to the `sId`. */
   readonly name?: string | undefined
   readonly description?: string | undefined
-  /** Default: the space of the company's data. */
+  /** Defaults to the space of the company's data. */
   readonly spaceId?: string | undefined
-  /** The version that is deployed. Default `latest`. */
+  /** The deployed version. Defaults to `latest`. */
   readonly specificationHash?: string | undefined
-  /** False: it is listed, but running and reading it is refused (403 `app_not_found`). Default true. */
+  /** `false`: the app is listed, but reading and running it is refused (403 `app_not_found`). Defaults to `true`. */
   readonly readable?: boolean | undefined
   /**
-   * The value of the last block for one input: the value, or an Effect of it. A failed Effect is the error of the block for
-   * this input, and makes the run `errored`. Default: the input.
+   * The value of the last block for an input, or an Effect of it. A failed Effect is the error of the block for this
+   * input and makes the run `errored`. Defaults to the input.
    */
   readonly run?: ((input: unknown, config: Readonly<Record<string, unknown>>) => unknown) | undefined
-  /** Time that a run takes. Default 0. */
+  /** Duration of a run. Defaults to 0. */
   readonly duration?: Duration.DurationInput | undefined
-  /** What a streamed run sends instead of its own events: JSON values, each one event. */
+  /** Replaces the events of a streamed run: JSON values, each one event. */
   readonly events?: ReadonlyArray<unknown> | undefined
 }
 
-/** A document that is there from the start. @category models @since 0.1.0 */
+/** A document that exists from the start. @category models @since 0.1.0 */
 export interface DocumentSeed {
   readonly documentId: string
   readonly text: string
@@ -109,13 +109,13 @@ export interface DocumentSeed {
   readonly tags?: ReadonlyArray<string> | undefined
   readonly sourceUrl?: string | undefined
   readonly mimeType?: string | undefined
-  /** Epoch milliseconds. Default: the start. */
+  /** Epoch milliseconds. Defaults to the start. */
   readonly timestamp?: number | undefined
-  /** The nodes above it, from the nearest to the farthest. */
+  /** Ancestors of the node, nearest first. */
   readonly parents?: ReadonlyArray<string> | undefined
 }
 
-/** A table that is there from the start. @category models @since 0.1.0 */
+/** A table that exists from the start. @category models @since 0.1.0 */
 export interface TableSeed {
   readonly tableId?: string | undefined
   readonly name: string
@@ -125,77 +125,77 @@ export interface TableSeed {
   readonly rows?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined
 }
 
-/** A data source that is there from the start. @category models @since 0.1.0 */
+/** A data source that exists from the start. @category models @since 0.1.0 */
 export interface DataSourceSeed {
   readonly sId?: string | undefined
   readonly name: string
   readonly description?: string | undefined
-  /** Default `vlt_global`. */
+  /** Defaults to `vlt_global`. */
   readonly spaceId?: string | undefined
-  /** A managed connection, which ordinary keys cannot write to. Default: a folder. */
+  /** A managed connection, which ordinary keys cannot write to. Defaults to a folder. */
   readonly connectorProvider?: string | undefined
   readonly documents?: ReadonlyArray<DocumentSeed> | undefined
   readonly tables?: ReadonlyArray<TableSeed> | undefined
-  /** Further views of it, beside the one of everything in its own space. */
+  /** Additional views, besides the default one in its own space. */
   readonly views?: ReadonlyArray<DataSourceViewSeed> | undefined
 }
 
-/** A view that is there from the start. @category models @since 0.1.0 */
+/** A view that exists from the start. @category models @since 0.1.0 */
 export interface DataSourceViewSeed {
   readonly sId?: string | undefined
   readonly spaceId: string
-  /** The nodes it shows. Default: everything. */
+  /** The ids of its nodes. Defaults to all nodes. */
   readonly parentsIn?: ReadonlyArray<string> | undefined
 }
 
-/** A file that is there from the start. @category models @since 0.1.0 */
+/** A file that exists from the start. @category models @since 0.1.0 */
 export interface FileSeed {
-  /** Its id; generated when absent. */
+  /** Generated if absent. */
   readonly sId?: string | undefined
   readonly fileName: string
-  /** Default: by the file name. */
+  /** Defaults to the type of the file name. */
   readonly contentType?: string | undefined
   readonly content: string | Uint8Array
-  /** Default `conversation`. Ordinary callers cannot read files of another use. */
+  /** Defaults to `conversation`. Ordinary callers cannot read files with another use case. */
   readonly useCase?: string | undefined
 }
 
-/** A node that search finds from the start. @category models @since 0.1.0 */
+/** A node in the search index. @category models @since 0.1.0 */
 export interface NodeSeed {
   readonly internalId: string
   readonly title: string
-  /** Default `document`. */
+  /** Defaults to `document`. */
   readonly type?: "document" | "table" | "folder" | undefined
   readonly mimeType?: string | undefined
   readonly sourceUrl?: string | undefined
-  /** The spaces in which there is a view of it. Default: Company Data. */
+  /** The spaces with a view of it. Defaults to Company Data. */
   readonly spaceIds?: ReadonlyArray<string> | undefined
-  /** The name of its data source. Default `notes`. */
+  /** The name of its data source. Defaults to `notes`. */
   readonly dataSource?: string | undefined
   readonly parentInternalId?: string | undefined
 }
 
-/** A file that a connected tool finds. @category models @since 0.1.0 */
+/** A file in the search results of a connected tool. @category models @since 0.1.0 */
 export interface ToolFileSeed {
   readonly externalId: string
   readonly title: string
   readonly mimeType?: string | undefined
-  /** Default: a text about itself. */
+  /** Defaults to a generated text. */
   readonly content?: string | undefined
-  /** Default `drive`. Each server answers on its own. */
+  /** Defaults to `drive`. Each server responds separately. */
   readonly serverName?: string | undefined
-  /** Default `msv_<serverName>`. */
+  /** Defaults to `msv_<serverName>`. */
   readonly serverViewId?: string | undefined
 }
 
-/** What the search of the workspace finds. @category models @since 0.1.0 */
+/** Results of workspace search. @category models @since 0.1.0 */
 export interface SearchSeed {
-  /** Beside the documents, tables and folders of the data sources. */
+  /** Added to the documents, tables and folders of the data sources. */
   readonly nodes?: ReadonlyArray<NodeSeed> | undefined
   readonly toolFiles?: ReadonlyArray<ToolFileSeed> | undefined
-  /** How long each connected tool takes. Default: no time. */
+  /** Delay of each connected tool. Defaults to none. */
   readonly toolDelay?: Duration.DurationInput | undefined
-  /** Nodes per page when the address has no `limit`. Default 10. */
+  /** Nodes per page if the query has no `limit`. Defaults to 10. */
   readonly defaultPageSize?: number | undefined
 }
 
@@ -205,14 +205,14 @@ export interface SkillSeed {
   readonly name: string
   readonly description?: string | undefined
   readonly instructions?: string | undefined
-  /** Default `active`. */
+  /** Defaults to `active`. */
   readonly status?: "active" | "archived" | "suggested" | undefined
   /**
-   * `editors` hides it from lists, also from its editors: only administrators who ask for it see it. Default
+   * `editors` hides it from lists, even for its editors: only administrators see it, on request. Defaults to
    * `workspace_users`.
    */
   readonly availability?: "editors" | "workspace_users" | "users_and_agents" | undefined
-  /** E-mail addresses. */
+  /** E-mail addresses of the editors. */
   readonly editors?: ReadonlyArray<string> | undefined
 }
 
@@ -221,15 +221,15 @@ export interface ServerViewSeed {
   readonly sId?: string | undefined
   readonly name: string
   readonly description?: string | undefined
-  /** Default `remote`. */
+  /** Defaults to `remote`. */
   readonly serverType?: "remote" | "internal" | undefined
-  /** `manual` (the default) is always listed, `auto` with `includeAuto` only, `auto_hidden_builder` never. */
+  /** `manual` (the default) is always listed, `auto` only with `includeAuto`, `auto_hidden_builder` never. */
   readonly availability?: "manual" | "auto" | "auto_hidden_builder" | undefined
   readonly tools?: ReadonlyArray<{ readonly name: string; readonly description: string }> | undefined
 }
 
 /**
- * A space that exists from the start, beside the ones that every workspace has (system, global, conversations).
+ * A space that exists from the start, besides the built-in ones (system, global, conversations).
  *
  * @category models
  * @since 0.1.0
@@ -237,13 +237,15 @@ export interface ServerViewSeed {
 export interface SpaceSeed {
   readonly sId?: string | undefined
   readonly name: string
-  /** Default `regular`. */
+  /** Defaults to `regular`. */
   readonly kind?: "regular" | "project" | "global" | undefined
-  /** Only its members, and API keys that were given access, see it; administrators do not. Default `false`. */
+  /**
+   * Restricts visibility to members and API keys with access; administrators do not see it either. Defaults to `false`.
+   */
   readonly isRestricted?: boolean | undefined
   /** E-mail addresses of members. */
   readonly members?: ReadonlyArray<string> | undefined
-  /** Names of API keys that were given access. A key sees no restricted space and no project without it. */
+  /** Names of API keys with access. Without it, a key sees no restricted space and no project. */
   readonly keys?: ReadonlyArray<string> | undefined
   readonly mcpServerViews?: ReadonlyArray<ServerViewSeed> | undefined
 }
@@ -252,9 +254,9 @@ export interface SpaceSeed {
 export interface TriggerSeed {
   readonly sId?: string | undefined
   readonly name: string
-  /** Default `echo`. */
+  /** Defaults to `echo`. */
   readonly agentId?: string | undefined
-  /** Default `enabled`. */
+  /** Defaults to `enabled`. */
   readonly status?: string | undefined
   readonly customPrompt?: string | undefined
   readonly configuration:
@@ -273,13 +275,13 @@ export interface TriggerSeed {
     }
 }
 
-/** Where webhooks arrive. @category models @since 0.1.0 */
+/** A webhook source. @category models @since 0.1.0 */
 export interface WebhookSourceSeed {
   readonly sId: string
   /** The last part of its URL. */
   readonly urlSecret: string
   readonly name?: string | undefined
-  /** Asks for an HMAC of the body in this header. */
+  /** Requires an HMAC of the body in this header. */
   readonly signature?: {
     readonly header: string
     readonly secret: string
@@ -287,7 +289,7 @@ export interface WebhookSourceSeed {
   } | undefined
 }
 
-/** Triggers, and the sources of webhooks. @category models @since 0.1.0 */
+/** Triggers and webhook sources. @category models @since 0.1.0 */
 export interface TriggersSeed {
   readonly triggers?: ReadonlyArray<TriggerSeed> | undefined
   readonly webhookSources?: ReadonlyArray<WebhookSourceSeed> | undefined

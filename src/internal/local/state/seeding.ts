@@ -1,4 +1,4 @@
-/** Conversations and messages that exist from the start, or that a test puts there. */
+/** Creates seeded conversations and messages. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { makeAgentMessage, makeUserMessage } from "../agent/messages.ts"
@@ -16,7 +16,7 @@ import {
 import type { ConversationSeed, MessageSeed } from "./seed.ts"
 import type { LocalUser, World } from "./state.ts"
 
-/** Messages that exist from the start, or that a test puts there. */
+/** Adds seeded messages to a conversation. */
 export const seedConversation = (
   world: World,
   seed: ConversationSeed,

@@ -1,4 +1,4 @@
-/** Requests as text that is the same in every run. */
+/** Renders requests as text that is the same in every run. */
 import type { SeenRequest } from "../server/pipeline.ts"
 import type { World } from "./state.ts"
 
@@ -11,7 +11,7 @@ const isoTime = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2
 const timeField = /(?:At|Ts|Ms|_at|timestamp|Timestamp|created|updated|expiry)$/
 const word = /[A-Za-z0-9_]+/g
 
-/** Gives each id a name by the order in which they are met. */
+/** Names ids in order of their first occurrence. */
 class Names {
   readonly #names = new Map<string, string>()
   readonly #counts = new Map<string, number>()
@@ -71,7 +71,7 @@ const answerOf = ({ fault, status }: SeenRequest): string =>
 
 export const renderRequests = (world: World, requests: ReadonlyArray<SeenRequest>): string => {
   const names = new Names(world.ids)
-  // First of all, so that an id has the name of what it is of wherever it is met.
+  // Path parameters first, so that each id is named after its parameter wherever it occurs.
   for (const { params } of requests) {
     for (const [name, value] of Object.entries(params)) if (world.ids.has(value)) names.name(value, name)
   }

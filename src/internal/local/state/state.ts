@@ -1,14 +1,14 @@
 /**
- * The one state behind Local Dust. Each domain keeps its own slice, made on first use:
+ * The state of Local Dust. Each domain has its own slice, created on first use:
  *
  * ```ts
  * const files = slice("files", (world) => ({ byId: new Map<string, LocalFile>() }))
  * files(context.world).byId.get(fileId)
  * ```
  *
- * State is plain mutable data, changed synchronously (JavaScript runs one handler at a time between two effects). Time
- * comes from `world.now()` and `world.clock`, ids from `world.sId()` and `world.numericId()`: the same calls give the
- * same ids, and TestClock decides the time.
+ * State is mutable plain data, changed synchronously (JavaScript runs one handler at a time between two effects). Time
+ * comes from `world.now()` and `world.clock`, ids from `world.sId()` and `world.numericId()`: equal calls give equal
+ * ids, and TestClock controls the time.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -17,15 +17,15 @@ import type * as Scope from "effect/Scope"
 import type { Limits } from "./limits.ts"
 import type { Seed } from "./seed.ts"
 
-/** What a member, or an API key, may do. @category models @since 0.1.0 */
+/** The role of a member or an API key. @category models @since 0.1.0 */
 export type Role = "admin" | "manager" | "builder" | "user" | "none"
 
 const ranks: Readonly<Record<Role, number>> = { none: 0, user: 1, builder: 2, manager: 2, admin: 3 }
 
-/** Whether a role may do what another one may. */
+/** Whether a role includes the rights of another. */
 export const atLeast = (role: Role, wanted: Role): boolean => ranks[role] >= ranks[wanted]
 
-/** A member as the API shows it (`User` in responses). */
+/** A member in the API's representation (`User` in responses). */
 export interface LocalUser {
   readonly sId: string
   readonly id: number
@@ -51,16 +51,16 @@ export interface LocalApiKey {
 
 export interface LocalUserToken {
   readonly value: string
-  /** Epoch milliseconds after which the token is expired. */
+  /** Expiry of the token, in epoch milliseconds. */
   readonly expiresAt: number | undefined
-  /** Undefined: the token is valid but belongs to nobody (401 `user_not_found`). */
+  /** `undefined`: the token is valid but has no user (401 `user_not_found`). */
   readonly user: LocalUser | undefined
   readonly role: Role
-  /** False: the user is not a member of this workspace. */
+  /** `false`: the user is not a member of this workspace. */
   readonly member: boolean
 }
 
-/** Who calls. `attributed` is a member named by an API key through `x-api-user-email`. */
+/** The caller. `attributed` is a member named by an API key through `x-api-user-email`. */
 export interface Auth {
   readonly kind: "key" | "user" | "system" | "anonymous"
   readonly role: Role
@@ -69,88 +69,91 @@ export interface Auth {
 }
 
 /**
- * The peculiarities of the real server, each with a switch. The defaults are the server's, unless it says otherwise.
+ * Peculiarities of the real server, each with a switch. The defaults are the server's behavior, unless stated
+ * otherwise.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Quirks {
-  /** Event streams under `/api/v1` answer 307 with a relative `Location` under `/api/sse/v1`. Default true. */
+  /**
+   * Event streams under `/api/v1` respond with 307 and a relative `Location` under `/api/sse/v1`. Defaults to `true`.
+   */
   readonly sseRedirect: boolean
-  /** Every event stream opens with the frame `event: dust-handshake`. Default true. */
+  /** Every event stream starts with the frame `event: dust-handshake`. Defaults to `true`. */
   readonly handshake: boolean
-  /** At most so many retained events per connection, which then closes. Default 50. */
+  /** Maximum number of retained events per connection, which then closes. Defaults to 50. */
   readonly historyPageSize: number
-  /** The history of a channel is gone this long after its last event. Default 10 minutes. */
+  /** The history of a channel expires this long after its last event. Defaults to 10 minutes. */
   readonly historyTtl: Duration.DurationInput
-  /** A message stream closes at the first event after this time. Default 60 seconds. */
+  /** A message stream closes at the first event after this time. Defaults to 60 seconds. */
   readonly messageStreamLifetime: Duration.DurationInput
-  /** A conversation stream closes after this time without an event. Default 180 seconds. */
+  /** A conversation stream closes after this time without an event. Defaults to 180 seconds. */
   readonly conversationStreamSilence: Duration.DurationInput
-  /** A stream of MCP requests closes after this time without an event. Default 300 seconds. */
+  /** A stream of MCP requests closes after this time without an event. Defaults to 300 seconds. */
   readonly mcpStreamSilence: Duration.DurationInput
-  /** An orderly close is announced with the frame `data: done`. Default true. */
+  /** The frame `data: done` precedes a regular close. Defaults to `true`. */
   readonly doneFrame: boolean
-  /** The server never sends heartbeats: undefined. A duration makes it send comment lines in silence. */
+  /** Interval of heartbeat comment lines in silence. Defaults to `undefined`: the server sends none. */
   readonly heartbeat: Duration.DurationInput | undefined
-  /** The internal end marker of a message stream is visible when it is replayed from the history. Default true. */
+  /** The internal end marker of a message stream is included in a replay of the history. Defaults to `true`. */
   readonly endOfStreamOnReplay: boolean
-  /** An answered approval disappears from the history of the stream. Default true. */
+  /** An answered approval is removed from the history of the stream. Defaults to `true`. */
   readonly removeAnsweredApprovals: boolean
   /**
-   * A page of history is sorted by id as strings, so that events of one millisecond arrive out of order. On the real
-   * server it takes events that arrive while the history is read; here it is every page. Default false.
+   * Sorts a page of history by id as strings, so that events of one millisecond arrive out of order. On the real server
+   * this requires events that arrive while the history is read; here it applies to every page. Defaults to `false`.
    */
   readonly sameMillisecondReorder: boolean
   /**
-   * How many events a channel retains. Who listens never loses any: an agent that is this far ahead of a connection waits
-   * for it. Default 50 000.
+   * The number of events that a channel retains. Connected clients lose none: an agent that is this far ahead of a
+   * connection waits for it. Defaults to 50 000.
    */
   readonly retainedEvents: number
   /**
-   * What is left to pay for messages with. `exhausted`, `no_seat`, `user_cap` and `group_cap` answer 403 with
-   * `credits_exhausted`, `no_seat`, `user_cap_reached` and `group_shared_usage_limit_reached`; `key_cap` answers API keys
-   * with 429 `rate_limit_error`. Default `available`.
+   * The remaining budget. `exhausted`, `no_seat`, `user_cap` and `group_cap` respond with 403 and `credits_exhausted`,
+   * `no_seat`, `user_cap_reached` and `group_shared_usage_limit_reached`; `key_cap` refuses API keys with 429
+   * `rate_limit_error`. Defaults to `available`.
    */
   readonly credits: "available" | "exhausted" | "no_seat" | "user_cap" | "group_cap" | "key_cap"
-  /** The status of `rate_limit_error` for too many messages. Default 403. */
+  /** The status of `rate_limit_error` for too many messages. Defaults to 403. */
   readonly rateLimitStatus: 403 | 429
-  /** Only the server's 592 timezone names are accepted in a message context. Default true. */
+  /** A message context accepts only the server's 592 timezone names. Defaults to `true`. */
   readonly fixedTimezones: boolean
-  /** Unknown routes and methods answer a plain-text 404; false: an envelope. Default true. */
+  /** Unknown routes and methods respond with a plain-text 404; `false`: with an envelope. Defaults to `true`. */
   readonly plainNotFound: boolean
-  /** A JSON content type with an empty body is a 400; false: it counts as `{}`. Default true. */
+  /** A JSON content type with an empty body is a 400; `false`: it counts as `{}`. Defaults to `true`. */
   readonly emptyJsonBodyRefused: boolean
-  /** Some routes refuse API keys, some refuse users. False: any valid credential may call anything. Default true. */
+  /** Some routes refuse API keys, some refuse users. `false`: any valid credential is accepted. Defaults to `true`. */
   readonly credentialRules: boolean
-  /** A user's message to the agent that is running waits (`pending`) and stops it gracefully. Default true. */
+  /** A user's message to the running agent waits (`pending`) and stops the run gracefully. Defaults to `true`. */
   readonly steering: boolean
-  /** How long `blocking: true` holds the response. Default 180 seconds. */
+  /** Time limit of `blocking: true`. Defaults to 180 seconds. */
   readonly blockingLimit: Duration.DurationInput
-  /** `blocking: true` leaves out failed agents and returns cancelled ones as they were at first. Default true. */
+  /** `blocking: true` omits failed agents and returns the initial state of cancelled ones. Defaults to `true`. */
   readonly blockingStale: boolean
-  /** Terminal events carry internal statuses (`gracefully_stopped`, `interrupted`), reads do not. Default true. */
+  /** Terminal events have internal statuses (`gracefully_stopped`, `interrupted`), reads do not. Defaults to `true`. */
   readonly rawStatusInEvents: boolean
-  /** `agent_message_consumption_updated` follows the end of an answer. Default true. */
+  /** `agent_message_consumption_updated` follows the end of an answer. Defaults to `true`. */
   readonly consumptionEvents: boolean
-  /** `current` in mention suggestions is always refused. Default true. */
+  /** `current` in mention suggestions is always refused. Defaults to `true`. */
   readonly suggestionsCurrentRefused: boolean
-  /** Exports report a failure as a line of text inside a 200. Default true. */
+  /** Exports report a failure as a line of text inside a 200. Defaults to `true`. */
   readonly exportErrorLine: boolean
-  /** Documents and rows become visible some time after the call that wrote them, when it asked for that. Default true. */
+  /** Asynchronously written documents and rows become visible some time after the response. Defaults to `true`. */
   readonly asyncUpserts: boolean
-  /** Some calls answer 200 with an empty body. Default true. */
+  /** Some routes respond with 200 and an empty body. Defaults to `true`. */
   readonly emptyOkBodies: boolean
 }
 
-/** What a domain may ask of another one; each domain fills in its own. Undefined: that domain is not there. */
+/** Lookups between domains; each domain sets its own. `undefined` if that domain is not loaded. */
 export interface Lookups {
   file?: (fileId: string) => {
     readonly fileName: string
     readonly contentType: string
     readonly snippet: string | null
     readonly size: number
-    /** `created`: announced, but no bytes arrived yet. */
+    /** `created`: without content so far. */
     readonly status: string
     readonly bytes: Uint8Array | undefined
   } | undefined
@@ -167,17 +170,17 @@ export interface Lookups {
 export interface World {
   readonly workspaceId: string
   readonly workspaceName: string
-  /** Where the API is, without a trailing slash; also used in `url` fields. */
+  /** Base URL of the API without a trailing slash; also used in `url` fields. */
   readonly origin: () => string
-  /** Another origin that reaches the same server, for signed upload and download addresses. */
+  /** Another origin of the same server, for signed upload and download URLs. */
   readonly storageOrigin: () => string
   readonly quirks: Quirks
   readonly limits: Limits
   readonly seed: Seed
-  /** The time before each token of agents that have no pace of their own. */
+  /** Delay before each token of agents without a pace of their own. */
   readonly pace: Duration.Duration
   readonly clock: Clock.Clock
-  /** Background work (agent loops, async upserts) runs in here until it ends or the workspace is reset: `Effect.forkIn(world.scope)`. */
+  /** Scope of background work (agent loops, async upserts): `Effect.forkIn(world.scope)`. Closed by a reset. */
   readonly scope: Scope.Scope
   readonly apiKeys: Map<string, LocalApiKey>
   readonly userTokens: Map<string, LocalUserToken>
@@ -185,7 +188,7 @@ export interface World {
   readonly lookups: Lookups
   /** Epoch milliseconds. */
   readonly now: () => number
-  /** An opaque id like the server's: ten letters and digits, after `prefix_` when given. */
+  /** An opaque id like the server's: ten letters and digits, after `prefix_` if given. */
   readonly sId: (prefix?: string) => string
   /** A database id: 1, 2, 3, … */
   readonly numericId: () => number
@@ -193,17 +196,17 @@ export interface World {
   readonly random: () => number
   /** The workspace object (`owner`) for a caller. */
   readonly owner: (auth: Auth) => Record<string, unknown>
-  /** What the workspace itself waits for on its clock. */
+  /** Pending waits of the workspace on its clock. */
   readonly waits: Set<{ readonly what: string; readonly until: number }>
-  /** The state of the domains, by what `slice` has made. */
+  /** State of the domains, keyed by `slice`. */
   readonly slices: Map<object, unknown>
-  /** Every id that `sId` has given out. */
+  /** Every id returned by `sId`. */
   readonly ids: ReadonlySet<string>
-  /** Ends the background work and forgets everything, as if the workspace had just been made. */
+  /** Ends the background work and resets the state, as in a new workspace. */
   readonly restart: Effect.Effect<void>
 }
 
-/** Lets time pass on the workspace's clock. `what` names the wait for a person whose test does not go on. */
+/** Sleeps on the workspace's clock. `what` describes the wait in the warning about a TestClock that does not move. */
 export const pause = (world: World, duration: Duration.DurationInput, what: string): Effect.Effect<void> =>
   Effect.suspend(() => {
     const wait = { what, until: world.now() + Duration.toMillis(duration) }
@@ -211,11 +214,11 @@ export const pause = (world: World, duration: Duration.DurationInput, what: stri
     return Effect.ensuring(world.clock.sleep(Duration.decode(duration)), Effect.sync(() => world.waits.delete(wait)))
   })
 
-/** A domain's own part of the state. */
+/** Declares a domain's part of the state. */
 export const slice = <A>(name: string, make: (world: World) => A): (world: World) => A => {
   const key = { name }
   return (world) => {
-    // What is kept under this key was made here.
+    // Only this slice writes this key.
     const known = world.slices.get(key) as A | undefined
     if (known !== undefined) return known
     const made = make(world)

@@ -1,4 +1,4 @@
-/** What Local Dust does about Effect's TestClock: it says when nobody moves it, and keeps a long wait cheap. */
+/** Support for Effect's TestClock: warns when a test does not move it, and keeps long waits cheap. */
 import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -17,14 +17,14 @@ interface Sleeps {
   readonly sleeps: Chunk.Chunk<readonly [until: number, deferred: Deferred.Deferred<void>]>
 }
 
-/** The members of Effect's implementation that its interface leaves out. */
+/** Members of Effect's implementation that its interface omits. */
 interface KnownTestClock extends TestClock {
   readonly clockState: Ref.Ref<Sleeps>
   readonly warningStart: () => Effect.Effect<void>
   sleep: Clock.Clock["sleep"]
 }
 
-/** Checked by what it has: the class is Effect's own and loading it here would load it for everybody. */
+/** Structural check: importing Effect's class here would load it for every user. */
 const isTestClock = (clock: Clock.Clock): clock is KnownTestClock =>
   "clockState" in clock && Ref.RefTypeId in Object(clock.clockState) && "sleeps" in clock
   && "warningStart" in clock && typeof clock.warningStart === "function"
@@ -32,9 +32,9 @@ const isTestClock = (clock: Clock.Clock): clock is KnownTestClock =>
 const improved = new WeakSet<Clock.Clock>()
 
 /**
- * A sleep that was interrupted stays in the TestClock's list and costs some milliseconds of real time when the clock passes
- * it. Every request leaves a few (its timeouts): a day of an approval has 1,500 of them, and took ten seconds. Here they are
- * taken out of the list before the clock moves.
+ * An interrupted sleep remains in the TestClock's list and costs some milliseconds of real time when the clock passes
+ * it. Every request leaves a few (its timeouts): an approval that waits a day has 1,500 of them, which took ten
+ * seconds. They are therefore removed from the list before the clock moves.
  */
 export const forgetInterruptedSleeps = (clock: Clock.Clock): void => {
   if (!isTestClock(clock) || improved.has(clock)) return
@@ -63,7 +63,7 @@ export const forgetInterruptedSleeps = (clock: Clock.Clock): void => {
       yield* clock.warningStart()
       yield* Effect.onInterrupt(Deferred.await(deferred), () =>
         Effect.sync(() => {
-          // Once for all that are interrupted together; the clock moves only after timers had their turn.
+          // Once for all sleeps interrupted together: the clock moves only after pending timers have run.
           if (gone.size === 0) queueMicrotask(remove)
           gone.add(deferred)
         }))
@@ -111,7 +111,7 @@ const describeStandstill = (
     }")), or run the test on the live clock (it.live).`
 }
 
-/** Reports, once for each standstill, what waits on a TestClock that nobody moves. */
+/** Reports, once for each standstill, the waits on a TestClock that does not move. */
 export const watchTestClock = (
   world: World,
   requests: () => ReadonlyArray<SeenRequest>,
@@ -137,7 +137,7 @@ export const watchTestClock = (
         checks = 0
         return
       }
-      // Several checks, so that a process that was busy or asleep is no standstill.
+      // Several checks, so that a busy or suspended process is not reported.
       checks++
       if (checks < UNMOVED_FOR / CHECK_EVERY || performance.now() - since < UNMOVED_FOR || checks === Infinity) return
       checks = Infinity
@@ -147,7 +147,7 @@ export const watchTestClock = (
       Effect.sync(() => {
         listeners.add(listener)
         const timer: unknown = setInterval(check, CHECK_EVERY)
-        // Node's timers keep a process alive, those of browsers are numbers.
+        // Node's timers keep a process alive; in browsers they are numbers.
         if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function") {
           timer.unref()
         }

@@ -1,4 +1,4 @@
-/** One workspace: its state, its handler, and what a test can ask and do. */
+/** A workspace: its state, its handler, and its handle for tests. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -65,7 +65,7 @@ export const makeWorkspace = (
     return { world, handler, control: makeControl(world, handler, place, scripted, reset) }
   })
 
-/** What a workspace has from the start. */
+/** Initial content of a workspace. */
 const furnish = (world: World, options: WorkspaceOptions): Effect.Effect<void> =>
   Effect.gen(function*() {
     installSpaces(world)
@@ -78,7 +78,7 @@ const furnish = (world: World, options: WorkspaceOptions): Effect.Effect<void> =
     for (const seed of world.seed.conversations ?? []) yield* seedConversation(world, seed, ada)
   })
 
-/** Requests that wait for an event or for the end of a run are answered: neither comes any more. */
+/** Answers requests that wait for an event or for the end of a run, since neither will come. */
 const endWaits = (world: World): Effect.Effect<void> =>
   Effect.suspend(() => {
     closeChannels(world)
@@ -88,7 +88,7 @@ const endWaits = (world: World): Effect.Effect<void> =>
     return Effect.forEach(running, ({ run }) => Deferred.succeed(run.done, undefined), { discard: true })
   })
 
-/** The address is read late: `serve` knows it only once it listens. */
+/** Read late: `serve` sets the address once it listens. */
 const makeControl = (
   world: World,
   handler: Handler,

@@ -1,4 +1,4 @@
-/** What the routes of conversations share: paths, and who may read what. */
+/** Paths and access checks shared by the conversation routes. */
 import * as Effect from "effect/Effect"
 import { badRequest, json, type Refusal, refuse } from "../../server/http.ts"
 import { type Context, param } from "../../server/route.ts"
@@ -8,7 +8,7 @@ export const ONE = "/api/v1/w/:workspaceId/assistant/conversations/:conversation
 
 export const success = json({ success: true })
 
-/** The conversation, for a caller that may read it. */
+/** Returns the conversation if the caller has access to it. */
 export const findConversation = (
   context: Context,
   conversationId = param(context, "conversationId")

@@ -1,4 +1,4 @@
-/** Blocked actions, and the answers of humans. */
+/** Blocked actions, and the routes that answer them. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -29,7 +29,7 @@ const blockedActions: Handler = (context) =>
       }))
     }))
 
-/** Lets a blocked action go on. */
+/** Resumes a blocked action. */
 export const answerAction = (action: BlockedAction, answer: BlockedAnswer): Effect.Effect<void> =>
   Effect.suspend(() => {
     action.answer = answer

@@ -1,4 +1,4 @@
-/** Request bodies about conversations and messages. */
+/** Request bodies of the conversation and message routes. */
 import * as Schema from "effect/Schema"
 import { nullish } from "../../server/route.ts"
 

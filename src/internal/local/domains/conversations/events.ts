@@ -7,7 +7,7 @@ import { connection, type Subscription } from "../../server/pubsub.ts"
 import { type Context, param } from "../../server/route.ts"
 import { findConversation, findMessage } from "./access.ts"
 
-/** The headers of an event stream, the odd `Content-Encoding: none` included. */
+/** Headers of an event stream, including the server's `Content-Encoding: none`. */
 export const eventStream = (context: Context, subscription: Omit<Subscription, "signal">): LocalResponse =>
   pulled(connection(context.world, { ...subscription, signal: context.request.signal }), {
     "content-type": "text/event-stream",

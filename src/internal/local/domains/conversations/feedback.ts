@@ -1,4 +1,4 @@
-/** Thumbs. */
+/** Feedback on agent messages. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { conversations as conversationsApi } from "../../../api/conversations.ts"

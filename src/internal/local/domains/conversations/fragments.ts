@@ -1,4 +1,4 @@
-/** Content fragments: what is attached to a conversation. */
+/** Content fragments: the attachments of a conversation. */
 import * as Effect from "effect/Effect"
 import type { conversations as conversationsApi } from "../../../api/conversations.ts"
 import type { Answers } from "../../server/declared.ts"
@@ -16,7 +16,7 @@ import {
   renderFragment
 } from "./models.ts"
 
-/** Text types that inlined fragments may have. */
+/** Text types that an inlined fragment may have. */
 const TEXT_TYPES = /^(text\/|application\/(json|xml|x-sh|x-yaml|vnd\.dust\.section\.json)|message\/rfc822)/
 
 export const checkFragment = (context: Context, input: FragmentInput): Effect.Effect<void, Refusal> =>

@@ -1,4 +1,4 @@
-/** Conversations and messages as they are kept, and as the API shows them. */
+/** Conversations and messages: stored models and their API representation. */
 import type * as Deferred from "effect/Deferred"
 import type { UserAnswer } from "../../agent/steps.ts"
 import { type Channel, makeChannel } from "../../server/pubsub.ts"
@@ -58,17 +58,17 @@ export interface Action {
   readonly displayLabels: { readonly running: string; readonly done: string } | null
 }
 
-/** The state of a run inside its message. */
+/** State of a run, kept in its message. */
 export interface Run {
-  /** Fails the steps in favour of the cancellation. */
+  /** Interrupts the current step when the run is cancelled. */
   readonly cancelled: Deferred.Deferred<void>
-  /** Done when the terminal event is out. */
+  /** Completed when the terminal event has been published. */
   readonly done: Deferred.Deferred<void>
   readonly channel: Channel
-  /** Stop between two steps. */
+  /** Requests a stop between two steps. */
   stopRequested: boolean
   cancelRequested: boolean
-  /** What the terminal event was. */
+  /** Type of the terminal event. */
   outcome: "running" | "success" | "gracefully_stopped" | "cancelled" | "error" | "tool_error"
 }
 
@@ -78,7 +78,7 @@ export interface AgentMessage extends Common {
   readonly parentMessageId: string | null
   readonly parentAgentMessageId: string | null
   readonly agent: Agent
-  /** As the server keeps it: also `gracefully_stopped` and `interrupted`. */
+  /** Internal status; includes `gracefully_stopped` and `interrupted`. */
   status: string
   readonly actions: Array<Action>
   content: string | null
@@ -91,7 +91,7 @@ export interface AgentMessage extends Common {
   } | null
   completedTs: number | null
   costCredits: number | null
-  /** What the agents that it asked have cost, and those that they asked. */
+  /** Cost of the agents that this one called, directly or through others. */
   subAgentCostCredits: number
   prunedContext: boolean
   readonly skipToolsValidation: boolean
@@ -100,11 +100,11 @@ export interface AgentMessage extends Common {
 
 export interface Fragment extends Common {
   readonly type: "content_fragment"
-  /** Everything else that the API shows. */
+  /** The remaining fields of the API representation. */
   readonly fields: Readonly<Record<string, unknown>>
   readonly title: string
   readonly contentType: string
-  /** The text, when Local Dust has it. */
+  /** The text, if Local Dust has it. */
   readonly text: string
 }
 
@@ -155,27 +155,27 @@ export interface Conversation {
   accessMode: "participants_only" | "workspace_members" | undefined
   readonly creator: LocalUser | null
   readonly participants: Set<string>
-  /** When each participant last read it. */
+  /** Time of the last read by each participant. */
   readonly readAt: Map<string, number>
-  /** By rank; each entry holds the versions. */
+  /** Ordered by rank; each entry holds the versions. */
   readonly ranks: Array<Array<Message>>
   readonly bySId: Map<string, Message>
   readonly channel: Channel
-  /** Blocked actions, also those of sub-agents' conversations, by action id. */
+  /** Blocked actions by action id, including those of sub-agents' conversations. */
   readonly blocked: Map<string, BlockedAction>
   readonly feedbacks: Array<Feedback>
   readonly files: Map<string, { readonly contentType: string; readonly bytes: Uint8Array }>
-  /** `cancel` calls that named messages of this conversation. */
+  /** `cancel` calls that listed messages of this conversation. */
   readonly cancelCalls: Array<{ readonly at: number; readonly messageIds: ReadonlyArray<string> }>
-  /** The agent message, of another conversation, that this one works for. */
+  /** The agent message, in another conversation, that started this one. */
   readonly parent: { readonly conversation: Conversation; readonly message: AgentMessage } | undefined
 }
 
 export const conversations = slice("conversations", () => ({
   byId: new Map<string, Conversation>(),
-  /** Message times of each actor, for the limits. */
+  /** Message times by author, for the rate limits. */
   posts: new Map<string, Array<number>>(),
-  /** Tools approved for good: `<user>/<server>/<tool>`. */
+  /** Tools with a standing approval: `<user>/<server>/<tool>`. */
   alwaysApproved: new Set<string>()
 }))
 
@@ -219,7 +219,7 @@ export const makeConversation = (
   return conversation
 }
 
-/** Puts a message at its rank, as its newest version. */
+/** Inserts a message at its rank as the newest version. */
 export const addMessage = (conversation: Conversation, message: Message): void => {
   const versions = conversation.ranks[message.rank]
   if (versions === undefined) conversation.ranks[message.rank] = [message]
@@ -324,7 +324,7 @@ export const renderAgentMessage = (
     completionDurationMs: message.completedTs === null ? null : message.completedTs - message.created,
     modelInteractionDurationMs: message.completedTs === null ? null : message.completedTs - message.created,
     costCredits: message.costCredits,
-    // Computed where one message alone is read.
+    // Computed only when a single message is read.
     subAgentCostCredits: null,
     resolvedModel: { providerId: message.agent.model.providerId, modelId: message.agent.model.modelId },
     modelResolutionMethod: "agent"

@@ -1,4 +1,4 @@
-/** How a user message gets into a conversation: the checks in their order, the limits, steering, blocking. */
+/** Posting a user message: validation in the server's order, limits, steering, blocking. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { isAcceptedTimezone } from "../../../input/timezoneNames.ts"
@@ -127,7 +127,10 @@ const refusals: Readonly<
   key_cap: [429, "rate_limit_error", "Your API key has reached its spend cap"]
 }
 
-/** Refuses as the server does without credits, a seat or what is left of a cap. Source: its conversations and messages routes. */
+/**
+ * Refuses the message if there are no credits or seats left or a cap is reached. Source: the server's conversations and
+ * messages routes.
+ */
 export const checkCredits = ({ auth, world }: Context): Effect.Effect<void, Refusal> => {
   const { credits } = world.quirks
   if (credits === "available" || auth.kind === "system" || (credits === "key_cap" && auth.kind !== "key")) {
@@ -170,7 +173,7 @@ const INACCESSIBLE = new Set([
 const isEditor = (user: LocalUser | undefined, agent: Agent): boolean =>
   user !== undefined && agent.editors.includes(user.email)
 
-/** The agent that the message asks; at most one, and it must be there. */
+/** The agent that the message mentions: at most one, and it must exist. */
 export const checkAgents = (
   context: Context,
   conversation: Conversation,
@@ -231,7 +234,7 @@ export const postMessage = (
     yield* checkCredits(context)
     const asked = yield* checkAgents(context, conversation, input.mentions)
     yield* checkLimits(context)
-    // An API key may name a member by email: the message is that member's, the credential stays the key's.
+    // An API key may name a member by email. That member becomes the author; the credential remains the key's.
     const author = auth.user ?? findMember(world, input.context.email ?? undefined)
     const running = runningMessages(conversation)
     const steered = world.quirks.steering && auth.user !== undefined
@@ -258,7 +261,7 @@ export const postMessage = (
     }
     const agentMessages: Array<AgentMessage> = []
     for (const agent of asked) {
-      // A restricted mention is kept with its status, and nobody answers.
+      // A restricted mention is stored with its status; the agent does not answer.
       if ((agents(world).byId.get(agent)?.mentionStatus ?? "approved") !== "approved") continue
       agentMessages.push(
         yield* makeAgentMessage(world, conversation, { agent, parent: message, rank: nextRank(conversation) })
@@ -274,7 +277,7 @@ export const start = (context: Context, conversation: Conversation, posted: Post
     { discard: true }
   )
 
-/** Holds the response until every agent is done, or the limit. */
+/** Holds the response until every agent has finished, or until the time limit. */
 export const waitFor = (context: Context, messages: ReadonlyArray<AgentMessage>): Effect.Effect<void> =>
   Effect.forEach(messages, (message) => Deferred.await(message.run.done), { discard: true, concurrency: "unbounded" })
     .pipe(

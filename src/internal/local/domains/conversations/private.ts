@@ -1,4 +1,4 @@
-/** Routes of the web application (`/api/w/…`) that a user's token may call. */
+/** Routes of the web application (`/api/w/…`) that accept a user's token. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { conversations as conversationsApi } from "../../../api/conversations.ts"
@@ -24,7 +24,7 @@ import { pageOf } from "./read.ts"
 const BASE = "/api/w/:workspaceId/assistant/conversations"
 const ONE = `${BASE}/:conversationId`
 
-/** The light form: citations and generated files instead of actions. */
+/** The light representation, with citations and generated files instead of actions. */
 const renderLight = (
   world: World,
   message: Message,
@@ -64,7 +64,7 @@ const renderLight = (
   }
 }
 
-/** The fragments between a user message and the message before it. */
+/** The content fragments between a user message and the preceding message. */
 const fragmentsBefore = (conversation: Conversation, rank: number): ReadonlyArray<Fragment> => {
   const found: Array<Fragment> = []
   for (let at = rank - 1; at >= 0; at--) {
@@ -117,7 +117,7 @@ const getMessage: Handler = (context) =>
     })
   })
 
-/** A deleted message is a new version of it that says so. */
+/** Deleting a message adds a version with visibility `deleted`. */
 const markDeleted = (world: World, conversation: Conversation, message: Message): void => {
   addMessage(conversation, {
     ...message,
@@ -141,7 +141,7 @@ const deleteMessage: Handler = (context) =>
       message.type === "user_message" && message.user !== null && message.user.sId !== auth.user?.sId
       && auth.role !== "admin"
     ) {
-      // The mapping table says 403; the route answers 500.
+      // The server's mapping table has 403, but the route responds with 500.
       return yield* refuse(500, "message_deletion_not_authorized", "You are not authorized to delete this message.")
     }
     markDeleted(world, conversation, message)
@@ -225,7 +225,7 @@ export const privateRoutes: ReadonlyArray<Route> = [
   route("GET", `${ONE}/messages/:messageId`, { auth: "private", handler: getMessage })
 ]
 
-/** Those that the SDK calls. */
+/** The private routes that the SDK calls. */
 export const privateAnswers = {
   "DELETE /api/w/{workspaceId}/assistant/conversations/{conversationId}": {
     auth: "private",

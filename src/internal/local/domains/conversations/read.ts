@@ -1,4 +1,4 @@
-/** Conversations: creating, reading, listing, renaming. */
+/** Creating, reading, listing and renaming conversations. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -40,7 +40,7 @@ const create: Handler = (context) =>
     if (input.message !== undefined) {
       yield* checkTimezone(context, input.message, "message.context.timezone")
       yield* checkContext(context, input.message, true)
-      // Before the conversation is made, so that a refusal leaves none behind.
+      // Validated before the conversation is created, so that a refusal leaves none behind.
       yield* checkCredits(context)
     }
     if ((input.depth ?? 0) >= 4) return yield* badRequest("Conversation depth is too high.")
@@ -50,7 +50,7 @@ const create: Handler = (context) =>
       world.lookups.space(input.spaceId) === undefined
     ) return yield* refuse(404, "space_not_found", "Space not found.")
 
-    // From here on a failure leaves the conversation behind, as it does on the real server.
+    // As on the real server, a failure after this point leaves the conversation in place.
     const conversation = makeConversation(world, {
       title: input.title ?? null,
       visibility: input.visibility === "workspace" ? "unlisted" : input.visibility,
@@ -103,7 +103,7 @@ const get: Handler = (context) =>
     })
   })
 
-/** The newest messages before a rank, newest version only; fragments inside the range come along. */
+/** The newest messages below a rank, in their newest version, with the content fragments in that range. */
 export const pageOf = (
   conversation: Conversation,
   limit: number,
@@ -241,17 +241,17 @@ const conversationFile: Handler = (context) =>
       : bytes(file.bytes, { contentType: file.contentType })
   })
 
-/** Routes for Dust's own keys, which nobody else has: they only refuse. */
+/** Handler of routes for Dust's system keys, which customers do not have. */
 const internal: Handler = () => Effect.succeed(success)
 
-/** The conversation is looked for before the credential is. */
+/** Checks the conversation before the credential. */
 const tools: Handler = (context) =>
   Effect.flatMap(findConversation(context), () =>
     context.auth.kind === "system"
       ? internal(context)
       : refuse(401, "not_authenticated", "Only system keys are allowed to use this endpoint."))
 
-/** Routes of Dust's own keys. */
+/** Routes for Dust's system keys. */
 export const conversationRoutes: ReadonlyArray<Route> = [
   route("POST", `${ONE}/tools`, { auth: "any", handler: tools }),
   route("POST", "/api/v1/w/:workspaceId/assistant/generic_agents", { auth: "system", handler: internal })

@@ -1,4 +1,4 @@
-/** Every route of conversations and messages. */
+/** All routes of conversations and messages. */
 import { conversations } from "../../../api/conversations.ts"
 import { routesOf } from "../../server/declared.ts"
 import type { Route } from "../../server/route.ts"

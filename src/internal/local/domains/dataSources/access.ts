@@ -1,4 +1,4 @@
-/** What the routes of data sources share: which one is meant, who may write to it, checks of bodies. */
+/** Shared by the data source routes: lookup, write access, body validation. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { badRequest, refuse, type Refusal } from "../../server/http.ts"
@@ -9,8 +9,8 @@ import { type LocalDataSource, localDataSources } from "./model.ts"
 export const notFound = refuse(404, "data_source_not_found", "The data source you requested was not found.")
 
 /**
- * The data source of the path, by its `sId` or its name. Without a space in the path it is looked for in the global one;
- * for a system key, anywhere.
+ * Resolves the data source of the path by `sId` or name. Without a space in the path, searches the global space; with a
+ * system key, every space.
  */
 export const sourceOf = (context: Context, byName = true): Effect.Effect<LocalDataSource, Refusal> =>
   Effect.suspend((): Effect.Effect<LocalDataSource, Refusal> => {
@@ -46,7 +46,7 @@ const Paging = Schema.Struct({
 export const paging = (context: Context) =>
   Effect.map(query(context, Paging), ({ limit = 10, offset = 0 }) => ({ limit, offset }))
 
-/** Seconds count as seconds, nonsense as nothing. */
+/** Converts seconds to milliseconds; ignores invalid values. */
 export const moment = (timestamp: number | null | undefined): number | undefined =>
   timestamp === null || timestamp === undefined || !Number.isFinite(timestamp) || timestamp < 0
     ? undefined
@@ -54,7 +54,10 @@ export const moment = (timestamp: number | null | undefined): number | undefined
     ? timestamp * 1000
     : timestamp
 
-/** http and https only, and no empty segment in the path. Source: `validateUrl` of `front/types/shared/utils/url_utils.ts`. */
+/**
+ * Accepts http and https URLs without empty path segments. Source: `validateUrl` of
+ * `front/types/shared/utils/url_utils.ts`.
+ */
 export const checkSourceUrl = (given: string | null | undefined): Effect.Effect<string | null, Refusal> => {
   if (given === null || given === undefined || given === "") return Effect.succeed(null)
   const url = URL.canParse(given) ? new URL(given) : undefined

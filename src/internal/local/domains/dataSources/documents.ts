@@ -107,8 +107,8 @@ const UpsertBody = Schema.Struct({
 })
 
 /**
- * The title, and the tags as they are stored: without a tag of the title, given tags get one; tags that were not given get
- * one only in the queue. Source: `documents/[documentId]/index.ts`, which pushes to the array of the request.
+ * The stored title and tags. A `title:` tag is added if tags were given without one. If no tags were given, it is added
+ * only for queued upserts. Source: `documents/[documentId]/index.ts`, which pushes to the array of the request.
  */
 const titleAndTags = (
   documentId: string,

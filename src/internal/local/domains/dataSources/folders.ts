@@ -1,4 +1,4 @@
-/** Folders of a data source, which only Dust's own keys write. */
+/** Folders of a data source. Only Dust's system keys may write them. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { json } from "../../server/http.ts"

@@ -1,4 +1,4 @@
-/** Data sources as they are kept, and as the API shows them. */
+/** Data sources: stored models and their API representation. */
 import type { DataSourceSeed, DataSourceViewSeed, DocumentSeed, TableSeed } from "../../state/seed.ts"
 import { slice, type World } from "../../state/state.ts"
 import { spaces } from "../spaces.ts"
@@ -60,13 +60,13 @@ export interface LocalView {
 interface DataSources {
   readonly byId: Map<string, LocalDataSource>
   readonly views: Map<string, LocalView>
-  /** When documents were upserted with ordinary credentials, within the last minute. */
+  /** Times of document upserts with ordinary credentials within the last minute. */
   readonly upserts: Array<number>
 }
 
 const CHUNK = 512
 
-/** The data sources of a workspace when nothing else is asked for. */
+/** The default data sources of a workspace. */
 const sample: ReadonlyArray<DataSourceSeed> = [
   {
     sId: "dts_handbook",
@@ -177,7 +177,7 @@ export const localDataSources: (world: World) => DataSources = slice("dataSource
   return all
 })
 
-/** What other domains may ask about the nodes of a view. */
+/** View nodes, for other domains. */
 export const installDataSources = (world: World): void => {
   world.lookups.contentNode = (viewId, nodeId) => {
     const view = localDataSources(world).views.get(viewId)

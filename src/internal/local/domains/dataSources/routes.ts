@@ -76,7 +76,7 @@ const declared = routesOf(dataSourcesApi)({
   "DELETE /spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}": any(deleteRow)
 })
 
-/** What only Dust's own keys may do with a data source. */
+/** Operations on a data source that require a system key. */
 const system = (base: string): ReadonlyArray<Route> => {
   const at = (method: Route["method"], path: string, handler: Handler) =>
     route(method, `${base}/:dataSourceId${path}`, { auth: "system", handler })
@@ -118,7 +118,7 @@ const anywhere = `${root}/data_sources`
 
 export const dataSourceRoutes: ReadonlyArray<Route> = [
   ...declared,
-  // The routes below a data source exist without a space in the path, too.
+  // The routes below a data source also exist without a space in the path.
   ...declared.filter(({ path }) => path !== inSpace).map((one) => ({
     ...one,
     path: one.path.replace(inSpace, anywhere)

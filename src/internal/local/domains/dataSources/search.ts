@@ -18,7 +18,7 @@ const SearchQuery = Schema.Struct({
   timestamp_lt: Moment
 })
 
-/** Terms that occur, in the share of all terms: simple, and stable. */
+/** Scores a document by the share of query terms that it contains: simple and deterministic. */
 export const searchIn = (
   context: Context,
   source: LocalDataSource,

@@ -28,7 +28,7 @@ export const patchView = (context: Context) =>
     }
     const input = yield* jsonBody(context)
     const record = typeof input === "object" && input !== null ? input : {}
-    // The shape with these two comes first in the server's union and tolerates `parentsIn`, which is thus without effect.
+    // This variant comes first in the server's union and ignores `parentsIn`, which therefore has no effect.
     const toAdd = "parentsToAdd" in record ? record.parentsToAdd : undefined
     const toRemove = "parentsToRemove" in record ? record.parentsToRemove : undefined
     if ((toAdd !== undefined && !isStrings(toAdd)) || (toRemove !== undefined && !isStrings(toRemove))) {

@@ -1,4 +1,4 @@
-/** Client-side MCP: registration, heartbeats, the stream of requests, results. */
+/** Client-side MCP: registration, heartbeats, request stream, results. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { mcpServers } from "../../../api/mcpServers.ts"
@@ -11,7 +11,7 @@ import { forget, liveServer, type McpServer, receive, register, touch } from "./
 
 const RESULT_LIMIT = 16 * 1024 * 1024
 
-/** Only `register` guards; everything else trips over the missing user. */
+/** Only `register` checks for a user; the other routes fail on the missing user. */
 const userOf = (context: Context, registering: boolean): Effect.Effect<LocalUser, Refusal> =>
   context.auth.user !== undefined
     ? Effect.succeed(context.auth.user)

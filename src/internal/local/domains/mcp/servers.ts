@@ -1,4 +1,4 @@
-/** Client-side MCP servers: who is registered, and how an agent calls their tools. */
+/** Client-side MCP servers: their registration, and calls of their tools by agents. */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -22,27 +22,27 @@ export interface McpServer {
   expiresAt: number
   readonly channel: Channel
   readonly waiting: Map<JsonRpcId, Deferred.Deferred<unknown>>
-  /** The JSON-RPC messages that were posted as results, the newest of them. */
+  /** The newest JSON-RPC messages posted as results. */
   readonly results: Array<{ readonly message: unknown; readonly bytes: number }>
   initialized: boolean
-  /** Whoever calls first greets the server; the others wait for that. */
+  /** Ensures that only the first call initializes the server; concurrent calls wait. */
   readonly greeting: Effect.Semaphore
   nextId: number
 }
 
-/** A workspace that is served for days must not grow with what it was sent. */
+/** Bounds the memory of a long-lived workspace. */
 const MOST_RESULTS = 1000
 const RESULT_BYTES = 64 * 1024 * 1024
 
 export const MCP_TTL = Duration.minutes(10)
 
-/** A name is taken by one user only: `byKey` has the user and the id. */
+/** A name can be registered by one user only; `byKey` is keyed by user and id. */
 export const mcpServers = slice("mcp", () => ({ byKey: new Map<string, McpServer>() }))
 
 const keyOf = ({ serverId, userId }: { readonly serverId: string; readonly userId: string }): string =>
   `${userId} ${serverId}`
 
-/** The server of this id that was registered first, whoever it belongs to. */
+/** The earliest registered server with this id, of any user. */
 export const anyServer = (world: World, serverId: string): McpServer | undefined => {
   for (const server of mcpServers(world).byKey.values()) {
     if (server.serverId === serverId) return server
@@ -50,7 +50,7 @@ export const anyServer = (world: World, serverId: string): McpServer | undefined
   return undefined
 }
 
-/** The registered server, unless it expired or belongs to somebody else. */
+/** The registered server, unless it has expired or belongs to another user. */
 export const liveServer = (world: World, serverId: string, userId: string | undefined): McpServer | undefined => {
   const server = userId === undefined ? undefined : mcpServers(world).byKey.get(keyOf({ serverId, userId }))
   if (server === undefined) return undefined
@@ -108,7 +108,7 @@ const idIn = (frame: string): unknown => {
   return isRecord(event) && isRecord(event["data"]) ? event["data"]["id"] : undefined
 }
 
-/** A JSON-RPC message came back: the request it answers and every notification leave the history. */
+/** Handles a posted JSON-RPC message: removes the answered request and all notifications from the history. */
 export const receive = (server: McpServer, message: unknown, bytes: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     server.results.push({ message, bytes })
@@ -164,7 +164,7 @@ const initialize = (world: World, server: McpServer): Effect.Effect<void> =>
 const asBlocks = (content: unknown): ReadonlyArray<Readonly<Record<string, unknown>>> =>
   Array.isArray(content) ? content.filter(isRecord) : [{ type: "text", text: JSON.stringify(content ?? null) }]
 
-/** Calls a tool of a client-side server, as the real agent loop does: initialize once, list, call. */
+/** Calls a tool of a client-side server in the order of the real agent loop: initialize once, list, call. */
 export const callClientTool = (
   world: World,
   server: McpServer,
