@@ -1,4 +1,4 @@
-/** Opening one connection of an event stream. */
+/** Opens one connection of an event stream. */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -18,14 +18,14 @@ export interface Connection {
   readonly parser: Parser
   readonly since: number
   readonly idle: number
-  /** Events it has brought, and those of them that are new. */
+  /** Events received on this connection, and the new ones among them. */
   seen: number
   fresh: number
-  /** The server said that it closes, with everything delivered. */
+  /** The server announced the close, after delivering everything. */
   orderly: boolean
 }
 
-/** Opens a connection that continues after an event. `interruptible`: also in a region that is not. */
+/** Opens a connection that continues after an event. `interruptible`: even in an uninterruptible region. */
 export const connect = <Route extends string>(
   client: Client,
   operation: Operation<Route, undefined, void>,
@@ -57,7 +57,7 @@ export const connect = <Route extends string>(
     })
   )
 
-/** The body of a response that is an event stream; anything else is none of Dust's answers. */
+/** The body of an event stream response; fails for any other response. */
 const eventStreamOf = (
   operation: Identity,
   response: HttpClientResponse.HttpClientResponse

@@ -1,8 +1,8 @@
 /**
- * The bytes of one response as they arrive, without an Effect, a fiber or a timer for each piece: the body of the transport
- * is read directly where the platform's response gives it, otherwise one fiber pulls the response's stream when asked.
+ * The bytes of one response as they arrive, without an Effect, a fiber or a timer per chunk: the transport's body is
+ * read directly if the platform's response exposes it; otherwise one fiber pulls the response's stream on demand.
  *
- * Until Effect 4: responses hand out their transport's body only as an undocumented `source`.
+ * Until Effect 4: responses expose the transport's body only as an undocumented `source`.
  */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Cause from "effect/Cause"
@@ -14,21 +14,21 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { codingOf, decompressed, isReadable } from "../request/compression.ts"
 
-/** So much is buffered here before the transport is told to wait. */
+/** Buffer size at which the transport is paused. */
 const bufferLimit = 64 * 1024
 
 const nothing: ReadonlyArray<Uint8Array> = []
 
 /** The body of a response. At most one consumer. */
 export abstract class ByteSource {
-  /** Called when bytes have arrived, or the body has ended. */
+  /** Called when bytes have arrived or the body has ended. */
   onArrival: () => void = () => {}
-  /** Why it has ended: `None` for a regular end, otherwise what the transport failed with. */
+  /** How the body ended: `None` for a regular end, otherwise the transport's failure. */
   end: Option.Option<unknown> | undefined
   protected pieces: Array<Uint8Array> = []
   protected size = 0
 
-  /** What has arrived since the last call. */
+  /** Returns the bytes that have arrived since the last call. */
   take(): ReadonlyArray<Uint8Array> {
     if (this.size === 0) return nothing
     const { pieces } = this
@@ -37,10 +37,9 @@ export abstract class ByteSource {
     return pieces
   }
 
-  /** The consumer waits: asks the transport for more. */
+  /** Requests more bytes from the transport, because the consumer is waiting. */
   abstract demand(): void
 
-  /** Stops reading. */
   abstract close(): void
 
   protected arrived(bytes: Uint8Array): void {
@@ -56,7 +55,7 @@ export abstract class ByteSource {
   }
 }
 
-/** What is used of a Node stream, so that Node is not needed to compile. */
+/** The subset of a Node stream in use, so that compiling does not require Node's types. */
 interface NodeReadable {
   readonly on: (event: string, listener: (value: never) => void) => unknown
   readonly off: (event: string, listener: (value: never) => void) => unknown
@@ -151,13 +150,13 @@ class WebSource extends ByteSource {
   }
 }
 
-/** Any other response: one fiber pulls its stream, piece by piece, whenever it is asked to. */
+/** Any other response: one fiber pulls its stream, chunk by chunk, on demand. */
 class PulledSource extends ByteSource {
   #demanded = false
   #wake: ((effect: Effect.Effect<void>) => void) | undefined
   #fiber: Fiber.RuntimeFiber<void> | undefined
 
-  /** Interruptible whatever the region it is called in. */
+  /** Interruptible in every region. */
   start(stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<void, never, Scope.Scope> {
     return Effect.flatMap(Stream.toPull(stream), (pull) => {
       const idle = Effect.async<void>((resume) => {
@@ -168,7 +167,7 @@ class PulledSource extends ByteSource {
         idle,
         Effect.matchCauseEffect(pull, {
           onSuccess: (pieces) => {
-            // Whoever waits for bytes is not served by none.
+            // An empty chunk does not satisfy a waiting consumer.
             if (pieces.length > 0) this.#demanded = false
             for (const piece of pieces) this.arrived(piece)
             return loop
@@ -200,20 +199,20 @@ class PulledSource extends ByteSource {
   }
 }
 
-/** The body of the transport behind a response, unless somebody stands between the two. */
+/** The transport's body behind a response, unless a middleware has wrapped it. */
 const transportBody = (response: HttpClientResponse.HttpClientResponse): unknown => {
   if (!Object.hasOwn(response, "source") || Object.hasOwn(response, "stream")) return undefined
   const { source } = response as unknown as { readonly source: unknown }
   return isNodeReadable(source) ? source : Predicate.hasProperty(source, "body") ? source.body : undefined
 }
 
-/** A body that can be read without an Effect for each piece; none: the response hides it. */
+/** A body that can be read without an Effect per chunk; `undefined` if the response hides it. */
 export const directSource = (response: HttpClientResponse.HttpClientResponse): ByteSource | undefined => {
   const body = transportBody(response)
   return isWebReadable(body) ? new WebSource(body) : isNodeReadable(body) ? new NodeSource(body) : undefined
 }
 
-/** A stream that cannot be read because of its compression. */
+/** A body that cannot be read because of its compression. */
 export class Compressed {
   readonly _tag = "Compressed"
 }
@@ -226,7 +225,7 @@ const pulled = (stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<ByteS
   return Effect.zipRight(source.start(stream), opened(source))
 }
 
-/** The bytes of a response; a scope ends the reading. An unasked compression is undone piece by piece. */
+/** The bytes of a response; closing the scope stops reading. An unrequested compression is decoded chunk by chunk. */
 export const sourceOf = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<ByteSource | Compressed, never, Scope.Scope> =>
@@ -241,7 +240,7 @@ export const sourceOf = (
         )
       ))
     }
-    // Clients that undo other codings leave the header in place.
+    // Clients that decode other codings keep the header.
     if (isWebReadable(body)) return opened(new WebSource(body))
     if (coding !== undefined) return Effect.succeed(new Compressed())
     return isNodeReadable(body) ? opened(new NodeSource(body)) : pulled(response.stream)

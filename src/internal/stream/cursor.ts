@@ -12,7 +12,7 @@ const parse = (id: string): Position | undefined => {
   return Number.isFinite(ms) && Number.isFinite(counter) ? { id, ms, counter } : undefined
 }
 
-/** `Number(text.slice(start, end))`, without the slice for what consists of a few digits. */
+/** `Number(text.slice(start, end))`, without the slice if the text is a few digits. */
 const numberIn = (text: string, start: number, end: number): number => {
   let number = 0
   for (let i = start; i < end; i++) {
@@ -25,7 +25,7 @@ const numberIn = (text: string, start: number, end: number): number => {
 
 const after = (a: Position, b: Position): boolean => a.ms > b.ms || (a.ms === b.ms && a.counter > b.counter)
 
-/** The later one of two ids; the second, where they cannot be compared. */
+/** The later of two ids; the second if they cannot be compared. */
 export const later = (a: string | undefined, b: string | undefined): string | undefined => {
   if (a === undefined || b === undefined) return a ?? b
   const one = parse(a)
@@ -33,19 +33,19 @@ export const later = (a: string | undefined, b: string | undefined): string | un
   return one !== undefined && other !== undefined && after(one, other) ? a : b
 }
 
-/** Ids are forgotten in lots of this size or more, but never those of a millisecond that may not be over. */
+/** Ids are evicted in batches of at least this size, but never those of a millisecond that may still continue. */
 const generation = 256
 const most = 4096
 
 /**
- * Where a stream is, and what it has already delivered, in bounded memory.
+ * Tracks the position of a stream and deduplicates its events in bounded memory.
  *
- * Ids are `<milliseconds>-<counter>` and compared as that pair: the server sorts them as text, so that within one
- * millisecond they arrive out of order, and again after a reconnection.
+ * Ids are `<milliseconds>-<counter>` and compared as that pair. The server sorts them as text, so the events of one
+ * millisecond arrive out of order, and again after a reconnection.
  */
 export class Cursor {
   #last: Position | undefined
-  /** The newest position of an earlier millisecond than the last one. */
+  /** The newest position in a millisecond before the last one. */
   #before: Position | undefined
   #opaque: string | undefined
   #latest: Position | undefined
@@ -53,7 +53,7 @@ export class Cursor {
   #older = new Set<string>()
   #recentMax: Position | undefined
   #olderMax: Position | undefined
-  /** Everything up to here has been delivered and forgotten. */
+  /** Everything up to here has been delivered and evicted. */
   #horizon: Position | undefined
   readonly #start: string | undefined
 
@@ -61,12 +61,12 @@ export class Cursor {
     this.#start = start
   }
 
-  /** Takes note of an event; `false` when it was there before. */
+  /** Records an event; `false` if it is a duplicate. */
   accept(id: string): boolean {
     const position = parse(id)
     const seen = position ?? { id, ms: NaN, counter: NaN }
     if (this.#latest === undefined || !after(this.#latest, seen)) this.#latest = seen
-    // What is newer than everything so far cannot have been there.
+    // An event newer than all others cannot be a duplicate.
     const newest = position !== undefined && (this.#last === undefined || after(position, this.#last))
     if (!newest && (this.#recent.has(id) || this.#older.has(id))) return false
     const size = this.#recent.size
@@ -99,12 +99,12 @@ export class Cursor {
     return true
   }
 
-  /** Begins a connection: from here on `latest` is about this one. */
+  /** Starts a connection: from here on, `latest` refers to it. */
   connected(): void {
     this.#latest = undefined
   }
 
-  /** The latest of the ids that the current connection has brought, new or known. */
+  /** The latest id on the current connection, new or known. */
   get latest(): string | undefined {
     return this.#latest?.id
   }
@@ -115,8 +115,8 @@ export class Cursor {
   }
 
   /**
-   * The id to continue from after a connection that broke off: one millisecond back, because of those that belong to the
-   * last one an earlier might not have arrived. What did arrive is recognised.
+   * The id to continue from after a broken connection: one millisecond earlier, because earlier ids of the last
+   * millisecond may not have arrived. Those that did are deduplicated.
    */
   get safePosition(): string | undefined {
     return this.#opaque ?? (this.#last === undefined ? this.#start : this.#before?.id ?? this.#start)

@@ -1,29 +1,29 @@
-/** From the bytes of a connection to new events, in order, each once. */
+/** Turns the bytes of a connection into new events, in order, each exactly once. */
 import type * as Clock from "effect/Clock"
 import type { Connection } from "./connect.ts"
 import type { Cursor } from "./cursor.ts"
 import { TooLarge } from "./sse.ts"
 
 export interface Decoding<Event> {
-  /** An event from the JSON the server sent; `undefined` for one that has already been delivered in another way. */
+  /** Decodes an event from the server's JSON; `undefined` if it was already delivered in another way. */
   readonly decode: (data: unknown, eventId: string | undefined) => Event | undefined
   readonly isUnknown: (event: Event) => boolean
   /**
-   * - `end`: nothing comes after this event
-   * - `ask`: the stream may be over, the conversation has to say
-   * - `go`: more will come
+   * - `end`: nothing follows this event
+   * - `ask`: the stream may be over; the conversation decides
+   * - `go`: more events follow
    */
   readonly verdict: (event: Event, data: unknown) => "end" | "ask" | "go"
 }
 
 export class EventReader<Event> {
-  /** Events that were read and not handed out, how many of them are unknown, and what the last one means. */
+  /** Events not yet emitted, the number of new ones, and the verdict on the last one. */
   events: Array<Event> = []
   unknown = 0
   verdict: "go" | "end" | "ask" = "go"
-  /** New events, of all connections. */
+  /** New events of all connections. */
   fresh = 0
-  /** Since when the connection has made no progress, and since when no event has arrived. */
+  /** When the connection last made progress, and when the last event arrived. */
   quietSince = 0
   silentSince = 0
   defect: unknown
@@ -37,7 +37,7 @@ export class EventReader<Event> {
     this.#clock = clock
   }
 
-  /** Takes what a connection has brought. A defect is kept: this runs in the transport's own callbacks. */
+  /** Reads the available bytes of a connection. A defect is stored: this runs in the transport's callbacks. */
   read(connection: Connection): void {
     const pieces = connection.source.take()
     if (pieces.length === 0) return
@@ -50,14 +50,14 @@ export class EventReader<Event> {
     }
   }
 
-  /** Everything that the next bytes complete, up to an event after which nothing can be taken for granted. */
+  /** Parses all complete events, up to one after which the stream may end. */
   #parse(connection: Connection, bytes: Uint8Array): boolean {
     const frames = connection.parser.push(bytes)
     if (frames instanceof TooLarge) return false
-    // Comments and blank lines are no progress; the parts of a long event are.
+    // Comments and blank lines are no progress; parts of a long event are.
     if (frames.length === 0 && connection.parser.insideEvent) this.quietSince = this.#clock.unsafeCurrentTimeMillis()
     for (const frame of frames) {
-      // Named events are the server's own; the first one of every connection is a handshake.
+      // Named events are the server's own; the first one of each connection is a handshake.
       if (frame.event !== undefined && frame.event !== "message") continue
       if (frame.data === "done") {
         connection.orderly = true
@@ -93,7 +93,10 @@ interface Envelope {
   readonly data: unknown
 }
 
-/** `undefined` for what carries nothing: the empty object of a handshake. Text that is not JSON is passed on as text. */
+/**
+ * `undefined` for an event without data, such as the empty object of a handshake. Text that is not JSON is passed on as
+ * text.
+ */
 const parseEnvelope = (text: string): Envelope | undefined => {
   let json: unknown
   try {

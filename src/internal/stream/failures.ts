@@ -1,4 +1,4 @@
-/** What a stream fails with. */
+/** The errors of a stream. */
 import * as Duration from "effect/Duration"
 import type { DustNetworkError, StreamError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
@@ -6,7 +6,7 @@ import { network, networkCode, streamError } from "../request/errors.ts"
 import { type Failure, isClosedClient } from "./machine.ts"
 import { eventLimit } from "./sse.ts"
 
-/** A connection that broke off, or whose HttpClient was closed under it. */
+/** The error for a broken connection, or for an HttpClient that was closed while in use. */
 export const brokenOff = (operation: Identity, cause: unknown): DustNetworkError => {
   const code = networkCode(cause)
   const because = (message: string) => network(operation, 1, message, { type: code, reachedServer: true })
@@ -16,7 +16,7 @@ export const brokenOff = (operation: Identity, cause: unknown): DustNetworkError
   )
 }
 
-/** The error for a failure that the machine decided on. `lastEventId`: where another stream could continue. */
+/** The error for a failure that the machine decided on. `lastEventId`: where another stream can continue. */
 export const failureOf = (
   failure: Failure,
   source: { readonly operation: Identity; readonly silence: Duration.Duration | undefined; readonly truth: unknown },

@@ -1,4 +1,4 @@
-/** Follows one event stream: interprets what the machine decides. */
+/** Follows one event stream: executes the machine's decisions. */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
@@ -22,28 +22,28 @@ import { brokenOff, failureOf } from "./failures.ts"
 import * as Machine from "./machine.ts"
 import type * as Pulled from "./pulled.ts"
 
-/** What the conversation says of a stream that cannot tell by itself. */
+/** The state of the conversation, for a stream that cannot determine its own end. */
 export type Truth<Event> =
-  /** It is over, and this is how. */
+  /** The run is over; `events` end the stream. */
   | { readonly _tag: "Ended"; readonly events: () => ReadonlyArray<Event> }
-  /** It goes on. `waiting`: for a person, so that silence means nothing. `events`: those missed so far. */
+  /** The run continues. `waiting`: for a person, so silence is expected. `events`: those missed so far. */
   | { readonly _tag: "Alive"; readonly waiting: boolean; readonly events: () => ReadonlyArray<Event> }
 
 export interface Source<Event, Route extends string> extends Decoding<Event> {
   readonly operation: Operation<Route, undefined, void>
   readonly input: Input<Route, undefined>
   readonly lastEventId: string | undefined
-  /** What is followed was there before: its state is read beside the first connection. */
+  /** The run existed before this stream: its state is read alongside the first connection. */
   readonly resumes: boolean
-  /** Reads the state behind the stream, when the stream alone cannot tell. `undefined`: there is nothing to ask. */
+  /** Reads the state of the conversation. `undefined`: the stream has no conversation. */
   readonly truth: Effect.Effect<Truth<Event>, RequestError> | undefined
-  /** How long a stream may bring no event at all, while it waits for nobody. `undefined`: for ever. */
+  /** How long a stream may deliver no event while it is not waiting for a person. `undefined`: no limit. */
   readonly silence: Duration.Duration | undefined
 }
 
 type Pull<Event> = Pulled.Pull<Event, StreamError>
 
-/** What the conversation says of a resumed run is held back this long for events that are on their way. */
+/** The state of a resumed run is held back this long for events in transit. */
 const grace = { atLeast: 100, atMost: 1_000 }
 
 /** Follows one stream: the interpreter of the machine. */
@@ -53,33 +53,33 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
   readonly #clock: Clock.Clock
   readonly #telemetry: StreamTelemetry
   readonly #options: Machine.Options
-  /** Whether waits are made interruptible in a region that is not. */
+  /** Whether waits are made interruptible in an uninterruptible region. */
   readonly #forced: boolean
   readonly #cursor: Cursor
   #state = Machine.initial
-  /** What to do next, when there is nothing to hand out. */
+  /** The next action, when there are no events to emit. */
   #action: Machine.Action
   #connection: Connection | undefined
-  /** Everything up to here has arrived: the end of a page that came whole. */
+  /** Everything up to this id has arrived: the end of a complete page. */
   #reached: string | undefined
 
   readonly #reader: EventReader<Event>
-  /** Time in which the consumer asks for nothing does not count. */
+  /** Whether the consumer is away: time without demand does not count. */
   #away = true
   #waiter: ((effect: Pull<Event>) => void) | undefined
   #expired: "idle" | "overdue" | undefined
   readonly #deadlines: Deadlines
-  /** One for all waits of a connection: it expires at the limit that was the nearest one when it was set. */
+  /** One deadline for all waits of a connection. It expires at the limit that was nearest when it was set. */
   readonly #deadline: Deadline = { at: Infinity, expire: () => this.#awoken() }
   #pending = false
-  /** The same moment by the time of day, which goes on while the process stands still. */
+  /** The same moment in wall-clock time, which continues while the process is suspended. */
   #wakesAt = 0
 
-  /** A look at the conversation beside the connection, and what came of it. */
+  /** A concurrent read of the conversation, and its result. */
   #look: Fiber.RuntimeFiber<Truth<Event>, RequestError> | undefined
   #answer: Exit.Exit<Truth<Event>, RequestError> | undefined
   #freshAtLook = 0
-  /** What was learned of a resumed run is held back until then, because of events that are on their way. */
+  /** The state of a resumed run is held back until then, for events in transit. */
   #heldUntil = 0
 
   constructor(
@@ -109,7 +109,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
   /** The next events; `undefined` at the end. */
   readonly pull: Pull<Event> = Effect.suspend(() => this.#step())
 
-  /** Ends everything that is under way. */
+  /** Stops all work in progress. */
   readonly close = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
     Effect.suspend(() => {
       this.#waiter = undefined
@@ -128,7 +128,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     const [state, action] = Machine.next(this.#options, before, signal)
     this.#state = state
     this.#action = action
-    // A limit may be nearer now than the one that is waited for.
+    // A limit may be nearer now than the pending one.
     if (before.quiet !== state.quiet || before.looking !== state.looking || before.looked !== state.looked) {
       this.#disarm()
     }
@@ -171,7 +171,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
       const verdict = this.#reader.verdict
       this.#reader.verdict = "go"
       this.#signal({ _tag: "Received", verdict, fresh: connection.fresh })
-      // Where the conversation decides, it does so before the events are handed out.
+      // If the conversation decides, it does so before the events are emitted.
       return Effect.zipRight(this.#disconnect, verdict === "end" ? this.#emit() : this.pull)
     }
     if (this.#reader.events.length > 0) {
@@ -201,7 +201,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     return this.#pending || !this.#arm(connection) ? this.#parked : this.pull
   }
 
-  /** Waits until something has arrived; the waiting fiber looks for itself, so that an interrupted one loses nothing. */
+  /** Waits for an arrival. The waiting fiber reads the events itself, so an interruption loses nothing. */
   get #parked(): Pull<Event> {
     return this.#forced ? Effect.interruptible(this.#wait) : this.#wait
   }
@@ -217,7 +217,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     waiter?.(this.pull)
   }
 
-  /** Runs in the transport's own callback. */
+  /** Runs in the transport's callback. */
   readonly #arrived = (): void => {
     const connection = this.#connection
     if (this.#waiter === undefined || connection === undefined) return
@@ -245,7 +245,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     return chunk
   }
 
-  /** Sets the deadline of a connection; `true` when it is over already. */
+  /** Sets the deadline of a connection; `true` if it has already passed. */
   #arm(connection: Connection): boolean {
     const { at, timer } = Machine.deadline(this.#options, this.#state, {
       idle: connection.idle,
@@ -278,7 +278,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     if (this.#waiter === undefined || connection === undefined) return
     const now = this.#now
     const late = now - this.#wakesAt
-    // The process stood still: that was no silence, but the connection may be dead after it.
+    // The process was suspended: the time does not count as silence, but the connection may be dead.
     if (late > Machine.standstill) {
       this.#reader.quietSince = this.#reader.silentSince = now
       if (late > connection.idle) this.#expired = "idle"
@@ -338,7 +338,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     return current === undefined ? Effect.void : Effect.uninterruptible(Scope.close(current.scope, Exit.void))
   })
 
-  /** `end`: how the body ended; `undefined` where the connection was silent for too long. */
+  /** `end`: how the body ended; `undefined` if the connection exceeded its idle limit. */
   #closed(connection: Connection, end: Option.Option<unknown> | undefined): Pull<Event> {
     const { operation } = this.#source
     const error = end === undefined || Option.isNone(end) || isEmptyBody(end.value)
@@ -413,7 +413,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     this.#look = undefined
     this.#answer = undefined
     const started = this.#now
-    // One that is under way or has just come is as good as another one.
+    // Reuse a read that is in progress or has just completed.
     const truth: Effect.Effect<Truth<Event>, RequestError> = answer ??
       (look === undefined ? this.#truth : Fiber.join(look))
     if (answer === undefined && look === undefined) this.#freshAtLook = this.#reader.fresh
@@ -447,7 +447,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
       silentFor: now - this.#reader.silentSince,
       took
     })
-    // The time that a person takes is no silence.
+    // Time spent waiting for a person is not silence.
     if (waiting) this.#reader.quietSince = this.#reader.silentSince = now
     if (truth._tag === "Alive" || this.#action._tag === "End") this.#reader.events.push(...truth.events())
     if (this.#reader.events.length === 0) return this.pull

@@ -1,43 +1,43 @@
 /**
- * How one event stream is followed over as many connections as it takes, as a pure function: `next(options, state, signal)`
- * returns the next state and what to do. It knows no clock, no network and no events; `resumable.ts` interprets it.
+ * Follows one event stream over as many connections as needed, as a pure function: `next(options, state, signal)`
+ * returns the next state and action. It uses no clock, network or events; `resumable.ts` interprets it.
  */
 import * as Duration from "effect/Duration"
 import type { RequestError } from "../../DustAPIError.ts"
 
-/** - `waiting`: connected, and a person has to act before anything can arrive */
+/** - `waiting`: connected, and nothing arrives until a person acts */
 export type Phase = "connecting" | "reading" | "waiting" | "backingOff" | "asking" | "ended" | "failed"
 
 export interface Options {
-  /** Whether there is a conversation to ask when the stream cannot tell. */
+  /** Whether a conversation can be read when the stream cannot determine its own end. */
   readonly canAsk: boolean
-  /** Milliseconds without an event after which a run that waits for nobody has failed; `Infinity`: never. */
+  /** Milliseconds without an event after which a run that is not waiting for a person has failed; `Infinity`: never. */
   readonly silence: number
-  /** Whether what is followed was there before: then the conversation is asked beside the first connection. */
+  /** Whether the run existed before this stream: the conversation is then read alongside the first connection. */
   readonly resumes: boolean
 }
 
 export interface State {
   readonly phase: Phase
-  /** Connections that were made. */
+  /** Connections opened. */
   readonly connections: number
-  /** Connections in a row that brought nothing new. */
+  /** Consecutive connections without new events. */
   readonly fruitless: number
-  /** Connections in a row that were cut soon after another one was. */
+  /** Consecutive connections that broke soon after the previous one. */
   readonly cuts: number
-  /** Answers in a row that were none of Dust's event streams. */
+  /** Consecutive responses that were not event streams of Dust. */
   readonly obstacles: number
-  /** Milliseconds in which no connection could be made. */
+  /** Milliseconds in which no connection could be opened. */
   readonly down: number
-  /** An event has arrived, or the conversation was asked: the first look is over. */
+  /** An event has arrived or the conversation was read: the first look is over. */
   readonly looked: boolean
-  /** The conversation is being asked beside an open connection. */
+  /** The conversation is being read alongside an open connection. */
   readonly looking: boolean
-  /** How often in a row the conversation said that a person is waited for. */
+  /** Consecutive reads of the conversation that found it waiting for a person. */
   readonly quiet: number
-  /** Why the conversation is asked: the stream could not be continued. */
+  /** The connection failure that led to reading the conversation. */
   readonly broken: Unreachable | undefined
-  /** What follows a pause. */
+  /** The action after a pause. */
   readonly afterPause: "connect" | "ask"
 }
 
@@ -55,31 +55,31 @@ export const initial: State = {
   afterPause: "connect"
 }
 
-/** A connection could not be made; the request path has spent its attempts. */
+/** A connection could not be opened; the request path has used up its attempts. */
 export interface Unreachable {
   readonly _tag: "Unreachable"
   readonly error: RequestError
-  /** Milliseconds that the attempt took. */
+  /** Duration of the attempt in milliseconds. */
   readonly took: number
-  /** For how many milliseconds a stream that was there is tried. */
+  /** How many milliseconds to keep trying a stream that existed. */
   readonly patience: number
 }
 
 /** A connection has ended. */
 export interface Closed {
   readonly _tag: "Closed"
-  /** It broke off. */
+  /** The failure, if it broke. */
   readonly error: RequestError | undefined
-  /** It was silent for too long, and was closed here. */
+  /** It exceeded its idle limit and was closed by the client. */
   readonly silent: boolean
-  /** The server said that it closes, with everything delivered. */
+  /** The server announced the close, after delivering everything. */
   readonly orderly: boolean
-  /** Events it has brought, and those of them that are new. */
+  /** Events received, and the new ones among them. */
   readonly seen: number
   readonly fresh: number
-  /** Its last event is ahead of the position from which the next connection would continue. */
+  /** Its last event is later than the position from which the next connection would continue. */
   readonly ahead: boolean
-  /** Milliseconds. */
+  /** Duration in milliseconds. */
   readonly lasted: number
   readonly silentFor: number
 }
@@ -88,14 +88,13 @@ export type Signal =
   | { readonly _tag: "Started" }
   | { readonly _tag: "Connected" }
   | Unreachable
-  /** Bytes that completed events. `verdict`: of the last one. */
+  /** Bytes that completed events. `verdict`: on the last event. */
   | { readonly _tag: "Received"; readonly verdict: "go" | "end" | "ask"; readonly fresh: number }
-  /** An event is over the limit. */
+  /** An event exceeds the size limit. */
   | { readonly _tag: "Oversized" }
   | Closed
-  /** An open connection has brought no event for so long that the conversation is to be asked. */
+  /** An open connection has delivered no event for so long that the conversation is read. */
   | { readonly _tag: "Overdue" }
-  /** A pause is over. */
   | { readonly _tag: "Waited"; readonly took: number; readonly planned: number }
   /** The conversation was read. `fresh`: new events of the open connection, `undefined` without one. */
   | {
@@ -104,10 +103,9 @@ export type Signal =
     readonly waiting: boolean
     readonly fresh: number | undefined
     readonly silentFor: number
-    /** Milliseconds that reading it took. */
+    /** Duration of the read in milliseconds. */
     readonly took: number
   }
-  /** The conversation could not be read. */
   | {
     readonly _tag: "Unanswered"
     readonly error: RequestError
@@ -117,51 +115,55 @@ export type Signal =
   }
 
 export type Action =
-  /** Open a connection; with `look`, ask the conversation beside it. */
+  /** Open a connection; with `look`, read the conversation alongside it. */
   | { readonly _tag: "Connect"; readonly look: boolean }
-  /** Wait for what the open connection brings. */
+  /** Wait for the open connection. */
   | { readonly _tag: "Read" }
-  /** Ask the conversation beside the open connection. */
+  /** Read the conversation alongside the open connection. */
   | { readonly _tag: "Look" }
-  /** Close the connection, if there is one, and ask the conversation. */
+  /** Close the connection, if any, and read the conversation. */
   | { readonly _tag: "Ask" }
-  /** Wait for a random time within these milliseconds. */
+  /** Wait for a random time in this range of milliseconds. */
   | { readonly _tag: "BackOff"; readonly atLeast: number; readonly atMost: number }
   | { readonly _tag: "End" }
   | { readonly _tag: "Fail"; readonly failure: Failure }
 
 export type Failure =
-  /** The error itself. */
+  /** Fail with this error. */
   | { readonly _tag: "Refused"; readonly error: RequestError }
   /** The stream could not be continued. */
   | { readonly _tag: "Lost"; readonly error: RequestError }
-  /** No event for too long. */
+  /** No event within the silence limit. */
   | { readonly _tag: "Silent" }
   | { readonly _tag: "Oversized" }
 
 export type Step = readonly [State, Action]
 
-/** A connection that stayed open this long was no failure, even if it brought nothing. */
+/** A connection open for this long counts as healthy, even without new events. */
 export const healthy = 10_000
-/** Where nothing comes at first, the events may be forgotten and the run over: the conversation is asked after this time. */
+/**
+ * If nothing arrives at first, the events may have expired and the run may be over: read the conversation after this
+ * time.
+ */
 export const firstLook = 10_000
 /**
- * While a person is waited for, silence is expected, and an open connection brings what follows the decision at once. Only one
- * that is dead without a sign does not: the conversation is asked less and less often, up to this interval.
+ * Silence is expected while waiting for a person, and an open connection delivers what follows the decision at once.
+ * Because a connection can be dead without a sign, the conversation is still read, at intervals that grow up to this
+ * one.
  */
 export const quietest = Duration.toMillis("1 hour")
-/** After this many connections in a row that brought nothing new, the conversation is asked, and what is known is skipped. */
+/** After this many consecutive connections without new events, read the conversation and skip the known events. */
 export const fruitlessLimit = 3
-/** So many answers in a row that are none of Dust's event streams are tolerated. */
+/** How many consecutive responses that are not event streams of Dust are tolerated. */
 export const obstacleLimit = 4
 
 const shortest = 250
 const longest = 5_000
-/** All streams of a server that is replaced are cut at once: they come back spread over this range. */
+/** A server that is replaced drops all its streams at once: their reconnections are spread over this range. */
 const spread = { atLeast: 200, atMost: 3_000 }
-/** A connection that was open for this long, or brought something, is one of those that a deploy cuts. */
+/** A connection that was open for this long, or delivered an event, may have been dropped by a deploy. */
 const established = 1_000
-/** Pauses are exact to this many milliseconds; what exceeds it is time in which the process stood still. */
+/** Pauses are accurate to this many milliseconds; any excess is time in which the process was suspended. */
 export const standstill = 2_000
 
 const closedClient: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
@@ -170,7 +172,7 @@ const closedClient: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR
 export const isClosedClient = (error: RequestError): boolean =>
   error._tag === "DustNetworkError" && error.type !== undefined && closedClient.has(error.type)
 
-/** An answer that does not come from Dust: a challenge page, a login page, a gateway's own error. */
+/** A response that is not from Dust: a challenge page, a login page or a gateway's own error. */
 export const isObstacle = (error: RequestError): boolean =>
   error._tag === "DustDecodeError" ||
   (!error.isRetryable && error.type === undefined && error.status !== undefined && error.status >= 400)
@@ -189,13 +191,13 @@ const backOff = (state: State, afterPause: State["afterPause"], atLeast: number,
   { _tag: "BackOff", atLeast, atMost }
 ]
 
-/** A pause that grows with the failures before it, at most about five seconds. */
+/** A pause that grows with the number of failures, up to about five seconds. */
 const growing = (state: State, failures: number, atLeast = 0): Step => {
   const pause = Math.min(longest, shortest * 2 ** Math.min(failures, 10))
   return backOff(state, "connect", Math.max(pause * 0.8, atLeast), Math.max(pause * 1.2, atLeast * 1.1))
 }
 
-/** Opens the next connection, after the pause that the failures so far have earned. */
+/** Reconnects, with backoff. */
 const reconnect = (state: State): Step =>
   state.fruitless > 0
     ? growing(state, state.fruitless - 1)
@@ -205,9 +207,13 @@ const reconnect = (state: State): Step =>
     ? growing(state, 0)
     : connect(state)
 
-/** Whether everything up to the last event of a closed connection counts as delivered, so that the next one skips it. */
+/**
+ * Whether everything up to the last event of a closed connection counts as delivered, so that the next connection skips
+ * it.
+ */
 export const settles = (state: State, closed: Closed): boolean =>
-  // Nothing is on its way on one that was silent. One that broke off may have brought what is known ahead of what is not. What always does so would do it for ever.
+  // An idle connection has nothing in transit. A broken one may have delivered known events ahead of new ones; one that
+  // always does so would repeat them for ever.
   closed.orderly || closed.silent || (closed.fresh === 0 && state.fruitless + 1 >= fruitlessLimit)
 
 const closed = (options: Options, state: State, signal: Closed): Step => {
@@ -224,17 +230,17 @@ const closed = (options: Options, state: State, signal: Closed): Step => {
     const after: State = { ...state, fruitless: 0, cuts }
     return overdue ? ask(after) : reconnect(after)
   }
-  // A page of known events is a step, if it leads to the next one.
+  // A page of known events is progress if it leads to the next page.
   if ((orderly || silent) && progressed) return connect({ ...state, cuts })
   const after: State = { ...state, fruitless: lasted ? 0 : state.fruitless + 1, cuts }
   if (progressed) return reconnect(after)
-  // One that broke off at once, or brought only known events, does not say that there is nothing more.
+  // A connection that broke at once, or delivered only known events, does not prove that the stream is over.
   const telling = silent || lasted || (orderly && seen === 0) || after.fruitless >= fruitlessLimit
   if (!options.canAsk || !(telling || overdue)) return reconnect(after)
   return lasted && cut ? backOff(after, "ask", spread.atLeast, spread.atMost) : ask(after)
 }
 
-/** The conversation does not know of an end, and the stream cannot be continued at the moment. */
+/** The conversation shows no end, and the stream cannot be continued at the moment. */
 const unreachable = (state: State, { error, patience }: Unreachable): Step => {
   const after: State = { ...state, broken: undefined }
   const asked = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
@@ -259,13 +265,13 @@ const notConnected = (options: Options, state: State, signal: Unreachable): Step
   const after: State = error.isRetryable
     ? { ...state, fruitless: state.fruitless + 1, down: state.down + signal.took }
     : { ...state, obstacles: state.obstacles + 1, down: state.down + signal.took }
-  // What one route says of a run that was there is checked against what another one says.
+  // If one route reports an existing run as missing, check the other route.
   return options.canAsk && !(isObstacle(error) && !known)
     ? ask({ ...after, broken: signal })
     : unreachable(after, signal)
 }
 
-/** The conversation was asked, and knows of no end. */
+/** The conversation was read and shows no end. */
 const onward = (options: Options, state: State, open: boolean, silentFor: number): Step => {
   if (state.broken !== undefined) return unreachable(state, state.broken)
   if (state.quiet === 0 && silentFor >= options.silence) return fail(state, { _tag: "Silent" })
@@ -293,7 +299,7 @@ const unanswered = (
   return onward(options, { ...after, obstacles: state.obstacles + 1, fruitless: after.fruitless + 1 }, open, silentFor)
 }
 
-/** The next state, and what to do. */
+/** Returns the next state and action. */
 export const next = (options: Options, state: State, signal: Signal): Step => {
   switch (signal._tag) {
     case "Started": {
@@ -331,13 +337,13 @@ export const next = (options: Options, state: State, signal: Signal): Step => {
         ? [{ ...state, looked: true, looking: true }, { _tag: "Look" }]
         : fail(state, { _tag: "Silent" })
     case "Waited": {
-      // What exceeds the pause is time in which the process stood still.
+      // Any excess over the pause is time in which the process was suspended.
       const after: State = { ...state, down: state.down + Math.min(signal.took, signal.planned + standstill) }
       return state.afterPause === "ask" ? ask(after) : connect(after)
     }
     case "Answered": {
       if (signal.ended) {
-        // The open connection brings events that came before the end: it will bring the end, too.
+        // The open connection is delivering events from before the end: it will deliver the end, too.
         return signal.fresh !== undefined && signal.fresh > 0
           ? [{ ...state, looking: false }, { _tag: "Read" }]
           : [{ ...state, phase: "ended", looking: false }, { _tag: "End" }]
@@ -361,13 +367,13 @@ export const next = (options: Options, state: State, signal: Signal): Step => {
   }
 }
 
-/** When an open connection has been without an event for too long, in milliseconds of the clock, and what that means. */
+/** When an open connection has gone too long without an event, in milliseconds of the clock, and the signal for it. */
 export const deadline = (options: Options, state: State, facts: {
   /** The idle limit of a connection. */
   readonly idle: number
-  /** Since when this connection has made no progress. */
+  /** When this connection last made progress. */
   readonly quietSince: number
-  /** Since when no event has arrived. */
+  /** When the last event arrived. */
   readonly silentSince: number
 }): { readonly at: number; readonly timer: "idle" | "overdue" } => {
   if (state.quiet > 0 && options.canAsk) {

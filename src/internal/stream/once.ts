@@ -1,4 +1,4 @@
-/** Event streams that are read once, from the first event to the end marker: they cannot be resumed. */
+/** Event streams that are read once, from the first event to the end marker, and cannot be resumed. */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
@@ -15,9 +15,10 @@ import { type StreamTelemetry, streamTelemetry } from "../telemetry/stream.ts"
 import { eventLimit, Parser, TooLarge } from "./sse.ts"
 
 /**
- * Opens the operation as an event stream and decodes its events a piece at a time. `decode` is given the text of every
- * event that is neither named nor the literal `done`; what it answers with `undefined` is left out. The connection is
- * closed with the stream. The `idle` limit is that of the time between two events. A stream that just ends, ends: what has to come before that is for the caller to know.
+ * Opens the operation as an event stream and decodes its events chunk by chunk. `decode` receives the text of every
+ * event that is neither named nor the literal `done`; an event decoded to `undefined` is dropped. Closing the stream
+ * closes the connection. `idle` limits the time between two events. The stream does not fail if the connection ends
+ * early: the caller checks that the events are complete.
  */
 export const sseOnce = <Route extends string, Body, Whole, A>(
   client: Service,
@@ -25,7 +26,7 @@ export const sseOnce = <Route extends string, Body, Whole, A>(
   input: Input<Route, Body>,
   decode: (data: string) => A | undefined
 ): Stream.Stream<A, StreamError> => {
-  // Here, because it notes where it is called.
+  // Called here, because it records its call site.
   const open = client.open<Route, Body, Whole>(operation, input, { accept: "text/event-stream" })
   const followed = Effect.acquireRelease(
     streamTelemetry(client, operation, input.path),
@@ -80,7 +81,7 @@ const eventsOf = <A>(
       telemetry.delivered += events.length
       return isEvent ? Effect.succeed(Chunk.unsafeFromArray(events)) : next
     })
-    // Bytes that make no event, such as comments, keep nothing alive.
+    // Bytes that complete no event, such as comments, do not reset the limit.
     return watched(next, idle, () =>
       Option.some<StreamError>(
         timeout(operation, 1, "idle", idle, `received no event within ${Duration.format(idle)}`)

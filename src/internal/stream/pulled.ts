@@ -1,7 +1,7 @@
 /**
- * Streams that are one effect which gives out the next elements, and one that ends it all. Each layer of a `Stream` costs
- * something for every chunk, and the first run of one more than a request: those of this module have a single layer, and
- * none where the SDK reads them itself.
+ * Streams represented by one effect that returns the next elements and one that closes it. Each layer of a `Stream`
+ * adds a cost per chunk, and the first run of one costs more than a request: the streams of this module have a single
+ * layer, and none if the SDK reads them itself.
  */
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
@@ -16,13 +16,13 @@ export type Pull<A, E = never, R = never> = Effect.Effect<Chunk.Chunk<A> | undef
 
 export interface Pulled<A, E = never, R = never> {
   readonly pull: Pull<A, E, R>
-  /** Ends everything that pulling has begun. */
+  /** Stops all work that pulling has started. */
   readonly close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
 }
 
 const known = new WeakMap<object, Effect.Effect<Pulled<unknown, unknown, unknown>, unknown, unknown>>()
 
-/** `open` must leave nothing behind when it is interrupted: what has to be ended, only a pull begins. */
+/** Interrupting `open` must leak nothing: only a pull may start work that `close` ends. */
 export const make = <A, E, R>(open: Effect.Effect<Pulled<A, E, R>, E, R>): Stream.Stream<A, E, R> => {
   const stream: Stream.Stream<A, E, R> = Stream.fromChannel(
     Channel.unwrap(Effect.map(open, ({ close, pull }) => {
@@ -38,12 +38,12 @@ export const make = <A, E, R>(open: Effect.Effect<Pulled<A, E, R>, E, R>): Strea
 }
 
 /**
- * Opens a stream to be read without the layers of a `Stream`, where nobody has changed it since {@link make} made it. Its waits
- * can be interrupted in regions that cannot, so that a caller's timeout holds there; `Stream.run` waits for a fiber that
+ * Opens a stream for reading without the layers of a `Stream`, if it is unchanged since {@link make}. Its waits are
+ * interruptible even in uninterruptible regions, so a caller's timeout works there; `Stream.run` waits for a fiber that
  * cannot be interrupted.
  */
 export const open = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Pulled<A, E, R>, E, R> =>
-  // What was kept for a stream has the types of that stream.
+  // The entry of a stream has the types of that stream.
   (known.get(stream) as Effect.Effect<Pulled<A, E, R>, E, R> | undefined) ?? foreign(stream)
 
 const foreign = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Pulled<A, E, R>, never, R> =>
@@ -56,7 +56,7 @@ const foreign = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Pulled<
       close: (exit) => Scope.close(scope, exit)
     })))
 
-/** As `Stream.mapChunks`. `make` is called for every run of the stream. */
+/** Like `Stream.mapChunks`. `make` is called for every run of the stream. */
 export const mapChunks = <A, B, E, R>(
   stream: Stream.Stream<A, E, R>,
   makeMap: () => (chunk: Chunk.Chunk<A>) => Chunk.Chunk<B>
@@ -66,7 +66,7 @@ export const mapChunks = <A, B, E, R>(
     return { pull: Effect.map(pull, (chunk) => chunk === undefined ? undefined : map(chunk)), close }
   }))
 
-/** Runs a stream to its end: the last element. */
+/** Runs a stream to its end and returns the last element. */
 export const runLast = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Option.Option<A>, E, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(restore(open(stream)), ({ close, pull }) => {

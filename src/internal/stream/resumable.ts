@@ -1,4 +1,4 @@
-/** The one stream path: every event once, in order, over as many connections as it takes. */
+/** The resumable stream path: each event exactly once, in order, over as many connections as needed. */
 import * as Effect from "effect/Effect"
 import * as HashSet from "effect/HashSet"
 import type * as Stream from "effect/Stream"
@@ -23,7 +23,7 @@ const setUp = <Event, Route extends string>(
             Effect.map(
               streamTelemetry(client, source.operation, source.input.path),
               (telemetry) =>
-                // A finalizer of an interrupted fiber has to be able to wait; other regions give way to a caller's timeout.
+                // A finalizer of an interrupted fiber must be able to wait; other regions yield to a caller's timeout.
                 new Follower(client, source, {
                   clock,
                   telemetry,
@@ -36,11 +36,11 @@ const setUp = <Event, Route extends string>(
   )
 
 /**
- * Every event once, in order, over as many connections as it takes.
+ * Emits each event exactly once, in order, over as many connections as needed.
  *
- * A page that ends in order is followed by the next one at once; a connection that brings nothing is followed by a look at
- * the conversation; failures are followed by a growing pause. It ends on a terminal event, when the conversation says so, or
- * with a typed failure. Nothing is read before it is asked for.
+ * After a complete page, the next one is requested at once; after a connection without events, the conversation is
+ * read; after a failure, it backs off. The stream ends with a terminal event, at an end found in the conversation, or
+ * with a typed failure. It is pull-based: nothing is read before the consumer asks.
  */
 export const make = <Event, Route extends string>(
   client: Client,

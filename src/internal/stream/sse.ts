@@ -1,34 +1,34 @@
 /** One event of an event stream. */
 export interface Frame {
-  /** `undefined` for unnamed events, which are those that carry data. */
+  /** `undefined` for unnamed events, which carry the data. */
   readonly event: string | undefined
   readonly data: string
-  /** Only where the event has one: Dust sends none, the relay does. */
+  /** Present only if the event has one: Dust sends none, the relay does. */
   readonly id?: string
 }
 
-/** The most characters that one event may have. */
+/** The maximum length of one event in characters. */
 export const eventLimit = 64 * 1024 * 1024
 
 const colon = 58
 
-/** The parser met an event larger than its limit. */
+/** The parser received an event larger than its limit. */
 export class TooLarge {
   readonly _tag = "TooLarge"
   constructor(readonly limit: number) {}
 }
 
 /**
- * Parses `text/event-stream` piece by piece, as the HTML standard says: lines end with CR, LF or CRLF (also across pieces),
- * a byte order mark at the start is skipped, comments are ignored, several `data` lines are one text, an event that is not
- * ended by a blank line when the stream ends is discarded. `retry` is skipped.
+ * Parses `text/event-stream` chunk by chunk, as the HTML standard specifies: lines end with CR, LF or CRLF (also across
+ * chunks), a leading byte order mark is skipped, comments are ignored, several `data` lines are joined, and an event
+ * without a closing blank line at the end of the stream is discarded. `retry` is skipped.
  *
- * Its work is linear in the size of an event, however small the pieces are.
+ * Runs in time linear in the size of an event, however small the chunks are.
  */
 export class Parser {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: false })
   readonly #limit: number
-  /** The pieces of the unfinished line. */
+  /** The chunks of the unfinished line. */
   #parts: Array<string> = []
   #data: Array<string> = []
   #event: string | undefined = undefined
@@ -37,24 +37,24 @@ export class Parser {
   #lastWasCR = false
   #tooLarge = false
 
-  /** @param limit the most characters that one event may have */
+  /** @param limit the maximum length of one event in characters */
   constructor(limit: number) {
     this.#limit = limit
   }
 
-  /** The events that the next piece completes. Those before one that is too large are still given out. */
+  /** Returns the events that the next chunk completes, including those before an oversized one. */
   push(bytes: Uint8Array): Array<Frame> | TooLarge {
     const frames: Array<Frame> = []
     if (!this.#tooLarge) this.#read(bytes, frames)
     return this.#tooLarge && frames.length === 0 ? new TooLarge(this.#limit) : frames
   }
 
-  /** Whether the event that is coming, or the last one, is too large; nothing is read any more. */
+  /** Whether an event was too large; nothing is read after it. */
   get tooLarge(): boolean {
     return this.#tooLarge
   }
 
-  /** Whether part of an event has arrived. Comments and blank lines belong to none. */
+  /** Whether part of an event has arrived. Comments and blank lines do not count. */
   get insideEvent(): boolean {
     return this.#data.length > 0 || (this.#parts.length > 0 && this.#parts[0]!.charCodeAt(0) !== colon)
   }
@@ -66,7 +66,7 @@ export class Parser {
     let start = 0
     if (this.#lastWasCR && text.charCodeAt(0) === 10) start = 1
     this.#lastWasCR = false
-    // Looked for again only once passed, so that text without carriage returns is not searched for them line by line.
+    // Searched again only after it was passed, so that text without carriage returns is not searched once per line.
     let nextLF = text.indexOf("\n", start)
     let nextCR = text.indexOf("\r", start)
     while (nextLF !== -1 || nextCR !== -1) {
