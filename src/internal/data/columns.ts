@@ -1,18 +1,18 @@
 /**
- * The name of a column as Dust takes it: `a`-`z`, `0`-`9` and `_`. Words of camelCase are separated, accents dropped; a
- * name in a script without Latin letters gives an empty one.
+ * Converts a name to a column name of Dust: `a`-`z`, `0`-`9` and `_`. Splits camelCase words and drops accents; a name
+ * in a script without Latin letters becomes empty.
  */
 export const columnName = (name: string): string =>
   name.normalize("NFKD").replace(/\p{M}/gu, "")
     .replace(/([a-z0-9])([A-Z])/g, "$1_$2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1_$2")
     .toLowerCase().replace(/[^a-z0-9_]+/g, "_").replace(/^_+|_+$/g, "")
 
-/** The columns of one load: the same name of the source is the same column in each row, and no two share one. */
+/** The columns of one load: each source name maps to the same column in every row, and no two names share one. */
 export class ColumnNames {
   readonly #columns = new Map<string, string>()
   readonly #taken = new Set<string>()
 
-  /** The column for a name of the source. */
+  /** The column for a source name. */
   of(name: string): string {
     const known = this.#columns.get(name)
     if (known !== undefined) return known
@@ -21,7 +21,7 @@ export class ColumnNames {
     return column
   }
 
-  /** A free name: the given one, else with a number. */
+  /** A free name: the given one, otherwise with a number. */
   add(wanted: string): string {
     const stem = wanted === "" ? `column_${this.#taken.size + 1}` : wanted
     let column = stem
@@ -30,7 +30,7 @@ export class ColumnNames {
     return column
   }
 
-  /** Where each name of the source went. */
+  /** The column for each source name. */
   get entries(): Readonly<Record<string, string>> {
     return Object.fromEntries(this.#columns)
   }

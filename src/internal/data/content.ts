@@ -1,4 +1,4 @@
-/** What an upload takes as content, recognised by what it can do: objects of other realms are no `instanceof` of this one. */
+/** Recognizes the content types of an upload by their capabilities: objects from another realm fail `instanceof`. */
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 
@@ -22,27 +22,27 @@ const isReadable = (content: unknown): content is ReadableStream<Uint8Array> =>
 const isBuffer = (content: unknown): content is ArrayBuffer =>
   /^\[object (?:Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(content))
 
-/** The same bytes, not a copy of them. */
+/** The same bytes, not a copy. */
 const viewOf = (content: unknown): Uint8Array | undefined => {
   if (typeof content === "string") return encoder.encode(content)
   if (ArrayBuffer.isView(content)) return new Uint8Array(content.buffer, content.byteOffset, content.byteLength)
   return isBuffer(content) ? new Uint8Array(content) : undefined
 }
 
-/** A content, and what it says of itself. */
+/** Content with its own metadata. */
 export interface Source<E, R> {
   readonly bytes: Uint8Array | undefined
   readonly stream: Stream.Stream<Uint8Array, E, R>
   readonly size: number | undefined
   readonly name: string | undefined
   readonly type: string | undefined
-  /** It can be read only once, so that an upload cannot start again. */
+  /** Whether it can be read only once, so that an upload cannot be restarted. */
   readonly once: boolean
 }
 
 const unnamed = { size: undefined, name: undefined, type: undefined, once: false }
 
-/** Undefined: it is none of what an upload takes. */
+/** `undefined` if the type is not supported. */
 export const sourceOf = <E, R, E2>(
   content: unknown,
   broken: () => E2

@@ -24,12 +24,12 @@ export interface CsvOptions {
   readonly nulls: ReadonlyArray<string>
 }
 
-/** A CSV that has been read once and is in order. */
+/** A CSV that has been read once and validated. */
 export interface CsvTable {
   /** Reads it again, row by row. */
   readonly rows: Iterable<RowInput>
   readonly total: number
-  /** The column of each name of the header. */
+  /** The column for each header name. */
   readonly columns: Readonly<Record<string, string>>
 }
 
@@ -39,7 +39,7 @@ interface Column {
   readonly rule: CsvColumn
   readonly read: ReadCell
   readonly nulls: ReadonlySet<string>
-  /** What its values so far may be, when its type is to be found. */
+  /** The types that all values so far allow, while the type is inferred. */
   numbers: boolean
   booleans: boolean
   filled: boolean
@@ -61,7 +61,7 @@ const ruleOf = (
   return undefined
 }
 
-/** The columns of a header: unnamed and repeated ones get a number, `columns` renames and types them. */
+/** The columns of a header: unnamed and repeated ones are numbered; `columns` renames and types them. */
 const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<ReadonlyArray<Column>, Problem> => {
   const names = new ColumnNames()
   const used = new Set<string>()
@@ -107,7 +107,7 @@ const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<Readon
   })
 }
 
-/** Ids made of content, not of positions: a row that is inserted at the top does not shift the others. */
+/** Ids derived from content, not from positions: inserting a row at the top does not shift the others. */
 const contentIds = () => {
   const times = new Map<string, number>()
   return (values: ReadonlyArray<string>): string => {
@@ -155,7 +155,7 @@ const idColumnOf = (columns: ReadonlyArray<Column>, rowId: string | undefined): 
   return exact >= 0 ? exact : columns.findIndex((column) => column.name === columnName(rowId))
 }
 
-/** Whether an id can be one; the position of the column of the ids is known. */
+/** Checks an id, once the position of the id column is known. */
 const checkId = (ids: Set<string>, { line, values }: CsvRecord, at: number): CsvProblem | undefined => {
   const id = values[at]!
   if (id.trim() === "") return { line, expected: "an id in the column of the ids" }
@@ -173,7 +173,7 @@ function* rowsOf(
   const contentId = contentIds()
   let isHeader = true
   for (const record of csvRecords(text, dialect)) {
-    // It has been read once without a mistake.
+    // The first reading found no error.
     if (Either.isLeft(record)) return
     const { values } = record.right
     if (!isHeader) {
@@ -187,12 +187,12 @@ function* rowsOf(
 }
 
 const isWellFormed = (text: string & { readonly isWellFormed?: () => boolean }): boolean =>
-  // Text that was decoded from bytes always is; older platforms cannot check any other.
+  // Text decoded from bytes always is; older platforms cannot check other text.
   text.isWellFormed?.() ?? true
 
 const sliceSize = 1_000_000
 
-/** Pieces of a text, none of which begins or ends inside a character. */
+/** Slices of a text, none of which splits a character. */
 function* slices(text: string): Generator<string> {
   for (let at = 0; at < text.length;) {
     let end = Math.min(text.length, at + sliceSize)
@@ -209,14 +209,14 @@ const checkText = (slice: string): Problem | undefined =>
     ? undefined
     : { line: 1, expected: "well-formed Unicode" }
 
-/** Of repeated headers the first one; the others are known by their column. */
+/** The first of repeated headers; the others are known by their column. */
 const columnsByHeader = (columns: ReadonlyArray<Column>): Readonly<Record<string, string>> => {
   const byHeader = new Map<string, string>()
   for (const { header, name } of columns) if (!byHeader.has(header)) byHeader.set(header, name)
   return Object.fromEntries(byHeader)
 }
 
-/** Reads a CSV with a header: once to check it and to find the types of its columns, then row by row. */
+/** Reads a CSV with a header: once to validate it and infer the types of its columns, then row by row. */
 export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTable, Problem> =>
   Effect.suspend(() => {
     const dialect = dialectOf(text, options.delimiter)

@@ -2,10 +2,10 @@ import type { CsvColumn } from "../../DataSync.ts"
 
 export type CsvCell = string | number | boolean | null | Date
 
-/** Reads a value; undefined: it cannot be read as that. */
+/** Parses a value; `undefined` if it does not have the type. */
 export type ReadCell = (value: string) => CsvCell | undefined
 
-/** Digits alone, without a leading zero, and few enough for a double. */
+/** Digits only, without a leading zero, and few enough for a double. */
 const isSmallInteger = (value: string): boolean => {
   const from = value.charCodeAt(0) === 45 ? 1 : 0
   const { length } = value
@@ -18,7 +18,10 @@ const isSmallInteger = (value: string): boolean => {
   return true
 }
 
-/** A number that is written the way it comes back: not `1.10`, `1E5`, `007`, nor more digits than a double holds. */
+/**
+ * A number in canonical form, which survives a round trip: not `1.10`, `1E5`, `007`, nor more digits than a double
+ * holds.
+ */
 export const isPlainNumber = (value: string): boolean =>
   isSmallInteger(value) || (/^-?\d/.test(value) && String(Number(value)) === value)
 
@@ -27,7 +30,7 @@ export const isPlainBoolean = (value: string): boolean => {
   return (length === 4 || length === 5) && /^(?:true|false)$/i.test(value)
 }
 
-/** The digits that count: without zeros at either end, sign, point and exponent. */
+/** The significant digits: without leading and trailing zeros, sign, decimal point and exponent. */
 const digits = (value: string): string => value.replace(/[eE].*$|[-+.]/g, "").replace(/^0+|0+$/g, "")
 
 const readNumber = (decimal: "." | ","): ReadCell => {
@@ -39,7 +42,7 @@ const readNumber = (decimal: "." | ","): ReadCell => {
     if (!plain.test(text) && !grouped.test(text)) return undefined
     const normal = text.replace(new RegExp(`[${group}'\u2019 \u00a0\u202f]`, "g"), "").replace(decimal, ".")
     const number = Number(normal)
-    // With more digits than that, the value would not come back as it was.
+    // A value with more digits would not survive a round trip.
     return Number.isFinite(number) && digits(String(number)) === digits(normal) ? number : undefined
   }
 }
@@ -63,7 +66,7 @@ const moment = (parts: {
   const { day, month, rest = [], year } = parts
   const date = new Date(Date.UTC(year, month - 1, day, ...rest))
   date.setUTCFullYear(year, month - 1, day)
-  // 31 February is no date.
+  // 31 February is not a date.
   return date.getUTCMonth() === month - 1 && date.getUTCDate() === day && (rest[0] ?? 0) < 24 && (rest[1] ?? 0) < 60
     ? date
     : undefined
@@ -118,14 +121,14 @@ const readFormat = (format: string): ReadCell => {
   }
 }
 
-/** The names of the date parts that a format may have once each. */
+/** Whether a format uses each date part at most once. */
 export const isFormat = (format: string): boolean =>
   format.includes("YYYY") &&
   (format.match(/YYYY|MM|DD|HH|mm|ss/g) ?? []).every((token, i, all) => all.indexOf(token) === i)
 
 const asText: ReadCell = (value) => value
 
-/** How the values of a column with a type are read. */
+/** The parser for the values of a typed column. */
 export const reader = ({ decimal = ".", format, type }: CsvColumn): ReadCell => {
   switch (type) {
     case "number":
@@ -139,7 +142,7 @@ export const reader = ({ decimal = ".", format, type }: CsvColumn): ReadCell => 
   }
 }
 
-/** What is expected of a value of a column with a type. */
+/** The expectation for the values of a typed column, in words. */
 export const expectation = ({ decimal = ".", format, type }: CsvColumn): string => {
   switch (type) {
     case "number":

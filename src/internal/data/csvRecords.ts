@@ -1,6 +1,6 @@
 import * as Either from "effect/Either"
 
-/** A mistake in a CSV, and the line of the text in which it begins. */
+/** An error in a CSV, and the line of the text in which it begins. */
 export interface CsvProblem {
   readonly line: number
   readonly expected: string
@@ -20,7 +20,7 @@ export interface Dialect {
   readonly delimiter: string
   /** Lines end with a lone CR, as on old Macs; otherwise with LF or CRLF. */
   readonly crOnly: boolean
-  /** Where the records begin, and in which line. */
+  /** Where the records start, and their line. */
   readonly from: number
   readonly line: number
 }
@@ -42,7 +42,7 @@ class Reader {
     return this.#at >= this.text.length
   }
 
-  /** The next record, undefined for a blank line. */
+  /** The next record; `undefined` for a blank line. */
   next(): Either.Either<CsvRecord | undefined, CsvProblem> {
     const { text } = this
     const line = this.#line
@@ -65,7 +65,7 @@ class Reader {
     if (this.#end === LF && text.charCodeAt(this.#at) === CR) this.#at++
     if (this.#at < text.length) this.#at++
     this.#line++
-    // A line of delimiters alone is what spreadsheets leave of an empty row.
+    // Spreadsheets write an empty row as a line of delimiters.
     const isBlank = !quoted && values.every((value) => value === "")
     return Either.right(isBlank ? undefined : { line, values })
   }
@@ -118,7 +118,7 @@ class Reader {
   }
 }
 
-/** The records of a text, one after the other; the first mistake is the last of them. */
+/** The records of a text, in order; ends with the first error. */
 export function* csvRecords(text: string, dialect: Dialect): Generator<Either.Either<CsvRecord, CsvProblem>> {
   const reader = new Reader(text, dialect)
   while (!reader.isAtEnd) {
@@ -140,7 +140,7 @@ const newlines = (text: string, from: number): boolean => {
   return start.includes("\r") && !start.includes("\n")
 }
 
-/** How many columns a delimiter gives, and whether the first records agree. */
+/** The number of columns that a delimiter produces, and whether the first records agree on it. */
 const probe = (text: string, dialect: Dialect, isAll: boolean) => {
   const counts: Array<number> = []
   for (const record of csvRecords(text, dialect)) {
@@ -148,15 +148,16 @@ const probe = (text: string, dialect: Dialect, isAll: boolean) => {
     counts.push(record.right.values.length)
     if (counts.length >= probedRecords) break
   }
-  // The last one may have been cut off.
+  // The last one may be truncated.
   if (!isAll && counts.length > 1 && counts.length < probedRecords) counts.pop()
   const columns = counts[0] ?? 0
   return { columns, agree: columns > 1 && counts.every((count) => count === columns) }
 }
 
 /**
- * Where the records begin, how lines end, and the delimiter unless it is given: the one of `,` `;` tab `|` that divides the
- * first records into the same number of columns, or the header into the most. Excel's `sep=;` line decides.
+ * Detects the start of the records, the line ends, and the delimiter unless it is given: the one of `,` `;` tab `|`
+ * that splits the first records into equally many columns, otherwise the header into the most. Excel's `sep=;` line
+ * takes precedence.
  */
 export const dialectOf = (text: string, given: string | undefined): Dialect => {
   const start = text.startsWith("\ufeff") ? 1 : 0

@@ -2,19 +2,19 @@ import * as Effect from "effect/Effect"
 import type { CsvEncoding } from "../../DataSync.ts"
 import { inSlices } from "../util/slices.ts"
 
-/** The error of the bytes of a CSV. */
+/** An error in the encoding of a CSV. */
 export interface EncodingProblem {
   readonly expected: string
 }
 
 const pieceSize = 256 * 1024
 
-/** What the first bytes say. */
+/** The encoding indicated by the first bytes. */
 const detected = (bytes: Uint8Array): CsvEncoding | "utf-16" => {
   const [a, b] = bytes
   if (a === 0xff && b === 0xfe) return "utf-16le"
   if (a === 0xfe && b === 0xff) return "utf-16be"
-  // ASCII in UTF-16 has a zero in each character.
+  // ASCII in UTF-16 has a zero byte in each character.
   return bytes.subarray(0, 1024).includes(0) ? "utf-16" : "utf-8"
 }
 
@@ -30,10 +30,7 @@ const unreadable = (encoding: CsvEncoding, given: boolean): EncodingProblem => (
     : "UTF-8, or UTF-16 with a byte order mark; set encoding if it is another one, such as windows-1252"
 })
 
-/**
- * The text of a CSV. Without an encoding it is UTF-8, or UTF-16 with a byte order mark; invalid bytes are
- * an error, never replaced.
- */
+/** Decodes a CSV. Defaults to UTF-8, or UTF-16 with a byte order mark; invalid bytes are an error, never replaced. */
 export const decodeText = (
   chunks: ReadonlyArray<Uint8Array>,
   encoding: CsvEncoding | undefined
@@ -43,7 +40,7 @@ export const decodeText = (
     if (found === "utf-16") {
       return Effect.fail({ expected: "text without NUL bytes; set encoding if it is utf-16le or utf-16be" })
     }
-    // A label of the Encoding Standard: `latin1` is windows-1252 there as well.
+    // A label of the Encoding Standard, in which `latin1` also means windows-1252.
     const decoder = new TextDecoder(found, { fatal: true })
     const parts: Array<string> = []
     const failure = unreadable(found, encoding !== undefined)

@@ -4,11 +4,11 @@ import type { DustBadRequestError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
 import { badInput, badRequest } from "../request/errors.ts"
 
-/** How many of this many may be deleted. */
+/** The maximum number of deletions among this many existing items. */
 export const allowed = (limit: MaxDeletions, existing: number): number =>
   typeof limit === "number" ? limit : Math.ceil(existing * Number(limit.slice(0, -1)) / 100)
 
-/** Whether a limit can be used. */
+/** Validates a limit. */
 export const checkLimit = (
   identity: Identity,
   limit: MaxDeletions | undefined

@@ -22,7 +22,7 @@ const wireSection = (section: Section, depth = 0): Checked<WireSection> =>
       (sections) => ({ prefix: section.prefix ?? null, content: section.content ?? null, sections })
     )
 
-/** The body of an upsert, without what only one of the modes sends. */
+/** The body of an upsert, without the fields that only one of the modes sends. */
 export const documentBody = (input: DocumentInput) =>
   Either.gen(function*() {
     const timestamp = yield* epochMillis(identity, "timestamp", input.timestamp)
@@ -41,7 +41,7 @@ export const documentBody = (input: DocumentInput) =>
     }
   })
 
-/** Everything that can be checked before a request, so that a bad document uses up none of the rate limit. */
+/** Runs every check that needs no request, so that an invalid document does not count against the rate limit. */
 export const checkedDocument = (input: DocumentInput): Checked<unknown> =>
   Either.flatMap(
     segment(identity, "documentId", input.documentId),
@@ -56,7 +56,7 @@ const normalText = (text: string): string => text.replace(/\r\n?/g, "\n").normal
 
 const normalUrl = (url: string): string => URL.canParse(url) ? new URL(url).href : url
 
-/** Dust gives the same meaning to bodies that differ only in this: the order of tags, line ends, Unicode form, … */
+/** Normalizes differences that Dust ignores: the order of tags, line ends, Unicode form, … */
 const canonical = (documentId: string, body: Either.Either.Right<ReturnType<typeof documentBody>>): string => {
   const title = body.title === undefined ? undefined : normalText(body.title).trim()
   const impliedTitle = title === undefined || title === "" ? documentId : title
@@ -65,12 +65,12 @@ const canonical = (documentId: string, body: Either.Either.Right<ReturnType<type
     text: body.text === undefined ? undefined : normalText(body.text),
     title: title === "" ? undefined : title,
     sourceUrl: body.sourceUrl === undefined ? undefined : normalUrl(body.sourceUrl),
-    // Dust adds a tag with the title, or else with the id, to the tags that it is given.
+    // Dust adds a tag with the title, or otherwise the id, to the given tags.
     tags: [...new Set(body.tags?.map(normalText))].filter((tag) => tag !== `title:${impliedTitle}`).sort()
   })
 }
 
-/** Replaces the fingerprint that a document may have kept from an earlier read by the one of its present content. */
+/** Replaces a fingerprint left over from an earlier read by that of the current content. */
 export const withFingerprint = (input: DocumentInput): Checked<DocumentInput> => {
   const own = input.tags?.filter((tag) => !isFingerprint(tag))
   return Either.map(documentBody({ ...input, tags: own }), (body) => ({

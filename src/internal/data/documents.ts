@@ -1,4 +1,4 @@
-/** Documents of a data source: pages, all of them, and writing one. */
+/** Documents of a data source: reading a page, reading all of them, and writing one. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
@@ -27,16 +27,16 @@ type Upsert = Calls<typeof dataSources>["upsertDocument"]
 
 const maxIdsInUrl = 6_000
 
-/** Where a data source is, and nothing else of an object that may have more. */
+/** The location alone, from an object that may have other fields. */
 export const at = ({ dataSourceId, spaceId }: Location): Location => ({ spaceId, dataSourceId })
 
-/** What a page must ask for, so that a list ends. */
+/** Validates a page size, without which a list might not end. */
 export const checkPageSize = (identity: Identity, pageSize: number): Effect.Effect<void, DustBadRequestError> =>
   Number.isSafeInteger(pageSize) && pageSize > 0
     ? Effect.void
     : Effect.fail(badInput(identity, "pageSize", "a whole number, at least 1"))
 
-/** Each id once, in groups that leave room in a URL: servers begin to refuse one at 8 kB. */
+/** Deduplicated ids, in groups that fit into a URL: servers begin to refuse one at 8 kB. */
 const urlGroups = (ids: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
   const groups: Array<Array<string>> = []
   let room = 0
@@ -54,9 +54,9 @@ const urlGroups = (ids: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<stri
   return groups
 }
 
-/** One page. `received` counts what was left out because its shape is not known, too. */
+/** One page. `received` includes the documents dropped because their shape is unknown. */
 export const readDocuments = (read: Read, { documentIds, limit, offset, ...location }: ListDocumentsOptions) =>
-  // Without a single id the server would leave out the filter, and answer with all of them.
+  // Without any id, the server would ignore the filter and return all documents.
   documentIds?.length === 0
     ? Effect.succeed({ items: [], received: 0, total: 0 })
     : Effect.map(
@@ -68,7 +68,7 @@ export const readDocuments = (read: Read, { documentIds, limit, offset, ...locat
       })
     )
 
-/** Every document, or every one of those that were asked for. */
+/** Every document, or every requested one. */
 export const allDocuments = (
   identity: Identity,
   read: Read,
@@ -83,7 +83,7 @@ export const allDocuments = (
     )
   ))
 
-/** Writes a document; what comes back depends on the mode. */
+/** Writes a document; the result depends on the mode. */
 export const upsertDocumentWith = (call: Upsert) => {
   function upsertDocument(
     options: UpsertDocumentOptions & { readonly mode?: "full" | undefined }
@@ -125,7 +125,7 @@ export const upsertDocumentWith = (call: Upsert) => {
   return upsertDocument
 }
 
-/** What a sync does, in one data source. */
+/** The operations of a sync, in one data source. */
 export const documentStore = (
   { call, client, operation }: Tools<typeof dataSources>,
   location: Location

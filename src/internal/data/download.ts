@@ -1,4 +1,4 @@
-/** The bytes of a file: from Dust, or from its storage, where a download that breaks off can go on. */
+/** The bytes of a file: from Dust, or from its storage, where an interrupted download can resume. */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -67,7 +67,7 @@ const concat = (pieces: Chunk.Chunk<Uint8Array>): Uint8Array => {
   return joined
 }
 
-/** A download that breaks off goes on where it stopped, if the storage can send a part of this very file. */
+/** Resumes an interrupted download where it stopped, if the storage can send a range of the same file. */
 const continued = (
   client: Client,
   operation: Read,
@@ -103,7 +103,7 @@ const continued = (
           url: location,
           headers: { range: `bytes=${received}-`, "if-range": version ?? "" }
         }, { accept: "*/*", origin: "storage" })
-        // Anything else would be the file from its beginning, or another one.
+        // Any other status means the file from its beginning, or another file.
         return rest.status === 206 ? go(rest) : Stream.fail(error)
       })
     return go(first)
@@ -137,7 +137,7 @@ export const read = (
     return continued(client, operation, location, options, stored)
   }))
 
-/** All of it, within the limit in time and in size of what is held in memory. */
+/** Collects the whole file in memory, within the time and size limits. */
 export const collect = (
   client: Client,
   operation: Read,

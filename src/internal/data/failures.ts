@@ -1,8 +1,8 @@
 import type { RequestError } from "../../DustAPIError.ts"
 
 /**
- * Types with which Dust itself says that no other write to this data source can succeed. A 403 or 404 of a firewall or a
- * proxy carries none of them: it is about one document.
+ * Error types of Dust itself after which no other write to this data source can succeed. A 403 or 404 of a firewall or
+ * proxy has none of them, and concerns a single document.
  */
 const finalTypes: ReadonlySet<string> = new Set([
   // 401 and 403: the credential
@@ -21,9 +21,9 @@ const finalTypes: ReadonlySet<string> = new Set([
   "token_unavailable",
   "key_required",
   "user_required",
-  // 403: the right to write
+  // 403: write permission
   "data_source_auth_error",
-  // 404: the place
+  // 404: the data source
   "workspace_not_found",
   "space_not_found",
   "data_source_not_found",
@@ -31,7 +31,7 @@ const finalTypes: ReadonlySet<string> = new Set([
   "workspace_in_different_region"
 ])
 
-/** Whether a failure ends a job, since no other document or row could be written either. */
+/** Whether a failure ends a job, because no other document or row could be written either. */
 export const cannotGoOn = (error: RequestError): boolean => {
   switch (error._tag) {
     case "DustUnauthorizedError":
@@ -39,7 +39,7 @@ export const cannotGoOn = (error: RequestError): boolean => {
     case "DustForbiddenError":
     case "DustNotFoundError":
       return error.type !== undefined && finalTypes.has(error.type)
-    // The limit does not reopen while the job could wait for it.
+    // The limit does not reset while the job could wait for it.
     case "DustRateLimitError":
       return error.retryAfter !== undefined
     default:
@@ -47,6 +47,6 @@ export const cannotGoOn = (error: RequestError): boolean => {
   }
 }
 
-/** Whether the same document would fail again, however often it is written. */
+/** Whether writing the same document again would always fail. */
 export const isPermanent = (error: RequestError): boolean =>
   !error.isRetryable && error._tag !== "DustDecodeError" && error.type !== "workspace_quota_error"

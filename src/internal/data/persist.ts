@@ -7,15 +7,15 @@ import { CurrentWaitObserver } from "../../Governor.ts"
 import { delays } from "../request/retry.ts"
 import { monotonic, timeOfDay } from "../util/monotonic.ts"
 
-/** What a limit that does not say when it reopens is waited for. */
+/** The pause after a rate limit without a reset time. */
 const limitPause = Duration.seconds(15)
 
 /**
- * One step of a job, repeated beyond what the request path repeats by itself: while a rate limit holds, and when an answer
- * was garbled on its way. A rate limit that one step meets pauses the other steps of the job, too.
+ * Retries one step of a job beyond the retries of the request path: while a rate limit lasts, and after a corrupt
+ * response. A rate limit in one step also pauses the other steps of the job.
  *
- * A policy without retries waits for nothing. A step ends with its last error once `total` or the policy's `maxElapsed`
- * would be over.
+ * A policy without retries never waits. A step fails with its last error once `total` or the policy's `maxElapsed`
+ * would be exceeded.
  */
 export interface Persist {
   <A, R>(step: Effect.Effect<A, RequestError, R>): Effect.Effect<A, RequestError, R>

@@ -24,7 +24,7 @@ const text = (value: string): Either.Either<Cell, string> =>
 const moment = (epoch: number): Either.Either<Cell, string> =>
   Number.isFinite(epoch) ? Either.right({ type: "datetime", epoch }) : Either.left("a valid date")
 
-/** By what it can do: dates of other realms (vm, jsdom, workers) are no `instanceof Date` of this one. */
+/** Checks by tag: dates from another realm (vm, jsdom, workers) fail `instanceof Date`. */
 const isDate = (value: object): value is Date => Object.prototype.toString.call(value) === "[object Date]"
 
 const isBinary = (value: object): boolean =>
@@ -34,7 +34,7 @@ const json = (value: object): Either.Either<Cell, string> => {
   try {
     const encoded = JSON.stringify(value)
     if (encoded === undefined) return Either.left(unsupported)
-    // Decimal types of database drivers encode themselves as a string or a number: that is their value.
+    // Decimal types of database drivers encode themselves as a string or number, which is their value.
     const own = "toJSON" in value ? JSON.parse(encoded) as unknown : undefined
     return typeof own === "string" ? text(own) : typeof own === "number" ? Either.right(own) : text(encoded)
   } catch {
@@ -53,7 +53,7 @@ const wireObject = (value: object): Either.Either<Cell, string> => {
   return isBinary(value) ? Either.left(unsupported) : json(value)
 }
 
-/** The encoded cell; `undefined` to omit it. A value that a number cannot hold exactly stays text. */
+/** The encoded cell; `undefined` to omit it. A value that a number cannot hold exactly is sent as text. */
 export const wireCell = (value: unknown): Either.Either<Cell | undefined, string> => {
   switch (typeof value) {
     case "undefined":
@@ -92,11 +92,11 @@ const wireRow = (
     if (Either.isLeft(checked)) return refused(`value.${key.slice(0, 64)}`, checked.left)
     if (checked.right !== undefined) cells.push([columns.of(key), checked.right])
   }
-  // `fromEntries`, since a column may be named like something every object has, such as `__proto__`.
+  // `fromEntries`, because a column may have the name of an inherited property, such as `__proto__`.
   return Either.right({ row_id: rowId, value: Object.fromEntries(cells) })
 }
 
-/** Rows as they are sent. `first` is the position of the first one in the source, for the message of an error. */
+/** Encodes rows. `first` is the position of the first one in the source, for error messages. */
 export const wireRows = (
   identity: Identity,
   columns: ColumnNames,

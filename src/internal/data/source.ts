@@ -10,14 +10,14 @@ export type Source<A, E, R> = Iterable<A> | Stream.Stream<A, E, R>
 export const isStream = <A, E, R>(source: Source<A, E, R>): source is Stream.Stream<A, E, R> =>
   Predicate.hasProperty(source, Stream.StreamTypeId)
 
-/** One element of a source after the other, none at its end. */
+/** The next element of a source, `None` at its end. */
 export type Pull<A, E, R> = Effect.Effect<Option.Option<A>, E, R>
 
 const ofIterable = <A>(source: Iterable<A>): Effect.Effect<Pull<A, never, never>, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => ({ iterator: source[Symbol.iterator](), open: true })),
-      // A generator has a `finally` of its own.
+      // A generator has its own `finally`.
       (state) =>
         Effect.sync(() => {
           if (state.open) state.iterator.return?.()
@@ -53,6 +53,6 @@ const ofStream = <A, E, R>(
     return next
   })
 
-/** Pulls a source one element at a time: an Iterable makes its next element only when it is asked for. */
+/** Pulls a source one element at a time: an Iterable produces its next element only on demand. */
 export const pulled = <A, E, R>(source: Source<A, E, R>): Effect.Effect<Pull<A, E, R>, never, Scope.Scope | R> =>
   isStream(source) ? ofStream(source) : ofIterable(source)

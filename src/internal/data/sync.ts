@@ -25,10 +25,10 @@ const identity = operations.syncDocuments.write
 
 export type OnPage = (listed: number, existing: number | undefined) => Effect.Effect<unknown>
 
-/** What a sync does to one data source. */
+/** The operations of a sync on one data source. */
 export interface DocumentStore {
   readonly settings: Effect.Effect<Settings>
-  /** Every document, page by page; `onPage` gets how many are listed so far, and how many there are. */
+  /** Every document, page by page; `onPage` receives the number listed so far and the total. */
   readonly list: (onPage: OnPage) => Stream.Stream<Document, RequestError>
   readonly write: (input: DocumentInput, mode: "light" | "async") => Effect.Effect<void, RequestError>
   /** Also succeeds if the document is already deleted. */
@@ -69,7 +69,7 @@ const rulesOf = <E, R>(options: SyncOptions<E, R>): Either.Either<Rules, Request
     yield* checkLimit(identity, options.maxDeletions)
     const since = yield* epochMillis(identity, "since", options.since)
     if (Array.isArray(options.documents)) yield* notEmpty(options, options.documents.length)
-    // From here on the source is read by its own pull.
+    // From here on, the source is read by its own pull.
     return { options: { ...options, documents: [] }, concurrency, perMinute, since }
   })
 
@@ -97,7 +97,7 @@ const isUnchanged = (
 const withoutBadUrl = (input: DocumentInput): DocumentInput =>
   typeof input.sourceUrl === "string" && !isSourceUrl(input.sourceUrl) ? { ...input, sourceUrl: undefined } : input
 
-/** The decision on one document. */
+/** Decides on one document. */
 const decide = (rules: Rules, before: Existing, item: Item): Either.Either<Decision, RequestError> =>
   Either.gen(function*() {
     const { options, since } = rules
@@ -116,7 +116,7 @@ const decide = (rules: Rules, before: Existing, item: Item): Either.Either<Decis
     return { _tag: "Write", input } as const
   })
 
-/** Reads the source item by item, and knows what it has read. */
+/** Reads the source item by item, and records the ids it has read. */
 const makeReader = <E, R>(pull: Pull<DocumentInput, E, R>, resumeAfter: DocumentId | undefined) => {
   const seen = new Set<string>()
   const turn = Effect.unsafeMakeSemaphore(1)
@@ -135,7 +135,7 @@ const makeReader = <E, R>(pull: Pull<DocumentInput, E, R>, resumeAfter: Document
   return { next, seen, isResuming: () => resuming }
 }
 
-/** The documents that a complete source does not have any more, if they may be deleted. */
+/** The documents missing from a complete source, if they may be deleted. */
 const staleOf = (
   { options }: Rules,
   before: Existing,
@@ -164,7 +164,7 @@ const staleOf = (
 class Counter {
   readonly counts = { processed: 0, upserted: 0, skipped: 0, failed: 0, deleted: 0 }
   readonly #finished = new Map<number, DocumentId>()
-  /** Documents that were not there before. */
+  /** New documents. */
   added = 0
   #next = 0
   #checkpoint: DocumentId | undefined
@@ -218,7 +218,7 @@ class Counter {
 
 const slim = (document: Document): Document => ({ ...document, chunks: [], text: null })
 
-/** What is there at the beginning; only that may be stale at the end. */
+/** The documents that exist at the start; only they can be stale at the end. */
 const listExisting = (store: DocumentStore, onPage: OnPage): Effect.Effect<Existing, RequestError> =>
   Stream.runFold(
     store.list(onPage),
@@ -252,7 +252,7 @@ const finishOne = <E, R>(run: Running<E, R>, item: Item): Effect.Effect<SyncEven
     )
   })
 
-/** Writes until the source ends. When the source fails, what is in flight is finished first. */
+/** Writes until the source ends. If the source fails, writes in flight are completed first. */
 const writeAll = <E, R>(run: Running<E, R>): Effect.Effect<void, E | RequestError, R> =>
   Effect.suspend(() => {
     let ended: Option.Option<Cause.Cause<E>> | undefined
@@ -297,7 +297,7 @@ const deleteStale = <E, R>(run: Running<E, R>, stale: ReadonlyArray<DocumentId>)
       Effect.flatMap(run.emit)
     ), { concurrency: run.rules.concurrency, discard: true })
 
-/** Announces a time to wait for once, however many workers meet it. */
+/** Announces a waiting time once, regardless of how many workers encounter it. */
 const makeAnnouncer = (emit: (until: DateTime.Utc, reason: "perMinute" | "rateLimit") => Effect.Effect<unknown>) => {
   let last = 0
   return (reason: "perMinute" | "rateLimit") => (until: number): Effect.Effect<void> =>
@@ -358,7 +358,7 @@ const notTooMany = (
       tooMany(identity, "documents", { deletions: stale.length, existing: before.size, allowed: limit })
     )
 
-/** A source that is an array is known before anything is written. */
+/** Validates a source that is an array before anything is written. */
 const checkArray = <E, R>(
   rules: Rules,
   before: Existing,
@@ -377,7 +377,7 @@ const checkArray = <E, R>(
   )
 }
 
-/** Brings a data source to the state of a source. */
+/** Synchronizes a data source with a source. */
 export const syncDocuments = <E, R>(
   store: DocumentStore,
   options: SyncOptions<E, R>
@@ -393,7 +393,7 @@ export const syncDocuments = <E, R>(
     return Mailbox.toStream(mailbox)
   }))
 
-/** What a sync would do. */
+/** A dry run of a sync. */
 export const planSync = <E, R>(
   store: DocumentStore,
   options: SyncOptions<E, R>

@@ -23,7 +23,7 @@ import { type Pull, pulled, type Source } from "./source.ts"
 
 const identity = operations.loadTable.write
 
-/** What a load does to the tables of one data source. */
+/** The operations of a load on the tables of one data source. */
 export interface TableStore {
   readonly settings: Effect.Effect<Settings>
   readonly check: (table: TableInput) => Effect.Effect<void, RequestError>
@@ -44,19 +44,19 @@ const deletionsAtOnce = 8
 
 interface Content<E, R> {
   readonly rows: Source<RowInput, E, R>
-  /** How many there are, and how many ids they have, when all of them are at hand; they are in order then. */
+  /** The number of rows and of distinct ids, if all rows are in memory; they are validated then. */
   readonly known: { readonly total: number; readonly distinct: number } | undefined
   readonly columns: ColumnNames
-  /** The column that each name of the source went to. */
+  /** The column for each source name. */
   readonly names: () => Readonly<Record<string, string>>
 }
 
 const keyed = (rowId: string | ((record: never) => string)) => (record: object): RowInput => {
-  // The caller's function takes the records of the caller's source, whose type is erased here.
+  // The caller's function takes records of the caller's source, whose type is erased here.
   const id: unknown = typeof rowId === "function"
     ? rowId(record as never)
     : (record as Readonly<Record<string, unknown>>)[rowId]
-  // What is no id is refused with the position of the row.
+  // An invalid id is rejected with the position of the row.
   const text = typeof id === "number" || typeof id === "bigint" ? String(id) : id
   return { rowId: text as string, value: record }
 }
@@ -118,7 +118,7 @@ const csvContent = <E, R>(options: CsvContent<E, R>): Effect.Effect<Content<E, R
   )
 }
 
-/** An array is checked as a whole before the first request. */
+/** Validates a whole array before the first request. */
 const arrayContent = <E, R>(rows: ReadonlyArray<RowInput>): Effect.Effect<Content<E, R>, RequestError> => {
   const columns = new ColumnNames()
   const ids = new Set<string>()
@@ -185,7 +185,7 @@ const rulesOf = <E, R>(options: LoadTableOptions<E, R>, columns: ColumnNames): E
 const notEmpty = ({ allowEmpty, replace }: Rules): Either.Either<void, RequestError> =>
   replace && !allowEmpty ? Either.left(emptySource(identity, "rows", "row")) : Either.void
 
-/** The next rows of the source, at most so many; fewer: it has ended. */
+/** The next rows of the source, up to `size`; fewer at its end. */
 const batch = <E, R>(pull: Pull<RowInput, E, R>, size: number): Effect.Effect<ReadonlyArray<RowInput>, E, R> =>
   Effect.gen(function*() {
     const rows: Array<RowInput> = []
@@ -197,7 +197,7 @@ const batch = <E, R>(pull: Pull<RowInput, E, R>, size: number): Effect.Effect<Re
     return rows
   })
 
-/** Of rows with the same id only the last one, as in separate requests. */
+/** Keeps the last of several rows with the same id, as separate requests would. */
 const lastOfEach = (rows: ReadonlyArray<WireRow>): ReadonlyArray<WireRow> => {
   const byId = new Map(rows.map((row) => [row.row_id, row]))
   return byId.size === rows.length ? rows : [...byId.values()]
@@ -212,7 +212,7 @@ class Load {
 
   constructor(
     readonly tableId: TableId,
-    /** The table was there before this load. */
+    /** The table existed before this load. */
     readonly existed: boolean,
     readonly total: number | undefined,
     readonly rules: Rules,
@@ -260,7 +260,7 @@ const findTable = (store: TableStore, table: TableId | TableInput): Effect.Effec
 
 const distinct = (rows: ReadonlyArray<RowInput>): number => new Set(rows.map((row) => row.rowId)).size
 
-/** Without a number of the caller's, a table keeps at least half as many rows as it had. */
+/** Without an explicit limit, a table keeps at least half of its rows. */
 const notShrunk = (rows: number, existing: number): Either.Either<void, RequestError> => {
   const limit = allowed("50%", existing)
   return existing - rows <= limit
@@ -269,8 +269,8 @@ const notShrunk = (rows: number, existing: number): Either.Either<void, RequestE
 }
 
 /**
- * A source that fits into one request replaces the table in that request. It is not used where the caller limits the
- * deletions: which rows would go is known only from their ids.
+ * Replaces the table in a single request, if the source fits into one. Not used with an explicit limit on deletions:
+ * only the ids show which rows would be deleted.
  */
 const replaceAtOnce = (
   load: Load,
@@ -282,7 +282,7 @@ const replaceAtOnce = (
     return yield* writeBatch(load, rows, true)
   })
 
-/** Deletes the rows that are not in the source, once all of its rows are written. */
+/** Deletes the rows that are not in the source, after all of its rows are written. */
 const deleteGone = <E, R>(
   load: Load,
   options: LoadTableOptions<E, R>,
@@ -326,7 +326,7 @@ const runLoad = <E, R>(
     const pull = yield* pulled(content.rows)
     let rows = yield* batch(pull, rules.batchSize)
     if (rows.length === 0) yield* notEmpty(rules)
-    // A first wrong row is reported before there is a table.
+    // Report an invalid first row before the table is created.
     yield* wireRows(identity, rules.columns, rows)
     const { existed, tableId } = yield* findTable(store, table)
     const total = options.total ?? known?.total

@@ -33,7 +33,7 @@ const tableBody = (table: TableInput, timestamp: number | undefined): typeof Tab
   sourceUrl: table.sourceUrl
 })
 
-/** The server says 500 for a table that is missing. */
+/** The server responds with a 500 if a table is missing. */
 const orMissingTable = (
   call: All,
   identity: Identity,
@@ -64,7 +64,7 @@ const nameTaken = (identity: Identity, error: DustServerError, name: string, hol
     error
   )
 
-/** Creates a table, or replaces what is said of it. */
+/** Creates a table, or replaces its metadata. */
 export const upsertTableWith = (
   { call, operation }: Tools<typeof dataSources>
 ) =>
@@ -89,7 +89,7 @@ export const upsertTableWith = (
     )
   })
 
-/** One page. `received` counts what was left out because its shape is not known, too. */
+/** One page. `received` includes the rows dropped because their shape is unknown. */
 export const readRows = (
   { call, operation }: Tools<typeof dataSources>,
   method: "pageRows" | "streamRows",
@@ -100,7 +100,6 @@ export const readRows = (
     orMissingTable(call, operation[method].read, { ...location, tableId })
   )
 
-/** Every row. */
 export const allRows = (
   tools: Tools<typeof dataSources>,
   { pageSize = 500, ...table }: InTable & { readonly pageSize?: number | undefined }
@@ -120,7 +119,7 @@ export const readRow = (
     orMissingTable(call, operation.getRow.read, { ...location, tableId })
   )
 
-/** Sends rows as they are on the wire, in one request. */
+/** Sends encoded rows in one request. */
 export const writeRows = (
   { call, operation }: Tools<typeof dataSources>,
   method: "upsertRows" | "loadTable" | "loadTableStream",
@@ -131,7 +130,7 @@ export const writeRows = (
     orMissingTable(call, operation[method].write, { ...location, tableId })
   )
 
-/** What a load does, in one data source. */
+/** The operations of a load, in one data source. */
 export const tableStore = (
   tools: Tools<typeof dataSources>,
   method: "loadTable" | "loadTableStream",
@@ -170,7 +169,7 @@ export const loaded = <E, R, E2, R2>(
         if ("rowsInTable" in event) result = event
         return _tag === "Progress" && onProgress !== undefined ? onProgress(event) : Effect.void
       }),
-      // A load that does not fail ends with its result.
+      // A successful load ends with its result.
       Effect.flatMap(() =>
         result === undefined ? Effect.dieMessage("a load ended without a result") : Effect.succeed(result)
       )

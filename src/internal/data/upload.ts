@@ -1,4 +1,4 @@
-/** The upload of a file: what is checked before it, its two requests, and the one time that it may start again. */
+/** Uploads a file: validation, two requests, and at most one restart. */
 import type * as HttpBody from "@effect/platform/HttpBody"
 import type * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
@@ -30,10 +30,9 @@ type Send = Operations<typeof files>["upload"]["send"]
 type Announce = Calls<typeof files>["upload"]["announce"]
 
 const pieceSize = 64 * 1024
-/** Bytes that are copied into one body; more are sent as they are, piece by piece. */
+/** Bytes that are copied into one body; larger content is streamed. */
 const copied = 4 * 1024 * 1024
 
-/** Announces a file. */
 export const announceWith =
   (announce: Announce) => (options: CreateOptions): Effect.Effect<AnnouncedFile, RequestError> =>
     announce({
@@ -66,7 +65,7 @@ const split = (bytes: Uint8Array): Chunk.Chunk<Uint8Array> => {
 
 const withoutParameters = (type: string): string => (type.split(";")[0] ?? "").trim().toLowerCase()
 
-/** The type to send a file as: the one that was given, or what its name or its own type says. */
+/** The content type of a file: the given one, or one derived from its name or its own type. */
 const typeOf = (
   identity: Identity,
   options: Pick<UploadOptions, "contentType" | "checkType">,
@@ -138,7 +137,7 @@ const prepare = <E, R>(
   }))
 }
 
-/** Counts the bytes, and holds the stream to the size it was announced with. */
+/** Counts the bytes, and enforces the announced size. */
 const held = <E, E2>(
   send: Identity,
   prepared: Prepared<E>,
@@ -164,7 +163,7 @@ const held = <E, E2>(
     )
   })
 
-/** Failures of the second step that starting again may cure. */
+/** Failures of the second step that a restart may fix. */
 const mayRestart = (error: RequestError): boolean => {
   switch (error._tag) {
     case "DustNetworkError":
@@ -180,7 +179,10 @@ const mayRestart = (error: RequestError): boolean => {
   }
 }
 
-/** The second step: the bytes. What fails in the content or in the caller's progress is kept apart from what fails in sending. */
+/**
+ * The second step: sends the bytes. Failures of the content or of the caller's progress are separate from failures of
+ * the request.
+ */
 const transfer = <E, E2>(
   client: Client,
   send: Send,
@@ -233,7 +235,7 @@ const transfer = <E, E2>(
     )
   })
 
-/** Both steps, in the name of the method that `operation` belongs to. */
+/** Both steps, reported under the method of `operation`. */
 export const uploadWith = (
   client: Client,
   operation: { readonly send: Send },

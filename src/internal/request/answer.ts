@@ -1,4 +1,4 @@
-/** The answer of a call: its text, up to the limit of its size, and what that decodes to. */
+/** Reads the response of a call up to its size limit, and decodes it. */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -17,7 +17,7 @@ import { failureOf } from "./network.ts"
 
 type Answer = HttpClientResponse.HttpClientResponse
 
-/** The text of an answer. */
+/** The text of a response. */
 export const readText = (
   context: Context,
   trip: Trip,
@@ -61,7 +61,7 @@ export const readText = (
 
 const decoder = new TextDecoder()
 
-/** What the pieces say together. */
+/** Decodes the chunks as one text. */
 const textOf = (pieces: ReadonlyArray<Uint8Array>, size: number): string => {
   if (pieces.length === 1) return decoder.decode(pieces[0])
   const bytes = new Uint8Array(size)
@@ -73,14 +73,14 @@ const textOf = (pieces: ReadonlyArray<Uint8Array>, size: number): string => {
   return decoder.decode(bytes)
 }
 
-/** Reads a body to its end, without an Effect for each of its pieces. */
+/** Reads a body to its end, without an Effect per chunk. */
 const whole = (
   source: ByteSource,
   limit: number,
   over: () => RequestError,
   broken: (cause: unknown) => RequestError
 ): Effect.Effect<string, RequestError> =>
-  // What is left of the body when the attempt fails is closed with the scope of the attempt.
+  // If the attempt fails, the rest of the body is closed with its scope.
   Effect.async((resume) => {
     const pieces: Array<Uint8Array> = []
     let size = 0
@@ -126,14 +126,14 @@ const collected = (
     return more
   })
 
-/** What the text of an answer says. */
+/** Decodes the text of a response. */
 export const decoded = <A>(
   trip: Trip,
   answer: Answer,
   kind: ResponseKind<A>,
   text: string
 ): Either.Either<A, RequestError> => {
-  // Some proxies and services put a byte order mark in front, which not every client removes.
+  // Some proxies and services prepend a byte order mark, which not every client removes.
   const plain = text.startsWith("\ufeff") ? text.slice(1) : text
   if (kind._tag === "Text") {
     return isPage(trip)
@@ -150,7 +150,7 @@ export const decoded = <A>(
   })
 }
 
-/** An answer may be nested so deeply that looking at it exhausts the stack. */
+/** A deeply nested response can exhaust the stack while it is decoded. */
 const decodedJson: typeof decodeJson = (schema, text) => {
   try {
     return decodeJson(schema, text)
@@ -160,7 +160,7 @@ const decodedJson: typeof decodeJson = (schema, text) => {
   }
 }
 
-/** No operation that is read as a whole answers with a web page: one comes from a proxy, or from another server. */
+/** No operation that is read as a whole returns a web page: it comes from a proxy or another server. */
 const isPage = (trip: Trip): boolean => /^(?:text\/html|application\/xhtml)/i.test(trip.headers["content-type"] ?? "")
 
 const notDust = (trip: Trip, answer: Answer, instead: string, expected: string): RequestError =>

@@ -1,4 +1,4 @@
-/** One attempt: the token, the request, its redirects, and what the status of the answer means. */
+/** One attempt: the token, the request, its redirects, and the error for a failed status. */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -22,7 +22,7 @@ type Token = Redacted.Redacted<string>
 
 const errorBodyLimit = 256 * 1024
 
-/** Up to the headers of a good answer. A token that has expired is renewed once. */
+/** Runs up to the headers of a successful response. An expired token is renewed once. */
 export const attempt = (context: Context, trip: Trip): Effect.Effect<Answer, RequestError, Scope.Scope> => {
   const { call } = trip
   if (call.identity.credential === "none" || call.origin === "storage") return answered(context, trip, undefined)
@@ -45,7 +45,7 @@ export const attempt = (context: Context, trip: Trip): Effect.Effect<Answer, Req
 }
 
 const tokenError = ({ attempts, call }: Trip, cause: unknown): RequestError => {
-  // A token endpoint that cannot be reached may be reachable later; what it has refused stays refused.
+  // An unreachable token endpoint may recover; a refusal is final.
   if (isDustAPIError(cause) && cause.isRetryable) {
     return errors.network(call.identity, attempts, `the access token could not be renewed: ${cause.message}`, {
       type: cause.type ?? "token_unavailable",
@@ -71,7 +71,7 @@ const answered = (
     return Effect.zipRight(attempting(trip), hop(context, trip, trip.call.url, token, 0))
   })
 
-/** One request and its answer. A redirect is closed before the request that it leads to. */
+/** One request and its response. A redirect is closed before the next request. */
 const hop = (
   context: Context,
   trip: Trip,
@@ -103,7 +103,7 @@ const send = (context: Context, trip: Trip, url: string, token: Token | undefine
     const request = HttpClientRequest.make(call.identity.http)(url, { headers, body: call.body })
     return Effect.matchEffect(context.execute(request), {
       onFailure: (error) =>
-        // A client that fails on status codes by itself still has the answer.
+        // A client that itself fails on status codes still provides the response.
         error._tag === "ResponseError" && error.reason === "StatusCode"
           ? Effect.sync(() => {
             trip.answered(error.response)
@@ -129,7 +129,7 @@ const transportError = (context: Context, { attempts, call }: Trip, error: HttpC
       call.origin === "storage" ? new URL(call.url).origin : context.base.origin
     )
 
-/** What an answer with another status than 2xx means. */
+/** The error for a response without a 2xx status. */
 const statusError = (trip: Trip, answer: Answer, token: Token | undefined): Effect.Effect<RequestError> => {
   const { call } = trip
   const { headers, status } = answer
@@ -154,7 +154,7 @@ const sentContent = ({ body }: Call): ReadonlyArray<string> =>
     ? contentOf(new TextDecoder().decode(body.body))
     : []
 
-/** To the storage nobody is a user of Dust: what it refuses is a missing right, not a wrong credential. */
+/** The storage does not authenticate users of Dust: a refusal means missing permission, not a wrong credential. */
 const storageError = ({ attempts, call }: Trip, { headers, status }: Answer): Effect.Effect<RequestError> =>
   Effect.map(Clock.currentTimeMillis, (now) =>
     errors.fromResponse({
@@ -167,13 +167,13 @@ const storageError = ({ attempts, call }: Trip, { headers, status }: Answer): Ef
       now
     }))
 
-/** The beginning of a body. The status alone makes the error; a body that breaks off only makes it less detailed. */
+/** The beginning of a body. The status alone determines the error; a truncated body only makes it less detailed. */
 const readError = (trip: Trip, answer: Answer): Effect.Effect<string> =>
   Effect.suspend(() => {
     const { body: limit } = trip.call.settings.timeouts
     const decoder = new TextDecoder()
     let text = ""
-    // The limit of the body makes the error less detailed, too, so that it is none of the trip.
+    // The time limit of this body only makes the error less detailed; it does not fail the call.
     trip.leaving()
     return Effect.flatMap(Stream.toPull(answer.stream), (pull) =>
       Effect.flatMap(

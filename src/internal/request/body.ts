@@ -1,4 +1,4 @@
-/** The body of an answer, as bytes that come. */
+/** The body of a response, as a stream of bytes. */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
@@ -17,7 +17,7 @@ export type BodyError = DustNetworkError | DustTimeoutError | DustDecodeError
 
 export type Pull = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<BodyError>>
 
-/** An answer in a coding that the platform cannot undo. */
+/** The error for a response in an encoding that the platform cannot decode. */
 export const unreadable = (identity: Identity, attempts: number, coding: string): DustDecodeError =>
   errors.decode(
     identity,
@@ -27,7 +27,7 @@ export const unreadable = (identity: Identity, attempts: number, coding: string)
     { type: "unreadable_encoding" }
   )
 
-/** The next bytes of a body, decompressed, with a limit on each wait. None: it has ended. */
+/** The next bytes of a body, decompressed, with a limit on each wait. Fails with `None` at the end. */
 export const pull = (
   identity: Identity,
   response: HttpClientResponse.HttpClientResponse,

@@ -1,19 +1,19 @@
-/** Where in the program a call was made: the first frame above the SDK's own. */
+/** The call site of an operation in the program: the first stack frame above the SDK's own. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
-/** The stack at the call. Its text is made when it is looked at. */
+/** The stack at the call. Its text is computed on first access. */
 export type CallSite = Error
 
-/** The site of the method whose Effect or Stream is running, where its requests are made later than the call. */
+/** The call site of the method whose Effect or Stream is running, for requests made after the call. */
 export class CurrentCallSite extends Context.Reference<CurrentCallSite>()("effect-dust/internal/CurrentCallSite", {
   defaultValue: (): CallSite | undefined => undefined
 }) {}
 
-/** Those of the SDK that lie between a call and the place that captures it, and one more. Each costs as much again. */
+/** The SDK's frames between a call and the place that captures it, plus one. Each further frame adds the same cost. */
 const frames = 6
 
-/** The site of the method that is being called just now: what it calls before it returns is called from there. */
+/** The call site of the method that is currently being called: nested calls made before it returns inherit it. */
 let calling: CallSite | undefined
 
 const capture = (frames: number): CallSite => {
@@ -26,8 +26,8 @@ const capture = (frames: number): CallSite => {
 
 export const captureCallSite = (): CallSite => calling ?? capture(frames)
 
-// The folder of the SDK, as a URL and as a path: frames have either.
-// Where a module has no address (workerd, a CommonJS bundle), no frame can be told to be the SDK's.
+// The SDK's directory, as a URL and as a path: frames contain either.
+// Where a module has no URL (workerd, a CommonJS bundle), the SDK's frames cannot be identified.
 const root = URL.canParse("../../", import.meta.url) ? new URL("../../", import.meta.url).href : undefined
 const rootPath = root?.startsWith("file://") === true ? decodeURIComponent(new URL(root).pathname) : root
 
@@ -45,7 +45,7 @@ export const locationOf = (site: CallSite | undefined): string | undefined => {
   return undefined
 }
 
-/** An error that shows its call and nothing of the SDK. */
+/** Gives an error a stack that shows the call and none of the SDK's frames. */
 export const located = <E extends Error>(error: E, name: string, site: CallSite | undefined): E => {
   const at = error.stack?.includes("\n    at ") === true ? undefined : locationOf(site)
   if (at !== undefined) {
@@ -69,18 +69,18 @@ const calledFrom = <A>(site: CallSite, call: () => A): A => {
   }
 }
 
-/** Methods that make one request, where they are called: it notes that place by itself. */
+/** Methods that make one request when called, and record the call site themselves. */
 const direct = new WeakSet<object>()
 
-/** Marks a method that {@link withCallSites} has nothing to add to. */
+/** Marks a method that records its own call site, so that {@link withCallSites} leaves it unchanged. */
 export const isDirect = <F extends object>(method: F): F => {
   direct.add(method)
   return method
 }
 
 /**
- * A service whose methods note where they are called, for requests that they make later than that. Called inside another
- * method of the SDK, the outer call is the caller's.
+ * A service whose methods record their call site for requests made later. If one is called inside another method of the
+ * SDK, the outer call counts.
  */
 export const withCallSites = <S extends object>(service: S): S => {
   const wrapped: Record<string, unknown> = {}

@@ -1,11 +1,11 @@
-/** What an answer with an error status means: by Dust's own type where it says more than the status, then by status. */
+/** Classifies a failed response: by Dust's error type if it is more specific than the status, otherwise by status. */
 import * as Predicate from "effect/Predicate"
 import type { ErrorTag, Identity } from "../api/operation.ts"
 
 const detailsLimit = 2048
 const detailsDepth = 6
 const detailsMembers = 32
-/** So much of a page is searched for something to say: expressions that strip tags are not linear. */
+/** How much of a page is searched for a message: expressions that strip tags are not linear. */
 const pageLimit = 8192
 
 const quotaTypes: ReadonlySet<string> = new Set([
@@ -26,7 +26,7 @@ const quotaTypes: ReadonlySet<string> = new Set([
 
 const tooLargeTypes: ReadonlySet<string> = new Set(["content_too_large", "file_too_large"])
 
-/** 401s that are about the credential itself. Every other 401 is about what it may do. */
+/** 401s about the credential itself. Every other 401 is about its permissions. */
 const credentialTypes: ReadonlySet<string> = new Set([
   "not_authenticated",
   "missing_authorization_header_error",
@@ -43,7 +43,7 @@ const credentialTypes: ReadonlySet<string> = new Set([
 
 const userRequiredTypes: ReadonlySet<string> = new Set(["invalid_request_error", "user_authentication_required"])
 
-/** A rate limit that only a person can lift is told apart from one that passes by its text alone. */
+/** Only the text distinguishes a rate limit that a person must lift from one that resets. */
 const cappedText = /\bcredits?\b|\bcap\b|\bquota\b|\bspend(?:ing)?\b|monthly|upgrade|top.?up|billing|24 hours/i
 
 const refreshable: ReadonlySet<string> = new Set(["expired_oauth_token_error", "invalid_oauth_token_error"])
@@ -64,7 +64,7 @@ const stringAt = (value: unknown, key: string): string | undefined =>
 
 const nestedKeys = ["data_source_error", "run_error", "app_error", "connectors_error"]
 
-/** What an error keeps of an answer: enough to read, never a flood. */
+/** The part of a response that an error keeps: readable, but bounded. */
 const bounded = (value: unknown, depth = 0): unknown => {
   if (typeof value === "string") return value.length > detailsLimit ? `${value.slice(0, detailsLimit)}…` : value
   if (typeof value !== "object" || value === null) return value
@@ -127,7 +127,7 @@ export const classify = (identity: Identity, hasUser: boolean, status: number, p
       return "DustNotFoundError"
     }
     if (type === "message_deletion_not_authorized") return "DustForbiddenError"
-    // Sent with a 500, although no attempt can succeed: the message has a newer version.
+    // Sent with a 500, although no retry can succeed: the message has a newer version.
     if (type === "message_outdated") return "DustConflictError"
   }
   switch (status) {

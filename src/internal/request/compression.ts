@@ -1,30 +1,30 @@
-/** Answers that were compressed although nobody asked for it: not every HttpClient undoes that. */
+/** Decodes responses that were compressed without being requested: not every HttpClient does. */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 
-/** The next bytes. None: there are no more. */
+/** The next bytes. Fails with `None` at the end. */
 export type Bytes<E> = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<E>>
 
 type Format = "gzip" | "deflate" | "deflate-raw"
 
-/** Values that say that the body is as it is; Dust itself sends `none` with event streams. */
+/** Values for an uncompressed body; Dust itself sends `none` with event streams. */
 const plain: ReadonlySet<string> = new Set(["", "identity", "none"])
 
-/** The last coding that a `content-encoding` names; none: the body is as it is. */
+/** The last coding in a `content-encoding`; `undefined` for an uncompressed body. */
 export const codingOf = (contentEncoding: string | undefined): string | undefined =>
   (contentEncoding ?? "").toLowerCase().split(",").map((one) => one.trim()).filter((one) => !plain.has(one)).at(-1)
 
 const readable: ReadonlySet<string> = new Set(["gzip", "x-gzip", "deflate"])
 
-/** Whether the platform can undo a coding. */
+/** Whether the platform can decode a coding. */
 export const isReadable = (coding: string): boolean => readable.has(coding)
 
-/** The header alone does not tell: `fetch` undoes the coding and keeps the header. */
+/** The header alone is not conclusive: `fetch` decodes the body and keeps the header. */
 const formatOf = (coding: string, first: Uint8Array): Format | "unreadable" | undefined => {
-  // Of a body that comes byte by byte, the first one has to do: text begins with neither.
+  // If the body arrives byte by byte, the first byte must suffice: text starts with neither.
   const [a = 0, b] = first
   switch (coding) {
     case "gzip":
@@ -41,7 +41,7 @@ const formatOf = (coding: string, first: Uint8Array): Format | "unreadable" | un
   }
 }
 
-/** JSON, events and pages begin with characters, and have no control characters but white space. */
+/** JSON, events and pages are text, without control characters other than white space. */
 const isText = (bytes: Uint8Array): boolean => {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, 256), { stream: true })
@@ -56,8 +56,8 @@ const nonEmpty = (bytes: Chunk.Chunk<Uint8Array>): Uint8Array | undefined =>
   Chunk.toReadonlyArray(bytes).find((one) => one.length > 0)
 
 /**
- * The bytes of a body as they were before they were compressed, as they come. What is not compressed passes through
- * untouched. `unreadable`: the error for a coding that the platform cannot undo, or for bytes that are damaged.
+ * Decompresses a body as it arrives. An uncompressed body passes through unchanged. `unreadable`: the error for a
+ * coding that the platform cannot decode, or for corrupt bytes.
  */
 export const decompressed = <E>(
   pull: Bytes<E>,
@@ -103,7 +103,7 @@ const inflating = <E>(
       Effect.tryPromise({ try: promise, catch: () => Option.some(damaged()) })
     const write = (bytes: Chunk.Chunk<Uint8Array>) =>
       Effect.forEach(bytes, (one) => attempt(() => writer.write(one.slice())), { discard: true })
-    // Writing waits until what was written before has been taken: the source is read one piece ahead at most.
+    // A write waits until the previous one is consumed: the source is read at most one chunk ahead.
     const feed = Effect.zipRight(write(first), Effect.forever(Effect.flatMap(pull, write))).pipe(
       Effect.catchAll((error) => {
         if (Option.isNone(error)) return attempt(() => writer.close())

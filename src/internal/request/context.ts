@@ -1,4 +1,4 @@
-/** What the steps of the request path share: the client they belong to, and the call that they carry. */
+/** Shared by the steps of the request path: their client, and the call in progress. */
 import * as Headers from "@effect/platform/Headers"
 import type * as HttpBody from "@effect/platform/HttpBody"
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -20,14 +20,14 @@ import type { Settings, Tally } from "./settings.ts"
 export interface Context {
   readonly config: DustConfig.Service
   readonly base: URL
-  /** Answers with the connection open until the scope closes. */
+  /** Returns the response with its connection open until the scope closes. */
   readonly execute: (
     request: Parameters<HttpClient.HttpClient["execute"]>[0]
   ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, Scope.Scope>
   /** Sends no credential and follows no redirect. */
   readonly transport: HttpClient.HttpClient
   readonly callers: Callers
-  /** Event streams that the server has moved, by the templates of their routes: not every one is. */
+  /** Event streams that the server has moved, by route template: not all of them are. */
   readonly moved: Set<string>
   readonly serverClock: ServerClock
   readonly governor: Governor | undefined
@@ -45,22 +45,25 @@ export type Execute = <Route extends string, Body, A>(
   input: Input<Route, Body>
 ) => Effect.Effect<A, RequestError>
 
-/** Opens an operation, up to the headers of its answer. */
+/** Opens an operation, up to the headers of its response. */
 export type Open = <Route extends string, Body, A>(
   operation: Operation<Route, Body, A>,
   input: Input<Route, Body>,
   options?: OpenOptions
 ) => Effect.Effect<HttpClientResponse.HttpClientResponse, RequestError, Scope.Scope>
 
-/** How far the server's clock is ahead of the monotonic one, in milliseconds; unknown before its first answer with a date. */
+/**
+ * The offset of the server's clock from the monotonic one, in milliseconds; unknown before the first response with a
+ * date.
+ */
 export interface ServerClock {
   offset: number | undefined
 }
 
-/** Where a call goes: to Dust with a credential, or to its storage without. */
+/** The destination of a call: Dust with a credential, or its storage without. */
 export type Origin = "dust" | "storage"
 
-/** One call, ready to be sent. */
+/** A call, ready to be sent. */
 export interface Call {
   readonly identity: Identity
   readonly replay: Replay
@@ -74,15 +77,15 @@ export interface Call {
   readonly headers: Readonly<Record<string, string>>
   readonly redirects: "follow" | "return"
   readonly acceptsEvents: boolean
-  /** What an error must not say, besides the credential and the headers. */
+  /** Texts to remove from errors, in addition to the credential and the headers. */
   readonly secrets: ReadonlyArray<Redacted.Redacted<string>>
   readonly site: CallSite | undefined
   readonly tally: Tally | undefined
-  /** The total limit is one that somebody has chosen. */
+  /** Whether the total limit was set explicitly. */
   readonly hasOwnTotal: boolean
 }
 
-/** The course of one call: what has happened so far, and the wait that is under way. */
+/** The progress of one call: its attempts so far, and the current wait. */
 export class Trip {
   readonly call: Call
   /** When the call began, by {@link now}. */
@@ -104,27 +107,27 @@ export class Trip {
     return this.#attempts
   }
 
-  /** An attempt that failed may have been carried out all the same. */
+  /** Whether a failed attempt may nevertheless have been processed. */
   get uncertain(): boolean {
     return this.#uncertain
   }
 
-  /** Those of the last answer: some clients parse them each time. */
+  /** The headers of the last response: some clients parse them on each access. */
   get headers(): Headers.Headers {
     return this.#headers
   }
 
-  /** Why the last attempt that was repeated had failed. */
+  /** The failure that led to the last retry. */
   get failure(): RequestError | undefined {
     return this.#failure
   }
 
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   now(): number {
     return this.#now()
   }
 
-  /** A wait begins; the one before it is over. */
+  /** Starts a wait, which replaces the previous one. */
   watchedBy(watch: Watch<TimeoutPhase>): void {
     this.#watch = watch
   }
@@ -143,12 +146,12 @@ export class Trip {
     this.#uncertain ||= uncertain
   }
 
-  /** The next phase of the wait begins. */
+  /** Enters the next phase of the wait. */
   entering(phase: TimeoutPhase, limit: Duration.Duration): void {
     this.#watch?.enter(phase, limit)
   }
 
-  /** What comes now has a limit of its own. */
+  /** Leaves the phase: the next step has its own limit. */
   leaving(): void {
     this.#watch?.leave()
   }

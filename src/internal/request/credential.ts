@@ -1,4 +1,4 @@
-/** Who makes a call: the credential of the layer, or that of the call. */
+/** The credential of a call: its own, or that of the layer. */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -15,30 +15,30 @@ import { type Credential, type TokenEffect, TokenExchange } from "../../DustConf
 import * as Checks from "../input/validate.ts"
 import { inRefresh } from "../telemetry/token.ts"
 
-/** The credential that a call sets for itself; without a workspace, that of the layer. */
+/** A credential set for a single call; without a workspace, that of the layer applies. */
 export interface CallCredential {
   readonly apiKey?: Redacted.Redacted<string> | undefined
   readonly accessToken?: Redacted.Redacted<string> | TokenEffect | undefined
   readonly workspaceId?: string | undefined
 }
 
-/** The credential of the current call. None: that of the layer. */
+/** The credential of the current call. `None`: that of the layer. */
 export class CurrentCredential extends Context.Reference<CurrentCredential>()(
   "effect-dust/DustClient/CurrentCredential",
   { defaultValue: (): CallCredential | undefined => undefined }
 ) {}
 
 export interface Tokens {
-  /** The token, if there is nothing to wait for. */
+  /** The token, if it is available without waiting. */
   readonly ready: () => Redacted.Redacted<string> | undefined
   readonly current: Effect.Effect<Redacted.Redacted<string>, unknown>
-  /** Renews the given token, unless that has been done already. `false`: it cannot be renewed. */
+  /** Renews the given token, unless it was already renewed. `false`: it cannot be renewed. */
   readonly renew: (stale: Redacted.Redacted<string>) => Effect.Effect<boolean, unknown>
-  /** The next request has a fresh token, unless this one is not the newest anyway. */
+  /** Makes the next request obtain a new token, unless this one is outdated anyway. */
   readonly forget: (stale: string) => void
 }
 
-/** The caller of one request. Equal for the same credential and workspace, and only for them: a key for caches. */
+/** The caller of a request: a cache key, equal only for the same credential and workspace. */
 export class Caller implements Equal.Equal {
   readonly workspaceId: string
   readonly credential: Credential
@@ -64,7 +64,7 @@ export class Caller implements Equal.Equal {
   }
 }
 
-/** Stands for a credential that cannot be used: it equals itself alone. */
+/** Represents an unusable credential: equal only to itself. */
 export class UnusableCaller implements Equal.Equal {
   readonly workspaceId = ""
   readonly hasUser: boolean
@@ -89,7 +89,7 @@ export interface Callers {
   readonly of: (given: CallCredential | undefined) => Either.Either<Caller, Checks.Unusable>
 }
 
-/** Runs what outlives the call that needs it first. */
+/** Runs work that outlives the call that first needs it. */
 type Background = <A, E>(self: Effect.Effect<A, E, TokenExchange>) => Fiber.RuntimeFiber<A, E>
 
 export const makeCallers = (
@@ -138,12 +138,15 @@ const fixedToken = (source: Redacted.Redacted<string>): Tokens => ({
   forget: () => undefined
 })
 
-/** A source that is silent for this long has failed: the next call asks it again. People may sign in meanwhile. */
+/**
+ * A token source that takes longer than this has failed: the next call asks it again. Allows time for a person to sign
+ * in.
+ */
 const longest = "5 minutes"
 
 /**
- * A token that is obtained once for all that wait for it. Obtaining it belongs to the layer: a caller that is interrupted
- * only stops waiting, and a refresh token that can be used once is not lost with it.
+ * A token that is obtained once for all waiting calls, by a fiber of the layer: an interrupted caller only stops
+ * waiting, so a single-use refresh token is not lost with it.
  */
 const renewableToken = (source: TokenEffect, background: Background): Tokens => {
   let cached: Redacted.Redacted<string> | undefined
@@ -151,7 +154,7 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
 
   const obtain = Effect.flatMap(source, (token) =>
     Effect.map(sendable(token), (text) => {
-      // A copy: the application may wipe its own as soon as it has a newer one.
+      // A copy: the application may wipe its own once it has a newer one.
       cached = Redacted.make(text)
       return cached
     }))
@@ -175,7 +178,7 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
     if (cached !== undefined) return Effect.succeed(cached)
     return Effect.flatMap(
       Fiber.await(obtaining ?? start(asker)),
-      // Whatever ends it, a defect or an interruption included, it is a token that could not be obtained.
+      // Any failure, including a defect or an interruption, means that the token could not be obtained.
       Exit.match({ onSuccess: Effect.succeed, onFailure: (cause) => Effect.fail(Cause.squash(cause)) })
     )
   })
@@ -194,7 +197,7 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
   }
 }
 
-/** What a header can carry of a token; one that was wiped has nothing. */
+/** The token as a header value; a wiped token has none. */
 const sendable = (token: unknown): Either.Either<string, { readonly _tag: "MalformedToken" }> => {
   const text = Option.getOrUndefined(Checks.revealed(token))
   return typeof text === "string" && /^[\x21-\x7e]+$/.test(text.trim())

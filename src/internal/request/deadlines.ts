@@ -9,22 +9,22 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
 import { monotonicOf } from "../util/monotonic.ts"
 
-/** After what is ready to run has run. */
+/** Runs a task after all tasks that are ready. */
 const soon: (task: () => void) => void = typeof setImmediate === "function"
   ? setImmediate
   : (task) => setTimeout(task, 0)
 
-/** A wait with a limit. The moment may be moved while it is pending. */
+/** A wait with a limit. The limit may be moved while it is pending. */
 export interface Deadline {
-  /** Milliseconds of the clock; infinite: none at present. */
+  /** Milliseconds of the clock; `Infinity`: no limit at present. */
   at: number
   readonly expire: () => void
 }
 
 /**
- * The pending deadlines of one clock, watched by one timer.
+ * The pending deadlines of one clock, sharing one timer.
  *
- * A race of each wait against a timer of its own takes two fibers, and costs more than most of the waits themselves.
+ * Racing each wait against its own timer takes two fibers, and costs more than most of the waits themselves.
  */
 export class Deadlines {
   readonly #pending = new Set<Deadline>()
@@ -37,7 +37,7 @@ export class Deadlines {
     this.#clock = clock
   }
 
-  /** The time of day may be stepped, and no limit is reached by that. */
+  /** Monotonic: a step of the wall clock reaches no limit. */
   now(): number {
     return monotonicOf(this.#clock)
   }
@@ -47,7 +47,7 @@ export class Deadlines {
     this.moved(deadline)
   }
 
-  /** Called after `at` has changed. A later moment needs nothing: the timer looks again when it wakes up. */
+  /** Must be called after `at` has changed. A later time needs no action: the timer checks again when it fires. */
   moved(deadline: Deadline): void {
     if (deadline.at < this.#wakesAt) this.#wakeAt(deadline.at)
   }
@@ -58,7 +58,9 @@ export class Deadlines {
     if (this.#pending.size === 0) this.#idle()
   }
 
-  /** The next call often begins before the present one has returned to the event loop: it takes the timer over. */
+  /**
+   * Stops the timer with a delay: the next call often starts before this one returns to the event loop, and reuses it.
+   */
   #idle(): void {
     if (this.#ending) return
     this.#ending = true
@@ -77,7 +79,7 @@ export class Deadlines {
   #wakeAt(at: number): void {
     this.#stop()
     this.#wakesAt = at
-    // Whole milliseconds: less than the clock can tell would be over at once, and leave as much again.
+    // Rounded up to whole milliseconds: a shorter timer would fire at once, without reaching the deadline.
     const timer = Effect.runFork(this.#clock.sleep(Duration.millis(Math.ceil(Math.max(0, at - this.now())))))
     this.#timer = timer
     timer.addObserver(() => {
@@ -105,7 +107,7 @@ export class Deadlines {
 
 const byClock = new WeakMap<Clock.Clock, Deadlines>()
 
-/** Those of a clock, so that tests with clocks of their own do not wait for each other. */
+/** The deadlines of a clock, separate so that tests with their own clocks do not wait for each other. */
 export const deadlinesOf = (clock: Clock.Clock): Deadlines => {
   const known = byClock.get(clock)
   if (known !== undefined) return known
@@ -120,7 +122,7 @@ export interface Reached<Phase> {
   readonly limit: Duration.Duration
 }
 
-/** One wait of several phases, each with a limit, and a limit for all of them. */
+/** A wait of several phases, each with a limit, and an overall limit. */
 export class Watch<Phase> {
   readonly #deadlines: Deadlines
   readonly #deadline: Deadline
@@ -141,13 +143,13 @@ export class Watch<Phase> {
     deadlines.add(this.#deadline)
   }
 
-  /** The next phase begins. */
+  /** Starts the next phase. */
   enter(name: Phase, limit: Duration.Duration): void {
     this.#phase = { name, limit }
     this.#move(Math.min(this.#end, this.#deadlines.now() + Duration.toMillis(limit)))
   }
 
-  /** No phase is under way: only the limit for all of them counts. */
+  /** Ends the phase: only the overall limit applies. */
   leave(): void {
     this.#phase = undefined
     this.#move(this.#end)
@@ -166,19 +168,19 @@ export class Watch<Phase> {
 /**
  * Runs work under a watch, and fails when one of its limits is reached.
  *
- * The work runs in a fiber of its own that can be interrupted, whatever the region of the caller: a limit holds in the
- * acquisition of a resource and in a finalizer, too. Nobody waits for work that is given up.
+ * The work runs in its own interruptible fiber, whatever the region of the caller, so that limits also apply while a
+ * resource is acquired and in finalizers. Abandoned work is not awaited.
  */
 export const watching = <A, E, R, Phase = never>(options: {
   readonly deadlines: Deadlines
-  /** When all of it has to be over, in milliseconds of the clock. */
+  /** The overall limit, in milliseconds of the clock. */
   readonly end: number
-  /** What the work runs with. */
+  /** The context of the work. */
   readonly context: Context.Context<R>
   readonly refs?: Runtime.RunForkOptions["updateRefs"]
-  /** Closed at once when the work has failed. What has succeeded still needs it, or has no use for it. */
+  /** Closed at once if the work fails. After a success, its owner closes it. */
   readonly scope?: Scope.CloseableScope | undefined
-  /** No phase: the end was reached. */
+  /** `undefined`: the overall limit was reached. */
   readonly onTimeout: (phase: Reached<Phase> | undefined) => Effect.Effect<never, E>
 }, work: (watch: Watch<Phase>) => Effect.Effect<A, E, R>): Effect.Effect<A, E> =>
   Effect.withFiberRuntime<A, E>((fiber, { runtimeFlags }) =>

@@ -1,4 +1,4 @@
-/** The only place where errors are made. */
+/** The only place where errors are constructed. */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import {
@@ -38,7 +38,7 @@ const constructors = {
   DustServerError
 }
 
-/** The operation that failed. One without a route is refused before it has one. */
+/** The operation that failed. Without a route, it was rejected before it had one. */
 export type Named = Pick<Identity, "module" | "method"> & Partial<Pick<Identity, "http" | "route">>
 
 export interface CommonFields {
@@ -59,7 +59,7 @@ export const common = (identity: Named, attempts: number): CommonFields => ({
 
 const nameOf = (identity: Named): string => `${identity.module}.${identity.method}`
 
-/** The frames of the SDK and of Effect explain nothing to the caller, and cost more than the rest of the error. */
+/** Frames of the SDK and of Effect do not help the caller, and cost more than the rest of the error. */
 const frameless = <E>(make: () => E): E => {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 0
@@ -86,7 +86,7 @@ const fieldsOf = (identity: Named, { attempts, message, ...fields }: Fields) => 
   message: `${nameOf(identity)}: ${message}`
 })
 
-/** The variant for an answer whose status is not 2xx. */
+/** The error for a response whose status is not 2xx. */
 export const fromResponse = (options: {
   readonly identity: Identity
   readonly hasUser: boolean
@@ -132,7 +132,7 @@ const requestId = (headers: Readonly<Record<string, string | undefined>>): strin
   return name === undefined ? undefined : headers[name]?.slice(0, 128)
 }
 
-/** A limit was reached. `what` says what had not happened by then. */
+/** A limit was reached. `what` describes the unfinished work. */
 export const timeout = (
   identity: Named,
   attempts: number,
@@ -154,7 +154,7 @@ export const timeout = (
     }, unchecked)
   )
 
-/** The connection failed, or broke off before the end of the answer. */
+/** The connection failed, or broke before the end of the response. */
 export const network = (
   identity: Named,
   attempts: number,
@@ -176,14 +176,14 @@ export const network = (
 /** The system's code of a transport failure (`ECONNREFUSED`), wherever the HttpClient put it. */
 export const networkCode = (cause: unknown): string | undefined => failureOf(cause).code
 
-/** The request could not be sent, or its answer did not begin. */
+/** The request could not be sent, or its response did not start. */
 export const transport = (identity: Named, attempts: number, failure: Failure, origin: string): DustNetworkError =>
   network(identity, attempts, networkAdvice(failure, origin), {
     type: failure.code ?? (failure.proxyStatus === undefined ? undefined : "proxy_refused"),
     reachedServer: !failure.neverSent
   })
 
-/** An answer with a good status that cannot be understood. */
+/** A successful response that cannot be decoded. */
 export const decode = (
   identity: Named,
   attempts: number,
@@ -204,13 +204,13 @@ export const decode = (
     }, unchecked)
   )
 
-/** A list that would never end: its pages do not lead on. */
+/** A list whose pages do not advance, and so would never end. */
 export const notAdvancing = (identity: Named, attempts: number, what: string): DustDecodeError =>
   decode(identity, attempts, `the list does not advance: ${what}`, [{ path: "", message: "another page" }], {
     type: "list_not_advancing"
   })
 
-/** Content over a limit: before it is sent, or while it is read. */
+/** Content over a size limit, detected before sending or while reading. */
 export const tooLarge = (
   identity: Named,
   attempts: number,
@@ -220,11 +220,11 @@ export const tooLarge = (
 ): DustContentTooLargeError =>
   frameless(() => new DustContentTooLargeError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
 
-/** Content over a limit of the caller, seen before it is sent or kept. */
+/** Content over a limit of the caller, detected before it is sent or kept. */
 export const overLimit = (identity: Named, type: string, expected: string): DustContentTooLargeError =>
   tooLarge(identity, 0, type, expected, { expected })
 
-/** An address that requests are not sent to. */
+/** A refusal to send a request to an address. */
 export const refusedAddress = (
   identity: Named,
   attempts: number,
@@ -248,7 +248,7 @@ export const refusedAddress = (
     )
   )
 
-/** An access token that could not be had. */
+/** An access token that could not be obtained. */
 export const tokenUnavailable = (
   identity: Named,
   attempts: number,
@@ -267,14 +267,14 @@ export const tokenUnavailable = (
     )
   )
 
-/** A request that succeeded, and whose work failed on the server. */
+/** A request that succeeded, but whose work failed on the server. */
 export const serverFailure = (identity: Named, attempts: number, type: string, message: string, details: unknown) =>
   frameless(() => new DustServerError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
 
-/** The answer that an error was made of. */
+/** The response that an error was made from. */
 type Answered = Pick<RequestError, "status" | "requestId">
 
-/** Something that an answer should have had, or that an error has turned out to be missing. */
+/** Something missing from a response, or shown to be missing by an error. */
 export const notFound = (
   identity: Named,
   attempts: number,
@@ -290,7 +290,7 @@ export const notFound = (
     )
   )
 
-/** Something that another one has, or does, already. */
+/** A conflict with something that exists or is in progress. */
 export const conflict = (
   identity: Named,
   attempts: number,
@@ -306,7 +306,7 @@ export const conflict = (
     )
   )
 
-/** A rate limit that is known of before the request. */
+/** A rate limit that is reached before the request is sent. */
 export const rateLimited = (
   identity: Named,
   attempts: number,
@@ -320,14 +320,14 @@ export const rateLimited = (
     )
   )
 
-/** A stream that could not be brought to its end. */
+/** A stream that could not be completed. */
 export const streamError = (
   identity: Identity,
   reason: StreamReason,
   message: string,
   more: {
     readonly lastEventId?: string | undefined
-    /** What the stream failed of. */
+    /** The failure that ended the stream. */
     readonly cause?: RequestError | undefined
     readonly type?: string | undefined
     readonly details?: unknown
@@ -352,7 +352,7 @@ export const streamError = (
   )
 }
 
-/** Input that is refused before any request, with what was expected instead. */
+/** Input rejected before any request, with the expectation it failed. */
 export const badInput = (identity: Named, field: string, expected: string, got?: string): DustBadRequestError =>
   frameless(() =>
     new DustBadRequestError(
@@ -365,11 +365,11 @@ export const badInput = (identity: Named, field: string, expected: string, got?:
     )
   )
 
-/** Input that cannot be used for another reason than its shape. */
+/** Input rejected for a reason other than its shape. */
 export const badRequest = (identity: Named, attempts: number, type: string, message: string, details: unknown) =>
   frameless(() => new DustBadRequestError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
 
-/** A credential that the server is known to refuse for this operation, or for a part of its input. */
+/** A credential that the server always refuses for this operation, or for part of its input. */
 export const wrongCredential = (identity: Identity, what?: string): DustUserRequiredError =>
   frameless(() =>
     new DustUserRequiredError(

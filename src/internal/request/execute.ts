@@ -1,4 +1,4 @@
-/** A whole call: attempts until one succeeds, within the limits of the call, and its answer decoded. */
+/** A whole call: attempts until one succeeds, within the limits of the call, and the decoded response. */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as EffectContext from "effect/Context"
@@ -21,7 +21,7 @@ import { requestInitOf, untracedRefs } from "./transport.ts"
 
 type Answer = HttpClientResponse.HttpClientResponse
 
-/** Runs a call and reads its answer. */
+/** Runs a call and decodes its response. */
 export const execute = <Route extends string, Body, A>(
   context: Context,
   call: Call,
@@ -37,14 +37,14 @@ export const execute = <Route extends string, Body, A>(
     )
     if (kind._tag !== "Text" || kind.done === undefined) return answered
     const { decode, done } = kind
-    // Done already, by an earlier attempt whose answer was lost.
+    // An earlier attempt whose response was lost has done it already.
     return Effect.catchAll(
       answered,
       (error) => trip.uncertain && done(error) ? Effect.succeed(decode("")) : Effect.fail(error)
     )
   })
 
-/** Runs a call up to the headers of its answer, whose connection closes with the scope. */
+/** Runs a call up to the headers of its response, whose connection closes with the scope. */
 export const open = (
   context: Context,
   call: Call,
@@ -62,12 +62,12 @@ export const open = (
       )
   )
 
-/** Runs attempts, each with a scope of its own that closes at once if the attempt fails. */
+/** Runs attempts, each in its own scope, which closes at once if the attempt fails. */
 type Repeated<A> = (
   once: (scope: Scope.CloseableScope) => Effect.Effect<A, RequestError, Scope.Scope>
 ) => Effect.Effect<A, RequestError>
 
-/** A trip with the span, the clock and the limits of the fiber that makes the call. */
+/** A trip with the span, the clock and the limits of the calling fiber. */
 const travelling = <A>(
   context: Context,
   call: Call,
@@ -133,7 +133,7 @@ const repeating = <A>(
         return work(scope)
       }))
   const governed = governedBy(context, trip)
-  // Waiting for a place counts against a total limit that was chosen, and moves any other.
+  // Waiting for admission counts against an explicit total limit, and extends a default one.
   const admitted = (admit: Effect.Effect<void, RequestError>) =>
     call.hasOwnTotal ? Effect.suspend(() => watchedUntil(end(), () => admit)) : Effect.suspend(() => {
       const from = deadlines.now()
@@ -157,7 +157,7 @@ const repeating = <A>(
       : inTurn(governed, admitted, Effect.suspend(() => watchedUntil(end(), once)), repeated)
 }
 
-/** Every attempt waits for a place; the first one before the clock of the retries starts. */
+/** Every attempt waits for admission; the first one before the retry clock starts. */
 const inTurn = <A, R>(
   governed: Governed,
   admitted: (admit: Effect.Effect<void, RequestError>) => Effect.Effect<void, RequestError>,

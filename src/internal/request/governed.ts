@@ -1,4 +1,4 @@
-/** The rate limits of a workspace, in front of the attempts of the calls that Dust limits. */
+/** Applies the rate limits of a workspace before each attempt of a rate-limited call. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -11,13 +11,13 @@ import type { Call, Context, Trip } from "./context.ts"
 import * as errors from "./errors.ts"
 
 export interface Governed {
-  /** Waits for a place. */
+  /** Waits for admission. */
   readonly admit: Effect.Effect<void, RequestError>
-  /** Runs an admitted attempt; what it learns of the limit, all calls learn. */
+  /** Runs an admitted attempt, and shares with all calls what its response reveals about the limit. */
   readonly attempt: <A, R>(once: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R>
 }
 
-/** Credentials that are Effects are told apart by their identity. */
+/** Credentials that are Effects are distinguished by identity. */
 const tokens = new WeakMap<object, number>()
 let made = 0
 
@@ -47,7 +47,7 @@ const paused = (trip: Trip, ticket: Ticket) => (left: Duration.Duration): Reques
     { retryAfter: left, details: { limit: ticket.limitClass } }
   )
 
-/** What a call has to observe; undefined: nothing. */
+/** The rate limit that applies to a call, if any. */
 export const governedBy = (context: Context, trip: Trip): Governed | undefined => {
   const { governor } = context
   const ticket = ticketOf(context, trip.call)
@@ -65,7 +65,7 @@ export const governedBy = (context: Context, trip: Trip): Governed | undefined =
   }
 }
 
-/** The governor that the application has provided, else another one. */
+/** The application's governor if one is provided, otherwise another one. */
 export const governorOr = (otherwise: Effect.Effect<Service>): Layer.Layer<Governor> =>
   Layer.effect(
     Governor,

@@ -6,9 +6,9 @@ import type * as Scope from "effect/Scope"
 import { monotonicOf } from "../util/monotonic.ts"
 
 /**
- * A pull that fails when it takes longer than `limit`, whether or not what it waits for can be interrupted.
+ * A pull that fails if it takes longer than `limit`, even if its wait cannot be interrupted.
  *
- * One timer watches over all pulls: a race with a timer of its own would make every pull several times as expensive.
+ * One timer covers all pulls: racing each pull against its own timer would cost several times as much.
  */
 export const watched = <A, E>(
   pull: Effect.Effect<A, E>,
@@ -20,7 +20,7 @@ export const watched = <A, E>(
     const clock = yield* Effect.clock
     const fork = Runtime.runFork(yield* Effect.runtime<never>())
     const millis = Duration.toMillis(limit)
-    /** Of the latest pull. */
+    /** Start of the latest pull. */
     let since = 0
     let expire = () => {}
     let watcher: Fiber.RuntimeFiber<void> | undefined
@@ -38,7 +38,7 @@ export const watched = <A, E>(
     return Effect.async<A, E>((resume) => {
       since = monotonicOf(clock)
       const fiber = fork(pull)
-      // Of a pull that has ended, this changes nothing.
+      // Has no effect once the pull has ended.
       expire = () => resume(Effect.zipRight(Fiber.interruptFork(fiber), Effect.failSync(silent)))
       fiber.addObserver(resume)
       if (!watching) {

@@ -1,4 +1,4 @@
-/** The span and the metrics of one call, and the place where it was made. */
+/** The span, the metrics and the call site of a call. */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -18,7 +18,7 @@ export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 export const nameOf = (identity: Pick<Identity, "module" | "method">): string => `${identity.module}.${identity.method}`
 
-/** The ids in the path of a call, for logs: what else a path has may be a name that people have given. */
+/** The ids in the path of a call, for logs: other path values may be names given by people. */
 const idsOf = ({ identity, url }: Call) => {
   const values = url.split("?")[0]?.split("/").slice(-identity.route.split("/").length + 1) ?? []
   const names = identity.route.split("/").slice(1)
@@ -35,14 +35,14 @@ const place = (call: Call) => ({
   ...idsOf(call)
 })
 
-/** An attempt begins. */
+/** Records the start of an attempt. */
 export const attempting = ({ attempts, call }: Trip): Effect.Effect<void> =>
   debug(
     "Request",
     () => ({ ...place(call), method: call.identity.http, route: call.identity.route, attempt: attempts })
   )
 
-/** An attempt has failed, and another one follows after a pause, in milliseconds. */
+/** Records a failed attempt that is retried after a pause, in milliseconds. */
 export const repeatedAfter = (
   { attempts, call }: Trip,
   { _tag, type }: RequestError,
@@ -78,7 +78,7 @@ const attributesOf = (attempts: number, exit: Exit.Exit<unknown, RequestError>):
   return attributes
 }
 
-/** The span of a call. Its attributes and tags are those of the fiber that makes the call. */
+/** The span of a call, with the attributes and tags of the calling fiber. */
 export const spanOf = (
   { base }: Context,
   { acceptsEvents, caller, identity, site }: Call
@@ -94,7 +94,7 @@ export const spanOf = (
     }
   })
 
-/** Ends the span of a call, counts and measures the call, and notes in its error where it was made. */
+/** Ends the span of a call, records its metrics, and adds the call site to its error. */
 export const ended = (
   fiber: AnyFiber,
   { clock, span }: { readonly clock: Clock.Clock; readonly span: Tracer.Span },
@@ -105,7 +105,7 @@ export const ended = (
   const name = nameOf(call.identity)
   if (exit._tag === "Failure") {
     if (exit.cause._tag === "Fail") located(exit.cause.error, name, call.site)
-    // As Effect does it where it ends a span.
+    // Like Effect when it ends a span.
     const at = locationOf(call.site)
     if (at !== undefined) span.attribute("code.stacktrace", at)
   }

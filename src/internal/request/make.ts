@@ -1,4 +1,4 @@
-/** The client of one workspace: the steps of the request path, put together. */
+/** The client of one workspace: composes the steps of the request path. */
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as EffectContext from "effect/Context"
@@ -57,7 +57,7 @@ const serviceOf = (context: Context) => {
   const { config } = context
   const settings = Effect.map(
     CurrentOptions,
-    // What cannot be used fails the call itself, before its request.
+    // Invalid options fail the call itself, before its request.
     (options) => Either.getOrElse(settingsOf(config, options), () => config)
   )
   return {
@@ -75,7 +75,7 @@ const serviceOf = (context: Context) => {
     settings,
     caller: Effect.map(
       CurrentCredential,
-      // One that cannot be used fails the call itself, before its request.
+      // An invalid credential fails the call itself, before its request.
       (given) => Either.getOrElse(context.callers.of(given), () => new UnusableCaller(given))
     ),
     withTotal: withTotal(context)
@@ -107,7 +107,7 @@ const openOf = (context: Context): Open =>
     (call, fiber) => Effect.flatMap(Effect.scope, (scope) => open(context, call, fiber, scope))
   )
 
-/** Checks a call where it runs, and notes where it was made. */
+/** Validates a call when it runs, and records its call site. */
 const prepared = <Route extends string, Body, A, B, R>(
   context: Context,
   operation: Operation<Route, Body, A>,
@@ -129,15 +129,15 @@ const prepared = <Route extends string, Body, A, B, R>(
   })
 }
 
-/** What bounds an Effect of several requests. */
+/** Options to limit an Effect of several requests. */
 export interface TotalOptions {
-  /** Instead of the limit that is in force. */
+  /** Overrides the current limit. */
   readonly limit?: Duration.DurationInput | undefined
-  /** The time that the work is known to need raises a limit that nobody has chosen. */
+  /** The time that the work is known to need: raises a default limit, but not an explicit one. */
   readonly needs?: Duration.DurationInput | undefined
-  /** Nothing but requests takes time: each of them ends by then, and no fiber has to watch them. */
+  /** Only requests take time: each of them ends by the limit, so no fiber has to watch them. */
   readonly onlyRequests?: boolean | undefined
-  /** What had not happened by then. */
+  /** The error message when the limit is reached. */
   readonly message?: ((limit: Duration.Duration) => string) | undefined
   readonly details?: Readonly<Record<string, unknown>> | undefined
 }

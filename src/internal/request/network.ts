@@ -1,4 +1,4 @@
-/** What a transport failure says: whether the request left, and what to do about it. */
+/** Classifies a transport failure: whether the request was sent, and how to fix the cause. */
 import * as Predicate from "effect/Predicate"
 
 const stringAt = (value: unknown, key: string): string | undefined =>
@@ -18,13 +18,13 @@ const causes = (cause: unknown): ReadonlyArray<unknown> => {
 export interface Failure {
   /** The system's code (`ECONNREFUSED`), wherever the HttpClient put it. */
   readonly code: string | undefined
-  /** The request provably never left. */
+  /** The request was provably not sent. */
   readonly neverSent: boolean
   /** The status with which a proxy refused to open a tunnel. */
   readonly proxyStatus: number | undefined
 }
 
-/** Codes of failures to connect, whichever call reports them. */
+/** Codes of connection failures, whichever system call reports them. */
 const connectCodes: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
   "ENOTFOUND",
@@ -39,11 +39,11 @@ const connectCodes: ReadonlySet<string> = new Set([
   "FailedToOpenSocket"
 ])
 
-/** Clients that were closed, and will never send anything again. */
+/** A closed client cannot send anything again. */
 export const isClosedClient = (code: string | undefined): boolean =>
   code === "UND_ERR_DESTROYED" || code === "UND_ERR_CLOSED"
 
-/** Node reports a handshake that was cut off as a plain reset; the text is all that tells it apart. */
+/** Node reports an interrupted handshake as a plain reset; only the text distinguishes it. */
 const handshake = /before secure TLS connection was established|\(Connect\)/
 const tunnel = /Proxy response \((\d{3})\)/
 
@@ -65,7 +65,7 @@ export const failureOf = (cause: unknown): Failure => {
   const refused = all.map((one) => tunnel.exec(stringAt(one, "message") ?? "")).find((match) => match !== null)
   return {
     code,
-    // Several at once are the addresses of one host: each must have failed before it was connected.
+    // Several errors are those of the addresses of one host: none of them may have connected.
     neverSent: all.some((one) =>
       Predicate.hasProperty(one, "errors") && Array.isArray(one.errors)
         ? one.errors.length > 0 && one.errors.every(isBeforeSending)

@@ -1,4 +1,4 @@
-/** A call from what the caller gave: everything is checked before anything is sent. */
+/** Builds a call from the caller's input, and validates everything before anything is sent. */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
@@ -17,7 +17,7 @@ import { dustTarget, foreignAddress, movedStream, storageTarget } from "./redire
 import { type CallOptions, type Settings, settingsOf, type Tally } from "./settings.ts"
 import { fillRoute, queryString } from "./url.ts"
 
-/** What is in force where a call is made. */
+/** The settings and the caller in effect at the call site. */
 export interface Surroundings {
   readonly options: CallOptions
   readonly credential: CallCredential | undefined
@@ -58,7 +58,7 @@ export const prepare = <Route extends string, Body, A>(
     origin,
     url: url.right,
     body: body.right,
-    // To the storage only what the call itself asks for, such as a part of a file.
+    // The storage receives only headers of the call itself, such as a range.
     headers: headersOf(accept, origin === "storage" ? [own.right] : [settings.right.headers, own.right], origin),
     redirects,
     acceptsEvents: accept === eventStream,
@@ -72,7 +72,7 @@ export const prepare = <Route extends string, Body, A>(
 
 const noHeaders: ReturnType<typeof Checks.headers> = Either.right({})
 
-/** The server is known to refuse it. */
+/** Whether the server is known to refuse this credential. */
 const refuses = (required: RequiredCredential, caller: Caller): boolean =>
   required !== "any" && required !== "none" && (required === "user") !== caller.hasUser
 
@@ -101,7 +101,7 @@ const addressOf = <Route extends string, Body, A>(
     const target = (origin === "storage" ? storageTarget : dustTarget)(base, baseUrl, input.url)
     return target === undefined
       ? Either.left(foreignAddress(context, operation, input.url, origin))
-      // The path is checked all the same: it names what the address is for.
+      // The path is still validated: it identifies the target of the address.
       : Either.map(fillRoute(operation, caller.workspaceId, input.path ?? {}), () => target.href)
   }
   return Either.map(fillRoute(operation, caller.workspaceId, input.path ?? {}), (path) => {
@@ -116,9 +116,9 @@ const bodyOf = <Route extends string, Body, A>(
 ): Either.Either<HttpBody.HttpBody, RequestError> => {
   if (input.rawBody !== undefined) return Either.right(input.rawBody)
   if (operation.http === "GET" || operation.http === "DELETE") return Either.right(HttpBody.empty)
-  // The server refuses a JSON content type with nothing behind it.
+  // The server refuses a JSON content type without a body.
   if (operation.body === undefined) return Either.right(emptyObject)
-  // Declared, a body is required: only its type is lost between the two.
+  // A declared body is required; its type is lost between the two.
   const encoded = encoderOf(operation, operation.body)(input.body as Body)
   if (Either.isLeft(encoded)) return Either.left(encoded.left)
   try {
@@ -132,20 +132,20 @@ const emptyObject = HttpBody.text("{}", "application/json")
 
 const encoders = new WeakMap<object, ReturnType<typeof encodeBody<never, unknown>>>()
 
-/** Made once for an operation. */
+/** Created once per operation. */
 const encoderOf = <Body>(
   operation: Identity,
   schema: Schema.Schema<Body, unknown>
 ): (body: Body) => Either.Either<unknown, RequestError> => {
   const known = encoders.get(operation)
-  // The one of this operation, whose bodies are of this type.
+  // The encoder of this operation, whose bodies have this type.
   if (known !== undefined) return known as (body: Body) => Either.Either<unknown, RequestError>
   const made = encodeBody(operation, schema)
   encoders.set(operation, made)
   return made
 }
 
-/** The time that an operation is known to need raises a default. What the caller has chosen is a ceiling. */
+/** Raises default limits to the time that an operation is known to need. Explicit limits are kept. */
 const withNeeded = (
   { config }: Context,
   { timeouts: needed }: { readonly timeouts: OperationTimeouts },

@@ -1,4 +1,4 @@
-/** The client for endpoints that the SDK does not cover: it knows the credential, and decides nothing else. */
+/** The client for endpoints that the SDK does not cover: adds the credential, and nothing else. */
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -40,7 +40,7 @@ export const makeRawClient = (context: Context): RawClient => {
   return HttpClient.mapRequestEffect(guarded, (request) => authorized(context, issued, request))
 }
 
-/** What was sent as a credential: the token may have been renewed by the time a redirect comes. */
+/** The credential as sent: the token may have been renewed before a redirect. */
 class Issued {
   readonly #headers = new Recent(rememberedTokens)
   readonly #sources = new Map<string, WeakRef<Tokens>>()
@@ -57,7 +57,10 @@ class Issued {
     return this.#headers.has(header)
   }
 
-  /** Only the body tells which 401 it is, and that is the caller's: any of them makes the next request ask anew. */
+  /**
+   * Only the body shows the kind of 401, and it belongs to the caller: after any 401, the next request obtains a new
+   * token.
+   */
   answered(request: Request, status: number): Effect.Effect<void> {
     return Effect.sync(() => {
       const header = request.headers["authorization"]
@@ -68,7 +71,7 @@ class Issued {
   }
 }
 
-/** Followed by `HttpClient.followRedirects`, a request keeps what was added for Dust when it leaves for another origin. */
+/** Removes the headers added for Dust from a request that `HttpClient.followRedirects` sends to another origin. */
 const leaving = (context: Context, issued: Issued, request: Request): Effect.Effect<Request> => {
   const given = request.headers["authorization"]
   if (
@@ -88,7 +91,9 @@ const leaving = (context: Context, issued: Issued, request: Request): Effect.Eff
   })
 }
 
-/** A request to Dust, with the credential and the headers of the call; one to another origin as it is. */
+/**
+ * Adds the credential and the headers of the call to a request to Dust; a request to another origin stays unchanged.
+ */
 const authorized = (
   context: Context,
   issued: Issued,

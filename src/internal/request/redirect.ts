@@ -1,4 +1,4 @@
-/** Where a call may be sent: to the Dust origin with the credential, to its storage without. */
+/** The addresses that a call may be sent to: the Dust origin with the credential, its storage without. */
 import type { RequestError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
 import type { Call, Context } from "./context.ts"
@@ -7,7 +7,7 @@ import * as errors from "./errors.ts"
 const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const maxRedirects = { dust: 5, storage: 3 }
 
-/** Browsers hide a redirect that is not followed: status 0, and no address. */
+/** Browsers hide a redirect that is not followed: its status is 0, and it has no address. */
 export const isHiddenRedirect = (status: number): boolean => status === 0
 
 export const isRedirect = (status: number): boolean => redirectStatus.has(status) || isHiddenRedirect(status)
@@ -22,18 +22,18 @@ export const movedStream = (base: URL, url: string): string => {
   return moved.href
 }
 
-/** An address of the Dust origin, never from https down to http. */
+/** An address of the Dust origin, never downgraded from https to http. */
 export const dustTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
   if (location === undefined || !URL.canParse(location, from)) return undefined
   const target = new URL(location, from)
-  // Behind its TLS proxy the server has been seen to name itself with http.
+  // Behind its TLS proxy, the server may refer to itself with http.
   if (base.protocol === "https:" && target.protocol === "http:") target.protocol = "https:"
   return target.origin === base.origin ? target : undefined
 }
 
 const isLoopback = (host: string): boolean => /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(host)
 
-/** Addresses inside a network, which nothing outside may send the SDK to. */
+/** Private addresses, which no outside server may direct the SDK to. */
 const isPrivate = (host: string): boolean => {
   const octets = /^(\d+)\.(\d+)\.\d+\.\d+$/.exec(host)
   if (octets !== null) {
@@ -45,7 +45,9 @@ const isPrivate = (host: string): boolean => {
     (!host.includes(".") && !host.startsWith("["))
 }
 
-/** Where the storage may be: no less protected than Dust itself, not inside a network, and without a name and password. */
+/**
+ * Permitted storage addresses: at least as secure as Dust itself, not private, and without a user name and password.
+ */
 export const storageTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
   if (location === undefined || !URL.canParse(location, from)) return undefined
   const target = new URL(location, from)
@@ -65,7 +67,7 @@ const notStorage = "it is neither the Dust origin nor a public https address"
 const originOf = (address: string | undefined, from: string): string =>
   address !== undefined && URL.canParse(address, from) ? new URL(address, from).origin : "nowhere"
 
-/** An address that the server gave for a call, and that requests are not sent to. */
+/** The error for a server-provided address that requests are not sent to. */
 export const foreignAddress = (
   context: Context,
   identity: Identity,
@@ -88,7 +90,7 @@ export const foreignAddress = (
   })
 }
 
-/** Where the next request of a redirected call goes, or why it goes nowhere. */
+/** The next address of a redirected call, or the error if the redirect is not followed. */
 export const nextAddress = (
   context: Context,
   call: Call,
@@ -109,7 +111,7 @@ export const nextAddress = (
     return { refused: refusedRedirect(context, call, answer, course, target !== undefined, safe) }
   }
   if (moved === url) return { url: target.href }
-  // The server does not know of a path prefix that a gateway adds.
+  // The server is unaware of a path prefix that a gateway adds.
   const unprefixed = new URL(moved).pathname.slice(prefixOf(base).length)
   if (target.href !== moved && target.pathname !== unprefixed) return { url: target.href }
   context.moved.add(call.identity.route)

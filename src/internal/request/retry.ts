@@ -1,4 +1,4 @@
-/** How often and how far apart an attempt is repeated. Until Effect 4: schedules are stepped by hand here. */
+/** The retry schedule of a call. Until Effect 4: schedules are stepped by hand here. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,16 +10,16 @@ import type { RetryPolicy } from "../../RetryPolicy.ts"
 import type { Final, Replay } from "../api/operation.ts"
 import { monotonic } from "../util/monotonic.ts"
 
-/** The limit of one call unless another one is chosen: what its policy may take, and one more attempt. */
+/** The default total limit of a call: the limit of its retry policy plus one more attempt. */
 export const totalOf = (policy: RetryPolicy, headers: Duration.Duration, body: Duration.Duration): Duration.Duration =>
   Duration.sum(policy.maxElapsed, Duration.sum(headers, body))
 
-/** How long to wait before the attempt after an error, in milliseconds; none: there shall be no other attempt. */
+/** The delay before the next attempt after an error, in milliseconds; `None`: do not retry. */
 export type NextDelay = (error: RequestError) => Effect.Effect<Option.Option<number>>
 
 /**
- * The pauses of one call: the policy's schedule, stretched by `Retry-After` and by the pauses after rate limits that do not
- * send one, within the policy's bounds.
+ * The delays of one call: the policy's schedule, extended by `Retry-After`, or by a pause after a rate limit without
+ * one, within the policy's bounds.
  */
 export const delays = (policy: RetryPolicy): Effect.Effect<NextDelay> =>
   Effect.map(monotonic, (start) => delaysFrom(policy, start))
@@ -52,8 +52,8 @@ const delaysFrom = (policy: RetryPolicy, start: number): NextDelay => {
 }
 
 /**
- * The only place that decides whether a failed attempt may be repeated. `final` errors are the same each time. What may already have been carried out is repeated
- * only for operations that can be.
+ * The only place that decides whether a failed attempt may be retried. `final` errors would recur. A request that may
+ * already have been processed is retried only if its operation allows it.
  */
 export const mayRepeat = (
   error: RequestError,
@@ -80,7 +80,7 @@ export const mayRepeat = (
   }
 }
 
-/** Repeats what may be repeated, as often and as long as the policy allows. */
+/** Retries a failed attempt if it may be retried and as long as the policy allows. */
 export const retrying = <A, R>(policy: RetryPolicy, attempt: Effect.Effect<A, RequestError, R>, options: {
   readonly now: () => number
   readonly mayRepeat: (error: RequestError) => boolean

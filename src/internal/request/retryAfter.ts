@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 const day = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 const month = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 const time = "\\d\\d:\\d\\d:\\d\\d"
-/** The three forms of an HTTP date. `Date.parse` alone takes `in 5` for a day in May. */
+/** The three forms of an HTTP date. `Date.parse` alone accepts `in 5` as a day in May. */
 const httpDate = `${day}, \\d\\d ${month} \\d{4} ${time} GMT` +
   `|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \\d\\d-${month}-\\d\\d ${time} GMT` +
   `|${day} ${month} [ \\d]\\d ${time} \\d{4}`
@@ -14,8 +14,9 @@ const oneValue = new RegExp(`^\\s*(${seconds}|${httpDate})\\s*(?:,|$)`)
 const dateOf = (text: string): number => Date.parse(text.endsWith("GMT") ? text : `${text} GMT`)
 
 /**
- * How long an answer asks to wait: seconds, with or without a fraction, or an HTTP date. A date is compared with the date of
- * the same answer, for the clocks of two machines differ. Sent by the origin and a proxy, the longest counts.
+ * The delay that a response requests: seconds, possibly with a fraction, or an HTTP date. A date is compared with the
+ * date of the same response, because the clocks of two machines differ. If both the origin and a proxy send one, the
+ * longest applies.
  */
 export const retryAfter = (
   headers: Readonly<Record<string, string | undefined>>,

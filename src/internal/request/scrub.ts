@@ -1,15 +1,15 @@
-/** What an error must not repeat, although an answer may: credentials, and what the caller has written. */
+/** Removes from errors what a response may repeat: credentials and the caller's content. */
 import * as Redacted from "effect/Redacted"
 
-/** Anything shorter is no secret, and may well be part of a word. */
+/** Anything shorter is not a secret, and may be part of a word. */
 const shortestSecret = 6
 /** Shorter texts are words that an error may need. */
 const shortestContent = 12
-/** So much of a text in a row is recognised, also where an answer quotes only its beginning. */
+/** The length of a quoted run that is recognized, even if a response quotes only the beginning of a text. */
 const window = 24
 const mark = "<redacted>"
 
-/** Members of bodies that hold what a person has written. */
+/** Members of bodies that contain text written by a person. */
 const contentKeys: ReadonlySet<string> = new Set([
   "content",
   "text",
@@ -20,7 +20,7 @@ const contentKeys: ReadonlySet<string> = new Set([
   "answer"
 ])
 
-/** Removes credentials from a text. Proxies are known to answer with the request that they received. */
+/** Removes credentials from a text. Proxies may respond with the request that they received. */
 export const withoutSecrets = (
   text: string,
   secrets: ReadonlyArray<Redacted.Redacted<string> | undefined>
@@ -32,7 +32,7 @@ export const withoutSecrets = (
       : text.replace(inJson(value), mark).replaceAll(encodeURIComponent(value), mark)
   }, text)
 
-/** A text as it is, and however JSON may write it: any of its characters can be escaped. */
+/** Matches a text verbatim and in any JSON encoding: each of its characters can be escaped. */
 const inJson = (text: string): RegExp =>
   new RegExp(
     text.replace(/[^]/g, (char) => {
@@ -44,11 +44,11 @@ const inJson = (text: string): RegExp =>
     "g"
   )
 
-/** A text that a person has written, where it is long enough to be recognised. */
+/** A text written by a person, if it is long enough to be recognized. */
 export const contentIn = (text: string): ReadonlyArray<string> =>
   text.trim().length >= shortestContent ? [text.trim()] : []
 
-/** The texts of a JSON body that were written by a person. */
+/** The texts in a JSON body that were written by a person. */
 export const contentOf = (body: string): ReadonlyArray<string> => {
   const found: Array<string> = []
   const visit = (value: unknown, key: string): void => {
@@ -68,7 +68,7 @@ export const contentOf = (body: string): ReadonlyArray<string> => {
   return found
 }
 
-/** Removes content from a text, also where the text quotes only its beginning. */
+/** Removes content from a text, even if the text quotes only its beginning. */
 export const withoutContent = (text: string, contents: ReadonlyArray<string>): string =>
   contents.reduce((text, content) => {
     const escaped = JSON.stringify(content).slice(1, -1)

@@ -31,15 +31,15 @@ export class CurrentOptions extends Context.Reference<CurrentOptions>()("effect-
   defaultValue: (): CallOptions => ({})
 }) {}
 
-/** Attempts of all requests inside an Effect that is bounded as a whole. */
+/** Counts the attempts of all requests inside an Effect with a common limit. */
 export interface Tally {
   attempts: number
   readonly outer: Tally | undefined
-  /** When the requests have to be over, where nothing else watches them. */
+  /** The end of the requests, if no fiber watches them. */
   readonly limit: { readonly end: number; readonly reached: () => DustTimeoutError } | undefined
 }
 
-/** The earliest end that requests have to observe. */
+/** The earliest end that applies to the requests. */
 export const limitOf = (tally: Tally | undefined): Tally["limit"] => {
   let earliest: Tally["limit"]
   for (let at = tally; at !== undefined; at = at.outer) {
@@ -48,12 +48,12 @@ export const limitOf = (tally: Tally | undefined): Tally["limit"] => {
   return earliest
 }
 
-/** What the attempts of the current call are counted in. */
+/** The tally of the current call. */
 export class CurrentTally extends Context.Reference<CurrentTally>()("effect-dust/internal/CurrentTally", {
   defaultValue: (): Tally | undefined => undefined
 }) {}
 
-/** Options inside others: what the inner ones do not say stays. */
+/** Nests options: the inner ones override the outer ones. */
 export const merge = (outer: CallOptions, inner: CallOptions): CallOptions => ({
   timeouts: { ...outer.timeouts, ...defined(inner.timeouts ?? {}) },
   retry: inner.retry ?? outer.retry,
@@ -63,7 +63,7 @@ export const merge = (outer: CallOptions, inner: CallOptions): CallOptions => ({
 const defined = (timeouts: DustConfig.TimeoutOptions): DustConfig.TimeoutOptions =>
   Object.fromEntries(Object.entries(timeouts).filter(([, value]) => value !== undefined))
 
-/** A total limit that nobody chose goes with the retry policy and the other limits of the call. */
+/** A default total limit depends on the retry policy and the other limits of the call. */
 const totalFollows = ({ chosenLimits, retry, timeouts }: DustConfig.Service): boolean =>
   chosenLimits === undefined
     ? Duration.equals(timeouts.total, totalOf(retry, timeouts.headers, timeouts.body))

@@ -1,4 +1,4 @@
-/** The public token endpoint of Dust: it takes no client id, and answers as WorkOS does. */
+/** The public token endpoint of Dust: it takes no client id, and responds like WorkOS. */
 import type * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"

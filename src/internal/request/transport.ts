@@ -1,4 +1,4 @@
-/** How the HttpClient of the application is run: without spans of its own, and without following redirects. */
+/** Configures the application's HttpClient: no spans of its own, and no redirects. */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
@@ -7,7 +7,7 @@ import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
 
-// Some platforms refuse the option instead of ignoring it.
+// Some platforms reject the option instead of ignoring it.
 const acceptsCache = (): boolean => {
   try {
     return typeof Request === "function" && new Request("https://dust.tt", { cache: "no-store" }).cache === "no-store"
@@ -16,12 +16,12 @@ const acceptsCache = (): boolean => {
   }
 }
 
-/** Redirects are followed here, with or without the credential; and yesterday's answer is of no use. */
+/** Redirects are followed by the SDK, with or without the credential, and cached responses are of no use. */
 const requestInit: RequestInit = acceptsCache() ? { redirect: "manual", cache: "no-store" } : { redirect: "manual" }
 
 const plain = Context.make(FetchHttpClient.RequestInit, requestInit)
 
-/** What the application has set for its `fetch`, and what the SDK needs. */
+/** Combines the application's `fetch` options with those that the SDK needs. */
 export const requestInitOf = (context: Context.Context<never>): Context.Context<FetchHttpClient.RequestInit> => {
   const given = Context.getOption(context, FetchHttpClient.RequestInit)
   return Option.isNone(given)
@@ -31,7 +31,7 @@ export const requestInitOf = (context: Context.Context<never>): Context.Context<
 
 const always = () => true
 
-/** For fibers that send requests: the span of the platform would carry the filled-in URL with its query, and every header. */
+/** For fibers that send requests: the platform's span would include the full URL with its query, and every header. */
 export const untracedRefs: NonNullable<Runtime.RunForkOptions["updateRefs"]> = (refs, id) =>
   FiberRefs.updateManyAs(refs, {
     forkAs: id,
@@ -41,7 +41,7 @@ export const untracedRefs: NonNullable<Runtime.RunForkOptions["updateRefs"]> = (
     ]
   })
 
-/** The same for a client that other fibers use. */
+/** The same for a client used in other fibers. */
 export const untraced = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
   client.pipe(
     HttpClient.withTracerDisabledWhen(always),

@@ -5,14 +5,14 @@ import { badInput } from "./errors.ts"
 
 const placeholder = /\{([A-Za-z]+)\}/
 
-/** What needs no encoding: nearly every id. */
+/** Needs no encoding: true of nearly every id. */
 const unreserved = /^[\w-]+$/
 
 // A lone surrogate has no UTF-8 form: encodeURIComponent throws on it.
 const isWellFormed = (text: string): boolean =>
   !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text)
 
-/** One path segment: encoded so that it cannot end the segment, climb out of it, or start a query. */
+/** Encodes one path segment, so that it cannot end the segment, leave it, or start a query. */
 export const segment = (
   identity: Identity,
   field: string,
@@ -26,7 +26,9 @@ export const segment = (
   return Either.right(encodeURIComponent(value))
 }
 
-/** A path value of several segments (`rel` of conversation files): every one is checked, the slashes stay. */
+/**
+ * Encodes a path value of several segments (`rel` of conversation files): each one is checked, the slashes are kept.
+ */
 export const segments = (
   identity: Identity,
   field: string,
@@ -37,7 +39,10 @@ export const segments = (
     onRight: (parts) => parts.join("/")
   })
 
-/** Templates, cut at their placeholders: text at even places, names at odd ones. A program declares so many and no more. */
+/**
+ * Templates split at their placeholders: text at even positions, names at odd ones. A program declares a fixed number
+ * of them.
+ */
 const cut = new Map<string, ReadonlyArray<string>>()
 
 const partsOf = (route: string): ReadonlyArray<string> => {
