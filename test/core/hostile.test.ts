@@ -330,7 +330,7 @@ describe("Streams on hostile networks: resume", () => {
       assert.deepStrictEqual(Array.from(yield* Fiber.join(fiber), ({ type }) => type), ["agent_message_success"])
     }).pipe(Effect.provide(DustTest.layer({ agents: { helper: "Hello there" } }))))
 
-  it.effect("events that the server still has come before the end that the conversation knows of", () =>
+  it.effect("emits the events the server still has before the outcome of the conversation", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const conversations = yield* Conversations

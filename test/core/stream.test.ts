@@ -304,7 +304,7 @@ describe("Every event once, in order", () => {
     assert.strictEqual(numbers.position, "opaque")
   })
 
-  it.effect("live events, and those that come while nobody is connected", () =>
+  it.effect("reads live events, and those emitted while disconnected", () =>
     Effect.gen(function*() {
       const ids = yield* ask("helper")
       const fiber = yield* Effect.fork(all(ids))
@@ -467,7 +467,7 @@ describe("Every event once, in order", () => {
 })
 
 describe("The server's final text wins", () => {
-  it.effect("a history that is gone: the conversation tells how it ended, and soon", () =>
+  it.effect("expired history: reads the outcome from the conversation, soon", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* finished("helper")
@@ -480,7 +480,7 @@ describe("The server's final text wins", () => {
       assert.lengthOf(yield* dust.openConnections, 0)
     }).pipe(local({ agents: { helper: "Hello there" } })))
 
-  it.effect("failed and cancelled runs are told as such", () =>
+  it.effect("reports failed and cancelled runs as such", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const conversations = yield* Conversations
@@ -595,7 +595,7 @@ describe("The server's final text wins", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("an approval that nobody heard of is read back, once", () =>
+  it.effect("approval: a missed event is read back once", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -693,7 +693,7 @@ describe("The server's final text wins", () => {
       `data: ${JSON.stringify({ eventId: "1-0", data: { ...action("a"), type: "tool_approve_execution" } })}\n\n`
     ))))
 
-  it.effect("it is told once as long as it stays blocked, and again when it comes back", () =>
+  it.effect("blocked: reported once while it stays blocked, and again when it recurs", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* told(3), [
         ["tool_approve_execution", "a"],
@@ -725,7 +725,7 @@ describe("Nothing hangs", () => {
       assert.isAtMost(yield* dust.countRequests(connections), 9)
     }).pipe(local({ agents: { helper: [DustTest.text("a"), DustTest.silence("10 minutes"), DustTest.text("b")] } })))
 
-  it.effect("a run that brings nothing for too long is a typed failure that names the cursor", () =>
+  it.effect("silence: fails with a typed error that includes the cursor", () =>
     Effect.gen(function*() {
       const ids = yield* ask("helper")
       const fiber = yield* Effect.fork(Effect.flip(all(ids)))
@@ -765,7 +765,7 @@ describe("Nothing hangs", () => {
       assert.strictEqual(typesOf(yield* Fiber.join(fiber)).at(-1), "agent_message_success")
     }).pipe(local(approved)))
 
-  it.effect("nor the time in which nobody asks for more", () =>
+  it.effect("silence: time without demand does not count", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -877,7 +877,7 @@ describe("Nothing hangs", () => {
       assert.strictEqual(Option.getOrThrow(yield* Fiber.join(fiber)).type, "conversation_title")
     }).pipe(local()))
 
-  it.effect("what is not there is a typed failure at once", () =>
+  it.effect("not found: fails at once with a typed error", () =>
     Effect.gen(function*() {
       const ids = yield* finished("echo")
       const message = yield* Effect.flip(all({ ...ids, messageId: "nothing" }))

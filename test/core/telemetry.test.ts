@@ -167,7 +167,7 @@ describe("Telemetry of a chat", () => {
     )
   })
 
-  it.effect("Telemetry: what a run waits for, and how long, tells a waiting run from a slow one", () => {
+  it.effect("Telemetry: the reason and duration of a wait distinguish a waiting run from a slow one", () => {
     const { layer, metrics, span } = otel()
     return Effect.gen(function*() {
       const chat = yield* Chat
@@ -501,7 +501,7 @@ describe("docs/telemetry.md", () => {
     )
   }
 
-  it("docs/telemetry.md: names every span event and attribute that there is, and no other", () => {
+  it("docs/telemetry.md: lists exactly the span events and attributes in use", () => {
     assert.sameMembers(table("span event", "on the span of", "when").map(([name]) => name), Object.values(events))
     assert.sameMembers(table("attribute", "on", "value").map(([name]) => name), Object.values(key))
   })

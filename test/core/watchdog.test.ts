@@ -7,7 +7,7 @@ const limit = Duration.seconds(90)
 const silentAfter = <A>(pull: Effect.Effect<A, string>) => watched(pull, limit, () => "silent")
 
 describe("Nothing hangs: one timer for all pulls", () => {
-  it.scoped("what comes in time comes through, failures too", () =>
+  it.scoped("passes on elements and failures that arrive in time", () =>
     Effect.gen(function*() {
       const pulls = yield* Ref.make(0)
       const pull = yield* silentAfter(
@@ -53,7 +53,7 @@ describe("Nothing hangs: one timer for all pulls", () => {
       assert.strictEqual(yield* Fiber.join(again), "silent")
     }))
 
-  it.scoped("time between pulls is nobody's silence", () =>
+  it.scoped("time between pulls does not count as silence", () =>
     Effect.gen(function*() {
       const pull = yield* silentAfter(Effect.delay(Effect.succeed(1), "1 second"))
       for (let i = 0; i < 3; i++) {

@@ -174,7 +174,7 @@ describe("Networks: what failures say", () => {
       dust(({ headers }) => failure(404, "x", "no", { "x-request-id": headers["authorization"] ?? "" })).layer
     )))
 
-  it.effect("what was written is not repeated, also where only its beginning comes back", () => {
+  it.effect("does not repeat emitted text, even if only its beginning is replayed", () => {
     const content = "My salary is 4,200 euros and nobody else may know about it."
     const { layer } = dust(({ body, url }) =>
       url.pathname.endsWith("/messages")

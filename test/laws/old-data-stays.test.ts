@@ -137,7 +137,7 @@ describe("Old data stays: tables", () => {
       faults: [{ ...writes, nth: 7, fault: DustTest.faults.status(500) }]
     })))
 
-  it.effect("loadTable with replace: deletes what is gone only after everything is written", () =>
+  it.effect("loadTable with replace: deletes missing rows only after writing everything", () =>
     Effect.gen(function*() {
       const { count, ids, load } = yield* nightly
       const result = yield* load({ rows: [...rows(500, 2500), ...rows(2499, 2500)] })

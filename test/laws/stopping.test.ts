@@ -122,7 +122,7 @@ describe("Leaving a run", () => {
       assert.include(messages[0], "the layer was closed")
     }))
 
-  it.effect("cancels what was asked while the question was on its way", () =>
+  it.effect("cancels a run whose message was still being sent", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest

@@ -178,7 +178,7 @@ describe("the command line", { timeout: 120_000 }, () => {
         assert.strictEqual(events.at(-1).reply.text, "Three things.")
       }))
 
-    it.scopedLive("code 3: a tool needs an approval that nobody can give; --yes and resume --yes give it", () =>
+    it.scopedLive("code 3: a tool needs an approval and there is no terminal; --yes and resume --yes approve it", () =>
       Effect.gen(function*() {
         const env = variables(yield* local)
         const waiting = yield* run(line, ["ask", "-a", "mailer", "Write to Ada"], { env })
@@ -191,7 +191,7 @@ describe("the command line", { timeout: 120_000 }, () => {
         assert.deepStrictEqual([approved.code, approved.stdout], [0, "It is sent.\n"])
       }))
 
-    it.scopedLive("code 1 and one line: the agent fails; an unknown agent says how to list them", () =>
+    it.scopedLive("code 1 and one line: the agent fails; the error for an unknown agent names the list command", () =>
       Effect.gen(function*() {
         const env = variables(yield* local)
         const broken = yield* run(line, ["ask", "-a", "broken", "x"], { env })
@@ -257,7 +257,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       }))
   })
 
-  it.scopedLive("sync: plans, writes what has changed, deletes what is gone, and only what it has written", () =>
+  it.scopedLive("sync: plans, writes changes, and deletes only missing documents that it has written", () =>
     Effect.gen(function*() {
       const dust = yield* local
       const env = variables(dust)

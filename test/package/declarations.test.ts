@@ -38,7 +38,7 @@ const libraryOf = (all: ReadonlyArray<readonly [module: string, member: string]>
     return lines.join("\n")
   })
 
-describe("declarations of a library that exports what it makes with the SDK", () => {
+describe("declarations of a library that exports values built with the SDK", () => {
   it.live("name only public modules, for every export and every method", () =>
     Effect.gen(function*() {
       const library = yield* Effect.flatMap(methods, libraryOf)

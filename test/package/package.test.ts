@@ -77,7 +77,7 @@ describe("the package", () => {
     await built.compile(program, { module: "ESNext", moduleResolution: "Bundler", skipLibCheck: false })
   }, 240_000)
 
-  it("costs what it may", async () => {
+  it("stays within its size limits", async () => {
     const figures = [...await bundleFigures(), ...await typeFigures(built)]
     assert.deepStrictEqual(over(figures), [])
     assert.isAtLeast(figures.length, 11)

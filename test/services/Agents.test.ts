@@ -86,7 +86,7 @@ describe("Agents", () => {
       assert.deepStrictEqual((yield* service.search("triage")).map((agent) => agent.sId), ["agt_triage"])
     }).pipe(local()))
 
-  it.effect("reads one, lightly and fully, and maps what is missing and forbidden", () =>
+  it.effect("reads one agent in both variants, and maps missing and forbidden agents", () =>
     Effect.gen(function*() {
       const service = yield* Agents.Agents
       const light = yield* service.get("agt_triage")

@@ -115,7 +115,7 @@ describe("Apps", () => {
       assert.strictEqual(error.attempts, 1)
     }).pipe(local({ duration: "9 minutes" })))
 
-  it.effect("takes a server that fails for what it is, and not for a run that is not there", () =>
+  it.effect("reports a server failure as such, not as a missing run", () =>
     Effect.gen(function*() {
       const apps = yield* Apps.Apps
       const dust = yield* DustTest.DustTest
@@ -215,7 +215,7 @@ describe("Apps", () => {
       assert.strictEqual(headers["accept"], "text/event-stream")
     }).pipe(local()))
 
-  it.effect("passes on every event of the wire, and what it does not know", () =>
+  it.effect("passes on every event, including unknown ones", () =>
     Effect.gen(function*() {
       const apps = yield* Apps.Apps
       const events = Chunk.toReadonlyArray(yield* Stream.runCollect(apps.stream(options)))

@@ -70,7 +70,7 @@ class Refused extends Data.TaggedError("Refused")<{ readonly why: string }> {}
 class Judge extends Context.Tag("test/Judge")<Judge, { readonly decide: (tool: string) => Approvals.Decision }>() {}
 
 describe("Chat", () => {
-  it.effect("send: the whole answer", () =>
+  it.effect("send: returns the whole answer", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const reply = yield* chat.send({ agent: "helper", message: "Hello", title: "Greetings" })
@@ -90,7 +90,7 @@ describe("Chat", () => {
       assert.strictEqual(conversation.title, "Greetings")
       assert.lengthOf(yield* dust.userMessages(), 1)
       assert.lengthOf(yield* dust.openConnections, 0)
-      // Nobody is cancelled who has ended by himself.
+      // A run that has ended is not cancelled.
       assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
     }).pipe(agents({
       helper: [
@@ -124,7 +124,7 @@ describe("Chat", () => {
       ]
     })))
 
-  it.effect("stream: what a user interface shows, in order", () =>
+  it.effect("stream: emits the events for a user interface in order", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const events = yield* collect(chat.stream({ agent: "helper", message: "Hello" }))
@@ -158,7 +158,7 @@ describe("Chat", () => {
       ]
     })))
 
-  it.effect("an agent by id, by name, by @name; one that is not there is said to be so before anything is sent", () =>
+  it.effect("agent: accepts an id, a name or @name; fails before sending if the agent does not exist", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -184,7 +184,7 @@ describe("Chat", () => {
       assert.oneOf(unknown._tag, ["DustNotFoundError", "DustBadRequestError"])
     }).pipe(agents({ helper: { name: "The Helper", script: "Here" } })))
 
-  it.effect("attachments go to a new conversation and into an old one", () =>
+  it.effect("attachments: sent with a new and an existing conversation", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const attachments = [{ title: "Notes", content: "the sky is green", contentType: "text/plain" }]
@@ -200,7 +200,7 @@ describe("Chat", () => {
       assert.strictEqual(second.conversationId, first.conversationId)
     }).pipe(agents({ reader: ({ attachments }) => attachments.map(({ content }) => content).join(", ") })))
 
-  it.effect("several agents: answers in the order they were named; the first failure stops the others", () =>
+  it.effect("several agents: returns answers in the order of the agents; the first failure stops the others", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -221,7 +221,7 @@ describe("Chat", () => {
       failing: [silence("1 second"), DustTest.fail()]
     })))
 
-  it.effect("resume: another process goes on where the first one stopped", () =>
+  it.effect("resume: another process continues where the first one stopped", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -251,7 +251,7 @@ describe("Chat", () => {
       assert.strictEqual((yield* theRun).run, "success")
     }).pipe(agents({ helper: [text("a b c "), silence("1 minute"), text("d e f")] })))
 
-  it.effect("a run that goes on elsewhere is cancelled when the resumed stream is stopped", () =>
+  it.effect("resume: stopping the resumed stream cancels the run", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -280,7 +280,7 @@ describe("Chat", () => {
       assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
     }).pipe(agents({ helper: [text("a"), silence("1 minute")] })))
 
-  it.effect("what is wrong with a message is told before a conversation is made for it", () =>
+  it.effect("send: validates the message before creating a conversation", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -346,7 +346,7 @@ describe("Chat", () => {
 })
 
 describe("The server's final text wins", () => {
-  it("also for whoever continues in another process, wherever the first one stopped", () =>
+  it("resume: another process ends with the final text, wherever the first one stopped", () =>
     timeless(
       Effect.gen(function*() {
         const chat = yield* Chat
@@ -384,7 +384,7 @@ describe("The server's final text wins", () => {
       }))
     ))
 
-  it.effect("who continues is not told of a text that begins again out of the part that was seen here", () =>
+  it.effect("resume: emits no Reset for a repeated step that began before the cursor", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const step = (text: string, step: number) =>
@@ -616,7 +616,7 @@ describe("People in the loop", () => {
       assert.deepStrictEqual(asked, [once, once])
     }).pipe(agents({ helper: [deploy()] })))
 
-  it.effect("always approved: nobody is asked a second time", () =>
+  it.effect("always approved: does not ask a second time", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       let asked = 0
@@ -644,7 +644,7 @@ describe("People in the loop", () => {
       assert.strictEqual(odd.text, "Not deployed")
     }).pipe(agents({ helper: [deploy()], odd: [deploy({ name: "constructor" })] })))
 
-  it.effect("several tools at the same time are decided at the same time", () =>
+  it.effect("handler: decides concurrent tool calls concurrently", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const reply = yield* chat.send({
@@ -664,7 +664,7 @@ describe("People in the loop", () => {
       ]
     })))
 
-  it.effect("a handler that fails fails the answer with its own error, at once, and the run is cancelled", () =>
+  it.effect("handler: its failure fails the answer at once and cancels the run", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -683,7 +683,7 @@ describe("People in the loop", () => {
       assert.isTrue(Exit.isFailure(exit) && exit.cause._tag !== "Fail")
     }).pipe(agents({ helper: [deploy()] })))
 
-  it.effect("a handler may need services", () =>
+  it.effect("handler: may require services", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const reply = yield* chat.send({
@@ -694,7 +694,7 @@ describe("People in the loop", () => {
       assert.strictEqual(reply.text, "Deployed")
     }).pipe(agents({ helper: [deploy()] })))
 
-  it.effect("without a handler: it waits, until somebody answers elsewhere; or it fails, as the caller chose", () =>
+  it.effect("no handler: waits for a decision made elsewhere, or fails with whenBlocked \"fail\"", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -713,11 +713,11 @@ describe("People in the loop", () => {
         (event) => Effect.sync(() => seen.push(event))
       ))
       assert.isTrue(error._tag === "DustStreamError" && error.reason === "waiting_for_human")
-      // What it waits for was told before.
+      // The stream reported the approval before it failed.
       assert.strictEqual(tags(seen)[seen.length - 1], "ApprovalNeeded")
     }).pipe(agents({ helper: [deploy()] })))
 
-  it("an approval that takes two hours: the answer is there when the tool has run", () =>
+  it("approval: after two hours, the answer still arrives when the tool has run", () =>
     timeless(
       Effect.gen(function*() {
         const chat = yield* Chat
@@ -755,7 +755,7 @@ describe("People in the loop", () => {
       faults: [{ path: eventsPath, nth: [2, 3, 4], fault: faults.cut(5) }]
     })))
 
-  it.effect("a person who takes a day costs fewer than a hundred requests, and the run goes on at once", () =>
+  it.effect("approval: a day of waiting costs fewer than a hundred requests, and the run continues at once", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -771,7 +771,7 @@ describe("People in the loop", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).text, "Deployed")
     }).pipe(agents({ helper: [deploy()] })))
 
-  it.effect("somebody else was quicker: no failure, and the question is taken back", () =>
+  it.effect("approval: a decision made elsewhere first causes no failure and withdraws the question", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -887,7 +887,7 @@ describe("People in the loop", () => {
       })]
     })))
 
-  it.effect("a missing account or file is told; the run waits until it is there", () =>
+  it.effect("blocked: reports a missing account or file and waits until it is provided", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1013,7 +1013,7 @@ describe("What is left behind", () => {
 })
 
 describe("Nothing hangs", () => {
-  it.effect("an agent that fails: code, category, what it had said before", () =>
+  it.effect("agent error: includes the code, the category and the text so far", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const seen: Array<ChatEvent> = []
@@ -1050,7 +1050,7 @@ describe("Nothing hangs", () => {
       agents({ early: [DustTest.fail({ code: "no_start" })], broken: [DustTest.toolError({ code: "tool_broke" })] })
     ))
 
-  it.effect("a tool that fails is not the end of a run that goes on behind it", () =>
+  it.effect("tool error: continues when the run continues after it", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const reply = yield* chat.send({ agent: "helper", message: "Go" }).pipe(passing("5 minutes"))
@@ -1063,7 +1063,7 @@ describe("Nothing hangs", () => {
       ]
     })))
 
-  it.effect("cancelled by somebody else; stopped by somebody else with what there is", () =>
+  it.effect("cancelled or gracefully stopped by another client: reports the outcome with the text so far", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const conversations = yield* Conversations
@@ -1079,7 +1079,7 @@ describe("Nothing hangs", () => {
       assert.deepStrictEqual([reply.text, reply.agentMessage.status], ["Half", "succeeded"])
     }).pipe(agents({ helper: [text("a"), silence()], stopped: [text("Half"), DustTest.gracefulStop] })))
 
-  it.effect("a run that has nothing to say for too long", () =>
+  it.effect("silence: fails when the run emits no event for too long", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1087,7 +1087,7 @@ describe("Nothing hangs", () => {
         passing("10 minutes")
       )
       assert.isTrue(error._tag === "DustStreamError" && error.reason === "ended")
-      // It may still come to its end: nobody has given it up.
+      // The run is left running, since it may still finish.
       assert.strictEqual((yield* theRun).run, "running")
       assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
     }).pipe(agents({ helper: [text("a"), silence()] })))
@@ -1195,7 +1195,7 @@ describe("Stopping stops", () => {
       assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
     }).pipe(endless))
 
-  it.effect("also when it was interrupted while the message was being sent", () =>
+  it.effect("onInterrupt \"leave\": does not cancel when interrupted while sending", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1209,7 +1209,7 @@ describe("Stopping stops", () => {
       faults: [{ ...post, fault: faults.neverAnswer({ handlerRuns: true }) }]
     })))
 
-  it.effect("interruption while the message is being sent: what it started is found and cancelled", () =>
+  it.effect("interrupted while sending: finds and cancels the run it started", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1251,7 +1251,7 @@ describe("Stopping stops", () => {
       assert.strictEqual((yield* theRun).run, "cancelled")
     }).pipe(agents({ helper: [text("a"), silence()] }, { faults: [{ ...post, fault: faults.neverAnswer() }] })))
 
-  it.effect("whoever says the same again is not stopped for the one who gave up", () =>
+  it.effect("interrupted while sending: does not cancel an identical message sent later", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1272,7 +1272,7 @@ describe("Stopping stops", () => {
       assert.deepStrictEqual((yield* dust.agentMessages()).map(({ run }) => run), ["cancelled", "cancelled"])
     }).pipe(agents({ helper: [text("a"), silence()] })))
 
-  it.effect("nor whoever said the same earlier and elsewhere", () =>
+  it.effect("interrupted while sending: does not cancel an identical earlier message", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1288,7 +1288,7 @@ describe("Stopping stops", () => {
       assert.deepStrictEqual((yield* dust.agentMessages()).map(({ run }) => run), ["running"])
     }).pipe(agents({ helper: [text("a"), silence()] })))
 
-  it.effect("nor whoever has just said it again, and does not know yet that it arrived", () =>
+  it.effect("interrupted while sending: does not cancel an identical message still in flight", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1311,7 +1311,7 @@ describe("Stopping stops", () => {
       assert.strictEqual((yield* theRun).run, "cancelled")
     }).pipe(agents({ helper: [text("a"), silence()] })))
 
-  it.effect("a message that waits for its turn is taken back", () =>
+  it.effect("interrupted while queued: withdraws the message", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1328,7 +1328,7 @@ describe("Stopping stops", () => {
       assert.lengthOf(yield* dust.agentMessages(), 1)
     }).pipe(agents({ helper: [text("a"), silence("10 minutes"), text("b")] }, { credential: "userToken" })))
 
-  it.effect("and when its turn has come, its answer is cancelled", () =>
+  it.effect("interrupted after its turn began: cancels the answer", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1348,7 +1348,7 @@ describe("Stopping stops", () => {
       helper: ({ message }) => message === "one" ? [text("a"), silence("1 minute"), text("b")] : [text("c"), silence()]
     }, { credential: "userToken" })))
 
-  it.effect("also when its turn comes while it is being taken back", () =>
+  it.effect("interrupted while queued: cancels the answer if the turn begins during the withdrawal", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1465,7 +1465,7 @@ describe("Sessions", () => {
       assert.deepStrictEqual([Option.getOrNull(yield* session.conversationId), all[0]!.title], [all[0]!.sId, "Session"])
     }).pipe(memory))
 
-  it.effect("a turn that fails, or is stopped, does not spoil the session", () =>
+  it.effect("session: usable after a failed or interrupted turn", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const session = yield* chat.session({ agent: "helper" })
@@ -1484,7 +1484,7 @@ describe("Sessions", () => {
       assert.deepStrictEqual((yield* dust.userMessages()).map(({ content }) => content), ["fail", "stopped", "next"])
     }).pipe(memory))
 
-  it.effect("an agent that is not there fails the turn, not the session; handlers are those of the session", () =>
+  it.effect("session: an unknown agent fails only the turn; handlers belong to the session", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1561,7 +1561,7 @@ describe("Telemetry", () => {
     }))
   })
 
-  it.effect("a mock of one service is enough for a test of an application", () =>
+  it.effect("one mocked service is enough to test an application", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       assert.strictEqual(yield* Stream.mkString(chat.streamText({ agent: "x", message: "y" })), "mocked")

@@ -129,11 +129,15 @@ const everything = ({ cancelled, events, minutes, questions }: Seen) => {
 }
 
 describe("ChatRelay behind a proxy", () => {
-  it("that cuts what is idle for 55 seconds: keep-alive comments hold one connection for half an hour", async () => {
-    const seen = await relayed({ idle: "55 seconds" }, {})
-    everything(seen)
-    assert.strictEqual(seen.connections, 1)
-  }, 60_000)
+  it(
+    "that cuts idle connections after 55 seconds: keep-alive comments hold one connection for half an hour",
+    async () => {
+      const seen = await relayed({ idle: "55 seconds" }, {})
+      everything(seen)
+      assert.strictEqual(seen.connections, 1)
+    },
+    60_000
+  )
 
   it(
     "that also takes out comments: every cut is followed by a resume, without loss, repetition or a stopped agent",

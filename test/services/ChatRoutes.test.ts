@@ -153,7 +153,7 @@ describe("ChatRoutes", () => {
     }
   })
 
-  it("what is refused has a status, the tag of the failure and one line for a person", async () => {
+  it("errors: have a status, the tag of the failure and a readable message", async () => {
     const { chat, request, runtime } = application()
     const unknown = await refused(chat.ask({ message: "Hi", conversationId: "nope" }))
     assert.deepInclude({ ...unknown }, { status: 404, error: "DustNotFoundError" })

@@ -206,7 +206,7 @@ describe("Send once", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("Send once: what cannot succeed is sent once", () =>
+  it.effect("Send once: does not retry a message that cannot succeed", () =>
     Effect.gen(function*() {
       const error = yield* inTime(Effect.flip(send()))
       assert.strictEqual(error._tag, "DustQuotaExceededError")
@@ -315,7 +315,7 @@ describe("Send once", () => {
       }).pipe(local([rule(fault)], options))
   )
 
-  it.effect("Send once: whose answer is lost does not take the message of one who still waits for the answer", () =>
+  it.effect("Send once: two identical sends never adopt the same message", () =>
     Effect.gen(function*() {
       const { sId } = yield* (yield* Conversations).create()
       const first = yield* Effect.fork(Effect.all([send("Same", sId), send("Same", sId)], { concurrency: "unbounded" }))

@@ -788,7 +788,7 @@ describe("actions", () => {
       assert.propertyVal(error, "phase", "total")
     }).pipe(local(careful)))
 
-  it.effect("validateAction: a caller who may not decide learns it at once, although Dust answers 500", () =>
+  it.effect("validateAction: fails at once for a caller without permission, although Dust responds 500", () =>
     Effect.gen(function*() {
       const { agentMessageId: messageId, conversationId, conversations, dust } = yield* asked("x", "careful")
       yield* TestClock.adjust("1 second")
@@ -829,7 +829,7 @@ describe("consumption", () => {
       assert.strictEqual((yield* Effect.flip(conversations.consumption("nowhere")))._tag, "DustNotFoundError")
     }).pipe(local()))
 
-  it.effect("tolerates what is missing", () => {
+  it.effect("tolerates missing fields", () => {
     const { layer } = recording(({ nth }) =>
       nth === 1
         ? json({})

@@ -39,7 +39,7 @@ describe("DataSourceViews", () => {
       assert.deepStrictEqual([whole.kind, whole.parentsIn], ["default", null])
     }).pipe(local()))
 
-  it.effect("what is missing is not found", () =>
+  it.effect("fails with DustNotFoundError for a missing document", () =>
     Effect.gen(function*() {
       const views = yield* DataSourceViews.DataSourceViews
       const view = yield* Effect.flip(views.get({ ...money, dataSourceViewId: "a/b" }))
@@ -83,7 +83,7 @@ describe("DataSourceViews", () => {
       assert.strictEqual(error.type, "workspace_auth_error")
     }).pipe(local()))
 
-  it.effect("searches what it shows", () =>
+  it.effect("searches the documents of the view", () =>
     Effect.gen(function*() {
       const views = yield* DataSourceViews.DataSourceViews
       const found = yield* views.search({ ...money, query: "trains", topK: 3 })

@@ -110,7 +110,7 @@ describe("DataSources: documents", () => {
       assert.strictEqual(error.type, "data_source_error")
     }).pipe(local(empty)))
 
-  it.effect("sends what was asked for and nothing else", () =>
+  it.effect("sends only the requested options", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       yield* dataSources.upsertDocument({ ...at, documentId: "a", text: "" })
@@ -429,7 +429,7 @@ describe("DataSources: search", () => {
       assert.strictEqual(documents[0]?.text, null)
     }).pipe(local()))
 
-  it.effect("repeats lists, and never says that full text is false", () =>
+  it.effect("repeats list parameters, and omits full text when false", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const documents = yield* dataSources.search({
@@ -568,7 +568,7 @@ describe("DataSources: tables", () => {
       yield* dataSources.upsertTable({ ...at, name: "prices", tableId, description: "again" })
     }).pipe(local(empty)))
 
-  it.effect("another failure stays what it is", () =>
+  it.effect("keeps any other failure unchanged", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const error = yield* Effect.flip(dataSources.upsertTable({ ...at, name: "prices" }))
@@ -972,7 +972,7 @@ describe("DataSources.loadTable", () => {
       assert.deepStrictEqual(Chunk.toReadonlyArray(rows).map((row) => row.value), values.map((v) => ({ v })))
     }).pipe(local(empty)))
 
-  it.effect("loads a Stream, and fails with its error after what came before", () =>
+  it.effect("loads a Stream, and fails with its error after the preceding rows", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const { tableId } = yield* dataSources.upsertTable({ ...at, name: "t" })
@@ -1193,7 +1193,7 @@ describe("DataSources.syncDocuments", () => {
       assert.isBelow(yield* count(upserts), 40)
     }).pipe(local()))
 
-  it.effect("fails with the error of its source, after what came before, and deletes nothing then", () =>
+  it.effect("fails with the error of its source after the preceding documents, and deletes nothing", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const documents = Stream.concat(Stream.fromIterable(docs(3)), Stream.fail(new SourceError({ at: 3 })))
@@ -1210,7 +1210,7 @@ describe("DataSources.syncDocuments", () => {
       )
     }).pipe(local()))
 
-  it.effect("leaves out what has the same timestamp", () =>
+  it.effect("skips documents with the same timestamp", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const sync = (day: string) =>
@@ -1235,7 +1235,7 @@ describe("DataSources.syncDocuments", () => {
       ])
     }).pipe(local(empty)))
 
-  it.effect("leaves out what has the same fingerprint, which any change changes", () =>
+  it.effect("skips documents with the same fingerprint, which changes with any field", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const base: DataSources.DocumentInput = { documentId: "a", text: "a", title: "A", tags: ["t"] }
@@ -1304,7 +1304,7 @@ describe("DataSources.syncDocuments", () => {
       assert.deepStrictEqual(events.map((event) => event._tag), ["Skipped", "Upserted", "Done"])
     }).pipe(local()))
 
-  it.effect("leaves out what is not newer than a checkpoint in time", () =>
+  it.effect("skips documents that are not newer than the checkpoint", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const events = yield* collect(dataSources.syncDocuments({
@@ -1325,7 +1325,7 @@ describe("DataSources.syncDocuments", () => {
       ])
     }).pipe(local(empty)))
 
-  it.effect("goes on where it stopped, and what was left out then is not stale", () =>
+  it.effect("continues where it stopped, and does not treat skipped documents as stale", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const documents = docs(10)

@@ -29,7 +29,7 @@ const mailer: DustTest.AgentBehavior = [
 
 const question = { key: "k1", agent: "agent", message: "Tell the team" }
 
-/** Starts the workflow, and waits until somebody is waited for. */
+/** Starts the workflow and waits until it needs a person's decision. */
 const waiting = Effect.gen(function*() {
   const executionId = yield* DurableChat.Ask.execute(question, { discard: true })
   yield* TestClock.adjust("1 minute")
@@ -177,7 +177,7 @@ describe("DurableChat.ask in a workflow", () => {
     slow: [DustTest.text("Slowly, very slowly.", { pace: "1 hour" })]
   }
 
-  it.effect("several questions are told apart by their names, and events are passed on", () =>
+  it.effect("distinguishes several questions by name, and passes on events", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(Two.execute({ id: "1", fails: false }))
       yield* TestClock.adjust("1 minute")

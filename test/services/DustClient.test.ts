@@ -218,7 +218,7 @@ describe("a request", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("leaves out what is undefined in a query and repeats lists", () => {
+  it.effect("omits undefined query parameters and repeats lists", () => {
     const { layer, requests } = dust(ok)
     return Effect.gen(function*() {
       const client = yield* DustClient
@@ -1192,7 +1192,7 @@ describe("the raw client", () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   })
 
-  it.effect("Secrets stay: nor when the token is renewed on the way, nor what was added for this call", () => {
+  it.effect("Secrets stay: neither a token renewed during the call nor a secret added for the call", () => {
     let made = 0
     let probes = 0
     const { layer, requests } = dustUser(

@@ -224,7 +224,7 @@ describe("DustConfig.layerConfig", () => {
       assert.strictEqual(config.retry, RetryPolicy.none)
     }))
 
-  it.effect("fails with the name of the missing variable, and checks what it read", () =>
+  it.effect("fails with the name of the missing variable, and validates the values", () =>
     Effect.gen(function*() {
       const layer = (values: ReadonlyArray<readonly [string, string]>) =>
         DustConfig.layerConfig({

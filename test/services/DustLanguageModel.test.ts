@@ -233,7 +233,7 @@ describe("DustLanguageModel.generateObject", () => {
 })
 
 describe("DustLanguageModel.withConversation", () => {
-  it.effect("a Chat of @effect/ai: every turn goes on in one conversation, and sends only what is new", () =>
+  it.effect("a Chat of @effect/ai: every turn continues one conversation and sends only new messages", () =>
     Effect.gen(function*() {
       const chat = yield* AiChat.fromPrompt([{ role: "system", content: "Be brief." }])
       yield* chat.generateText({ prompt: "One" })

@@ -131,7 +131,7 @@ describe("Files.upload", () => {
       }).pipe(local()))
   }
 
-  it.effect("refuses what is over the caller's limit before any request", () =>
+  it.effect("refuses content over the caller's limit before any request", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(uploaded({ fileName: "a.txt", content: "abcdef", maxBytes: 5 }))
       assert.strictEqual(error._tag, "DustContentTooLargeError")
@@ -387,7 +387,7 @@ describe("Files.upload", () => {
 })
 
 describe("Files.create", () => {
-  it.effect("checks what is announced before any request", () =>
+  it.effect("validates the declared content before any request", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
       for (

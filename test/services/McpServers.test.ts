@@ -135,7 +135,7 @@ describe("McpServers", () => {
       assert.strictEqual(late.type, "mcp_auth_error")
     }).pipe(local()))
 
-  it.effect("replays what is not answered, however it is written", () =>
+  it.effect("replays unanswered requests, whatever their encoding", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -431,7 +431,7 @@ describe("McpServers", () => {
       assert.strictEqual(textOf(shown), "Order 42")
     }).pipe(local()))
 
-  it.scoped("has only what is recursive as a reference in the schema of an input", () =>
+  it.scoped("uses references in an input schema only for recursive types", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -481,7 +481,7 @@ describe("McpServers", () => {
       })
     }).pipe(local()))
 
-  it.scoped("gives handlers what they need", () =>
+  it.scoped("provides handlers with their services", () =>
     Effect.gen(function*() {
       class Shop extends Context.Tag("Shop")<Shop, { readonly price: number }>() {}
       const servers = yield* McpServers.McpServers
@@ -661,7 +661,7 @@ describe("McpServers", () => {
       assert.strictEqual(textOf((yield* postedTo(deskId))[0]), "Hello Ada")
     }).pipe(local()))
 
-  it.scoped("runs what is delivered twice once", () =>
+  it.scoped("runs a call that is delivered twice once", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest

@@ -72,7 +72,7 @@ describe("Search.pageNodes", () => {
       assert.strictEqual((yield* search.pageNodes({ query: "sales", viewType: "table" })).nodes[0]?.type, "table")
     }).pipe(local()))
 
-  it.effect("finds what was written into a data source", () =>
+  it.effect("finds documents written to a data source", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
       const page = yield* search.pageNodes({ query: "onboarding" })
@@ -235,7 +235,7 @@ describe("Search.unified", () => {
       }
     })))
 
-  it.effect("fails with the usual variant for an error inside a 200, after what came before it", () =>
+  it.effect("fails with the usual error for an error inside a 200, after the preceding results", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
       const missing = yield* Effect.flip(collect(search.unified({ query: "a", spaceIds: ["vlt_nowhere"] })))
@@ -298,7 +298,7 @@ describe("Search.unified", () => {
       assert.propertyVal(error, "phase", "idle")
     }).pipe(local({ faults: [{ path: SEARCH, fault: DustTest.faults.drip(1, "30 seconds") }] })))
 
-  it.effect("passes on what it does not know", () =>
+  it.effect("passes on unknown events", () =>
     Effect.gen(function*() {
       const search = yield* Search.Search
       const results = yield* collect(search.unified({ query: "a", spaceIds: ["vlt_global"] }))

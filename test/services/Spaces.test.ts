@@ -113,7 +113,7 @@ describe("Spaces", () => {
       assert.strictEqual(yield* dust.countRequests({ method: "DELETE" }), 2)
     }).pipe(local({ credential: "adminApiKey" })))
 
-  it.effect("maps what can be wrong with members", () =>
+  it.effect("maps member errors", () =>
     Effect.gen(function*() {
       const spaces = yield* Spaces.Spaces
       const unknown = yield* Effect.flip(spaces.addMembers({ spaceId: "vlt_product", userIds: ["usr_nobody"] }))

@@ -153,7 +153,7 @@ describe("Triggers", () => {
       assert.deepStrictEqual(request.body, { service: "checkout" })
     }).pipe(local({ credential: "apiKey" })))
 
-  it.effect("signs exactly what it sends", () =>
+  it.effect("signs exactly the bytes it sends", () =>
     Effect.gen(function*() {
       const triggers = yield* Triggers.Triggers
       let asked = 0
@@ -255,7 +255,7 @@ describe("Triggers", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("refuses what cannot be sent before any request", () =>
+  it.effect("refuses an unsendable payload before any request", () =>
     Effect.gen(function*() {
       const triggers = yield* Triggers.Triggers
       const circular: Record<string, unknown> = {}

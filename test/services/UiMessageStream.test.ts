@@ -207,7 +207,7 @@ describe("UiMessageStream", () => {
     await runtime.dispose()
   })
 
-  it("useChat: a failing agent is its error, with what was said before", async () => {
+  it("useChat: reports a failing agent as an error and keeps the text so far", async () => {
     const { page, runtime } = application()
     const chat = page()
     await chat.sendMessage({ text: "fail" })

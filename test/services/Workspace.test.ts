@@ -42,7 +42,7 @@ describe("Workspace", () => {
       assert.strictEqual((yield* last).path, "/api/v1/me")
     }).pipe(local({ credential: "userToken" })))
 
-  it.effect("refuses to ask who an API key is, before any request", () =>
+  it.effect("me: refuses an API key before any request", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       const error = yield* Effect.flip(workspace.me())
@@ -107,7 +107,7 @@ describe("Workspace.analytics", () => {
       }]
     })))
 
-  it.effect("leaves out what is no row at all", () =>
+  it.effect("skips lines that are not rows", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       assert.deepStrictEqual(yield* workspace.analytics({ table: "active_users", ...january }), [

@@ -76,7 +76,7 @@ const ask = (proxy: Proxy.Proxy, path: string, method = "GET"): Effect.Effect<An
   })
 
 describe("the misbehaving proxy", () => {
-  it.scopedLive("without rules: passes on what it gets, with its own address in it", () =>
+  it.scopedLive("without rules: forwards responses unchanged except for its own address", () =>
     Effect.gen(function*() {
       const { handled, proxy } = yield* withProxy({})
       const { body, status } = yield* ask(proxy, "/json", "POST")

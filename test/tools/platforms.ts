@@ -37,7 +37,7 @@ interface Row {
 
 const rows: Array<Row> = []
 
-/** The line of an output that says what went wrong. */
+/** The line of an output that contains the error. */
 const complaint = (error: unknown): string => {
   const { message = String(error), stderr = "", stdout = "" } = error as Partial<
     Record<"message" | "stderr" | "stdout", string>
