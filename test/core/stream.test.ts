@@ -245,7 +245,7 @@ describe("Every event once, in order", () => {
       assert.strictEqual(yield* dust.countRequests(connections), 20)
     }).pipe(local({ agents: { helper: [DustTest.text("", { tokens: words(998) })] } })))
 
-  it.effect("where streams have moved to is asked once", () =>
+  it.effect("follows the redirect of the stream URL once", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* finished("helper")
@@ -402,7 +402,7 @@ describe("Every event once, in order", () => {
       }
     })))
 
-  it.effect("an event that is too large is a typed failure; those before it are given out", () =>
+  it.effect("oversized event: fails with a typed error after emitting the events before it", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -420,7 +420,7 @@ describe("Every event once, in order", () => {
       assert.strictEqual(yield* dust.openStreams, 0)
     }).pipe(local({ agents: { helper: [DustTest.text("a"), DustTest.silence()] } })))
 
-  it.effect("the next page is not asked for before this one is consumed", () =>
+  it.effect("requests the next page only when the current one is consumed", () =>
     Effect.scoped(Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* finished("helper")
@@ -496,7 +496,7 @@ describe("The server's final text wins", () => {
       assert.isTrue(first[0]!.type === "agent_error" && first[0].error.code === "out_of_luck")
     }).pipe(local({ agents: { failing: [DustTest.fail({ code: "out_of_luck" })], endless: [DustTest.silence()] } })))
 
-  it.effect("the server's own end marker is not shown", () =>
+  it.effect("does not emit the server's end marker", () =>
     Effect.gen(function*() {
       const ids = yield* finished("helper")
       const events = yield* all(ids)
@@ -506,7 +506,7 @@ describe("The server's final text wins", () => {
       assert.deepStrictEqual(typesOf(again), ["agent_message_success"])
     }).pipe(local({ agents: { helper: "Hello" } })))
 
-  it.effect("a terminal event that cannot be understood ends the stream all the same, with the truth", () =>
+  it.effect("malformed terminal event: ends the stream with the outcome of the conversation", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations
       const ids = yield* finished("helper")
@@ -544,7 +544,7 @@ describe("The server's final text wins", () => {
       }
     })))
 
-  it.effect("one that did not end it is not its end, when only the conversation knows that", () =>
+  it.effect("tool_error: continues when the message is still running", () =>
     Effect.gen(function*() {
       const ids = yield* ask("helper")
       const fiber = yield* Effect.fork(all(ids))
@@ -654,7 +654,7 @@ describe("The server's final text wins", () => {
       )
     })
 
-  it.effect("whatever is blocked is told as what it is: of this message and of sub-agents, not of another message", () =>
+  it.effect("blocked: reports the actions of this message and its sub-agents, not of another message", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* told(7), [
         ["tool_approve_execution", "approval"],
@@ -685,7 +685,7 @@ describe("The server's final text wins", () => {
       action("unheard of", { status: "blocked_by_the_moon" })
     ]]))))
 
-  it.effect("what the stream has told is not told again", () =>
+  it.effect("blocked: does not repeat an event that the stream has delivered", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* told(2), [["tool_approve_execution", "a"], ["tool_approve_execution", "b"]])
     }).pipe(Effect.provide(blocking(
@@ -710,7 +710,7 @@ describe("The server's final text wins", () => {
 })
 
 describe("Nothing hangs", () => {
-  it.effect("a stream that stays silent is opened again, and loses nothing", () =>
+  it.effect("idle timeout: reopens a silent stream without loss", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -742,7 +742,7 @@ describe("Nothing hangs", () => {
 
   const approved = { agents: { helper: [DustTest.approval({ name: "deploy", duration: "20 minutes" })] } }
 
-  it.effect("the time that a person takes is no silence, however little of it is allowed", () =>
+  it.effect("silence: time spent waiting for a person does not count", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -754,7 +754,7 @@ describe("Nothing hangs", () => {
       assert.strictEqual(typesOf(yield* Fiber.join(fiber)).at(-1), "agent_message_success")
     }).pipe(local({ agents: { helper: [DustTest.approval({ name: "deploy" }), DustTest.text("Done")] } })))
 
-  it.effect("nor is it counted against the tool that they approved", () =>
+  it.effect("silence: time spent waiting for approval does not count against the tool", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -780,7 +780,7 @@ describe("Nothing hangs", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).at(-1), "agent_message_success")
     }).pipe(local({ ...approved, quirks: { historyPageSize: 3 } })))
 
-  it.effect("after failures it waits longer and longer, at most about five seconds", () =>
+  it.effect("reconnect: backs off after failures, up to about five seconds", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -888,7 +888,7 @@ describe("Nothing hangs", () => {
       assert.strictEqual(blank._tag, "DustBadRequestError")
     }).pipe(local()))
 
-  it.effect("a conversation that is gone while its stream stays silent is a typed failure, and soon", () =>
+  it.effect("deleted conversation: fails soon with a typed error while its stream is silent", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -903,7 +903,7 @@ describe("Nothing hangs", () => {
       assert.lengthOf(yield* dust.openConnections, 0)
     }).pipe(local({ agents: { helper: [DustTest.silence("1 hour")] } })))
 
-  it.effect("an access token that expires while the answer comes is renewed", () =>
+  it.effect("renews an access token that expires during the run", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")
@@ -1031,7 +1031,7 @@ describe("Stopping stops", () => {
       assert.strictEqual(yield* dust.openStreams, 0)
     }).pipe(local({ agents: { helper: [DustTest.text("a"), DustTest.silence()] }, retry: RetryPolicy.none })), 60_000)
 
-  it.effect("a consumer that fails closes the connection, and its failure is its own", () =>
+  it.effect("a consumer's failure closes the connection and is returned unchanged", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("helper")

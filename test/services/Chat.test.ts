@@ -266,7 +266,7 @@ describe("Chat", () => {
       assert.strictEqual((yield* theRun).run, "cancelled")
     }).pipe(agents({ helper: [text("a"), silence()] })))
 
-  it.effect("or left running, where the caller says so", () =>
+  it.effect("resume: onInterrupt \"leave\" does not cancel the run", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1182,7 +1182,7 @@ describe("Stopping stops", () => {
       assert.lengthOf(yield* dust.openConnections, 0)
     }).pipe(endless))
 
-  it.effect("or leaves it running, where the caller says so", () =>
+  it.effect("onInterrupt \"leave\": does not cancel the run", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -1257,7 +1257,7 @@ describe("Stopping stops", () => {
       const dust = yield* DustTest.DustTest
       const { sId: conversationId } = yield* Effect.flatMap(Conversations, (conversations) => conversations.create())
       const again = { agent: "helper", message: "Go", conversationId }
-      // One who came before, one who gives up while it is not known whether the message arrived, one who comes after.
+      // One caller before, one that is interrupted while delivery is uncertain, one after.
       const before = yield* Effect.fork(chat.send(again))
       yield* TestClock.adjust("1 second")
       yield* dust.fault({ ...post, fault: faults.neverAnswer(), nth: 1 })

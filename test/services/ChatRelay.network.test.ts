@@ -130,7 +130,7 @@ const everything = ({ cancelled, events, minutes, questions }: Seen) => {
 
 describe("ChatRelay behind a proxy", () => {
   it(
-    "that cuts idle connections after 55 seconds: keep-alive comments hold one connection for half an hour",
+    "that cuts idle connections after 55 seconds: keep-alive comments hold one connection for 30 minutes",
     async () => {
       const seen = await relayed({ idle: "55 seconds" }, {})
       everything(seen)

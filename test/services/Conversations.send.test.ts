@@ -229,7 +229,7 @@ describe("Send once", () => {
       )
     }).pipe(local([rule(faults.resetAfter(), [1, 3]), rule(faults.refuse(), [4])])))
 
-  it.effect("Send once: a message of earlier with the same text is not taken for this one", () =>
+  it.effect("Send once: does not adopt an earlier message with the same text", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const conversations = yield* Conversations
@@ -242,7 +242,7 @@ describe("Send once", () => {
       assert.lengthOf(yield* stored, 1)
     }).pipe(local([])))
 
-  it.effect("Send once: nor is one of another author, or of another text", () =>
+  it.effect("Send once: does not adopt a message with another author or text", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const conversations = yield* Conversations
@@ -390,81 +390,86 @@ describe("Send once", () => {
       assert.lengthOf(yield* dust.conversations, 1)
     }).pipe(local([{ method: "POST", path: "/assistant/conversations", fault: faults.resetAfter() }])))
 
-  it.effect("Send once: never two, over random sequences of failures", () =>
-    Effect.promise(() =>
-      fc.assert(
-        fc.asyncProperty(
-          fc.array(
-            fc.constantFrom(
-              "none",
-              "refuse",
-              "resetBefore",
-              "resetAfter",
-              "cut",
-              "garbled",
-              "never",
-              "neverAfter",
-              "500",
-              "502",
-              "503",
-              "429",
-              "409",
-              "403"
+  it.effect(
+    "Send once: never stores two messages, over random sequences of failures",
+    () =>
+      Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(
+            fc.array(
+              fc.constantFrom(
+                "none",
+                "refuse",
+                "resetBefore",
+                "resetAfter",
+                "cut",
+                "garbled",
+                "never",
+                "neverAfter",
+                "500",
+                "502",
+                "503",
+                "429",
+                "409",
+                "403"
+              ),
+              { minLength: 1, maxLength: 6 }
             ),
-            { minLength: 1, maxLength: 6 }
-          ),
-          fc.array(fc.constantFrom("none", "500", "reset", "404"), { maxLength: 4 }),
-          fc.integer({ min: 1, max: 3 }),
-          (sending, looking, senders) => {
-            const faultOf: Record<string, DustTest.Fault> = {
-              refuse: faults.refuse(),
-              reset: faults.resetBefore(),
-              resetBefore: faults.resetBefore(),
-              resetAfter: faults.resetAfter(),
-              cut: faults.cut(30),
-              garbled: faults.malformedJson(),
-              never: faults.neverAnswer(),
-              neverAfter: faults.neverAnswer({ handlerRuns: true }),
-              "404": faults.status(404, { type: "conversation_not_found" }),
-              "500": faults.status(500),
-              "502": faults.html(),
-              "503": faults.status(503, { type: "service_unavailable" }),
-              "429": faults.status(429, { type: "rate_limit_error" }),
-              "409": faults.status(409, { type: "invalid_request_error" }),
-              "403": faults.status(403, { type: "rate_limit_error" })
-            }
-            const rules = [
-              ...sending.flatMap((name, index) => faultOf[name] === undefined ? [] : [rule(faultOf[name], index + 1)]),
-              ...looking.flatMap((name, index): ReadonlyArray<DustTest.FaultRule> =>
-                faultOf[name] === undefined
+            fc.array(fc.constantFrom("none", "500", "reset", "404"), { maxLength: 4 }),
+            fc.integer({ min: 1, max: 3 }),
+            (sending, looking, senders) => {
+              const faultOf: Record<string, DustTest.Fault> = {
+                refuse: faults.refuse(),
+                reset: faults.resetBefore(),
+                resetBefore: faults.resetBefore(),
+                resetAfter: faults.resetAfter(),
+                cut: faults.cut(30),
+                garbled: faults.malformedJson(),
+                never: faults.neverAnswer(),
+                neverAfter: faults.neverAnswer({ handlerRuns: true }),
+                "404": faults.status(404, { type: "conversation_not_found" }),
+                "500": faults.status(500),
+                "502": faults.html(),
+                "503": faults.status(503, { type: "service_unavailable" }),
+                "429": faults.status(429, { type: "rate_limit_error" }),
+                "409": faults.status(409, { type: "invalid_request_error" }),
+                "403": faults.status(403, { type: "rate_limit_error" })
+              }
+              const rules = [
+                ...sending.flatMap((name, index) =>
+                  faultOf[name] === undefined ? [] : [rule(faultOf[name], index + 1)]
+                ),
+                ...looking.flatMap((name, index): ReadonlyArray<DustTest.FaultRule> => faultOf[name] === undefined
                   ? []
                   : [{ method: "GET", path: reading, nth: index + 1, fault: faultOf[name] }]
-              )
-            ]
-            return Effect.gen(function*() {
-              const conversations = yield* Conversations
-              const { sId } = yield* conversations.create()
-              const results = yield* inTime(
-                Effect.all(Array.from({ length: senders }, () => Effect.either(send("Same", sId))), {
-                  concurrency: "unbounded"
-                })
-              )
-              const all = (yield* stored).map((message) => message.sId)
-              const told = results.flatMap((result) => result._tag === "Right" ? [result.right.message.sId] : [])
-              // Every success is a message of its own that is there; a failure may have left one, never two.
-              assert.strictEqual(new Set(told).size, told.length)
-              for (const id of told) assert.include(all, id)
-              assert.isAtMost(all.length, senders)
-            }).pipe(local(rules), Effect.provide(TestContext.TestContext), Effect.runPromise)
-          }
-        ),
-        { numRuns: 30 }
-      )
-    ), 120_000)
+                )
+              ]
+              return Effect.gen(function*() {
+                const conversations = yield* Conversations
+                const { sId } = yield* conversations.create()
+                const results = yield* inTime(
+                  Effect.all(Array.from({ length: senders }, () => Effect.either(send("Same", sId))), {
+                    concurrency: "unbounded"
+                  })
+                )
+                const all = (yield* stored).map((message) => message.sId)
+                const told = results.flatMap((result) => result._tag === "Right" ? [result.right.message.sId] : [])
+                // Every success is a message of its own that is there; a failure may have left one, never two.
+                assert.strictEqual(new Set(told).size, told.length)
+                for (const id of told) assert.include(all, id)
+                assert.isAtMost(all.length, senders)
+              }).pipe(local(rules), Effect.provide(TestContext.TestContext), Effect.runPromise)
+            }
+          ),
+          { numRuns: 30 }
+        )
+      ),
+    120_000
+  )
 })
 
 describe("findSent", () => {
-  it.effect("finds the message that arrives after DustUnconfirmedError, and none before", () =>
+  it.effect("findSent: finds the message that arrives after DustUnconfirmedError, and none before", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const conversations = yield* Conversations

@@ -620,7 +620,7 @@ describe("DataSources: tables", () => {
       assert.strictEqual(error._tag, "DustServerError")
     }).pipe(local({ ...empty, retry: RetryPolicy.none })))
 
-  it.effect("a 500 is that of a missing table only when that is what the look at the table says", () =>
+  it.effect("maps a 500 to a missing table only when reading the table confirms it", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const dust = yield* DustTest.DustTest
@@ -883,7 +883,7 @@ describe("DataSources.loadTable", () => {
     ["an empty id", "id,b\nx,1\n,2\n", 3, "id"]
   ]
   for (const [name, csv, line, rowId] of broken) {
-    it.effect(`says in which line a CSV has ${name}, before any request`, () =>
+    it.effect(`reports the line in which a CSV has ${name}, before any request`, () =>
       Effect.gen(function*() {
         const dataSources = yield* DataSources.DataSources
         const error = yield* Effect.flip(dataSources.loadTable({ ...at, table: { name: "t" }, csv, rowId }))
@@ -900,7 +900,7 @@ describe("DataSources.loadTable", () => {
     ["table.sourceUrl", { name: "t", sourceUrl: "nowhere" }],
     ["table.tableId", { name: "t", tableId: "" }]
   ]
-  it.effect.each(tables)("refuses what %s says before any request", ([field, table]) =>
+  it.effect.each(tables)("refuses an invalid %s before any request", ([field, table]) =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const error = yield* Effect.flip(dataSources.loadTable({ ...at, table, csv: "a\n1\n" }))
@@ -1179,7 +1179,7 @@ describe("DataSources.syncDocuments", () => {
       assert.strictEqual(yield* count(upserts), 4)
     }).pipe(local(empty)))
 
-  it.effect("ends when nothing could be written any more", () =>
+  it.effect("ends when no further document can be written", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const missing = yield* Effect.flip(
@@ -1289,7 +1289,7 @@ describe("DataSources.syncDocuments", () => {
       assert.strictEqual(written.tags.length, 3)
     }).pipe(local(empty)))
 
-  it.effect("leaves out what a function says", () =>
+  it.effect("skips the documents that a function selects", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const events = yield* collect(dataSources.syncDocuments({
@@ -1354,7 +1354,7 @@ describe("DataSources.syncDocuments", () => {
       assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 10)
     }).pipe(local(empty)))
 
-  it.effect("a place to go on from that never comes is an error, and deletes nothing", () =>
+  it.effect("fails and deletes nothing if the id to continue from never appears", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const error = yield* Effect.flip(
@@ -1369,7 +1369,7 @@ describe("DataSources.syncDocuments", () => {
       assert.strictEqual(yield* count({ method: "DELETE" }), 0)
     }).pipe(local()))
 
-  it.effect("deletes what the source no longer has, all of it or what a function says", () =>
+  it.effect("deletes documents missing from the source, all or those a function selects", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const documents = [{ documentId: "new", text: "n" }]

@@ -97,7 +97,7 @@ describe("done already", () => {
   })
 })
 
-describe("done already: what is gone, is gone", () => {
+describe("done already: deleting what no longer exists", () => {
   const ref = { conversationId: "c", messageId: "m" }
   const cases: ReadonlyArray<
     readonly [string, number, string, (_: ConversationsService) => Effect.Effect<void, RequestError>, boolean]
@@ -112,7 +112,7 @@ describe("done already: what is gone, is gone", () => {
       true
     ],
     [
-      "a conversation of somebody else",
+      "a conversation of another user",
       403,
       "conversation_access_restricted",
       (_) => _.delete({ ...ref, force: true }),
@@ -159,7 +159,7 @@ describe("Typed, or it did not happen", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a token that was wiped, or is none, is a credential that could not be obtained", () => {
+  it.effect("a wiped or invalid token is reported as an unavailable credential", () => {
     const wiped = Redacted.make("wiped.token")
     Redacted.unsafeWipe(wiped)
     return Effect.gen(function*() {
@@ -333,7 +333,7 @@ describe("Retries are polite", () => {
     )
   }
 
-  it.effect("a busy conversation is tried again, anything else that exists is not", () => {
+  it.effect("retries a 409 of a busy conversation", () => {
     const busy = operation({
       name: "Probe.busy",
       http: "POST",
@@ -527,7 +527,7 @@ describe("options of one call", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("of the outside stay in force where those of the inside say nothing", () => {
+  it.effect("of the outer scope apply where the inner ones set nothing", () => {
     const { layer, requests } = dust(({ nth }) => nth === 1 ? new Response("oops", { status: 500 }) : Effect.never)
     return Effect.gen(function*() {
       const inside = (options: DustClientModule.CallOptions) =>
@@ -879,7 +879,7 @@ describe("a token that is an Effect", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("that fails does so once for all who wait for it", () => {
+  it.effect("fails once for all waiting callers", () => {
     let tries = 0
     const accessToken = Effect.zipRight(Effect.sleep("10 seconds"), Effect.suspend(() => Effect.fail(`no ${++tries}`)))
     const { layer } = dustUser(ok, { accessToken })
@@ -1165,7 +1165,7 @@ describe("the raw client", () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   })
 
-  it.effect("Secrets stay: neither do they when redirects are followed by choice", () => {
+  it.effect("Secrets stay: other origins get neither, also when redirects are followed by choice", () => {
     const { layer, requests } = dust(
       ({ url }) =>
         url.pathname === "/start"

@@ -135,7 +135,7 @@ describe("McpServers", () => {
       assert.strictEqual(late.type, "mcp_auth_error")
     }).pipe(local()))
 
-  it.effect("replays unanswered requests, whatever their encoding", () =>
+  it.effect("replays unanswered requests, whatever the order of their JSON members", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -152,7 +152,7 @@ describe("McpServers", () => {
       )
     }).pipe(local()))
 
-  it.effect("has the names of one user apart from those of another", () =>
+  it.effect("keeps the server names of different users apart", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const of = (accessToken: Redacted.Redacted) =>
@@ -526,7 +526,7 @@ describe("McpServers", () => {
       assert.deepStrictEqual([opened, closed], [1, 1])
     }).pipe(local()))
 
-  it.scoped("sends a sign of life every five minutes", () =>
+  it.scoped("sends a heartbeat every five minutes", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -591,7 +591,7 @@ describe("McpServers", () => {
       assert.strictEqual(yield* dust.countRequests({ path: "/mcp/register" }), 1)
     }).pipe(local()))
 
-  it.scoped("misses nothing of a millisecond that a cut divides", () =>
+  it.scoped("resumes without loss when the connection drops between events of one millisecond", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -641,7 +641,7 @@ describe("McpServers", () => {
       assert.strictEqual(textOf((yield* postedTo(`${deskId}.1`))[0]), "Hello Ada")
     }).pipe(local()))
 
-  it.scoped("asks for a sign of life before it believes a refused stream", () =>
+  it.scoped("sends a heartbeat to verify a refused stream", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -732,7 +732,7 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).filter(({ id }) => id === 1).map(textOf), ["1", "1"])
     }).pipe(local()))
 
-  it.scoped("asks whether it is known, as soon as an answer is refused", () =>
+  it.scoped("checks its registration as soon as a result is refused", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -747,7 +747,7 @@ describe("McpServers", () => {
       assert.strictEqual(yield* dust.countRequests({ path: "/mcp/register" }), 1)
     }).pipe(local()))
 
-  it.scoped("posts a refused answer once more when it is known after all", () =>
+  it.scoped("posts a refused result again when it is still registered", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -783,7 +783,7 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).map(textOf), ["Hello Ada"])
     }).pipe(local()))
 
-  it.scoped("posts the answer of a call that took long as patiently as any other", () =>
+  it.scoped("retries the result of a slow call like any other", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -823,7 +823,7 @@ describe("McpServers", () => {
       assert.include(posted?.error?.message, "too large")
     }).pipe(local()))
 
-  it.scoped("answers with an error when a result is nothing that JSON can carry, or Dust refuses it", () =>
+  it.scoped("answers with an error when a result is not JSON-serializable or Dust refuses it", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -847,7 +847,7 @@ describe("McpServers", () => {
       ])
     }).pipe(local()))
 
-  it.scoped("posts an answer under the registration that came after", () =>
+  it.scoped("posts a result under the newer registration", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -963,7 +963,7 @@ describe("McpServers", () => {
       assert.deepStrictEqual((yield* postedTo(deskId)).filter(({ id }) => id === 1).map(textOf), ["2"])
     }).pipe(local()))
 
-  it.scoped("runs so many calls at a time, and answers a ping meanwhile", () =>
+  it.scoped("limits concurrent calls, and answers pings meanwhile", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -992,7 +992,7 @@ describe("McpServers", () => {
       assert.strictEqual(yield* Ref.get(most), 2)
     }).pipe(local()))
 
-  it.effect("says goodbye: calls are interrupted and answered, the server is deregistered, nothing stays open", () =>
+  it.effect("shutdown: interrupts and answers calls, deregisters the server, leaves nothing open", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -1042,7 +1042,7 @@ describe("McpServers", () => {
       }))
     }).pipe(local()))
 
-  it.effect("says goodbye: an answer that was asked for once more is not sent any more", () =>
+  it.effect("shutdown: does not repost a result", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -1060,7 +1060,7 @@ describe("McpServers", () => {
       assert.strictEqual(yield* dust.countRequests(), 0)
     }).pipe(local()))
 
-  it.effect("says goodbye also when it is interrupted, and does not wait for a dead server for ever", () =>
+  it.effect("shutdown: also runs on interruption, with a limit for an unresponsive server", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
@@ -1082,7 +1082,7 @@ describe("McpServers", () => {
       assert.strictEqual(yield* dust.openStreams, 0)
     }).pipe(local()))
 
-  it.effect("says goodbye: a handler that cannot be interrupted is waited for, but not for ever", () =>
+  it.effect("shutdown: waits for an uninterruptible handler, up to a limit", () =>
     Effect.gen(function*() {
       const servers = yield* McpServers.McpServers
       const dust = yield* DustTest.DustTest
