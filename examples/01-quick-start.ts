@@ -1,4 +1,4 @@
-/** A whole conversation: created, answered, listed, one message fetched, one deleted, an error caught by its tag. */
+/** A complete conversation: create, answer, list, fetch and delete messages, catch an error by its tag. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Conversations } from "effect-dust/Conversations"

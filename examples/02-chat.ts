@@ -1,4 +1,4 @@
-/** The short way: a question, an answer. */
+/** Asks an agent and prints the answer. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"

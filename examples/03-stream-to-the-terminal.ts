@@ -1,4 +1,4 @@
-/** The answer while it comes: thinking, tools, text. */
+/** Streams an answer: thinking, tools, text. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Match, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"

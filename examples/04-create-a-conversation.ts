@@ -1,4 +1,4 @@
-/** Create a conversation. */
+/** Creates a conversation. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Conversations } from "effect-dust/Conversations"

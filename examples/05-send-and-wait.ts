@@ -1,4 +1,4 @@
-/** Send a message to an agent and wait for its answer. */
+/** Sends a message to an agent and waits for its answer. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Conversations } from "effect-dust/Conversations"

@@ -1,4 +1,4 @@
-/** List the messages of a conversation: all at once, and page by page from the newest. */
+/** Lists the messages of a conversation: all at once, and page by page from the newest. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"

@@ -1,4 +1,4 @@
-/** Fetch a single message. */
+/** Fetches a single message. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"

@@ -1,4 +1,4 @@
-/** Errors are tagged: catch the ones you can do something about, see the others in the type. */
+/** Errors are tagged: catch those you can handle; the type shows the others. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"

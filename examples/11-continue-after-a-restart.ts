@@ -1,4 +1,4 @@
-/** A process that goes away leaves the run going; another one continues where it stopped. */
+/** The run continues when its process exits; another process resumes the stream at the checkpoint. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Option, Ref, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
@@ -12,7 +12,7 @@ interface Place {
 
 const program = Effect.gen(function*() {
   const chat = yield* Chat
-  // What a real application would keep in its database.
+  // A real application would keep this in its database.
   const place = yield* Ref.make(Option.none<Place>())
 
   yield* chat.stream({ agent: "slow", message: "Take your time", onInterrupt: "leave" }).pipe(

@@ -1,4 +1,4 @@
-/** Ask two agents, take the first answer. The other run is cancelled on the server: it costs nothing more. */
+/** Asks two agents and takes the first answer. The other run is cancelled on the server. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"

@@ -1,4 +1,4 @@
-/** One conversation, many turns. Turns asked for at the same time wait for each other. */
+/** One conversation with several turns. Concurrent turns are queued. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"

@@ -1,4 +1,6 @@
-/** An agent as a function: a typed ticket in, a typed decision out. Its first answer is not valid and is sent back. */
+/**
+ * An agent as a function: a typed ticket in, a typed decision out. An invalid first answer is sent back for correction.
+ */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Schema, Stream } from "effect"
 import * as AgentFunction from "effect-dust/AgentFunction"

@@ -1,4 +1,6 @@
-/** Asks one agent, and another one if the first fails, is not there, or takes too long: a plan with an agent for each step. */
+/**
+ * Asks one agent, and another if the first fails, does not exist or takes too long: a plan with an agent for each step.
+ */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Context, Effect, ExecutionPlan, Layer } from "effect"
 import { type AgentRef, Chat } from "effect-dust/Chat"
@@ -13,7 +15,7 @@ const Plan = ExecutionPlan.make(
   { provide: Layer.succeed(Agent, "quick") }
 )
 
-/** An agent that is left behind is stopped: the timeout interrupts the question, and that cancels its run. */
+/** The timeout interrupts the question, which cancels the run of the first agent. */
 const ask = (message: string) =>
   Effect.gen(function*() {
     const chat = yield* Chat

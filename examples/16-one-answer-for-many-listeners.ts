@@ -1,4 +1,4 @@
-/** Asks once, and shows the answer to everybody who listens: also to those who come later, from its beginning. */
+/** Asks once and streams the answer to any number of subscribers. Late subscribers receive it from its beginning. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Fiber, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
@@ -25,7 +25,7 @@ const program = Effect.scoped(Effect.gen(function*() {
   yield* title("One question")
   const answer = yield* chat.stream({ agent: "slow", message: "Tell everybody" }).pipe(
     Stream.tap((event) => event._tag === "Started" ? done("asked") : Effect.void),
-    // Asks now, and once. Keeps everything for those who come later. The run is cancelled if the scope closes before its end.
+    // Asks once, now, and replays all events to late subscribers. If the scope closes early, the run is cancelled.
     Stream.broadcastDynamic({ capacity: "unbounded", replay: Number.MAX_SAFE_INTEGER })
   )
 

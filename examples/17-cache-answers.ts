@@ -1,10 +1,10 @@
-/** Remembers answers: equal questions at the same time are asked once, and their answer is kept for an hour. */
+/** Caches answers for an hour; equal concurrent questions are asked once. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cache, Data, Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { done, dust, note, says, title } from "./support.ts"
 
-/** Equal by value. What else makes an answer another one, such as the user, belongs here, too. */
+/** Equal by value. Include everything else that changes the answer, such as the user. */
 class Question extends Data.Class<{ readonly agent: string; readonly message: string }> {}
 
 const program = Effect.gen(function*() {
@@ -21,7 +21,7 @@ const program = Effect.gen(function*() {
   })
   const ask = (agent: string, message: string) => {
     const question = new Question({ agent, message })
-    // A failure is not kept: the next one asks again.
+    // Failures are not cached: the next call asks again.
     return Effect.tapError(answers.get(question), () => answers.invalidate(question))
   }
 

@@ -6,7 +6,7 @@ import * as File from "effect-dust/File"
 import { Files } from "effect-dust/Files"
 import { agent, done, dust, failed, note, says, title } from "./support.ts"
 
-// Any Stream of bytes will do, as long as its size is known. It is never in memory as a whole.
+// Any Stream of bytes with a known size. It is never loaded into memory as a whole.
 const rows = 20_000
 const line = (n: number) => new TextEncoder().encode(`${String(n).padStart(6, "0")},item,3.50\n`)
 const prices = Stream.map(Stream.range(1, rows), line)

@@ -1,13 +1,13 @@
 /**
- * Brings a folder to the state of a source: new and changed documents are written, unchanged ones are left alone, and what
- * the source no longer has is deleted. Run it again whenever the source has changed.
+ * Syncs a folder with a source: writes new and changed documents, leaves unchanged ones alone, and deletes those that
+ * the source no longer has. Run it again whenever the source has changed.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { DateTime, Effect, Stream } from "effect"
 import { DataSources, type SyncEvent } from "effect-dust/DataSources"
 import { done, dustAs, failed, folder, note, title } from "./support.ts"
 
-// Yours come from a database, a directory, another API: as an Iterable, or as a Stream.
+// Yours come from a database, a directory or another API, as an Iterable or a Stream.
 const source = (release: number) => [
   { documentId: "guides/install.md", title: "Install", text: "npm install effect-dust" },
   { documentId: "guides/start.md", title: "Start", text: `This is the guide of release ${release}.` },
@@ -46,7 +46,7 @@ const program = Effect.gen(function*() {
       ...location,
       documents: source(release),
       unchanged: "fingerprint",
-      // Only what a sync like this one has written, never what others have put there.
+      // Deletes only documents written by a sync, never those of other writers.
       deleteStale: (existing) => existing.tags.some((tag) => tag.startsWith("fingerprint:")),
       concurrency: 4
     }).pipe(Stream.runForEach(report))

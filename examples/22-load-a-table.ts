@@ -22,7 +22,7 @@ const program = Effect.gen(function*() {
     table,
     csv,
     rowId: "sku",
-    // By itself a column with 3.50 stays text: nothing is changed silently.
+    // By default a column with 3.50 stays text: values are never changed silently.
     columns: { "Unit Price": "number" },
     replace: true,
     onProgress: ({ rows, total }) => note(`${rows} of ${total} rows`)

@@ -1,4 +1,4 @@
-/** Searches a folder by meaning, shows the passages that match, and gives the best of them to an agent. */
+/** Searches a folder semantically, prints the matching passages, and gives the best ones to an agent. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"

@@ -1,4 +1,4 @@
-/** Keeps a folder of Dust in step with a directory of Markdown files, with a plan first and a progress bar. */
+/** Keeps a Dust folder in sync with a directory of Markdown files; prints a plan first, then a progress bar. */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -14,7 +14,7 @@ const sync = (directory: string) =>
     const options = {
       ...(yield* folder),
       total: names.length,
-      // Each file is read when its turn has come.
+      // Files are read lazily, one at a time.
       documents: Stream.mapEffect(Stream.fromIterable(names), (name) =>
         Effect.map(fs.readFileString(`${directory}/${name}`), (text): DocumentInput => ({
           documentId: name,
@@ -23,7 +23,7 @@ const sync = (directory: string) =>
           text
         }))),
       unchanged: "fingerprint",
-      // Only documents that a sync has written, never what others have put there.
+      // Deletes only documents written by a sync, never those of other writers.
       deleteStale: (existing: { readonly tags: ReadonlyArray<string> }) =>
         existing.tags.some((tag) =>
           tag.startsWith("fingerprint:")
@@ -52,7 +52,7 @@ const report = (event: SyncEvent) => {
 
 const program = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
-  const directory = yield* fs.makeTempDirectoryScoped() // Yours exists.
+  const directory = yield* fs.makeTempDirectoryScoped() // Use your own directory.
   const page = (n: number, text: string) => fs.writeFileString(`${directory}/page-${n}.md`, `# Page ${n}\n\n${text}\n`)
   for (let n = 1; n <= 12; n++) yield* page(n, "As it was.")
   yield* title("The first night")

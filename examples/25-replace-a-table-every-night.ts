@@ -1,4 +1,4 @@
-/** Replaces a table with the rows of a database, night after night: whatever fails, the old rows stay. */
+/** Replaces a table with the rows of a database every night. If anything fails, the old rows remain. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Data, Effect, Stream } from "effect"
 import { DataSources } from "effect-dust/DataSources"

@@ -1,11 +1,11 @@
-/** Loads the CSV that a spreadsheet in another language has exported. */
+/** Loads a CSV exported by a spreadsheet in another language. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import * as DataSource from "effect-dust/DataSource"
 import { DataSources } from "effect-dust/DataSources"
 import { done, dustAs, failed, folder, note, says, title } from "./support.ts"
 
-// Semicolons, decimal commas, windows-1252, dates of another order, an empty and a repeated header.
+// Semicolons, decimal commas, windows-1252, another date order, an empty and a repeated header.
 const text = "Artikel-Nr;Größe;Preis;Preis;;Datum;Vorrätig\r\n" +
   "007;XL;1.234,50;;x;31.01.2026;ja\r\n" +
   "1E5;M;3,5;2,0;;01.02.2026;k.A.\r\n"

@@ -1,4 +1,4 @@
-/** Finds agents: all of them, by a part of the name, by the whole name, and what happens when nothing has that name. */
+/** Finds agents: all of them, by part of a name, by exact name; and the error if there is none. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Agents } from "effect-dust/Agents"

@@ -1,4 +1,4 @@
-/** Shows the spaces of the workspace, and the tools in each of them. */
+/** Lists the spaces of the workspace and the tools in each of them. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Spaces } from "effect-dust/Spaces"

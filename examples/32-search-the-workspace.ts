@@ -1,4 +1,4 @@
-/** Searches titles in the whole workspace and in its connected tools, and copies a file that a tool has found. */
+/** Searches titles in the workspace and its connected tools, and copies a file found by a tool. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Stream } from "effect"
 import { Search } from "effect-dust/Search"

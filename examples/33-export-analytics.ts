@@ -1,4 +1,4 @@
-/** Exports what the workspace has used: typed rows, raw CSV, and the billed calls one by one. Needs an API key. */
+/** Exports the usage of the workspace: typed rows, raw CSV, and individual billed calls. Requires an API key. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Stream } from "effect"
 import { Workspace } from "effect-dust/Workspace"

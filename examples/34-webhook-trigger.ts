@@ -1,5 +1,5 @@
 /**
- * Lists what starts agents by itself (for administrators), and sends a signed webhook to one of them.
+ * Lists triggers (for administrators) and sends a signed webhook to one of them.
  *
  * For your own workspace: DUST_WEBHOOK_SOURCE and DUST_WEBHOOK_SECRET are the last two parts of the webhook's URL,
  * DUST_SIGNING_SECRET and DUST_SIGNATURE_HEADER are those of the webhook source.

@@ -1,4 +1,6 @@
-/** Imports a skill from files, as a job in CI would do for a repository of skills; lists skills; archives the imported one. */
+/**
+ * Imports a skill from files, as a CI job for a repository of skills would; lists skills; archives the imported one.
+ */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Skills } from "effect-dust/Skills"
@@ -34,7 +36,7 @@ const program = Effect.gen(function*() {
   const all = yield* skills.list()
   for (const skill of all) yield* says(skill.name, skill.userFacingDescription ?? "")
 
-  // Only what was made here is taken away again.
+  // Removes only the skill created here.
   yield* Effect.forEach(
     first.imported,
     (skill) => Effect.zipRight(skills.archive(skill.sId), done(`${skill.name} is archived`))

@@ -1,5 +1,5 @@
 /**
- * Runs a Dust app: once in one request, and once while watching what happens.
+ * Runs a Dust app: once as a single request, and once as a stream of events.
  *
  * In your own workspace it runs the first app; set DUST_APP_HASH to the deployed version.
  */

@@ -1,7 +1,7 @@
 /**
- * Gives an agent tools that run here, in this process: Effects with a Schema for their input.
+ * Gives an agent tools that run in this process: Effects with a Schema for their input.
  *
- * Against Dust itself this needs a user's access token (DUST_ACCESS_TOKEN), since the tools belong to that user.
+ * Dust requires a user access token (DUST_ACCESS_TOKEN) for this, since the tools belong to that user.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { DateTime, Effect, Schema } from "effect"

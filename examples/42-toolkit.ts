@@ -1,7 +1,7 @@
 /**
- * Gives an agent the tools of an `@effect/ai` Toolkit, with the handlers that the application has already.
+ * Gives an agent the tools of an `@effect/ai` Toolkit, with the application's existing handlers.
  *
- * Against Dust itself this needs a user's access token (DUST_ACCESS_TOKEN), since the tools belong to that user.
+ * Dust requires a user access token (DUST_ACCESS_TOKEN) for this, since the tools belong to that user.
  */
 import { Tool, Toolkit } from "@effect/ai"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

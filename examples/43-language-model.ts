@@ -1,4 +1,4 @@
-/** An agent as the LanguageModel of `@effect/ai`: text, a stream, an object, and a plan with another agent to fall back to. */
+/** An agent as the LanguageModel of `@effect/ai`: text, a stream, an object, and a plan with a fallback agent. */
 import { LanguageModel } from "@effect/ai"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, ExecutionPlan, Layer, Schema, Stream } from "effect"
@@ -11,7 +11,7 @@ const Decision = Schema.Struct({
   due: Schema.Date
 })
 
-/** Each step is any model: the first that answers wins. What was sent once is not sent again to the same agent. */
+/** Each step may be any model: the first that answers wins. A message is never sent twice to the same agent. */
 const Plan = ExecutionPlan.make(
   { provide: DustLanguageModel.model("broken"), attempts: 2, while: DustLanguageModel.isRetryable },
   { provide: DustLanguageModel.model("quick") }

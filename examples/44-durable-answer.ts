@@ -1,7 +1,8 @@
 /**
- * An answer as a workflow: asked once for its key, waits a week for an approval, and goes on when it comes.
+ * An answer as a workflow: asked once per key, waits up to a week for an approval, then continues.
  *
- * The engine here lives in memory. With `ClusterWorkflowEngine` and a database, all of it outlives the machine: docs/durable-answers.md.
+ * This engine is in memory. With `ClusterWorkflowEngine` and a database, the workflow survives restarts:
+ * docs/durable-answers.md.
  */
 import { KeyValueStore } from "@effect/platform"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

@@ -1,4 +1,4 @@
-/** Dust in trouble, on demand. Run with vitest. */
+/** Tests against failures of Dust, on demand. Run with vitest. */
 import { assert, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
@@ -9,7 +9,7 @@ import * as RetryPolicy from "effect-dust/RetryPolicy"
 const messages = { method: "POST", path: "/assistant/conversations/:conversationId/messages" } as const
 
 layer(DustTest.layer(), { excludeTestServices: true })("one workspace for several tests", (it) => {
-  it.effect("a connection that breaks after the message was handled does not double it", () =>
+  it.effect("a connection that breaks after the message was handled does not duplicate it", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest
@@ -19,7 +19,7 @@ layer(DustTest.layer(), { excludeTestServices: true })("one workspace for severa
       assert.lengthOf(yield* dust.userMessages(reply.conversationId), 1)
     }))
 
-  it.effect("the test sees what the server saw", () =>
+  it.effect("the test inspects the requests received by the server", () =>
     Effect.gen(function*() {
       const conversations = yield* Conversations
       const dust = yield* DustTest.DustTest

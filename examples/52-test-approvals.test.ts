@@ -1,4 +1,4 @@
-/** A run that waits two hours for a person, tested in milliseconds: time is the TestClock's. Run with vitest. */
+/** A run that waits two hours for an approval, tested in milliseconds with TestClock. Run with vitest. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { Chat } from "effect-dust/Chat"

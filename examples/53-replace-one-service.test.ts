@@ -1,4 +1,4 @@
-/** One service alone is replaced; what the test does not define fails by its name. Run with vitest. */
+/** Replaces a single service; members that the test does not define fail with a descriptive defect. Run with vitest. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Agents } from "effect-dust/Agents"

@@ -1,4 +1,4 @@
-/** A server that relays answers, and its page, which loses the connection and goes on. */
+/** A server that relays answers, and a page that loses its connection and resumes. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as HttpRouter from "@effect/platform/HttpRouter"
@@ -12,7 +12,7 @@ import * as DustClient from "effect-dust/DustClient"
 import { createServer } from "node:http"
 import { done, dust, write } from "./support.ts"
 
-/** Each call with the token of its user, where the request has one. */
+/** Uses the token of the request's user, if there is one. */
 const asUser = <A, E, R>(route: Effect.Effect<A, E, R>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
     const token = headers["x-user-token"]
@@ -33,7 +33,7 @@ const events = Effect.gen(function*() {
     : yield* ChatRelay.toHttpServerResponse(chat.resume({ ...place.value, onInterrupt: "leave" }))
 })
 
-// On SIGTERM layers close in the reverse order: first the server with its answers, then the SDK and its connections.
+// On SIGTERM layers close in reverse order: first the server with its answers, then the SDK and its connections.
 const server = HttpRouter.empty.pipe(
   HttpRouter.post("/ask", asUser(ask)),
   HttpRouter.get("/events/:id", asUser(events)),
@@ -45,7 +45,7 @@ const server = HttpRouter.empty.pipe(
 const page = Effect.gen(function*() {
   const { address } = yield* HttpServer.HttpServer
   const url = address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : ""
-  // Lost as soon as the first word has come.
+  // The connection is lost after the first word.
   const connection = new AbortController()
   yield* ChatRelay.subscribe(async (id, signal) => {
     if (id !== undefined) {

@@ -14,7 +14,7 @@ import { done, note, says } from "./support.ts"
 
 const redirectUri = "http://localhost:3000/callback"
 
-/** Where the browser is sent, and what the session keeps until it is back. */
+/** The URL to redirect the browser to, and the values that the session keeps until it returns. */
 const begin = (baseUrl: string) => {
   const verifier = randomBytes(32).toString("base64url")
   const state = randomBytes(16).toString("base64url")
@@ -26,10 +26,10 @@ const begin = (baseUrl: string) => {
 
 const Secret = Schema.Redacted(Schema.String)
 const Tokens = Schema.Struct({ access_token: Secret, refresh_token: Secret })
-/** Dust hands the state back inside its own. */
+/** Dust wraps the state in its own. */
 const State = Schema.parseJson(Schema.Struct({ client_state: Schema.String }))
 
-/** The browser is back at `redirect_uri`: the code becomes tokens. */
+/** The browser has returned to `redirect_uri`: exchanges the code for tokens. */
 const finish = (baseUrl: string, begun: ReturnType<typeof begin>, callback: URL) =>
   Effect.gen(function*() {
     const { client_state } = yield* Schema.decodeUnknown(State)(callback.searchParams.get("state"))
@@ -45,12 +45,12 @@ const finish = (baseUrl: string, begun: ReturnType<typeof begin>, callback: URL)
 const program = Effect.gen(function*() {
   const { url: baseUrl } = yield* DustTest.DustTest
   const begun = begin(baseUrl)
-  // A browser follows the redirect. Local Dust signs its user in without asking.
+  // A browser would follow the redirect. Local Dust signs its user in without a prompt.
   const { headers } = yield* Effect.promise(() => fetch(begun.url, { redirect: "manual" }))
   const tokens = yield* finish(baseUrl, begun, new URL(headers.get("location") ?? ""))
   yield* done("signed in")
 
-  // Refresh tokens can be used once: store each new one before it is used.
+  // Refresh tokens can be used once: store each new one before using it.
   const accessToken = DustConfig.refreshToken({
     refreshToken: tokens.refresh_token,
     onRotated: (token) => note(`a new refresh token, for the session: ${Redacted.value(token).slice(0, 14)}…`)

@@ -1,4 +1,4 @@
-/** Dust from code without Effect: promises that a signal stops, `for await`, and a `catch` that distinguishes failures. */
+/** Dust without Effect: promises with an abort signal, `for await`, and a `catch` that distinguishes failures. */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import { Effect, Layer, ManagedRuntime, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
@@ -12,17 +12,17 @@ const local = DustTest.layerServe({
   }
 })
 
-// One for the whole process. In yours: Dust.layerEnv instead of local.
+// One for the whole process. In your application: Dust.layerEnv instead of local.
 const runtime = ManagedRuntime.make(local.pipe(Layer.provide(FetchHttpClient.layer)))
 
-/** A promise. When the signal aborts it, the agent stops. */
+/** Returns a promise. Aborting the signal stops the agent. */
 const ask = (agent: string, message: string, signal?: AbortSignal): Promise<string> =>
   runtime.runPromise(
     Effect.flatMap(Chat, (chat) => Effect.map(chat.send({ agent, message }), ({ text }) => text)),
     signal === undefined ? {} : { signal }
   )
 
-/** The words as they come. When the loop is left, the agent stops. */
+/** Yields the text as it arrives. Leaving the loop stops the agent. */
 const words = async function*(agent: string, message: string) {
   const text = Stream.unwrap(Effect.map(Chat, (chat) => chat.streamText({ agent, message })))
   yield* Stream.toAsyncIterableRuntime(text, await runtime.runtime())

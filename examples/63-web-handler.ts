@@ -1,6 +1,6 @@
 /**
- * The routes of a chat as one function from `Request` to `Response`, and what serves it. Next exports it, and Hono, Bun
- * and Deno serve it directly; node:http and Express need the twenty lines of `toNode`.
+ * The chat routes as one function from `Request` to `Response`. Next exports it; Hono, Bun and Deno serve it directly;
+ * node:http and Express need the twenty lines of `toNode`.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import { Effect, Layer, ManagedRuntime } from "effect"
@@ -12,7 +12,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { Readable } from "node:stream"
 import type { ReadableStream as WebStream } from "node:stream/web"
 
-// In yours: Dust.layerEnv instead of DustTest.layerServe().
+// In your application: Dust.layerEnv instead of DustTest.layerServe().
 const runtime = ManagedRuntime.make(
   ChatRelay.layerShutdown().pipe(Layer.provideMerge(DustTest.layerServe()), Layer.provide(FetchHttpClient.layer))
 )
@@ -24,7 +24,7 @@ const handler = ChatRoutes.toWebHandler(runtime, {
   credential: () => Effect.succeed({ accessToken: DustTest.credentials.userToken })
 })
 
-/** For node:http, and as `app.use` of Express. A page that leaves closes the response, and with it the relay. */
+/** For node:http, and as `app.use` of Express. A page that disconnects closes the response and the relay. */
 const toNode =
   (handler: (request: Request) => Promise<Response>) => (message: IncomingMessage, response: ServerResponse) => {
     const left = new AbortController()
@@ -50,7 +50,7 @@ await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
 const address = server.address()
 const port = typeof address === "object" ? address?.port : undefined
 
-// What the page does.
+// The requests of the page.
 const chat = ChatRelayClient.make({ url: `http://127.0.0.1:${port}/chat` })
 const { id } = await chat.ask({ message: "Hello over node:http" })
 for await (const event of chat.follow({ id })) if (event._tag === "Done") console.log(event.reply.text)

@@ -1,6 +1,6 @@
 /**
- * What an operator sees of five runs: one is fine, one fails, one is slow, one waits for a person and one is stopped. An
- * application gives the OpenTelemetry SDK an exporter for its collector instead of the two in memory; nothing else changes.
+ * The telemetry of five runs: one succeeds, one fails, one is slow, one waits for a person and one is stopped. An
+ * application configures the OpenTelemetry SDK with an exporter for its collector instead of the two in memory.
  */
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

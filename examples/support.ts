@@ -1,8 +1,8 @@
 /**
- * What the examples share: where Dust is, and how they print.
+ * Shared by the examples: the connection to Dust, and printing.
  *
- * With DUST_WORKSPACE_ID and DUST_API_KEY (or DUST_ACCESS_TOKEN) set, they talk to Dust, once you have agreed. Without, they
- * talk to Local Dust: a workspace in memory, here behind a real port, whose agents are scripted below.
+ * With DUST_WORKSPACE_ID and DUST_API_KEY (or DUST_ACCESS_TOKEN) set, they use Dust, after a confirmation. Without,
+ * they use Local Dust: a workspace in memory, here on a real port, with the scripted agents below.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -30,7 +30,7 @@ export const says = (who: string, what: string) =>
 export const done = (text: string) => Console.log(`  ${green("✓")} ${text}`)
 export const failed = (text: string) => Console.log(`  ${red("✗")} ${text}`)
 export const note = (text: string) => Console.log(dim(`  ${text}`))
-/** One line that is written over on a terminal. */
+/** A terminal line that is overwritten. */
 export const progress = (text: string) => write(process.stdout.isTTY === true ? `\r\u001b[2K  ${text}` : `  ${text}\n`)
 export const bar = ({ processed, total = 0 }: { readonly processed: number; readonly total?: number | undefined }) => {
   const full = total === 0 ? 20 : Math.round(20 * processed / total)
@@ -119,7 +119,7 @@ type DustLayer = Layer.Layer<
   HttpClient.HttpClient
 >
 
-/** The examples write: into a real workspace only with a yes, or with the flag `--yes`. */
+/** The examples write data: into a real workspace only after a confirmation, or with the flag `--yes`. */
 const agreed = Effect.gen(function*() {
   if (process.argv.includes("--yes")) return
   const workspace = yield* variable("DUST_WORKSPACE_ID")
@@ -134,7 +134,7 @@ const agreed = Effect.gen(function*() {
   if (!/^y(es)?$/i.test(answer.trim())) return yield* Effect.sync((): void => process.exit(1))
 })
 
-/** Every service of the SDK, over Dust, or over Local Dust with one of its credentials. */
+/** All services of the SDK, over Dust, or over Local Dust with one of its credentials. */
 export const dustAs = (credential: "userToken" | "adminApiKey") =>
   Layer.unwrapEffect(
     Effect.flatMap(
@@ -144,13 +144,13 @@ export const dustAs = (credential: "userToken" | "adminApiKey") =>
     )
   ).pipe(Layer.provide(NodeHttpClient.layerUndici))
 
-/** The same, where the call is made by a user. */
+/** The same with a user access token. */
 export const dust = dustAs("userToken")
 
-/** The agent that the examples ask: `DUST_AGENT`, or Dust's own. */
+/** The agent of the examples: `DUST_AGENT`, or Dust's own. */
 export const agent = Config.string("DUST_AGENT").pipe(Config.withDefault("dust"))
 
-/** The folder that the examples read and write: `DUST_FOLDER` in the space `DUST_SPACE`, or the one of Local Dust. */
+/** The folder of the examples: `DUST_FOLDER` in the space `DUST_SPACE`, or that of Local Dust. */
 export const folder = Effect.gen(function*() {
   const spaces = yield* Spaces.Spaces
   const space = yield* Config.string("DUST_SPACE").pipe(Config.withDefault("Company Data"))

@@ -23,7 +23,7 @@ const Listed = Schema.Array(Schema.Struct({ conversationId: Schema.String, title
 const Turn = Schema.Struct({
   role: Schema.Literal("user", "agent"),
   text: Schema.String,
-  /** Of an answer that is not finished: what the page follows. */
+  /** The unfinished answer that the page follows. */
   id: Schema.NullOr(Schema.String)
 })
 

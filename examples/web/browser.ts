@@ -1,4 +1,4 @@
-/** The page's script: what is shown, and the client of the chat. Without a framework, and without Effect. */
+/** The page's script: its view and the chat client, without a framework and without Effect. */
 import * as ChatRelayClient from "effect-dust/ChatRelayClient"
 
 const chat = ChatRelayClient.make({ url: "/chat" })
@@ -13,9 +13,9 @@ const file = find<HTMLInputElement>("file")
 
 const conversationId = () => location.hash.slice(1) || undefined
 
-/** Left when another conversation is opened. */
+/** Aborted when another conversation is opened. */
 let leaving = new AbortController()
-/** The answer that the stop button stops. */
+/** The answer that the stop button cancels. */
 let running: { readonly conversationId: string; readonly messageId: string } | undefined
 
 const setRunning = (answer: typeof running) => {
@@ -51,7 +51,7 @@ const button = (label: string, className: string, onClick: () => Promise<void>) 
   return one
 }
 
-/** A question to the person. It is gone once it is answered, here or elsewhere. */
+/** A question to the user. Removed once it is answered, here or elsewhere. */
 const card = (title: string, detail: string, buttons: ReadonlyArray<HTMLElement>) => {
   const one = element("div", "card")
   const row = element("div")
@@ -71,7 +71,7 @@ const report = (error: unknown) => {
   )
 }
 
-/** Follows an answer to its end, over as many connections as it takes. */
+/** Follows an answer to its end, across reconnects. */
 const follow = async (id: string) => {
   const shown = showAgent("")
   let text = ""
@@ -166,7 +166,7 @@ const listConversations = async () => {
   }))
 }
 
-/** Shows the conversation of the address: also after a reload, and on another device. */
+/** Shows the conversation of the URL, also after a reload or on another device. */
 const show = async () => {
   leaving.abort()
   leaving = new AbortController()
@@ -196,7 +196,7 @@ const send = async () => {
   message.value = ""
   file.value = ""
   find("attached").textContent = "Attach a file"
-  // Without an event of the address: this conversation is shown already.
+  // Without a navigation event: this conversation is already shown.
   history.pushState(null, "", `#${asked.conversationId}`)
   showUser(question)
   void listConversations()

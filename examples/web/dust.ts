@@ -1,4 +1,4 @@
-/** Where the application finds Dust: Local Dust with two users, or the workspace of DUST_WORKSPACE_ID. */
+/** The application's connection to Dust: Local Dust with two users, or the workspace of DUST_WORKSPACE_ID. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Config, Effect, Layer, Redacted } from "effect"
 import * as Dust from "effect-dust/Dust"
@@ -6,7 +6,7 @@ import * as DustTest from "effect-dust/DustTest"
 
 const pace = "45 millis"
 
-/** One scripted agent: it answers at length, writes a mail after an approval, or asks back. */
+/** A scripted agent: gives a long answer, writes a mail after an approval, or asks a question. */
 const assistant: DustTest.AgentBehavior = ({ attachments, message }) => {
   if (/\bmail\b/i.test(message)) {
     return [
@@ -46,7 +46,7 @@ const assistant: DustTest.AgentBehavior = ({ attachments, message }) => {
   ]
 }
 
-/** A user who can sign in. An application of your own gets the token from Dust when its user signs in. */
+/** A user who can sign in. Your application receives the token from Dust when its user signs in. */
 export interface User {
   readonly name: string
   readonly token: Redacted.Redacted
@@ -63,7 +63,7 @@ const people = [person("Ada", "ada@example.com"), person("Grace", "grace@example
 const local = DustTest.layerServe({
   agents: { assistant: { name: "Assistant", script: assistant } },
   credentials: { userTokens: people.map(({ token, user }) => ({ value: token, user })) },
-  // The credential of calls outside of a request; this application makes none.
+  // The credential of calls outside a request; this application has none.
   credential: { accessToken: Redacted.make("nobody") }
 })
 

@@ -1,4 +1,4 @@
-/** The page: one file of HTML, and one script that is bundled when the server starts. */
+/** The page: an HTML file, and a script that is bundled when the server starts. */
 import { Effect } from "effect"
 import { build } from "esbuild"
 import { readFile } from "node:fs/promises"

@@ -1,7 +1,7 @@
 /**
  * A web application whose users chat with Dust: `npm run web`, then open the address it prints.
  *
- * It talks to Local Dust, where Ada and Grace can sign in. With DUST_WORKSPACE_ID and DUST_ACCESS_TOKEN it talks to Dust.
+ * It uses Local Dust, where Ada and Grace can sign in; with DUST_WORKSPACE_ID and DUST_ACCESS_TOKEN, Dust.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -16,8 +16,8 @@ import * as Sessions from "./sessions.ts"
 
 const [chat, session, conversations, page] = groups
 
-// Layers close in the reverse order. On SIGTERM the routes go first, then the open answers end (their agents run on, and the
-// pages come back for them), then the server closes, and last the SDK with its connections.
+// Layers close in reverse order. On SIGTERM the routes close first, then the open answers end (the runs continue, and
+// the pages reconnect), then the server, and last the SDK with its connections.
 const server = HttpApiBuilder.serve().pipe(
   HttpServer.withLogAddress,
   Layer.provide(ChatRelay.layerServerShutdown({ grace: "5 seconds" })),

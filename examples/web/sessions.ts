@@ -1,6 +1,5 @@
 /**
- * Who makes a request, and what is theirs: a cookie that scripts cannot read, and behind it the user's token, which never leaves
- * the server.
+ * Sessions: an HttpOnly cookie identifies the user; the user's token never leaves the server.
  */
 import * as HttpApiError from "@effect/platform/HttpApiError"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -19,8 +18,8 @@ export class Sessions extends Context.Tag("example/Sessions")<Sessions, {
 }>() {}
 
 /**
- * In memory. A real application has both in its database, and refresh tokens beside them (`DustConfig.refreshToken`). That a
- * conversation has an owner is its own rule: in Dust, every member of the workspace who has the id can read it.
+ * In memory. A real application keeps both in its database, with refresh tokens (`DustConfig.refreshToken`). Ownership
+ * of conversations is this application's rule: in Dust, every member of the workspace with the id can read one.
  */
 export const layer = Layer.effect(
   Sessions,

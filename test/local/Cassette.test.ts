@@ -20,7 +20,7 @@ const sdk = (client: HttpClient.HttpClient, apiKey = DustTest.credentials.apiKey
     Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
   )
 
-/** What a program leaves on a tape, and what it returned. */
+/** The tape of a program, and its result. */
 const recorded = <A, E>(
   program: Effect.Effect<A, E, Dust.Services>,
   options: { readonly local?: DustTest.Options; readonly record?: Cassette.RecordOptions } = {}
@@ -44,7 +44,7 @@ const eventsOf = ({ response }: Cassette.Exchange) =>
   response?.body !== undefined && "events" in response.body ? response.body.events : []
 
 describe("Cassette", () => {
-  it.live("replay: a chat, an upload and a list give what they gave when they were recorded", () =>
+  it.live("replay: a chat, an upload and a list return the recorded results", () =>
     Effect.gen(function*() {
       const program = Effect.gen(function*() {
         const reply = yield* ask("Hello there")
@@ -57,7 +57,7 @@ describe("Cassette", () => {
       })
       const { result, tape } = yield* recorded(program)
       assert.strictEqual(result.reply.text, "Hello there")
-      // Through the file, so that all of it is what the file says.
+      // Goes through the file, so that the replay uses nothing else.
       const again = yield* Cassette.parse(Cassette.format(tape))
       const { client, unplayed } = Cassette.replay(again)
       assert.deepStrictEqual(yield* Effect.provide(program, sdk(client)), result)
@@ -82,7 +82,7 @@ describe("Cassette", () => {
       assert.isUndefined(events.find(({ text }) => text !== undefined && text !== "data: done\n\n"))
     }))
 
-  it.effect("record: no credential reaches the tape, whoever repeats it", () =>
+  it.effect("record: no credential reaches the tape, even when the server echoes it", () =>
     Effect.gen(function*() {
       const refreshed = "eyJhbGciOi.eyJzdWIiOiJh.c2lnbmF0dXJl"
       const answered = {
@@ -154,7 +154,7 @@ describe("Cassette", () => {
       assert.include(text, "<redacted>")
     }))
 
-  it.effect("record: a credential that an agent says in pieces is no exception", () =>
+  it.effect("record: a credential that an agent emits in pieces is redacted", () =>
     Effect.gen(function*() {
       const { result, tape } = yield* recorded(ask("Tell me", "parrot"), {
         local: { agents: { parrot: [DustTest.text("", { tokens: ["It is ", "sk-local", "-dust", "!"] })] } }
@@ -164,7 +164,7 @@ describe("Cassette", () => {
       for (const piece of ["\"sk-local\"", "\"-dust\"", key]) assert.notInclude(text, piece)
     }))
 
-  it.effect("record: content \"mask\" hides what was written and keeps what a replay needs", () =>
+  it.effect("record: content \"mask\" masks texts and keeps the values that a replay needs", () =>
     Effect.gen(function*() {
       const program = Effect.flatMap(
         Chat,
@@ -179,7 +179,7 @@ describe("Cassette", () => {
       assert.strictEqual(reply.agentMessage.sId, result.agentMessage.sId)
     }))
 
-  it.effect("record: redact has the last word, in a replay too", () =>
+  it.effect("record: redact is applied last, in a replay too", () =>
     Effect.gen(function*() {
       const redact = (exchange: Cassette.Exchange): Cassette.Exchange => ({
         ...exchange,
@@ -202,7 +202,7 @@ describe("Cassette", () => {
       assert.strictEqual(response.status, taped.exchanges[0]?.response?.status)
     }))
 
-  it.effect("replay: a request that is not on the tape names the nearest one and where they differ", () =>
+  it.effect("replay: an unrecorded request fails with the nearest one and their differences", () =>
     Effect.gen(function*() {
       const { tape } = yield* recorded(ask("Hello"))
       const created = tape.exchanges.find(({ request }) => request.path.endsWith("/messages"))
@@ -220,7 +220,7 @@ describe("Cassette", () => {
       assert.match(other.message, /no answer to GET \/api\/v1\/w\/LocalDust1\/spaces; the nearest is number 1, POST /)
     }))
 
-  it.effect("replay: a write answers once, a read again, and options change both", () =>
+  it.effect("replay: a write is answered once, a read repeatedly, and options change both", () =>
     Effect.gen(function*() {
       const twice = Effect.zipRight(
         Effect.flatMap(Conversations, (conversations) => conversations.create({ title: "A" })),
@@ -243,7 +243,7 @@ describe("Cassette", () => {
       yield* defectOf(at()(other))
     }))
 
-  it.live("replay: a connection that broke breaks again, and a status is the same error", () =>
+  it.live("replay: a broken connection breaks again, and a status is the same error", () =>
     Effect.gen(function*() {
       const program = Effect.flip(Effect.flatMap(Conversations, (conversations) => conversations.get("cnv_none")))
       const { result, tape } = yield* recorded(program)
@@ -261,7 +261,7 @@ describe("Cassette", () => {
       assert.deepStrictEqual([error._tag, error.message], [first?._tag, first?.message])
     }))
 
-  it.effect("record: an answer that nobody reads to its end is on the tape with what was read", () =>
+  it.effect("record: a partially read answer is on the tape up to its last read event", () =>
     Effect.gen(function*() {
       const program = Effect.flatMap(
         Chat,
@@ -305,7 +305,7 @@ describe("Cassette", () => {
       }).pipe(Effect.provide(replayed))
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("parse: an unreadable line is an error that names it", () =>
+  it.effect("parse: an unreadable line fails with its number", () =>
     Effect.gen(function*() {
       const { tape } = yield* recorded(Effect.flatMap(Spaces, (spaces) => spaces.list()))
       const lines = Cassette.format(tape).split("\n")

@@ -20,7 +20,7 @@ const settle = TestClock.adjust(0)
 const finished = (ids: { readonly messageId: string }) =>
   Effect.flatMap(DustTest.DustTest, (dust) => dust.waitForRun(ids.messageId))
 
-/** Everything an agent publishes for one message, without handshake and close. */
+/** All events of an agent message, without handshake and close. */
 const run = (script: DustTest.AgentBehavior, content = "go") =>
   Effect.gen(function*() {
     const ids = yield* ask(content, "scripted")
@@ -46,14 +46,14 @@ const blocked = (ids: { readonly conversationId: string }) =>
   )
 
 describe("scripted agents", () => {
-  it.effect("echo the message, also as the global agent dust", () =>
+  it.effect("agents: echo the message, as does the global agent dust", () =>
     Effect.gen(function*() {
       for (const agent of ["echo", "dust"]) {
         assert.strictEqual((yield* finished(yield* ask("  two\nwords ", agent))).content, "  two\nwords ")
       }
     }).pipe(local()))
 
-  it.effect("a string, an array, a stream, and functions of the message and the history", () =>
+  it.effect("agents: scripted as a string, an array, a stream, or a function of the message and the history", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const answer = (agent: string) =>
@@ -79,7 +79,7 @@ describe("scripted agents", () => {
       }
     })))
 
-  it.effect("can be replaced while the workspace runs", () =>
+  it.effect("agents: can be replaced while the workspace runs", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       yield* dust.setAgent("late", "here now")
@@ -89,7 +89,7 @@ describe("scripted agents", () => {
       assert.strictEqual((yield* get("/assistant/agent_configurations/late")).json.agentConfiguration.name, "Late")
     }).pipe(local()))
 
-  it.effect("pace their tokens by the clock", () =>
+  it.effect("agents: pace their tokens by the clock", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "slow")
@@ -99,7 +99,7 @@ describe("scripted agents", () => {
       assert.strictEqual((yield* finished(ids)).content, "a b c")
     }).pipe(local({ agents: { slow: [DustTest.text("a b c", { pace: "1 second" })] } })))
 
-  it.effect("option pace: for all that have none of their own", () =>
+  it.effect("option pace: applies to agents without a pace of their own", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("one two")
@@ -109,7 +109,7 @@ describe("scripted agents", () => {
       assert.strictEqual((yield* finished(ids)).content, "one two")
     }).pipe(local({ pace: "5 seconds" })))
 
-  it.effect("say tokens that are made while they are sent", () =>
+  it.effect("agents: stream tokens that are produced lazily", () =>
     Effect.gen(function*() {
       function* numbers() {
         for (let i = 0; i < 100; i++) yield `${i} `
@@ -119,7 +119,7 @@ describe("scripted agents", () => {
       assert.deepStrictEqual([textOf(frames), json.content], [all, all])
     }))
 
-  it.effect("think apart from what they say", () =>
+  it.effect("agents: emit thinking separately from the text", () =>
     Effect.gen(function*() {
       const { frames, json } = yield* run([
         DustTest.delimiter("opening_delimiter", "<thinking>"),
@@ -133,7 +133,7 @@ describe("scripted agents", () => {
       assert.deepStrictEqual([json.content, json.chainOfThought], ["42", "let me see"])
     }))
 
-  it.effect("call tools: started, parameters, notifications, result; the final content is the last step's", () =>
+  it.effect("agents: call tools with all their events; the final content is the last step's", () =>
     Effect.gen(function*() {
       const { frames, json, types } = yield* run([
         DustTest.text("Searching. "),
@@ -167,7 +167,7 @@ describe("scripted agents", () => {
       assert.deepStrictEqual(notification.data, notification._meta.data)
     }))
 
-  it.effect("a tool that errs does not end the run", () =>
+  it.effect("agents: a tool error does not end the run", () =>
     Effect.gen(function*() {
       const { json } = yield* run([
         DustTest.tool({ name: "search", errored: true, output: "boom", onResult: ({ isError }) => `error: ${isError}` })
@@ -179,7 +179,7 @@ describe("scripted agents", () => {
       ])
     }))
 
-  it.effect("run parallel tools in one step", () =>
+  it.effect("agents: run parallel tools in one step", () =>
     Effect.gen(function*() {
       const ids = yield* ask("go", "both")
       yield* TestClock.adjust("2 seconds")
@@ -209,7 +209,7 @@ describe("scripted agents", () => {
       }
     })))
 
-  it.effect("fail with a code, a message and a category", () =>
+  it.effect("agents: fail with a code, a message and a category", () =>
     Effect.gen(function*() {
       const { frames, json, types } = yield* run([
         DustTest.text("half"),
@@ -230,7 +230,7 @@ describe("scripted agents", () => {
       assert.deepStrictEqual([types, json.status, json.error.message], [["tool_error"], "failed", "no access"])
     }))
 
-  it.effect("a script that throws is an agent that fails", () =>
+  it.effect("agents: a script that throws fails the agent", () =>
     Effect.gen(function*() {
       const { state } = yield* run(() => {
         throw new Error("bad script")
@@ -239,7 +239,7 @@ describe("scripted agents", () => {
       assert.include((state.json as Json).error.message, "bad script")
     }))
 
-  it.effect("run a step again: the same tokens under new ids, the same content", () =>
+  it.effect("agents: a repeated step has the same tokens under new ids, and the same content", () =>
     Effect.gen(function*() {
       const { frames, json } = yield* run([DustTest.text("once "), DustTest.rerun, DustTest.text("more")])
       assert.strictEqual(textOf(frames), "once once more")
@@ -247,7 +247,7 @@ describe("scripted agents", () => {
       assert.strictEqual(json.content, "once more")
     }))
 
-  it.effect("prune, stop gracefully, and publish what nobody knows", () =>
+  it.effect("agents: prune, stop gracefully, and publish unknown events", () =>
     Effect.gen(function*() {
       const { frames, json, types } = yield* run([
         DustTest.contextPruned,
@@ -267,14 +267,14 @@ describe("scripted agents", () => {
       assert.deepStrictEqual([json.content, json.prunedContext], ["half", true])
     }))
 
-  it.effect("a malformed frame reaches the client as it is", () =>
+  it.effect("agents: a malformed frame reaches the client unchanged", () =>
     Effect.gen(function*() {
       const ids = yield* ask("go", "broken")
       yield* finished(ids)
       assert.strictEqual((yield* connect(messageEvents(ids)))[1]!.data, "{ not json")
     }).pipe(local({ agents: { broken: [DustTest.malformedEvent("{ not json")] } })))
 
-  it.effect("ask another agent, in a conversation of its own", () =>
+  it.effect("agents: call another agent in its own conversation", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "boss")
@@ -293,7 +293,7 @@ describe("scripted agents", () => {
       }
     })))
 
-  it.effect("cancelling the boss cancels the worker", () =>
+  it.effect("agents: cancelling a run cancels its sub-agents", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "boss")
@@ -318,7 +318,7 @@ describe("humans in the loop", () => {
     })
   ]
 
-  it.effect("an approval two hours later: blocked, listed, answered, gone from the history", () =>
+  it.effect("approval after two hours: blocked, listed, answered, removed from the history", () =>
     Effect.gen(function*() {
       const ids = yield* ask("go", "careful")
       const fiber = yield* Effect.fork(connect(messageEvents(ids)))
@@ -361,7 +361,7 @@ describe("humans in the loop", () => {
       assert.include(replay, "tool_params")
     }).pipe(local({ agents: { careful } })))
 
-  it.effect("switch removeAnsweredApprovals: it is replayed", () =>
+  it.effect("switch removeAnsweredApprovals: an answered approval is replayed", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "careful")
@@ -403,7 +403,7 @@ describe("humans in the loop", () => {
       assert.strictEqual((yield* finished(ids)).content, "deleted")
     }).pipe(local({ agents: { careful } })))
 
-  it.effect("odd statuses: unknown action 404, unknown message 500", () =>
+  it.effect("blocked actions: an unknown action is 404, an unknown message 500", () =>
     Effect.gen(function*() {
       const ids = yield* ask("go", "careful")
       yield* settle
@@ -474,7 +474,7 @@ describe("humans in the loop", () => {
       }
     })))
 
-  it.effect("parallel blockers announce which one is the last", () =>
+  it.effect("parallel blocked actions: the last one is marked", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "two")
@@ -492,7 +492,7 @@ describe("humans in the loop", () => {
       agents: { two: [DustTest.parallel([DustTest.approval({ name: "a" }), DustTest.approval({ name: "b" })])] }
     })))
 
-  it.effect("a sub-agent's approval shows in both conversations and is given in the child's", () =>
+  it.effect("a sub-agent's approval appears in both conversations and is answered in the child's", () =>
     Effect.gen(function*() {
       const ids = yield* ask("go", "boss")
       const fiber = yield* Effect.fork(connect(messageEvents(ids)))
@@ -524,7 +524,7 @@ describe("client-side MCP", () => {
   const requests = (serverId: string, more = "") =>
     connect(`/mcp/requests?serverId=${encodeURIComponent(serverId)}${more}`, asUser)
 
-  it.effect("register, heartbeat, deregister; names are slugs with suffixes", () =>
+  it.effect("MCP servers: register, heartbeat, deregister; names are slugs with suffixes", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual([yield* register(), yield* register()], [
         "mcp-client-side:my-tools",
@@ -541,7 +541,7 @@ describe("client-side MCP", () => {
       assert.deepStrictEqual([late.status, late.type], [404, "mcp_server_connection_not_found"])
     }).pipe(local()))
 
-  it.effect("expire silently ten minutes after the last sign of life, and belong to one user", () =>
+  it.effect("MCP servers: expire ten minutes after the last heartbeat, and belong to one user", () =>
     Effect.gen(function*() {
       const serverId = yield* register()
       const foreign = yield* post("/mcp/results", { serverId, result: {} }, { token: token.admin })
@@ -590,7 +590,7 @@ describe("client-side MCP", () => {
         "done"
       ])
       assert.deepStrictEqual(frames[4]!.json.params, { name: "weather", arguments: { city: "Paris" } })
-      // What was answered is not replayed, notifications included.
+      // Answered requests are not replayed, nor are notifications.
       assert.deepStrictEqual((yield* Fiber.join(replayed)).flatMap(({ json }) => json?.method ?? []), ["tools/call"])
       assert.lengthOf((yield* dust.mcpServers)[0]!.results, 3)
     }).pipe(local({
@@ -605,7 +605,7 @@ describe("client-side MCP", () => {
       }
     })))
 
-  it.effect("a tool that does not answer in time is an error the agent sees", () =>
+  it.effect("a tool that does not answer in time is reported to the agent as an error", () =>
     Effect.gen(function*() {
       const serverId = yield* register()
       const ids = yield* ask("go", "caller", {
@@ -643,7 +643,7 @@ describe("agent configurations", () => {
   const base = "/assistant/agent_configurations"
   const names = (json: Json) => json.agentConfigurations.map((agent: Json) => agent.sId)
 
-  it.effect("are listed by view, searched, and read", () =>
+  it.effect("configurations: listed by view, searched, and read", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(names((yield* get(base)).json), ["echo", "dust", "helper"])
       assert.deepStrictEqual(names((yield* get(`${base}?view=global`)).json), ["dust"])
@@ -666,7 +666,7 @@ describe("agent configurations", () => {
       assert.property((yield* get(`${base}?withAuthors=true`)).json.agentConfigurations[0], "lastAuthors")
     }).pipe(local({ agents })))
 
-  it.effect("are changed, archived, exported and imported by administrators", () =>
+  it.effect("configurations: changed, archived, exported and imported by administrators", () =>
     Effect.gen(function*() {
       const admin = { token: token.adminKey }
       const patched = yield* call("PATCH", `${base}/helper`, {
@@ -720,7 +720,7 @@ describe("agent configurations", () => {
 })
 
 describe("the rest of conversations", () => {
-  it.effect("feedback is one per user, read by its author alone", () =>
+  it.effect("feedback: one per user, visible to its author only", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi")
       const url = `/assistant/conversations/${ids.conversationId}/messages/${ids.messageId}/feedbacks`
@@ -776,7 +776,7 @@ describe("private routes", () => {
   const base = (ids: { readonly conversationId: string }) =>
     `/api/w/${DustTest.credentials.workspaceId}/assistant/conversations/${ids.conversationId}`
 
-  it.effect("list messages newest page first, read one, delete one with its answers", () =>
+  it.effect("messages: listed newest page first, read, deleted with their answers", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi", "echo", { token: token.user })
       yield* finished(ids)
@@ -817,13 +817,13 @@ describe("private routes", () => {
       assert.strictEqual((yield* get(`/assistant/conversations/${ids.conversationId}`)).status, 404)
     }).pipe(local()))
 
-  it.effect("switch emptyOkBodies: an object", () =>
+  it.effect("switch emptyOkBodies: deleting a conversation returns an object", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi", "echo", { token: token.user })
       assert.deepStrictEqual((yield* call("DELETE", base(ids), asUser)).json, { success: true })
     }).pipe(local({ quirks: { emptyOkBodies: false } })))
 
-  it.effect("access can be restricted to participants", () =>
+  it.effect("conversations: access can be restricted to participants", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi", "echo", { token: token.user })
       yield* call("PATCH", base(ids), { ...asUser, body: { accessMode: "participants_only" } })

@@ -27,8 +27,8 @@ const bundle = (code: string) =>
     })
   )
 
-describe("what an application loads", () => {
-  it.live("nothing of Local Dust and cassettes, unless it imports DustTest or Cassette", () =>
+describe("bundle of an application", () => {
+  it.live("excludes Local Dust and cassettes, unless it imports DustTest or Cassette", () =>
     Effect.gen(function*() {
       const modules = readdirSync(source).filter((name) =>
         /^[A-Z].*\.ts$/.test(name) && !/^(DustTest|Cassette)\.ts$/.test(name)

@@ -6,7 +6,7 @@ import * as DustTest from "effect-dust/DustTest"
 
 const realTime = (millis: number) => Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, millis)))
 
-/** What is reported while the effect does not come to its end, the first line of it. */
+/** The first line that is reported while the effect is stuck. */
 const firstReport = <A, E>(stuck: Effect.Effect<A, E>) =>
   Effect.gen(function*() {
     const lines: Array<string> = []
@@ -22,7 +22,7 @@ const firstReport = <A, E>(stuck: Effect.Effect<A, E>) =>
 const sleeps = Effect.flatMap(TestClock.testClock(), (clock) => Effect.map(clock.sleeps, Chunk.size))
 
 describe("DustTest and TestClock", () => {
-  it.effect("a TestClock that nobody moves: reports the agent that waits, for how long, and what to do", () =>
+  it.effect("an unmoved TestClock: reports the waiting agent, the remaining time and a remedy", () =>
     Effect.gen(function*() {
       const stuck = Effect.flatMap(Chat, (chat) => chat.send({ agent: "slow", message: "Hello" })).pipe(
         Effect.provide(DustTest.layer({ agents: { slow: [DustTest.silence("2 hours"), DustTest.text("done")] } }))
@@ -35,7 +35,7 @@ describe("DustTest and TestClock", () => {
       assert.include(line, "it.live")
     }))
 
-  it.effect("a TestClock that nobody moves: reports a client that waits after a refusal", () =>
+  it.effect("an unmoved TestClock: reports a client that waits after a refusal", () =>
     Effect.gen(function*() {
       const stuck = Effect.gen(function*() {
         const conversations = yield* Conversations
@@ -46,7 +46,7 @@ describe("DustTest and TestClock", () => {
       assert.match(yield* firstReport(stuck), /a client that tries again.* was answered 403/)
     }))
 
-  it.effect("a TestClock that nobody moves: reports on the console where there is no logger", () =>
+  it.effect("an unmoved TestClock: reports on the console if there is no logger", () =>
     Effect.gen(function*() {
       const lines: Array<unknown> = []
       const current = yield* Console.consoleWith(Effect.succeed)
@@ -65,7 +65,7 @@ describe("DustTest and TestClock", () => {
       assert.match(String(lines[0]), /^Local Dust: nothing has happened/)
     }))
 
-  it.effect("a wait that was interrupted is forgotten, so that a long wait costs little", () =>
+  it.effect("TestClock: interrupted sleeps are removed, so that a long wait is cheap", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest

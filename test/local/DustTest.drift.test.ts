@@ -1,4 +1,4 @@
-/** Where Local Dust once differed from Dust's server. Each test names the file of the server that it follows. */
+/** Former differences between Local Dust and Dust's server. Each test names the server's file. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
@@ -54,7 +54,7 @@ describe("Local Dust as the server: documents (data_sources/documents/[documentI
       assert.isNull((yield* upsert("a", { source_url: "" })).json.document.source_url)
     }).pipe(local()))
 
-  it.effect("tags: given ones get the title, or the id, as a tag; without tags only the queue adds one", () =>
+  it.effect("tags: given ones get a title tag from the title or the id; without tags only the queue adds one", () =>
     Effect.gen(function*() {
       const stored = (body: object) =>
         Effect.map(upsert("id", body), ({ json }) => [json.document.title, json.document.tags])
@@ -78,7 +78,7 @@ describe("Local Dust as the server: spaces (lib/resources/space_resource.ts)", (
       ({ json }) => json.spaces.map((space: { name: string }) => space.name)
     )
 
-  it.effect("lists no system space, to nobody", () =>
+  it.effect("never lists the system space", () =>
     Effect.gen(function*() {
       for (const one of [token.key, token.adminKey, token.user, token.admin]) {
         assert.notInclude(yield* names({ token: one }), "System")
@@ -92,7 +92,7 @@ describe("Local Dust as the server: spaces (lib/resources/space_resource.ts)", (
       assert.deepStrictEqual(yield* names({ token: token.adminKey }), ["Company Data", "Open"])
       assert.deepStrictEqual(yield* names({ token: token.key }), ["Company Data", "Open", "Granted"])
       assert.strictEqual((yield* get("/spaces/vlt_closed/data_sources", admin)).status, 404)
-      // They manage its members all the same.
+      // Administrators can still manage their members.
       assert.strictEqual((yield* get("/spaces/vlt_closed/members", admin)).status, 200)
     }).pipe(local({
       seed: {
@@ -107,7 +107,7 @@ describe("Local Dust as the server: spaces (lib/resources/space_resource.ts)", (
 })
 
 describe("Local Dust as the server: skills (skills/index.ts)", () => {
-  it.effect("hides skills of editors from their editors, too", () =>
+  it.effect("hides skills with visibility editors from their editors, too", () =>
     Effect.gen(function*() {
       const names = (suffix: string, options: CallOptions) =>
         Effect.map(get(`/skills${suffix}`, options), ({ json }) =>
@@ -132,17 +132,17 @@ describe("Local Dust as the server: agents (lib/api/assistant/configuration/yaml
       assert.strictEqual((yield* call("DELETE", one)).status, 403)
     }).pipe(local()))
 
-  it.effect("editors: addresses of nobody are left out, and one must remain", () =>
+  it.effect("editors: unknown addresses are ignored, and at least one editor is required", () =>
     Effect.gen(function*() {
       const none = yield* importAgent({ editors: ["who@example.com"] })
       assert.deepStrictEqual([none.status, none.json.error.message], [400, "At least one editor is required."])
       assert.strictEqual((yield* update({ editors: [] })).status, 400)
       assert.strictEqual((yield* update({ editors: ["ADA@local-dust.test", "who@example.com"] })).status, 200)
-      // A user who saves becomes one.
+      // The calling user becomes an editor.
       assert.strictEqual((yield* importAgent({ editors: [] }, { token: token.user })).status, 200)
     }).pipe(local()))
 
-  it.effect("tags: one that does not exist is refused", () =>
+  it.effect("tags: an unknown one is refused", () =>
     Effect.gen(function*() {
       const tag = (name: string) => update({ tags: [{ name, kind: "standard" }] })
       const refused = yield* tag("nothing")
@@ -153,7 +153,7 @@ describe("Local Dust as the server: agents (lib/api/assistant/configuration/yaml
       )
     }).pipe(local({ seed: { agentTags: [{ name: "urgent" }] } })))
 
-  it.effect("models: one that does not exist is refused", () =>
+  it.effect("models: an unknown one is refused", () =>
     Effect.gen(function*() {
       const refused = yield* update({ generation_settings: { model_id: "gpt-99" } })
       assert.deepStrictEqual([refused.status, refused.type], [400, "assistant_saving_error"])
@@ -163,7 +163,7 @@ describe("Local Dust as the server: agents (lib/api/assistant/configuration/yaml
       assert.strictEqual(mixed.type, "assistant_saving_error")
     }).pipe(local()))
 
-  it.effect("the limit of steps and visualizations are read and ignored, a response format is kept", () =>
+  it.effect("step limit and visualizations are accepted and ignored, a response format is stored", () =>
     Effect.gen(function*() {
       const format = "{\"type\":\"object\"}"
       const { json } = yield* update({
@@ -177,7 +177,7 @@ describe("Local Dust as the server: agents (lib/api/assistant/configuration/yaml
       assert.strictEqual(relative.status, 400)
     }).pipe(local()))
 
-  it.effect("tools and skills replace the requested spaces: without spaces there are none left", () =>
+  it.effect("tools and skills replace the requested spaces: without spaces the agent has none", () =>
     Effect.gen(function*() {
       const spaces = (body: object) => Effect.map(update(body), ({ json }) => json.agentConfiguration.requestedSpaceIds)
       assert.deepStrictEqual(yield* spaces({ instructions: "x" }), ["vlt_board"])
@@ -235,7 +235,7 @@ describe("Local Dust as the server: messages (lib/api/assistant/conversation.ts)
 })
 
 describe("Local Dust as the server: conversations", () => {
-  it.effect("feedback without content has an empty one, and deleting none is refused (messages/[mId]/feedbacks.ts)", () =>
+  it.effect("feedback: content defaults to empty; deleting missing feedback is refused (messages/[mId]/feedbacks.ts)", () =>
     Effect.gen(function*() {
       const { conversationId, messageId } = yield* ask("Hello", "echo", { token: token.user })
       const path = `/assistant/conversations/${conversationId}`
@@ -258,7 +258,7 @@ describe("Local Dust as the server: conversations", () => {
       assert.strictEqual((yield* post(thumbs, { thumbDirection: "up" }, named)).status, 200)
     }).pipe(local()))
 
-  it.effect("tools: a missing conversation is told before the key that may not (conversations/[cId]/tools.ts)", () =>
+  it.effect("tools: a missing conversation is reported before a refused key (conversations/[cId]/tools.ts)", () =>
     Effect.gen(function*() {
       const { conversationId } = yield* ask("Hello")
       const tools = (id: string) =>
@@ -281,7 +281,7 @@ describe("Local Dust as the server: conversations", () => {
       }
     }).pipe(local()))
 
-  it.live("the cost of the agents that an agent asked is in a message that is read alone (swagger: AgentMessage)", () =>
+  it.live("a message read on its own includes the cost of its sub-agents (swagger: AgentMessage)", () =>
     Effect.gen(function*() {
       const costs = Effect.fnUntraced(function*(agent: string) {
         const asked = yield* ask("Hello", agent, { token: token.user, more: { blocking: true } })

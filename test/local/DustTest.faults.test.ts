@@ -29,7 +29,7 @@ const exists = get("/exists")
 const words = (count: number) => Array.from({ length: count }, (_, i) => `w${i} `).join("")
 
 describe("faults", () => {
-  it.effect("a status with Dust's envelope and headers; the handler does not run", () =>
+  it.effect("status: has Dust's envelope and headers; the handler does not run", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const response = yield* post("/assistant/conversations", {})
@@ -50,7 +50,7 @@ describe("faults", () => {
       }]
     })))
 
-  it.effect("HTML, plain text, redirects elsewhere", () =>
+  it.effect("HTML, plain text, redirects to another origin", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const html = yield* exists
@@ -60,7 +60,7 @@ describe("faults", () => {
       assert.deepStrictEqual([text.status, text.text], [503, "upstream connect error"])
       const moved = yield* exists
       assert.deepStrictEqual([moved.status, moved.headers["location"]], [302, "https://evil.test/steal"])
-      // What follows the redirect is seen, credential included, and finds nothing there.
+      // The request after the redirect is logged, credential included, and matches no route.
       assert.strictEqual((yield* call("GET", "https://evil.test/api/v1/w/LocalDust1/exists")).status, 404)
       const last = yield* dust.lastRequest()
       assert.deepStrictEqual([last.origin, last.credential, last.route], [
@@ -76,7 +76,7 @@ describe("faults", () => {
       ]
     })))
 
-  it.effect("never connected, and cut before the headers, as undici tells it", () =>
+  it.effect("connections refused, or cut before the headers, as undici reports it", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const failure = Effect.flip(post("/assistant/conversations", {}))
@@ -118,7 +118,7 @@ describe("faults", () => {
       faults: [{ nth: 1, fault: faults.delayHeaders("10 seconds") }, { nth: 2, fault: faults.delayBody("10 seconds") }]
     })))
 
-  it.effect("no answer, ever: with and without the handler", () =>
+  it.effect("never: no response, with and without the handler", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       for (const made of [0, 1]) {
@@ -135,7 +135,7 @@ describe("faults", () => {
       faults: [{ nth: 1, fault: faults.neverAnswer() }, { nth: 2, fault: faults.neverAnswer({ handlerRuns: true }) }]
     })))
 
-  it.effect("bodies that are cut, broken or of another shape", () =>
+  it.effect("bodies: cut, malformed or with another shape", () =>
     Effect.gen(function*() {
       const cut = yield* send("GET", "/exists")
       assert.strictEqual(cut.status, 200)
@@ -155,7 +155,7 @@ describe("faults", () => {
       ]
     })))
 
-  it.effect("streams whose events, or whose text, are broken or of another shape", () =>
+  it.effect("event streams: events or text malformed or with another shape", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("hello")
@@ -184,7 +184,7 @@ describe("faults", () => {
       ]
     })))
 
-  it.effect("event streams that are cut or ended at byte n", () =>
+  it.effect("event streams: cut or ended at byte n", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask(words(5))
@@ -206,7 +206,7 @@ describe("faults", () => {
       ]
     })))
 
-  it.effect("frames that come twice, or in pairs the wrong way round", () =>
+  it.effect("event streams: frames sent twice, or in swapped pairs", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask(words(3))
@@ -242,7 +242,7 @@ describe("faults", () => {
       ]
     })))
 
-  it.effect("a slow drip", () =>
+  it.effect("drip: sends the body in small pieces", () =>
     Effect.gen(function*() {
       const response = yield* send("GET", "/exists")
       const sizes: Array<number> = []
@@ -256,7 +256,7 @@ describe("faults", () => {
       assert.deepStrictEqual(sizes, [4, 4, 4, 3])
     }).pipe(local({ faults: [{ fault: faults.drip(4, "1 second") }] })))
 
-  it.effect("a drip without a pause does not sleep", () =>
+  it.effect("drip: does not sleep without a pause", () =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock
       let sleeps = 0
@@ -271,7 +271,7 @@ describe("faults", () => {
       assert.strictEqual(sleeps, 0)
     }))
 
-  it.effect("rules: method, template, path, predicate, several, times, at run time", () =>
+  it.effect("rules: method, template, path, predicate, several, times, added at run time", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const failing = { fault: faults.status(500) }
@@ -298,7 +298,7 @@ describe("faults", () => {
       assert.deepStrictEqual(yield* statuses(1), [200])
     }).pipe(local()))
 
-  it.effect("a probability is decided by the seed", () =>
+  it.effect("rules: a probability is decided by the seed", () =>
     Effect.gen(function*() {
       const sample = (randomSeed: number) =>
         Effect.forEach(Array.from({ length: 40 }), () => Effect.map(exists, ({ status }) => status)).pipe(
@@ -311,7 +311,7 @@ describe("faults", () => {
       assert.isTrue(failed > 8 && failed < 32)
     }))
 
-  it.effect("do not hit the redirect in front of a stream, unless it is asked for", () =>
+  it.effect("rules: do not hit the redirect of a stream, unless requested", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("hi")
@@ -324,8 +324,8 @@ describe("faults", () => {
     }).pipe(local()))
 })
 
-describe("what a test can see", () => {
-  it.effect("requests, with credentials redacted", () =>
+describe("inspection of a workspace", () => {
+  it.effect("requests: logged with credentials redacted", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       yield* post("/assistant/conversations?a=1&b=2&b=3", { title: "x" }, { headers: { "x-extra": "y" } })
@@ -357,7 +357,7 @@ describe("what a test can see", () => {
       assert.strictEqual((yield* Effect.flip(dust.lastRequest()))._tag, "DustTestNotFoundError")
     }).pipe(local()))
 
-  it.effect("of large bodies only the newest are kept", () =>
+  it.effect("requests: only the newest large bodies are kept", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const raw = JSON.stringify("x".repeat(48 * 1024 * 1024))
@@ -370,7 +370,7 @@ describe("what a test can see", () => {
       assert.deepStrictEqual((yield* dust.requests()).map(({ index }) => index), [6, 7])
     }).pipe(local()))
 
-  it.effect("the next request", () =>
+  it.effect("waitForRequest: waits for the next request", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const waiting = yield* Effect.fork(dust.waitForRequest({ path: "/assistant/conversations", status: 200 }))
@@ -382,7 +382,7 @@ describe("what a test can see", () => {
       assert.strictEqual((yield* Fiber.join(byPredicate)).index, 2)
     }).pipe(local()))
 
-  it.effect("open streams, and when they were closed", () =>
+  it.effect("open streams, and the time at which they closed", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "endless")
@@ -414,7 +414,7 @@ describe("what a test can see", () => {
       assert.strictEqual((yield* dust.lastRequest()).outcome, "aborted")
     }).pipe(local({ agents: { endless: [DustTest.silence()] } })))
 
-  it.effect("Stream.take leaves nothing open", () =>
+  it.effect("Stream.take leaves no connection open", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "endless")
@@ -513,7 +513,7 @@ describe("layer", () => {
       assert.strictEqual((yield* seen).request.status, 200)
     }).pipe(Effect.provide(DustTest.layerServe().pipe(Layer.provide(NodeHttpClient.layerUndici)))))
 
-  it.effect("Dust.layer over layerHttpClient is the same thing", () =>
+  it.effect("Dust.layer over layerHttpClient is equivalent", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* seen).request.status, 200)
     }).pipe(Effect.provide(

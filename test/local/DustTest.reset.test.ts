@@ -14,7 +14,7 @@ const shared = DustTest.layer({
 })
 
 layer(shared, { excludeTestServices: true })("DustTest.reset", (it) => {
-  it.effect("makes the workspace what it was at first", () =>
+  it.effect("restores the initial state", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const first = yield* Effect.flip(ask("Hello"))
@@ -53,7 +53,7 @@ layer(shared, { excludeTestServices: true })("DustTest.reset", (it) => {
       yield* Fiber.interrupt(following)
     }))
 
-  it.effect("reports a fault that was scripted since and never occurred", () =>
+  it.effect("reports a fault that was added later and never occurred", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       yield* dust.reset

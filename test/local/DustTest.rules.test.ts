@@ -16,7 +16,7 @@ const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return defect.message
   })
 
-/** What the workspace logs until its scope is closed. */
+/** The log of the workspace until its scope closes. */
 const warningsOf = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.gen(function*() {
     const lines: Array<string> = []
@@ -55,9 +55,9 @@ describe("DustTest rules", () => {
       { path: "/api/v1/w/:workspaceId/skills/:skillId", fault },
       { path: "/api/w/{workspaceId}/assistant/conversations/{conversationId}", fault },
       { path: /skils/, fault },
-      // @ts-expect-error a path that no endpoint has
+      // @ts-expect-error no endpoint has this path
       { path: "/skils", fault },
-      // @ts-expect-error the name of a parameter that the endpoint does not have
+      // @ts-expect-error the endpoint has no parameter of this name
       { path: "/skills/{skilId}", fault }
     ]
     expectTypeOf<{ readonly path: "/assistant/mesages" }>().not.toExtend<DustTest.RequestFilter>()
@@ -65,7 +65,7 @@ describe("DustTest rules", () => {
     assert.lengthOf(rules, 7)
   })
 
-  it.effect("path: a value in the place of a parameter selects that one alone", () =>
+  it.effect("path: a value in place of a parameter selects only that value", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const { conversationId } = yield* ask
@@ -84,7 +84,7 @@ describe("DustTest rules", () => {
       assert.strictEqual(yield* dust.countRequests({ method: "POST", path: DustTest.path(whole) }), 1)
     }).pipe(withFaults()))
 
-  it.effect("path: a template with the rest of a path in it is known in both notations", () =>
+  it.effect("path: a template with a rest parameter is accepted in both notations", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       for (const rest of ["{rest}", "*rest", ":rest", "out/a.csv"]) {
@@ -94,7 +94,7 @@ describe("DustTest rules", () => {
       }
     }).pipe(withFaults()))
 
-  it.effect("path: one that no route has does not start, and the message has the nearest", () =>
+  it.effect("path: an unknown one is refused, with the nearest paths in the message", () =>
     Effect.gen(function*() {
       const path = DustTest.path("/assistant/conversation/:conversationId/mesages")
       const atStart = yield* defectOf(
@@ -116,7 +116,7 @@ describe("DustTest rules", () => {
       assert.include(yield* defectOf(waiting.pipe(withFaults())), "Use a RegExp")
     }))
 
-  it.effect("method: an unknown one, or one that the path does not have, does not start", () =>
+  it.effect("method: an unknown one, or one that the path does not support, is refused", () =>
     Effect.gen(function*() {
       const start = (rule: Omit<DustTest.FaultRule, "fault">) =>
         defectOf(ask.pipe(withFaults({ ...rule, fault: faults.refuse() })))

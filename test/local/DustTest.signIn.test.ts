@@ -40,7 +40,7 @@ const withCode = (code: string | null, code_verifier = verifier) =>
 const me = (accessToken: Redacted.Redacted | DustConfig.TokenEffect) =>
   Effect.flatMap(Workspace, (workspace) => workspace.me()).pipe(DustClient.withCredential({ accessToken }))
 
-/** The SDK, and the client below it, over one workspace. */
+/** The SDK, and its low-level client, over one workspace. */
 const local = (options?: DustTest.Options) =>
   Dust.layer({
     workspaceId: DustTest.credentials.workspaceId,
@@ -49,7 +49,7 @@ const local = (options?: DustTest.Options) =>
   }).pipe(Layer.orDie, Layer.provideMerge(DustTest.layerHttpClient(options)))
 
 describe("DustTest: sign-in", () => {
-  it.effect("authorization code with PKCE: tokens of the user, and the state inside that of Dust", () =>
+  it.effect("authorization code with PKCE: returns tokens of the user; the state is wrapped in Dust's", () =>
     Effect.gen(function*() {
       const { callback, status } = yield* authorize()
       assert.strictEqual(status, 302)
@@ -60,7 +60,7 @@ describe("DustTest: sign-in", () => {
       assert.strictEqual((yield* me(Redacted.make(json.access_token))).email, json.user.email)
     }).pipe(Effect.provide(local())))
 
-  it.effect("a code is good once, and for its verifier only", () =>
+  it.effect("a code is valid once, and only with its verifier", () =>
     Effect.gen(function*() {
       const first = (yield* authorize()).callback.searchParams.get("code")
       assert.strictEqual((yield* withCode(first, "another verifier")).json.error, "invalid_grant")
@@ -82,7 +82,7 @@ describe("DustTest: sign-in", () => {
       credentials: { userTokens: [{ value: "t", user: { email: "grace@example.com" } }] }
     }))))
 
-  it.effect("DustConfig.refreshToken: renews the tokens of a sign-in, and each refresh token is good once", () =>
+  it.effect("DustConfig.refreshToken: renews the tokens of a sign-in, and each refresh token is valid once", () =>
     Effect.gen(function*() {
       const { json } = yield* withCode((yield* authorize()).callback.searchParams.get("code"))
       const rotated: Array<string> = []

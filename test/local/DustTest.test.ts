@@ -21,7 +21,7 @@ import {
 
 const local = (options?: DustTest.Options) => Effect.provide(DustTest.layerHttpClient(options))
 
-/** Lets the agents run as far as they get without time passing. */
+/** Lets the agents run as far as possible without advancing the clock. */
 const settle = TestClock.adjust(0)
 
 const finished = (ids: { readonly messageId: string }) =>
@@ -30,7 +30,7 @@ const finished = (ids: { readonly messageId: string }) =>
 const words = (count: number) => Array.from({ length: count }, (_, i) => `w${i} `).join("")
 
 describe("routes", () => {
-  it.effect("of Dust's own keys refuse everybody else", () =>
+  it.effect("routes for system keys refuse other credentials", () =>
     Effect.gen(function*() {
       const source = "/spaces/vlt_global/data_sources/dts_1"
       for (
@@ -54,7 +54,7 @@ describe("routes", () => {
       assert.deepStrictEqual([emails.status, emails.json?.error.type], [404, "workspace_not_found"])
     }).pipe(local()))
 
-  it.effect("say 405 to a wrong method at the two analytics exports, and nowhere else", () =>
+  it.effect("405 for another method only at the two analytics exports", () =>
     Effect.gen(function*() {
       for (
         const [method, suffix] of [
@@ -70,7 +70,7 @@ describe("routes", () => {
 })
 
 describe("streams of agent messages", () => {
-  it.effect("replay an answer: handshake, tokens, terminal event, end marker, done", () =>
+  it.effect("message stream: replays an answer with handshake, tokens, terminal event, end marker, done", () =>
     Effect.gen(function*() {
       const ids = yield* ask("one two")
       yield* finished(ids)
@@ -88,7 +88,7 @@ describe("streams of agent messages", () => {
       assert.isTrue(frames.slice(1, 5).every((frame) => /^\d+-\d{1,3}$/.test(frame.id!)))
     }).pipe(local()))
 
-  it.effect("live subscribers see the terminal event and the close, not the end marker", () =>
+  it.effect("message stream: live subscribers receive the terminal event and the close, not the end marker", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hello", "slow")
       const fiber = yield* Effect.fork(connect(messageEvents(ids)))
@@ -101,7 +101,7 @@ describe("streams of agent messages", () => {
       ])
     }).pipe(local({ agents: { slow: [DustTest.text("ok", { pace: "3 seconds" })] } })))
 
-  it.effect("answer 307 with a relative location that keeps the query, before any credential is looked at", () =>
+  it.effect("message stream: 307 with a relative location that keeps the query, before authentication", () =>
     Effect.gen(function*() {
       const suffix = "/assistant/conversations/c1/messages/m1/events?lastEventId=1-2"
       const response = yield* get(suffix, { token: null })
@@ -109,7 +109,7 @@ describe("streams of agent messages", () => {
       assert.strictEqual(response.headers["location"], path(suffix).replace("/api/", "/api/sse/"))
     }).pipe(local()))
 
-  it.effect("switch sseRedirect: the stream is answered in place", () =>
+  it.effect("switch sseRedirect: the stream is served without a redirect", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi")
       yield* finished(ids)
@@ -128,7 +128,7 @@ describe("streams of agent messages", () => {
       assert.deepStrictEqual(types(yield* connect(messageEvents(ids))), ["generation_tokens", "agent_message_success"])
     }).pipe(local({ quirks: { handshake: false, doneFrame: false, endOfStreamOnReplay: false } })))
 
-  it.effect("close after a page of 50 retained events, and continue after the last one", () =>
+  it.effect("message stream: closes after a page of 50 retained events, and resumes after the last one", () =>
     Effect.gen(function*() {
       const ids = yield* ask(words(120))
       yield* finished(ids)
@@ -147,14 +147,14 @@ describe("streams of agent messages", () => {
       assert.strictEqual(seen.join(""), words(120))
     }).pipe(local()))
 
-  it.effect("switch historyPageSize: another page", () =>
+  it.effect("switch historyPageSize: changes the page size", () =>
     Effect.gen(function*() {
       const ids = yield* ask(words(20))
       yield* finished(ids)
       assert.lengthOf(yield* connect(messageEvents(ids)), 7)
     }).pipe(local({ quirks: { historyPageSize: 5 } })))
 
-  it.effect("close at the first event after 60 seconds, and stay open in silence", () =>
+  it.effect("message stream: closes at the first event after 60 seconds, and stays open in silence", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi", "waits")
       const fiber = yield* Effect.fork(connect(messageEvents(ids)))
@@ -177,7 +177,7 @@ describe("streams of agent messages", () => {
       agents: { paced: [DustTest.text(words(10), { pace: "1 second" })] }
     })))
 
-  it.effect("forget their history ten minutes after the last event: only the handshake is left", () =>
+  it.effect("message stream: its history expires ten minutes after the last event, except for the handshake", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("hi")
@@ -205,7 +205,7 @@ describe("streams of agent messages", () => {
       assert.strictEqual(yield* dust.retainedEvents(ids.messageId), 3)
     }).pipe(local({ quirks: { historyTtl: "2 hours" } })))
 
-  it.effect("say nothing in silence; switch heartbeat: comment lines", () =>
+  it.effect("message stream: sends nothing in silence; switch heartbeat: comment lines", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi", "quiet")
       const fiber = yield* Effect.fork(connect(messageEvents(ids)))
@@ -225,7 +225,7 @@ describe("streams of agent messages", () => {
       assert.sameMembers(texts, words(12).match(/\S+ /g)!)
     }).pipe(local({ quirks: { sameMillisecondReorder: true } })))
 
-  it.effect("ids are unique and grow, also over a thousand events in one millisecond", () =>
+  it.effect("event ids are unique and increase, even over a thousand events in one millisecond", () =>
     Effect.gen(function*() {
       const ids = yield* ask(words(2500))
       yield* finished(ids)
@@ -240,7 +240,7 @@ describe("streams of agent messages", () => {
       assert.isTrue(numbers.every((number, index) => index === 0 || number > numbers[index - 1]!))
     }).pipe(local({ quirks: { historyPageSize: 10_000 } })))
 
-  it.effect("switch retainedEvents: who comes late misses the oldest, who listens misses nothing", () =>
+  it.effect("switch retainedEvents: a late subscriber misses the oldest events, a connected one misses none", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "long")
@@ -274,7 +274,7 @@ describe("streams of agent messages", () => {
       agents: { long: [DustTest.silence("1500 millis"), DustTest.text(words(5000))] }
     })))
 
-  it.effect("refuse a message that is not an agent's, and unknown ones", () =>
+  it.effect("message stream: refuses a message that is not an agent's, and unknown ones", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi")
       const user = yield* get(
@@ -292,7 +292,7 @@ describe("streams of agent messages", () => {
 })
 
 describe("conversation streams", () => {
-  it.effect("tell of messages, answers and the title, then close after 180 seconds of silence", () =>
+  it.effect("publish messages, answers and the title, then close after 180 seconds of silence", () =>
     Effect.gen(function*() {
       const created = yield* post("/assistant/conversations", {})
       const conversationId = created.json.conversation.sId
@@ -335,7 +335,7 @@ describe("requests", () => {
       }
     }).pipe(local()))
 
-  it.effect("switch plainNotFound: an envelope", () =>
+  it.effect("switch plainNotFound: an unknown route is an envelope", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* get("/nope")).type, "invalid_request_error")
     }).pipe(local({ quirks: { plainNotFound: false } })))
@@ -354,7 +354,7 @@ describe("requests", () => {
       assert.strictEqual((yield* call("POST", "/assistant/conversations", { raw: "" })).status, 200)
     }).pipe(local({ quirks: { emptyJsonBodyRefused: false } })))
 
-  it.effect("validation names the path", () =>
+  it.effect("a validation error contains the path", () =>
     Effect.gen(function*() {
       const response = yield* post("/assistant/conversations", { message: message("", "echo") })
       assert.strictEqual(response.status, 400)
@@ -376,7 +376,7 @@ describe("requests", () => {
       assert.strictEqual(accepted.status, 200)
     }).pipe(local()))
 
-  it.effect("switch fixedTimezones: any name", () =>
+  it.effect("switch fixedTimezones: any name is accepted", () =>
     Effect.gen(function*() {
       const response = yield* post("/assistant/conversations", {
         message: message("hi", "echo", { context: { username: "ada", timezone: "Europe/Kyiv" } })
@@ -398,7 +398,7 @@ describe("requests", () => {
       assert.strictEqual((yield* send()).status, 200)
     }).pipe(local({ limits: true })))
 
-  it.effect("limits: a layer has none per minute unless it asks for them", () =>
+  it.effect("limits: a layer has no rate limits by default", () =>
     Effect.gen(function*() {
       const { json } = yield* post("/assistant/conversations", {})
       const send = post(`/assistant/conversations/${json.conversation.sId}/messages`, message("x", null))
@@ -407,7 +407,7 @@ describe("requests", () => {
       for (let i = 0; i < 50; i++) assert.strictEqual((yield* post("/files", file)).status, 200)
     }).pipe(local()))
 
-  it.effect("limits: each of them can be set", () =>
+  it.effect("limits: each can be set", () =>
     Effect.gen(function*() {
       const file = { contentType: "text/plain", fileName: "a.txt", fileSize: 1, useCase: "conversation" }
       assert.strictEqual((yield* post("/files", file)).status, 200)
@@ -541,7 +541,7 @@ describe("credentials", () => {
 })
 
 describe("conversations", () => {
-  it.effect("are created empty, with a message, and with fragments", () =>
+  it.effect("conversations: created empty, with a message, and with fragments", () =>
     Effect.gen(function*() {
       const empty = yield* post("/assistant/conversations", { title: "Plans" })
       assert.deepStrictEqual(Object.keys(empty.json), ["conversation"])
@@ -560,7 +560,7 @@ describe("conversations", () => {
       assert.strictEqual(answer.content, "the notes")
     }).pipe(local({ agents: { reader: ({ attachments }) => attachments.map(({ content }) => content).join() } })))
 
-  it.effect("refuse fragments that are too long, of no type, or of two shapes", () =>
+  it.effect("conversations: fragments that are too long, without a type, or of two shapes are refused", () =>
     Effect.gen(function*() {
       for (
         const fragment of [
@@ -572,7 +572,7 @@ describe("conversations", () => {
       ) assert.strictEqual((yield* post("/assistant/conversations", { contentFragments: [fragment] })).status, 400)
     }).pipe(local()))
 
-  it.effect("are read whole, or in pages from the newest rank", () =>
+  it.effect("conversations: read as a whole, or in pages from the newest rank", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const seeded = yield* dust.addConversation({
@@ -601,7 +601,7 @@ describe("conversations", () => {
       assert.deepStrictEqual([none.conversation.content, none.hasMore, none.lastValue], [[], true, null])
     }).pipe(local()))
 
-  it.effect("are renamed and marked as read: read wins over title", () =>
+  it.effect("conversations: renamed and marked as read; read takes precedence over title", () =>
     Effect.gen(function*() {
       const ids = yield* ask("hi", "echo", { token: token.user })
       yield* finished(ids)
@@ -618,7 +618,7 @@ describe("conversations", () => {
       assert.strictEqual((yield* patch({})).status, 400)
     }).pipe(local()))
 
-  it.effect("are listed to their participants", () =>
+  it.effect("conversations: listed to their participants", () =>
     Effect.gen(function*() {
       const mine = yield* ask("mine", "echo", { token: token.user })
       yield* ask("not mine", "echo", { token: token.admin })
@@ -627,7 +627,7 @@ describe("conversations", () => {
       assert.notProperty(json.conversations[0], "content")
     }).pipe(local()))
 
-  it.effect("unknown ones are 404, whatever is asked of them", () =>
+  it.effect("conversations: every route responds with 404 to an unknown one", () =>
     Effect.gen(function*() {
       for (
         const [method, suffix, body] of [
@@ -648,7 +648,7 @@ describe("conversations", () => {
       }
     }).pipe(local()))
 
-  it.effect("posting: mentions, agents and contexts that do not work", () =>
+  it.effect("posting: invalid mentions, agents and contexts are refused", () =>
     Effect.gen(function*() {
       const { conversationId } = yield* ask("hi")
       const url = `/assistant/conversations/${conversationId}/messages`
@@ -675,7 +675,7 @@ describe("conversations", () => {
       assert.deepStrictEqual([creating.status, creating.type], [401, "invalid_request_error"])
     }).pipe(local()))
 
-  it.effect("a failed creation leaves an orphan behind", () =>
+  it.effect("a failed creation leaves an orphaned conversation", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const response = yield* post("/assistant/conversations", { message: message("x", "nobody") })
@@ -745,7 +745,7 @@ describe("conversations", () => {
       assert.lengthOf((yield* dust.conversation(ids.conversationId)).cancelCalls, 1)
     }).pipe(local({ agents: { endless: [DustTest.text("so"), DustTest.silence()] } })))
 
-  it.effect("a client that goes away does not stop the agent", () =>
+  it.effect("a disconnected client does not stop the agent", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "slow")
@@ -798,7 +798,7 @@ describe("steering", () => {
       agents: { stops: [DustTest.text("half"), DustTest.gracefulStop, DustTest.text("never")] }
     })))
 
-  it.effect("a cancelled run promotes without an answer; another agent cannot be asked meanwhile", () =>
+  it.effect("a cancelled run promotes without an answer; another agent cannot be mentioned meanwhile", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const ids = yield* ask("go", "slow", { token: token.user })
@@ -821,7 +821,7 @@ describe("steering", () => {
       assert.lengthOf(second.json.agentMessages, 1)
     }).pipe(local({ agents })))
 
-  it.effect("switch steering: users neither wait", () =>
+  it.effect("switch steering: a user's second message does not wait", () =>
     Effect.gen(function*() {
       const ids = yield* ask("go", "slow", { token: token.user })
       yield* settle
@@ -847,7 +847,7 @@ describe("blocking", () => {
       )
     })
 
-  it.effect("holds the answer until the agent is done", () =>
+  it.effect("holds the response until the agent has finished", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(blockingPost("quick"))
       yield* TestClock.adjust("4 seconds")
@@ -858,7 +858,7 @@ describe("blocking", () => {
       assert.deepStrictEqual(json.agentMessages.map((one: Json) => [one.status, one.content]), [["succeeded", "done"]])
     }).pipe(local({ agents })))
 
-  it.effect("leaves out a failed agent, returns a cancelled one as it was at first, gives up after 180 seconds", () =>
+  it.effect("omits a failed agent, returns the initial state of a cancelled one, times out after 180 seconds", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const failed = yield* Effect.fork(blockingPost("failing"))
@@ -905,7 +905,7 @@ describe("documents and exports", () => {
     ({ status, text }) => [status, text.slice(text.indexOf("\n") + 1)]
   )
 
-  it.effect("an asynchronous upsert is visible a while after its answer", () =>
+  it.effect("an asynchronous upsert becomes visible some time after its response", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* upsert).json, { document: { document_id: "new" } })
       assert.strictEqual((yield* get(`${documents}/new`)).status, 400)
@@ -913,18 +913,18 @@ describe("documents and exports", () => {
       assert.strictEqual((yield* get(`${documents}/new`)).status, 200)
     }).pipe(local()))
 
-  it.effect("switch asyncUpserts: at once", () =>
+  it.effect("switch asyncUpserts: a document is visible at once", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* upsert).json, { document: { document_id: "new" } })
       assert.strictEqual((yield* get(`${documents}/new`)).status, 200)
     }).pipe(local({ quirks: { asyncUpserts: false } })))
 
-  it.effect("an export that fails says so in a line of its 200", () =>
+  it.effect("a failed export has an error line in its 200", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* exported, [200, "ERROR: Timed out."])
     }).pipe(local(failing)))
 
-  it.effect("switch exportErrorLine: it only ends", () =>
+  it.effect("switch exportErrorLine: a failed export only ends", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* exported, [200, ""])
     }).pipe(local({ ...failing, quirks: { exportErrorLine: false } })))

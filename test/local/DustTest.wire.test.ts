@@ -42,7 +42,7 @@ const ask = (server: DustTest.Service, agent: string) =>
 const failureOf = (promise: () => Promise<unknown>) =>
   Effect.flip(Effect.tryPromise({ try: promise, catch: (cause) => cause as Error & { cause?: NodeJS.ErrnoException } }))
 
-/** One HTTP exchange as it is on the wire. */
+/** A raw HTTP exchange. */
 const exchange = (server: DustTest.Service, suffix: string) =>
   Effect.async<string>((resume) => {
     const url = new URL(server.url)
@@ -86,7 +86,7 @@ describe("on the wire", () => {
       )
     }))
 
-  it.scopedLive("a status line, headers, a length, and the plain-text 404", () =>
+  it.scopedLive("responses have a status line, headers and a length; an unknown route is a plain-text 404", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       const text = yield* exchange(server, "/nope")
@@ -141,7 +141,7 @@ describe("on the wire", () => {
           }
           assert.include(received, text)
         })
-      // Each is there while the agent waits: nothing but what was read lets it go on.
+      // Each event has arrived while the agent waits: only reading it lets the agent continue.
       for (const word of ["one", "two"]) {
         yield* arrival(`"text":"${word}"`)
         yield* arrival("tool_approve_execution")
@@ -151,7 +151,7 @@ describe("on the wire", () => {
       yield* arrival("agent_message_success")
     }))
 
-  it.scopedLive("a client that goes away closes its stream; the agent goes on", () =>
+  it.scopedLive("a disconnected client closes its stream; the agent continues", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve({ agents: { endless: [DustTest.silence()] } })
       const ids = yield* ask(server, "endless")
@@ -165,7 +165,7 @@ describe("on the wire", () => {
       assert.strictEqual((yield* server.message(ids.messageId)).run, "running")
     }))
 
-  it.scopedLive("resets are resets: before and after the handler, and in the middle of a body", () =>
+  it.scopedLive("resets cut the socket: before and after the handler, and within a body", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve({
         faults: [
@@ -231,7 +231,7 @@ describe("on the wire", () => {
       assert.strictEqual(again.url, url)
     }))
 
-  it.scopedLive("a scripted header may have any characters", () =>
+  it.scopedLive("a scripted header may contain any characters", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       for (const location of ["/é☕", "/é"]) {
@@ -244,14 +244,14 @@ describe("on the wire", () => {
       }
     }))
 
-  it.scopedLive("a port that is taken is a typed failure", () =>
+  it.scopedLive("a port in use is a typed failure", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       const error = yield* Effect.flip(DustTest.serve({ port: Number(new URL(server.url).port) }))
       assert.deepStrictEqual([error._tag, error.code], ["DustTestServeError", "EADDRINUSE"])
     }))
 
-  it.scoped("request bodies: one above the limit is refused with 413, with and without its length", () =>
+  it.scoped("request bodies: one above the limit is refused with 413, with and without content-length", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve({ limits: { requestSize: 1000 } })
       const send = (body: BodyInit, extra: object) =>

@@ -1,4 +1,4 @@
-/** What `effect-dust serve` starts: agents and seeds from files, quirks as text, and the page. */
+/** `effect-dust serve`: agents and seeds from files, quirks as text, and the page. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -44,7 +44,7 @@ const replyOf = (answer: Json): string => answer.conversation.content[1][0].cont
 const refused = (more: Partial<ScenarioOptions>) =>
   Effect.map(Effect.flip(Effect.scoped(start(more))), ({ message }) => message)
 
-/** Any headers, `Host` too, which `fetch` does not let anybody set. */
+/** A request with any headers, including `Host`, which `fetch` does not support. */
 const get = (url: string, headers: Record<string, string> = {}) =>
   Effect.async<{ readonly status: number | undefined; readonly headers: Json; readonly text: string }>((resume) => {
     const sent = httpRequest(url, { headers }, (response) => {
@@ -64,7 +64,7 @@ describe("serve: files", () => {
       return yield* use(yield* files.makeTempDirectoryScoped(), files)
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
 
-  it.live("agents: a module exports scripts, and is loaded again when it changes", () =>
+  it.live("agents: a module exports scripts, and is reloaded when it changes", () =>
     inFolder((folder, files) =>
       Effect.gen(function*() {
         const path = `${folder}/agents.mjs`
@@ -94,7 +94,7 @@ describe("serve: files", () => {
       })
     ))
 
-  it.live("agents: a file without usable agents names what is wrong", () =>
+  it.live("agents: an unusable file fails with the reason", () =>
     inFolder((folder, files) =>
       Effect.gen(function*() {
         const path = `${folder}/agents.mjs`
@@ -106,7 +106,7 @@ describe("serve: files", () => {
       })
     ))
 
-  it.live("seed: a JSON file says what exists, and a field that it cannot have is named", () =>
+  it.live("seed: loaded from a JSON file; an unknown field is reported", () =>
     inFolder((folder, files) =>
       Effect.gen(function*() {
         const path = `${folder}/seed.json`
@@ -163,7 +163,7 @@ describe("serve: options", () => {
 })
 
 describe("serve: the page", () => {
-  it.scopedLive("holds what was seen, without credentials, and asks for nothing from elsewhere", () =>
+  it.scopedLive("shows requests without credentials, and loads no external resources", () =>
     Effect.gen(function*() {
       const served = yield* start({})
       assert.strictEqual(served.view, `${served.control.url}/_local`)
@@ -184,7 +184,7 @@ describe("serve: the page", () => {
       assert.notInclude(text, Redacted.value(served.control.apiKey))
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
-  it.scopedLive("is shown under a loopback name, to its own page, and not where others can reach it", () =>
+  it.scopedLive("is served under a loopback name, to its own origin, and not where other machines can reach it", () =>
     Effect.gen(function*() {
       const { view } = yield* start({})
       const statusOf = (path: string, headers: Record<string, string>) =>
@@ -200,7 +200,7 @@ describe("serve: the page", () => {
       assert.strictEqual(status, 403)
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
-  it("in Chromium: shows requests, conversations and runs as they come, and markup as text", (context) => {
+  it("in Chromium: shows requests, conversations and runs live, and markup as text", (context) => {
     const { chromium } = Browser
     if (chromium === undefined) {
       return context.skip("no Chromium on this machine: apt-get install chromium, or set CHROMIUM to its path")

@@ -30,7 +30,7 @@ const app = (server: DustTest.Service, appHash = "v7") => ({
 })
 
 describe("the official client and apps", () => {
-  it.scopedLive("runs an app and agrees with us on what it gives", () =>
+  it.scopedLive("runs an app with the same result as the SDK", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const client = official(server)
@@ -51,7 +51,7 @@ describe("the official client and apps", () => {
       assert.isString(wrong.run_error.message)
     }))
 
-  it.scopedLive("streams a run, through every event to the last", () =>
+  it.scopedLive("streams all events of a run", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const types = yield* Effect.promise(async () => {
@@ -78,7 +78,7 @@ describe("the official client and apps", () => {
       accepts(Official.AppsCheckRequestSchema, sent, "the body of Apps.check")
     }))
 
-  it.scopedLive("accepts the lists and the runs of Local Dust by its schemas", () =>
+  it.scopedLive("accepts the app lists and runs of Local Dust by its schemas", () =>
     Effect.gen(function*() {
       const server = yield* serve
       yield* checked(server, Official.GetAppsResponseSchema, "GET", path)
@@ -97,7 +97,7 @@ describe("the official client and apps", () => {
 })
 
 describe("the official client and client-side tools", () => {
-  it.scopedLive("accepts what our server registers, says and answers", () =>
+  it.scopedLive("accepts the registration, requests and responses of our server", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const clock = McpServers.tool({

@@ -25,7 +25,7 @@ const agents: NonNullable<DustTest.Options["agents"]> = {
 const url = "https://local-dust.test"
 const { apiKey, workspaceId } = DustTest.credentials
 
-/** The official client knows no other way than the global `fetch`. */
+/** The official client uses only the global `fetch`. */
 const withFetch = (client: HttpClient.HttpClient) =>
   Effect.acquireRelease(
     Effect.map(Cassette.toFetch(client), (replacement) => {
@@ -122,7 +122,7 @@ const answers = (tape: Cassette.Tape, edit: (json: Json, path: string) => Json) 
   })
 
 describe("Cassette under the official client", () => {
-  it.live("replays what was recorded of it, and Local Dust has not drifted from its own recording", () =>
+  it.live("replays the recorded calls, and Local Dust does not differ from its own recording", () =>
     Effect.gen(function*() {
       const { result, tape } = yield* recorded(underOfficial)
       assert.isTrue(result.events.some(({ type }) => type === "tool_params"))
@@ -147,7 +147,7 @@ describe("Cassette under the official client", () => {
       )
     }))
 
-  it.live("drift: a status, a field, a type, a word, an event and a route that differ are named", () =>
+  it.live("drift: reports a different status, field, type, word, event and route", () =>
     Effect.gen(function*() {
       const { tape } = yield* recorded(underOfficial)
       const differencesOf = (changed: Cassette.Tape, options?: Cassette.DriftOptions) =>

@@ -13,7 +13,7 @@ const agents: NonNullable<DustTest.Options["agents"]> = {
   flaky: ({ version }) => version === 0 ? [DustTest.fail({ category: "stream_error" })] : "fine now",
   careful: [DustTest.approval({ name: "delete", inputs: { id: 1 }, stake: "low", argumentsRequiringApproval: ["id"] })],
   curious: [DustTest.question({ question: "Which?", options: ["a", "b"] })],
-  // One of everything that an agent can publish.
+  // One event of every kind that an agent can publish.
   everything: [
     DustTest.delimiter("opening_delimiter", "<t>"),
     DustTest.think("hm"),
@@ -135,7 +135,7 @@ describe("the official client against Local Dust", () => {
       assert.isAtLeast(yield* server.countRequests({ path: /\/sse\/.*events/ }), 3)
     }))
 
-  it.scopedLive("cancels, retries, edits nothing it should not", () =>
+  it.scopedLive("cancels, retries, and edits messages", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const client = official(server)
@@ -148,7 +148,7 @@ describe("the official client against Local Dust", () => {
         (yield* ok<Json>(() => client.cancelMessageGeneration({ conversationId, messageIds: [messageId] }))).success
       )
       assert.strictEqual((yield* server.waitForRun(messageId)).status, "cancelled")
-      // The official client announces JSON and sends none, which the server refuses (conversations.md, "retry").
+      // The official client declares JSON but sends no body, which the server refuses (conversations.md, "retry").
       const failure = yield* err(() => client.retryMessage({ conversationId, messageId }))
       assert.strictEqual(failure.type, "invalid_request_error")
       yield* checked(
@@ -318,7 +318,7 @@ describe("the official client against Local Dust", () => {
       )
     }))
 
-  it.scopedLive("errors are what the official client expects of errors", () =>
+  it.scopedLive("errors have the shape that the official client expects", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const client = official(server)
@@ -415,7 +415,7 @@ describe("the SDK's own requests", () => {
 })
 
 describe("the official schemas", () => {
-  /** Types that newer servers send and client 1.2.8 does not know (events.md, sections 3 and 4.1). */
+  /** Types sent by newer servers that client 1.2.8 does not support (events.md, sections 3 and 4.1). */
   const unknownToTheClient = new Set(["end-of-stream", "agent_message_consumption_updated"])
 
   const streamed = (server: DustTest.Service, path: string, schema: ZodSchema) =>
@@ -498,7 +498,7 @@ describe("the official schemas", () => {
       ])
     }))
 
-  it.scopedLive("accept the answers that the official client has no method for, or throws away", () =>
+  it.scopedLive("accept the responses that the official client ignores or has no method for", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const created = yield* checked(
@@ -514,7 +514,7 @@ describe("the official schemas", () => {
       const posted = yield* checked(server, Official.PostUserMessageResponseSchema, "POST", `${base}/messages`, {
         body: message("again")
       })
-      // The official schema drops the agent messages; each is what a retry returns.
+      // The official schema drops the agent messages; each has the shape of a retry's response.
       for (const agentMessage of posted.agentMessages) {
         accepts(Official.RetryMessageResponseSchema, { message: agentMessage }, "an agent message")
       }
@@ -572,7 +572,7 @@ describe("the official schemas", () => {
 
   it.scopedLive("refuse a conversation with a stored timezone outside the list, as the official client does", () =>
     Effect.gen(function*() {
-      // The server returns stored names as they are (conversations.md, "unknown timezones"): the referee is wrong here.
+      // The server returns stored names unchanged (conversations.md, "unknown timezones"): the referee is wrong here.
       const server = yield* DustTest.serve({
         seed: { conversations: [{ sId: "old", messages: [{ role: "user", content: "x", timezone: "Europe/Kyiv" }] }] }
       })

@@ -1,6 +1,6 @@
 /**
- * Messy CSV files, read by `loadTable` and by two well-kept parsers, papaparse and csv-parse: every value is compared.
- * Where a file is refused, or a parser reads it in another way, the reason stands beside it.
+ * Messy CSV files, parsed by `loadTable` and by two maintained parsers, papaparse and csv-parse: every value is
+ * compared. Where a file is refused, or a parser differs, the reason is given.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { parse } from "csv-parse/sync"
@@ -18,7 +18,7 @@ interface Body {
   readonly rows: ReadonlyArray<{ readonly value: Readonly<Record<string, string>> }>
 }
 
-/** What `loadTable` sends: every value as text. Left: what is wrong with the file. */
+/** The rows that `loadTable` sends, every value as text. Left: the error in the file. */
 const sent = (csv: string) =>
   Effect.gen(function*() {
     const dataSources = yield* DataSources.DataSources
@@ -45,7 +45,7 @@ const byCsvParse = (csv: string, delimiter: string): Values => {
 const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => line(i)).join("\n")
 
-/** A name, a file, and its delimiter if that is no comma. */
+/** A name, a file, and its delimiter unless it is a comma. */
 const files: ReadonlyArray<readonly [string, string, string?]> = [
   ["nothing unusual", "a,b\n1,2\n3,4\n"],
   ["semicolons", "a;b\n1,5;2,5\n3;4\n", ";"],

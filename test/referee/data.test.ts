@@ -69,7 +69,7 @@ describe("files: the official client against Local Dust", () => {
       assert.strictEqual(gone.status, 204)
     }))
 
-  it.scopedLive("a file of ours is one of theirs, and the reverse", () =>
+  it.scopedLive("reads the files of the SDK, and the reverse", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const client = official(server)
@@ -83,7 +83,7 @@ describe("files: the official client against Local Dust", () => {
       assert.strictEqual(yield* files.viewText({ fileId: theirs.id }), "hello")
     }))
 
-  it.scopedLive("their download takes no other storage than Google's: it fails after having read the file", () =>
+  it.scopedLive("their download accepts only Google's storage: it fails after reading the file", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const client = official(server)
@@ -96,7 +96,7 @@ describe("files: the official client against Local Dust", () => {
       assert.strictEqual(stored.credential, "none")
     }))
 
-  it.scopedLive("their content of a missing file is the error envelope, as if it were the file", () =>
+  it.scopedLive("their content of a missing file is the error envelope", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const content = yield* ok<Blob>(() => official(server).getFileContent({ fileId: "nothing" }))
@@ -131,7 +131,7 @@ describe("files: the official client against Local Dust", () => {
       assert.include(broken.message, "larger than announced")
     }))
 
-  it("knows every content type of the official client, and guesses one that it lists for each extension", () => {
+  it("supports every content type of the official client, and guesses one of them for each extension", () => {
     const theirs: Record<string, ReadonlyArray<string>> = {
       ...Official.supportedOtherFileFormats,
       ...Official.supportedImageFileFormats,
@@ -139,7 +139,7 @@ describe("files: the official client against Local Dust", () => {
       ...Official.supportedFontFileFormats
     }
     assert.deepStrictEqual(Object.keys(File.contentTypes).sort(), Object.keys(theirs).sort())
-    // Nearly every .mp4 is a video, which Dust does not take; the official client announces it as audio.
+    // Most .mp4 files are videos, which Dust does not accept; the official client declares them as audio.
     const listed = new Set(Object.values(theirs).flat())
     assert.isTrue(listed.delete(".mp4"))
     for (const extension of listed) {
@@ -151,7 +151,7 @@ describe("files: the official client against Local Dust", () => {
 })
 
 describe("data sources: the official client against Local Dust", () => {
-  it.scopedLive("lists those of the global space only", () =>
+  it.scopedLive("lists only the data sources of the global space", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const all = yield* ok<ReadonlyArray<Json>>(() => official(server).getDataSources())
@@ -173,7 +173,7 @@ describe("data sources: the official client against Local Dust", () => {
       assert.deepStrictEqual(same.map(({ id, text }) => [id, text]), tokens.map((token) => [...token]))
     }))
 
-  it.scopedLive("folders are for Dust's own keys", () =>
+  it.scopedLive("folders require a system key", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const folder = {
@@ -194,7 +194,7 @@ describe("data sources: the official client against Local Dust", () => {
       yield* ok(() => asSystem(server).deleteFolder({ dataSourceId: "dts_handbook", folderId: "a/b" }))
     }))
 
-  it.scopedLive("searches views with Dust's own keys", () =>
+  it.scopedLive("searches views with a system key", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const views = yield* ok<ReadonlyArray<Json>>(() =>
@@ -203,7 +203,7 @@ describe("data sources: the official client against Local Dust", () => {
       assert.deepStrictEqual(views.map(({ kind }) => kind), ["default", "custom"])
     }))
 
-  it.scopedLive("changes a view, but not by `parentsIn`, which succeeds and does nothing", () =>
+  it.scopedLive("updates a view; `parentsIn` succeeds but has no effect", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const view = yield* checked(
@@ -240,7 +240,7 @@ describe("data sources: the official client against Local Dust", () => {
       )
     }))
 
-  it.scopedLive("the published request schemas take what we send", () =>
+  it.scopedLive("the published request schemas accept the SDK's requests", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const at = { spaceId: "vlt_global", dataSourceId: "dts_handbook" } as const
@@ -310,7 +310,7 @@ describe("data sources: the official client against Local Dust", () => {
       }, "a search")
     }))
 
-  it.scopedLive("the old addresses without a space lead to the global one", () =>
+  it.scopedLive("the old paths without a space resolve to the global one", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const get = (path: string, key = Redacted.value(server.apiKey)) =>

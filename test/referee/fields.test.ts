@@ -1,4 +1,4 @@
-/** Every field of every model: its name on the wire is recorded, and judged by the official client's schemas. */
+/** Every field of every model: its wire name is recorded, and checked against the official client's schemas. */
 import * as Official from "@dust-tt/client"
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
@@ -18,7 +18,7 @@ const schemaOf = (name: string) => {
 }
 
 describe("Fields of models", () => {
-  // Written by test/tools/wire-fields.ts; its diff is to be read.
+  // Written by test/tools/wire-fields.ts; review its diff.
   it("each model has a record of its fields, and each record a model", () => {
     assert.sameMembers(models.map(([name]) => name), Object.keys(recorded))
   })
@@ -29,7 +29,7 @@ describe("Fields of models", () => {
       assert.deepStrictEqual(lastNames(ours(schema)), words(record[name] ?? ""))
     })
 
-    // Inputs whose values have rules of their own (addresses, words of a list): their tests are with their services.
+    // Inputs with value rules (addresses, word lists) are tested with their services.
     if (["Agent.AgentImport", "Agent.AgentPatch", "Space.SpaceFilter"].includes(name)) continue
     it(`${name}: decodes a full sample without losing a field`, () => {
       const full = sample(schema)
@@ -39,7 +39,10 @@ describe("Fields of models", () => {
     })
   }
 
-  /** Named in both, compared in both directions: `beyond` only we read, `leftOut` only they have. */
+  /**
+   * Fields that differ, in both directions: `beyond` are read only by the SDK, `leftOut` exist only in the official
+   * schema.
+   */
   const pairs: ReadonlyArray<
     readonly [model: string, theirs: unknown, path: ReadonlyArray<string>, beyond: string, leftOut: string]
   > = [
@@ -121,7 +124,7 @@ describe("Fields of models", () => {
   const without = (fields: Fields, others: Fields) => lastNames([...fields].filter((name) => !others.has(name)))
 
   for (const [name, zod, path, beyond, leftOut] of pairs) {
-    it(`${name}: has the fields of the official schema, but for those that are named`, () => {
+    it(`${name}: has the fields of the official schema, with the listed exceptions`, () => {
       const mine = ours(schemaOf(name))
       const theirs = official(zod, path)
       assert.isAbove(theirs.size, 0)

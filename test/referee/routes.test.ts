@@ -1,4 +1,4 @@
-/** Every route of Local Dust, answered, and every body that the SDK sends: each before the official schema for it. */
+/** Validates every response of Local Dust and every request body of the SDK against the official schemas. */
 import * as Official from "@dust-tt/client"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -64,7 +64,7 @@ const aDataSource: Json = {
   connectorProvider: null
 }
 
-/** The schema of each answer. */
+/** The schema of each response. */
 const answers: Readonly<Record<string, ZodSchema>> = {
   "GET /api/v1/me": Official.MeResponseSchema,
   "GET /exists": Official.GetWorkspaceExistsResponseSchema,
@@ -134,7 +134,7 @@ const answers: Readonly<Record<string, ZodSchema>> = {
   "GET /spaces/:spaceId/mcp_server_views": Official.GetMCPServerViewsResponseSchema
 }
 
-/** The routes whose answers no official schema is about. */
+/** Routes without an official response schema. */
 const unjudged: Readonly<Record<string, string>> = {
   "GET /api/v1/auth/authorize": "a redirect",
   "POST /api/v1/auth/authenticate": "WorkOS answers, and the official client has no schema for it",
@@ -165,7 +165,7 @@ const unjudged: Readonly<Record<string, string>> = {
   "GET /triggers/:triggerId": "newer than the client"
 }
 
-/** The schema of each body that the SDK sends. */
+/** The schema of each request body of the SDK. */
 const bodies: Readonly<Record<string, ZodSchema>> = {
   "POST /assistant/conversations": Official.PublicPostConversationsRequestBodySchema,
   [`PATCH ${conversation}`]: Official.PatchConversationRequestSchema,
@@ -194,14 +194,14 @@ const bodies: Readonly<Record<string, ZodSchema>> = {
   "POST /spaces/:spaceId/members": Official.PostSpaceMembersRequestBodySchema
 }
 
-/** Fields of bodies: those that only the SDK sends here, and those that only the official schema has. */
+/** Fields of request bodies that only the SDK sends here, or that only the official schema has. */
 const fieldsApart: Readonly<Record<string, readonly [beyond: string, leftOut: string]>> = {
-  // The first message goes to the route of messages.
+  // The first message is sent to the message route.
   "POST /assistant/conversations": [
     "",
     "agenticMessageData blocking clientSideMCPServerIds configurationId content contentFragment contentFragments contentType context depth email fileId fullName lastTriggerRunAt mentions message modelId modelSelection nodeDataSourceViewId nodeId origin originMessageId profilePictureUrl providerId reasoningEffort selectedMCPServerViewIds skipToolsValidation supersededContentFragmentId timezone type url userId username"
   ],
-  // A user's mention, and what only Dust's own keys may send; the rest is optional and not in these calls.
+  // A user mention, and fields reserved for system keys; the rest is optional and unused in these calls.
   [`POST ${conversation}/messages`]: [
     "",
     "agenticMessageData blocking clientSideMCPServerIds email fullName lastTriggerRunAt originMessageId profilePictureUrl reasoningEffort selectedMCPServerViewIds type userId"
@@ -211,7 +211,7 @@ const fieldsApart: Readonly<Record<string, readonly [beyond: string, leftOut: st
     "context email fullName profilePictureUrl supersededContentFragmentId username"
   ],
   [`POST ${message}/edit`]: ["", "skipToolsValidation type userId"],
-  // The official schema names only what it was first made for.
+  // The official schema has only the original fields.
   [`PATCH ${agent}/:agentId`]: [
     "agent description editors generation_settings instructions skills space_id spaces tags temperature toolset",
     ""
@@ -229,7 +229,7 @@ const fieldsApart: Readonly<Record<string, readonly [beyond: string, leftOut: st
   "POST /mcp/results": ["id jsonrpc", ""]
 }
 
-/** The bodies that no official schema is about. */
+/** Request bodies without an official schema. */
 const unjudgedBodies: ReadonlyArray<string> = [
   `POST ${message}/retry`,
   `POST ${agent}/import`,
@@ -249,13 +249,13 @@ const queries: Readonly<Record<string, ZodSchema>> = {
   "GET /spaces/:spaceId/mcp_server_views": Official.GetMCPServerViewsQuerySchema
 }
 
-/** The only two routes that are known by every method. */
+/** The only two routes that respond to every method. */
 const wrongMethods = routes.filter(({ method, path }) =>
   (path.endsWith("/analytics/export") && method !== "GET")
   || (path.endsWith("/analytics/consumption/export") && method !== "POST")
 )
 
-/** A route without its workspace; the addresses without a space are those with one. */
+/** A route without its workspace; paths without a space are mapped to those with one. */
 const short = (method: string, path: string) =>
   `${method} ${path.replace("/api/v1/w/:workspaceId", "").replace(/^\/data_sources/, "/spaces/:spaceId/data_sources")}`
 
@@ -292,13 +292,13 @@ const options: DustTest.Options = {
   limits: false
 }
 
-/** Calls of what the fixture, which knows no ids but its own, cannot reach. */
+/** Calls that the fixture cannot make, since it has only its own ids. */
 const more: ReadonlyArray<Call["run"]> = [
   Effect.gen(function*() {
     const conversations = yield* Conversations
     for (const agent of ["careful", "curious"]) {
       const asked = yield* conversations.create({ message: { content: "?", mentions: [{ configurationId: agent }] } })
-      // The agent takes its steps until it is blocked.
+      // The agent runs until it is blocked.
       yield* Effect.sleep("1 second")
       const messageId = asked.agentMessages[0]!.sId
       const [blocked] = yield* conversations.blockedActions(asked.sId)
@@ -330,7 +330,7 @@ const more: ReadonlyArray<Call["run"]> = [
   })
 ]
 
-/** The names of fields in JSON, at any depth. */
+/** Field names in JSON, at any depth. */
 const fieldsOf = (value: Json): ReadonlyArray<string> =>
   typeof value !== "object" || value === null
     ? []
@@ -344,7 +344,7 @@ const lastNames = (fields: Iterable<string>) =>
 const isLast = ({ method }: Call) => /\.(delete|archive|remove|deregister)/.test(method)
 
 describe("the official schemas", () => {
-  it("know of every route of Local Dust, or there is a reason", () => {
+  it("cover every route of Local Dust, with the listed exceptions", () => {
     const all = new Set(
       routes.filter((one) => !internalRoutes.includes(one) && !wrongMethods.includes(one))
         .map(({ method, path }) => short(method, path)).filter((one) => !one.includes(" /api/w/"))
@@ -352,7 +352,7 @@ describe("the official schemas", () => {
     assert.sameMembers([...all], [...Object.keys(answers), ...Object.keys(unjudged)])
   })
 
-  it.effect("accept every answer of Local Dust and every body of the SDK", () =>
+  it.effect("accept every response of Local Dust and every body of the SDK", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const received = new Map<string, Json>()
@@ -384,7 +384,7 @@ describe("the official schemas", () => {
           ...calls.filter(isLast)
         ]
       ) {
-        // A stream that waits for what never comes is left after a while.
+        // A stream that waits forever is closed after a while.
         const fiber = yield* Effect.fork(Effect.provide(run, as(credential)))
         yield* TestClock.adjust("10 seconds")
         yield* Fiber.interrupt(fiber)
@@ -421,7 +421,7 @@ describe("the official schemas", () => {
       }
       assert.sameMembers([...answered], Object.keys(answers))
       assert.sameMembers([...asked], [...Object.keys(bodies), ...unjudgedBodies])
-      // An official schema takes a field that it does not know for none: a misspelt one would pass.
+      // An official schema ignores unknown fields, so a misspelt one would pass.
       for (const [route, schema] of Object.entries(bodies)) {
         const [mine, theirs] = [sentFields.get(route) ?? new Set<string>(), lastNames(officialFields(schema))]
         const [beyond, leftOut] = fieldsApart[route] ?? ["", ""]

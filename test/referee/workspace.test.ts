@@ -25,7 +25,7 @@ const ours = (server: DustTest.Service, credential: "adminApiKey" | "adminToken"
 const ids = (all: ReadonlyArray<Json>) => all.map(({ sId }) => sId)
 
 describe("the official client and the workspace", () => {
-  it.scopedLive("agrees on who calls, and that the workspace exists", () =>
+  it.scopedLive("agrees on the caller and the workspace", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       const theirs = yield* ok<Json>(() => official(server, "adminToken").me())
@@ -64,14 +64,14 @@ describe("the official client and the workspace", () => {
       assert.strictEqual(auto.length, 2)
     }))
 
-  it.scopedLive("lets the official client ask for kinds of spaces that the server refuses", () =>
+  it.scopedLive("lets the official client request kinds of spaces that the server refuses", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       const refused = yield* err(() => official(server).getSpaces({ kinds: ["public"] }))
       assert.strictEqual(refused.type, "invalid_request_error")
     }))
 
-  it.scopedLive("agrees on nodes, which the official client can only see the first page of", () =>
+  it.scopedLive("agrees on nodes; the official client can read only the first page", () =>
     Effect.gen(function*() {
       const nodes = Array.from({ length: 25 }, (_, i) => ({ internalId: `doc-${i}`, title: `Report ${i}` }))
       const server = yield* DustTest.serve({ seed: { search: { nodes } } })
@@ -84,7 +84,7 @@ describe("the official client and the workspace", () => {
           limit: 20
         })
       )
-      // The limit of the body counts for nothing, and there is no cursor to go on with.
+      // The limit in the body is ignored, and there is no cursor for the next page.
       assert.strictEqual(theirs.length, 10)
       const all = yield* Effect.flatMap(
         Search.Search,
@@ -130,7 +130,7 @@ describe("the official client and the workspace", () => {
       accepts(Official.PostWorkspaceSearchResponseBodySchema, first.knowledgeResults, "knowledge results")
     }))
 
-  it.scopedLive("lets the official client find nothing without spaces, take an error for results, and a refusal for none", () =>
+  it.scopedLive("official client: finds nothing without spaces, takes an error for results and a refusal for none", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       const nowhere = yield* unified(server, { query: "roadmap", includeTools: false })
@@ -142,7 +142,7 @@ describe("the official client and the workspace", () => {
       assert.deepStrictEqual(plural, { error: undefined, chunks: [] })
     }))
 
-  it.scopedLive("has schemas for answers that its client has no method for", () =>
+  it.scopedLive("has schemas for responses without a method in its client", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve({ agents: { helper: { name: "Helper" } } })
       const agents = "/assistant/agent_configurations"
