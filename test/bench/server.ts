@@ -1,5 +1,5 @@
 /**
- * A plain HTTP server in a process of its own, so that what it costs is not counted. It sends bytes that were built
+ * A plain HTTP server in a process of its own, so that its cost is not counted. It sends bytes that were built
  * beforehand; the conversation id selects one.
  */
 import { createServer, type ServerResponse } from "node:http"

@@ -31,7 +31,7 @@ const open = (first: string) => {
 const conversation = (status: string) =>
   Http.json({ conversation: { sId: "c", content: [[{ type: "agent_message", sId: "m", status }]] } })
 
-/** A run whose stream answers as told; the conversation says that it goes on. */
+/** A run with a scripted stream; the conversation reports it as running. */
 const run = (answer: (nth: number) => Response, status = "created") => {
   let nth = 0
   return Http.dust(({ url }) =>
@@ -166,7 +166,7 @@ describe("Streams on hostile networks: nothing hangs", () => {
         response.writeHead(200, { ...sse, "content-encoding": "gzip" })
         const gzip = zlib.createGzip({ flush: zlib.constants.Z_SYNC_FLUSH })
         gzip.pipe(response)
-        // The stream stays open: what is written has to arrive all the same.
+        // The stream stays open, and written data must still arrive.
         gzip.write(token("1-0", "a"))
       })
       const first = yield* Stream.runHead(follow()).pipe(Effect.provide(
@@ -190,7 +190,7 @@ describe("Streams on hostile networks: nothing hangs", () => {
 })
 
 describe("Streams on hostile networks: time that is no silence", () => {
-  /** A clock that only moves when it is told to, and may wake its sleepers too late. */
+  /** A manually advanced clock that may wake its sleepers too late. */
   const manual = () => {
     let now = 1_750_000_000_000
     const sleepers = new Set<{ readonly at: number; readonly wake: () => void }>()

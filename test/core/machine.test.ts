@@ -321,7 +321,7 @@ describe("Stream machine: silence", () => {
     )
   })
 
-  it("a run is quiet as long as each answer says so", () => {
+  it("quiet: counts consecutive waiting responses; anything else resets it", () => {
     const [state] = after(run, reading, alive({ waiting: true }), alive({ waiting: true }))
     assert.strictEqual(state.quiet, 2)
     assert.strictEqual(after(run, state, alive())[0].quiet, 0)

@@ -162,7 +162,7 @@ describe("Every event once, in order", () => {
             assert.strictEqual(new Set(seen).size, seen.length, "nothing twice")
             const times = seen.map(millisecond)
             assert.deepStrictEqual(times, times.toSorted((a, b) => a - b), "in order")
-            // A connection that is always cut before the first event never brings the end.
+            // A connection that is always cut before the first event never delivers the end.
             if (!forEver || plan.includes(undefined)) assert.isTrue(Either.isRight(end), "the end")
             else if (Either.isLeft(end)) assert.strictEqual(end.left._tag, "DustStreamError")
             assert.isBelow(connections(), 500)

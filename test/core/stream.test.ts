@@ -190,7 +190,7 @@ describe("Every event once, in order", () => {
                 const last = events[events.length - 1]!
                 assert.isTrue(last.type === "agent_message_success" && last.message.content === content)
               }).pipe(Effect.provide(through(
-                // A server that knows nothing of `lastEventId` must not page.
+                // A server that ignores `lastEventId` must not page.
                 ignores && quirks.historyPageSize === 60 ? forgetful : (client) => client,
                 {
                   agents: {
@@ -299,7 +299,7 @@ describe("Every event once, in order", () => {
     const numbers = new Cursor(undefined)
     for (const id of ["9-9", "10-2", "10-10"]) numbers.accept(id)
     assert.strictEqual(numbers.position, "10-10")
-    // Something else than a number is kept as it is.
+    // A non-numeric value is kept unchanged.
     numbers.accept("opaque")
     assert.strictEqual(numbers.position, "opaque")
   })
@@ -501,7 +501,7 @@ describe("The server's final text wins", () => {
       const ids = yield* finished("helper")
       const events = yield* all(ids)
       assert.deepStrictEqual(typesOf(events), ["generation_tokens", "agent_message_success"])
-      // Behind the last event there is only the marker: then the conversation tells.
+      // Only the marker follows the last event: the outcome is read from the conversation.
       const again = yield* all(ids, { lastEventId: events[1]!.eventId! })
       assert.deepStrictEqual(typesOf(again), ["agent_message_success"])
     }).pipe(local({ agents: { helper: "Hello" } })))
@@ -621,7 +621,7 @@ describe("The server's final text wins", () => {
       agents: { helper: [DustTest.approval({ name: "deploy", inputs: { to: "production" } }), DustTest.text("Done")] }
     })))
 
-  /** A run of which only the list of what is blocked tells something: `lists` are what it says, one after the other. */
+  /** A run that reports only its blocked actions: `lists` are the successive responses. */
   const blocking = (lists: ReadonlyArray<ReadonlyArray<object>>, page = "") => {
     let asked = 0
     return dust(({ url }) => {
@@ -734,7 +734,7 @@ describe("Nothing hangs", () => {
       yield* TestClock.adjust("4 minutes")
       const error = yield* Fiber.join(fiber)
       assert.isTrue(error._tag === "DustStreamError" && error.reason === "ended" && error.lastEventId !== undefined)
-      // Shorter, where the caller says so.
+      // Shorter if the caller sets it.
       const impatient = yield* Effect.fork(Effect.flip(all(ids, { silence: "1 minute" })))
       yield* TestClock.adjust("4 minutes")
       assert.strictEqual((yield* Fiber.join(impatient))._tag, "DustStreamError")
@@ -970,7 +970,7 @@ describe("Stopping stops", () => {
   }
 
   for (const [name, client] of [["undici", NodeHttpClient.layerUndici], ["fetch", FetchHttpClient.layer]] as const) {
-    it.live(`on a real socket (${name}): closed when whoever listens goes away`, () =>
+    it.live(`on a real socket (${name}): closed when the consumer stops`, () =>
       Effect.gen(function*() {
         const dust = yield* DustTest.DustTest
         for (let i = 0; i < 10; i++) {

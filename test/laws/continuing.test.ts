@@ -1,4 +1,4 @@
-/** A person can continue: whatever fails after the question was stored says where, and `resume` takes it. */
+/** Every failure after the message is stored includes a reference that `resume` accepts. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Schedule, Schema, Stream, TestClock } from "effect"
 import { Chat } from "effect-dust/Chat"
@@ -61,7 +61,7 @@ describe("A failure of Chat", () => {
       retry: RetryPolicy.none
     })))
 
-  it.effect("of a run that waits for a person has what it waits for; somebody decides, and the answer is there", () =>
+  it.effect("of a run that waits for a person includes the request; after the decision, the answer arrives", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const conversations = yield* Conversations
@@ -80,7 +80,7 @@ describe("A failure of Chat", () => {
       agents: { mailer: [approval({ name: "send_email", inputs: { to: "ada" } }), text("Sent.")] }
     })))
 
-  it.effect("of a run that asks a question is continued with somebody who answers it", () =>
+  it.effect("of a run that asks a question: resume with a handler answers it and continues", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const error = yield* Effect.flip(chat.send({ agent: "asker", message: "Go", whenBlocked: "fail" }))

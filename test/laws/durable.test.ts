@@ -161,7 +161,7 @@ describe("a durable question", () => {
         concurrency: wanted > 0 ? 2 : 1,
         discard: true
       })
-      // Where the other runner came to the steps first, nobody was killed.
+      // If the other runner reached the steps first, no process was killed.
       yield* Effect.iterate(points.length + 1, {
         while: (more) => kills === 0 && more < points.length + 10,
         body: (more) => Effect.as(attempt(Math.floor(steps / 4), more), more + 1)

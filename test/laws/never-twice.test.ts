@@ -106,7 +106,7 @@ interface Outcome {
   readonly owner: string
   readonly send: Send
   readonly result: { readonly _tag: "Sent"; readonly sId: string } | { readonly _tag: "Failed"; readonly tag: string }
-  /** What looking again says, minutes later and in another process. */
+  /** The result of `findSent`, minutes later and in another process. */
   readonly later: string | undefined
 }
 
@@ -232,7 +232,7 @@ const nothing: Tally = {
   indistinguishable: 0
 }
 
-/** Whether nobody could tell the message of another writer from the one that was sent: equal, and not there before. */
+/** Whether another author's message is indistinguishable from the one sent: equal, and not stored before. */
 const couldBe = (
   message: Stored,
   owner: string,

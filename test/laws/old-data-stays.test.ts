@@ -248,7 +248,7 @@ describe("Old data stays: documents", () => {
       assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 11)
     }).pipe(local({ faults: [{ method: "POST", path: /documents\/doc-7$/, fault: cloudflare }] })))
 
-  it.effect("syncDocuments: a source that is larger than what was there may replace all of it", () =>
+  it.effect("syncDocuments: a source larger than the stored documents may replace all of them", () =>
     Effect.gen(function*() {
       const { count, dataSources } = yield* existing
       const renamed = documents(20).map((one) => ({ ...one, documentId: `new/${one.documentId}` }))

@@ -1,4 +1,4 @@
-/** Stopping stops, failing does not: only whoever leaves cancels a run, and leaving waits for nobody. */
+/** Stopping stops, failing does not: only interruption cancels a run, and interruption is never delayed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Queue, Scope, Stream, TestClock } from "effect"
 import { Chat } from "effect-dust/Chat"
@@ -23,7 +23,7 @@ const warnings = () => {
     layer: Logger.replace(
       Logger.defaultLogger,
       Logger.make(({ message }) => {
-        // Local Dust warns of a clock that nobody moves.
+        // Local Dust warns about an idle TestClock.
         if (String(message).includes("abandoned")) messages.push(String(message))
       })
     )
@@ -172,7 +172,7 @@ describe("A failure to follow a run", () => {
       }))
   }
 
-  it.effect("a person who is not there: leaves it waiting, also where leaving would cancel it", () =>
+  it.effect("no decision: leaves the run waiting, even if interruption would cancel it", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const dust = yield* DustTest.DustTest

@@ -1,4 +1,4 @@
-/** The turns of a session end with their answers, whoever consumes them, and however slowly. */
+/** The turns of a session end with their answers, whatever their consumer and its speed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
 import { Chat } from "effect-dust/Chat"

@@ -1,4 +1,4 @@
-/** Typed, or it did not happen: what the compiler says about the public API. Checked by `tsc`; nothing runs. */
+/** Typed, or it did not happen: type tests of the public API. Checked by `tsc`; nothing runs. */
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import type { Layer, Redacted } from "effect"
 import { Context, Effect, Schema, Stream } from "effect"

@@ -35,7 +35,7 @@ const triage = AgentFunction.make({
   output: Triage
 })
 
-/** An agent that gives these answers, one after the other, and then the last one again; and what it was asked. */
+/** An agent that returns these answers in order and then repeats the last; also records its messages. */
 const answering = (...answers: ReadonlyArray<DustTest.Script>) => {
   const asked: Array<DustTest.AgentInput> = []
   return {

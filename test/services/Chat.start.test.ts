@@ -35,7 +35,7 @@ const failing = (ending: string) =>
       entry.endsWith(ending) ? Effect.die("the process is gone") : store.set(entry, value)
   }))
 
-/** A client that knows nothing of what others have sent. */
+/** A client without knowledge of messages sent by other clients. */
 const process = () =>
   Layer.unwrapEffect(
     Effect.map(DustTest.DustTest, ({ apiKey, url, workspaceId }) =>

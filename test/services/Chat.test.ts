@@ -335,7 +335,7 @@ describe("Chat", () => {
       const reply = yield* Fiber.join(second)
       assert.strictEqual(reply.message?.content, "two")
       assert.include(reply.text, "two")
-      // The first one was stopped between two steps, with what it had.
+      // The first run was stopped between two steps, with its text so far.
       assert.strictEqual((yield* Fiber.join(first)).agentMessage.status, "succeeded")
       const dust = yield* DustTest.DustTest
       assert.lengthOf(yield* dust.userMessages(), 2)
@@ -418,7 +418,7 @@ describe("The server's final text wins", () => {
         events.flatMap((event) => event._tag === "Reset" ? [event.text] : []),
         ["Hello wonderful world, how are you today?"]
       )
-      // Nothing says that it began again, and what was printed cannot be taken back: nothing is added to it either.
+      // Nothing marks the restart, and printed text cannot be withdrawn, so nothing is added.
       const shown = yield* Stream.mkString(chat.streamText({ agent: "helper", message: "Hello" }))
       assert.strictEqual(shown, "Hello wonderful world, how are you today?".repeat(2))
     }).pipe(agents({ helper: [text("Hello wonderful world, how are you today?"), rerun] })))
@@ -1300,12 +1300,12 @@ describe("Stopping stops", () => {
       yield* dust.fault({ ...post, fault: faults.delayBody("20 seconds") })
       const after = yield* Effect.fork(chat.send(again))
       yield* Fiber.interrupt(given)
-      // It has arrived when the last look is taken, and its answer comes after that.
+      // The message is stored before the last read, and its response arrives afterwards.
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual((yield* dust.agentMessages()).map(({ run }) => run), ["running"])
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* theRun).run, "running")
-      // And who does know is still the one that stops it.
+      // The client that has the confirmation still cancels it.
       yield* Fiber.interrupt(after)
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* theRun).run, "cancelled")
@@ -1362,7 +1362,7 @@ describe("Stopping stops", () => {
       yield* Effect.fork(Fiber.interrupt(second))
       yield* TestClock.adjust("1 minute")
       const [, ...later] = yield* dust.agentMessages()
-      // The second one is a version of it that says that it was deleted.
+      // The second one is the deleted version of it.
       assert.deepStrictEqual(later.map(({ run, visibility }) => [run, visibility]), [["cancelled", "visible"], [
         "cancelled",
         "deleted"

@@ -132,7 +132,7 @@ describe("Send once", () => {
     }).pipe(local([rule(fault)])))
 
   it.effect("Send once: a 500 after the handler", () => {
-    // The handler ran, and a proxy told something else.
+    // The handler ran, but the proxy responded with a failure.
     const Broken = Layer.effect(
       HttpClient.HttpClient,
       Effect.map(

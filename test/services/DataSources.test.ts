@@ -632,7 +632,7 @@ describe("DataSources: tables", () => {
         assert.deepStrictEqual([error._tag, error.method], ["DustServerError", "pageRows"])
         yield* dust.lastRequest({ path: /\/tables\/nothing$/ })
       }
-      // Any other failure of the server says nothing of the table.
+      // Any other server failure does not identify the table as missing.
       yield* dust.clearFaults
       yield* dust.fault({ path: /\/rows$/, fault: DustTest.faults.status(503) })
       const before = yield* count()
@@ -849,7 +849,7 @@ describe("DataSources.loadTable", () => {
         ["b", { sku: "b", unit_price: 2.5, in_stock: false, zip: "98765", note: null }],
         ["c", { sku: "c", unit_price: null, in_stock: null, zip: "00001", note: "x" }]
       ])
-      // The second load finds the table, and replaces what is in it once.
+      // The second load finds the table and replaces its rows once.
       yield* dataSources.loadTable({
         ...at,
         table: { name: "stock" },

@@ -15,7 +15,7 @@ const base: DustConfig.ApiKeyOptions = { workspaceId: "ws1", apiKey }
 const read = (layer: Layer.Layer<DustConfig.DustConfig, ConfigError.ConfigError>) =>
   DustConfig.DustConfig.pipe(Effect.provide(layer))
 
-/** Where the error is, and what it says. */
+/** The path and the message of the error. */
 const problem = (layer: Layer.Layer<DustConfig.DustConfig, ConfigError.ConfigError>) =>
   Effect.map(Effect.flip(read(layer)), (error) => {
     assert.isTrue(ConfigError.isConfigError(error))

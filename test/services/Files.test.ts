@@ -597,7 +597,7 @@ describe("Files.download", () => {
     })
   })
 
-  it.effect("what is sent compressed is longer than it was declared", () =>
+  it.effect("accepts a compressed download whose declared length differs", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
       assert.strictEqual(text(yield* files.downloadBytes({ fileId: "f", maxBytes: 20 })), "hello storage")
@@ -708,7 +708,7 @@ describe("Files.download", () => {
 })
 
 describe("Files.view", () => {
-  it.effect("reads from Dust itself, or from the storage what is not safe to display", () =>
+  it.effect("reads from Dust, or from storage for content that is unsafe to display", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
       assert.strictEqual(yield* files.viewText({ fileId: "fil_text" }), "hello storage")

@@ -129,7 +129,7 @@ describe("Fixtures", () => {
     assert.deepStrictEqual(agentMessages.map(({ parentMessageId }) => parentMessageId), [message.sId])
   })
 
-  it("makes the message of an error follow what it is about", () => {
+  it("derives the message of an error from its fields", () => {
     const error = Fixtures.error.DustNotFoundError({ module: "Files", method: "get", type: "file_not_found" })
     assert.match(error.message, /^Files\.get: 404 file_not_found: /)
     assert.isUndefined(error.request)

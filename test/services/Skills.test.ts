@@ -28,7 +28,7 @@ describe("Skills", () => {
       assert.deepStrictEqual((yield* last).query, {})
     }).pipe(local()))
 
-  it.effect("lists unpublished ones for administrators who ask for them", () =>
+  it.effect("lists unpublished skills for administrators on request", () =>
     Effect.gen(function*() {
       const skills = yield* Skills.Skills
       const denied = yield* Effect.flip(skills.list({ bypassEditorVisibility: true }))

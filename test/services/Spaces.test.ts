@@ -56,7 +56,7 @@ describe("Spaces", () => {
       assert.strictEqual((yield* Effect.flip(spaces.findByName("Board")))._tag, "DustNotFoundError")
     }).pipe(local({ credential: "userToken" })))
 
-  it.effect("list: hides a restricted space from users who are not members", () =>
+  it.effect("list: hides a restricted space from non-members", () =>
     Effect.gen(function*() {
       const spaces = yield* Spaces.Spaces
       const error = yield* Effect.flip(spaces.listMcpServerViews({ spaceId: "vlt_board" }))

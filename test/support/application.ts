@@ -186,7 +186,7 @@ const done = (
     }
   })
 
-/** Runs the application as often as it says, and looks at the servers then. */
+/** Runs the application the given number of times, then inspects the servers. */
 export const run = (options: Options): Effect.Effect<Counts> =>
   Effect.scoped(Effect.gen(function*() {
     const servers: Readonly<Record<Tenant, Server>> = {

@@ -132,7 +132,7 @@ export const run = (line: CommandLine, args: ReadonlyArray<string>, options: Run
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
 
-/** Starts it in a pseudo terminal of 100 columns; what is typed goes to its keyboard. */
+/** Starts it in a pseudo terminal of 100 columns; input is sent as keystrokes. */
 export const startInTerminal = (line: CommandLine, args: ReadonlyArray<string>, options: RunOptions = {}) =>
   Effect.acquireRelease(
     Effect.sync(() => {

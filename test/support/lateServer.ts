@@ -1,6 +1,6 @@
 /**
  * A conversation on a server that answers late, reads from replicas that lag, caches, normalizes, and has a clock of its
- * own. It knows which sender each message is from, by a field that the SDK does not compare.
+ * own. It identifies the sender of each message by a field that the SDK does not compare.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"

@@ -1,4 +1,4 @@
-/** What a nightly job brings. */
+/** The settings of one nightly job. */
 
 export interface Night {
   readonly job: "sync" | "load"

@@ -114,7 +114,7 @@ export const respond = async (stage: Stage): Promise<void> => {
     answer = rewritten(stage, await stage.forward(body, left))
   } catch (cause) {
     if (left.aborted) throw cause
-    // The origin is not there: what a gateway says then.
+    // The origin is unreachable: respond as a gateway does.
     response.writeHead(502, { "content-type": "text/html" }).end("<html><body>502 Bad Gateway</body></html>")
     return
   }
@@ -280,7 +280,7 @@ async function* cutAfterBytes(pieces: Pieces, after: number): Pieces {
   for await (const piece of pieces) {
     if (piece.length >= rest) {
       if (rest > 0) yield piece.subarray(0, rest)
-      // Let what was sent arrive before the reset.
+      // Let the sent bytes arrive before the reset.
       await pause(5)
       throw new CutError("cut")
     }

@@ -28,7 +28,7 @@ export const accepts = (schema: ZodSchema, value: unknown, what: string): void =
   count.checks++
 }
 
-/** A logger that says nothing. */
+/** A silent logger. */
 export const silent = { error: () => undefined, info: () => undefined, trace: () => undefined, warn: () => undefined }
 
 /** The official client, with the credential of choice. */

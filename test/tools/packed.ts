@@ -10,7 +10,7 @@ const run = promisify(execFile)
 export interface Packed {
   /** The installed package. */
   readonly directory: string
-  /** Runs a program as a module, in plain Node; gives what it prints. */
+  /** Runs a program as a module in plain Node and returns its output. */
   readonly node: (program: string) => Promise<string>
   /** Compiles a program against the declarations of the package; gives what the compiler prints. */
   readonly compile: (program: string, options?: Readonly<Record<string, unknown>>) => Promise<string>

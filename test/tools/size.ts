@@ -83,7 +83,7 @@ export type Used = [Context.Context<never>, Layer.Layer<never>, Schema.Schema<ne
 const read = (diagnostics: string, name: string): number =>
   Number(new RegExp(`^${name}:\\s+([\\d.]+)`, "m").exec(diagnostics)?.[1] ?? Number.NaN)
 
-/** What the compiler does for a small program, beyond what it does for one with Effect alone. */
+/** The type-check cost of a small program, beyond that of one with Effect alone. */
 export const typeFigures = async ({ compile }: Packed): Promise<ReadonlyArray<Figure>> => {
   const ours = await compile(program)
   const effect = await compile(effectProgram)
