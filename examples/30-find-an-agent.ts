@@ -1,4 +1,4 @@
-/** Finds agents: all of them, by part of a name, by exact name; and the error if there is none. */
+/** Finds agents: all of them, by part of a name, by exact name; and the error for an unknown name. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { Agents } from "effect-dust/Agents"

@@ -235,7 +235,7 @@ describe("Local Dust as the server: messages (lib/api/assistant/conversation.ts)
 })
 
 describe("Local Dust as the server: conversations", () => {
-  it.effect("feedback: content defaults to empty; deleting missing feedback is refused (messages/[mId]/feedbacks.ts)", () =>
+  it.effect("feedback: content defaults to empty; deleting a missing one fails (messages/[mId]/feedbacks.ts)", () =>
     Effect.gen(function*() {
       const { conversationId, messageId } = yield* ask("Hello", "echo", { token: token.user })
       const path = `/assistant/conversations/${conversationId}`

@@ -130,7 +130,7 @@ describe("the official client and the workspace", () => {
       accepts(Official.PostWorkspaceSearchResponseBodySchema, first.knowledgeResults, "knowledge results")
     }))
 
-  it.scopedLive("official client: finds nothing without spaces, takes an error for results and a refusal for none", () =>
+  it.scopedLive("official client: finds nothing without spaces, takes errors for results and refusals for none", () =>
     Effect.gen(function*() {
       const server = yield* DustTest.serve()
       const nowhere = yield* unified(server, { query: "roadmap", includeTools: false })
