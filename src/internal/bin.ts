@@ -29,5 +29,5 @@ process.on("SIGTERM", () => end(codes.terminated))
 process.stdout.on("error", () => end(codes.ok))
 process.stderr.on("error", () => end(codes.ok))
 
-// What is open by then (idle connections, stdin) is of no use to anybody.
+// Idle connections and stdin may still be open, and must not keep the process alive.
 fiber.addObserver((exit) => process.exit(exit._tag === "Success" ? exit.value : code))

@@ -1,4 +1,4 @@
-/** Answers in the form in which they are compared. */
+/** Responses in the form used for comparison. */
 
 export type AnswerBody =
   | { readonly _tag: "json"; readonly value: unknown }
@@ -8,13 +8,13 @@ export type AnswerBody =
     readonly _tag: "events"
     /** The events of each kind, in their order. */
     readonly kinds: ReadonlyMap<string, ReadonlyArray<unknown>>
-    /** Whether it was read to its end. */
+    /** Whether the stream was read to its end. */
     readonly isWhole: boolean
   }
 
 export interface Answer {
   readonly status: number
   readonly location: string | undefined
-  /** `undefined`: not known. */
+  /** `undefined` if unknown. */
   readonly body: AnswerBody | undefined
 }

@@ -1,4 +1,4 @@
-/** Bodies between the wire and the tape. */
+/** Converts bodies between the wire and the tape. */
 import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
@@ -34,7 +34,7 @@ const toBase64 = (bytes: Uint8Array): string => {
 
 export const fromBase64 = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))
 
-/** The body as the tape shows it. */
+/** The body as recorded on the tape. */
 export const recordedBody = (
   bytes: Uint8Array,
   contentType: string | undefined,
@@ -47,7 +47,7 @@ export const recordedBody = (
   return (/json/i.test(contentType ?? "json") ? parsed(text) : undefined) ?? { text }
 }
 
-/** The text that arrived of an event stream, by the time of arrival. */
+/** The text received from an event stream, by arrival time. */
 export interface Arrival {
   readonly at: number
   readonly text: string
@@ -72,7 +72,7 @@ const frameOf = (at: number, text: string): EventFrame => {
   return frameText(frame) === text ? frame : { at, text }
 }
 
-/** The frames of an event stream, whatever the pieces were that they arrived in. */
+/** The frames of an event stream, independent of how the network split them. */
 export const recordedEvents = (arrivals: ReadonlyArray<Arrival>): ReadonlyArray<EventFrame> => {
   const frames: Array<EventFrame> = []
   let open = ""
@@ -89,7 +89,7 @@ export const recordedEvents = (arrivals: ReadonlyArray<Arrival>): ReadonlyArray<
   return open === "" ? frames : [...frames, { at: last, text: open }]
 }
 
-/** The bytes of a body on the tape. `undefined`: they are not there. */
+/** The bytes of a body on the tape; `undefined` if the tape omits them. */
 export const bytesOf = (body: RecordedBody | undefined): Uint8Array | undefined => {
   if (body === undefined) return new Uint8Array()
   if ("json" in body) return encoder.encode(JSON.stringify(body.json))
@@ -111,11 +111,11 @@ const partsOf = (form: FormData): ReadonlyArray<FormPart> =>
         bytes: value.size
       })
 
-/** The parts of a form that arrived as bytes. */
+/** Parses the parts of a form from its bytes. */
 const partsFrom = (bytes: Uint8Array, contentType: string): ReadonlyArray<FormPart> | undefined => {
   const boundary = /boundary="?([^";]+)/i.exec(contentType)?.[1]
   if (boundary === undefined) return undefined
-  // One character per byte, so that lengths stay.
+  // One character per byte keeps offsets equal.
   let raw = ""
   for (let at = 0; at < bytes.length; at += 0x8000) raw += String.fromCharCode(...bytes.subarray(at, at + 0x8000))
   return raw.split(`--${boundary}`).slice(1, -1).map((section): FormPart => {
@@ -138,7 +138,7 @@ const partsFrom = (bytes: Uint8Array, contentType: string): ReadonlyArray<FormPa
   })
 }
 
-/** The body of a request as the tape shows it, from all of its bytes. */
+/** The body of a request as recorded on the tape. */
 export const sentBody = (
   bytes: Uint8Array,
   contentType: string | undefined,
@@ -151,7 +151,7 @@ export const sentBody = (
   return recordedBody(bytes, contentType, limit)
 }
 
-/** A request that goes out, and what went out of its body once it is sent. */
+/** An outgoing request, and the body bytes sent so far. */
 export interface Observed {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly body: () => RecordedBody | undefined
@@ -160,7 +160,7 @@ export interface Observed {
 const typeOf = (request: HttpClientRequest.HttpClientRequest, body: HttpBody.HttpBody): string | undefined =>
   request.headers["content-type"] ?? body.contentType
 
-/** Notes a body while it goes out, without changing what is sent. */
+/** Records a body while it is sent, without changing it. */
 export const observe = (request: HttpClientRequest.HttpClientRequest, limit: number): Observed => {
   const { body } = request
   const type = typeOf(request, body)

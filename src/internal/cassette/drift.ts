@@ -1,4 +1,4 @@
-/** Where a recording and Local Dust differ. */
+/** Finds differences between a recording and Local Dust. */
 import * as Effect from "effect/Effect"
 import { buildTree, find } from "../local/server/match.ts"
 import { routes } from "../local/server/router.ts"
@@ -21,12 +21,12 @@ export interface Difference {
   readonly where: string
   readonly recorded: string
   readonly local: string
-  /** The exchanges of the tape that show it. */
+  /** The exchanges of the tape with this difference. */
   readonly exchanges: ReadonlyArray<number>
 }
 
 /**
- * What the comparison of a recording with Local Dust has found.
+ * The result of comparing a recording with Local Dust.
  *
  * @category models
  * @since 0.2.0
@@ -35,7 +35,7 @@ export interface DriftReport {
   /** How many exchanges were compared. */
   readonly compared: number
   readonly differences: ReadonlyArray<Difference>
-  /** The exchanges that could not be compared, and why. */
+  /** The exchanges that could not be compared, with the reason. */
   readonly skipped: ReadonlyArray<{ readonly exchange: number; readonly reason: string }>
 }
 
@@ -65,7 +65,7 @@ const bodiesDiffer = (recorded: Answer, local: Answer): ReadonlyArray<Found> => 
     const [seen, sent] = [one.kinds.get(kind), two.kinds.get(kind)]
     const where = `events.${kind}`
     if (seen === undefined) {
-      // Who has left early has not seen everything.
+      // A client that disconnected early did not receive every event.
       if (one.isWhole) found.push({ where, recorded: "never sent", local: "sent" })
     } else if (sent === undefined) found.push({ where, recorded: "sent", local: "never sent" })
     else {
@@ -94,7 +94,7 @@ const describe = ({ body, status }: Answer): string => {
 
 export interface Comparing {
   readonly local: Local
-  /** Fields that are not compared, by their beginning. */
+  /** Prefixes of fields to exclude from the comparison. */
   readonly ignore: ReadonlyArray<string>
 }
 

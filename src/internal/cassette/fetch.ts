@@ -1,4 +1,4 @@
-/** An HttpClient as a `fetch` function, for clients that know nothing of Effect. */
+/** Exposes an HttpClient as a `fetch` function, for clients without Effect. */
 import * as PlatformHeaders from "@effect/platform/Headers"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -14,7 +14,7 @@ const mostRedirects = 20
 
 type Method = Parameters<typeof HttpClientRequest.make>[0]
 
-/** The methods that HttpClient knows; any other one is refused by `fetch`, too, or has no use here. */
+/** The methods that HttpClient supports. `fetch` rejects the others, or they have no use here. */
 const methodOf = (method: string): Method => method as Method
 
 const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status)
@@ -23,7 +23,7 @@ const bodiless = new Set([204, 205, 304])
 
 const credentials = ["authorization", "cookie", "proxy-authorization"]
 
-/** Where a redirect leads, as `fetch` follows it: credentials stay at their origin. */
+/** The request after a redirect. As in `fetch`, credentials are not sent to another origin. */
 const redirected = (
   request: HttpClientRequest.HttpClientRequest,
   { headers, status }: HttpClientResponse.HttpClientResponse
@@ -48,7 +48,7 @@ const following = (
       left < 0 || !isRedirect(response.status) || response.headers["location"] === undefined
         ? Effect.succeed(response)
         : left === 0
-        // What fetch fails with.
+        // The error that fetch rejects with.
         ? Effect.fail("too many redirects")
         : following(client, redirected(request, response), left - 1)
   )
@@ -70,7 +70,7 @@ const aborted = (signal: AbortSignal): Effect.Effect<never, unknown> =>
 
 export const toFetch = (client: HttpClient.HttpClient): Effect.Effect<typeof globalThis.fetch> =>
   Effect.map(Effect.runtime<never>(), (surrounding) => async (input, init) => {
-    // Also when it was made where nothing is interrupted, as in `acquireRelease`.
+    // Interruptible even if called in an uninterruptible region, such as `acquireRelease`.
     const runtime = Runtime.enableRuntimeFlag(surrounding, RuntimeFlags.Interruption)
     const wanted = new Request(input, init)
     const request = await requestOf(wanted)

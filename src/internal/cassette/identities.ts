@@ -1,4 +1,4 @@
-/** What is called otherwise at Local Dust: ids, and addresses that answers name. */
+/** Maps recorded ids and URLs to those of Local Dust. */
 import type { Answer } from "./answer.ts"
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -18,7 +18,7 @@ export class Identities {
     return this.#ids.get(recorded) ?? recorded
   }
 
-  /** The address at Local Dust of one that an answer has named, by its path. */
+  /** The URL at Local Dust for a recorded URL, by its path. */
   addressOf(path: string): string | undefined {
     return this.#addresses.get(path)
   }

@@ -1,10 +1,10 @@
-/** Which exchange of a tape answers a request. */
+/** Matches requests to the exchanges of a tape. */
 import * as Data from "effect/Data"
 import { leaves } from "./shape.ts"
 import type { Exchange, RecordedRequest } from "./tape.ts"
 
 /**
- * A request that is not on the tape. The message names the nearest one that is, and where the two differ.
+ * A request that is not on the tape. The message includes the nearest recorded request and the first difference.
  *
  * @category errors
  * @since 0.2.0
@@ -18,7 +18,7 @@ export class CassetteMissError extends Data.TaggedError("CassetteMissError")<{
   readonly differences: ReadonlyArray<string>
 }> {}
 
-/** Whatever the workspace is called. */
+/** The path without the workspace id. */
 const placeless = (path: string): string => path.replace(/\/w\/[^/]+/, "/w/*")
 
 interface Comparable {
@@ -49,7 +49,7 @@ const differing = (a: Comparable, b: Comparable): ReadonlyArray<string> =>
 const isSame = (a: Comparable, b: Comparable): boolean =>
   a.method === b.method && a.path === b.path && differing(a, b).length === 0
 
-/** How far two requests are apart: the path weighs most, then the method, then what is sent. */
+/** The distance between two requests: the path weighs most, then the method, then the body. */
 const distance = (a: Comparable, b: Comparable): number => {
   const [one, two] = [a.path.split("/"), b.path.split("/")]
   let segments = 0
@@ -64,9 +64,9 @@ const difference = (asked: Comparable, taped: Comparable, path: string): string 
   `${path} is ${short(asked.content.get(path))}, recorded ${short(taped.content.get(path))}`
 
 export interface Matching {
-  /** Names of fields of queries and bodies that need not be equal. */
+  /** Names of query and body fields to ignore. */
   readonly ignore: ReadonlyArray<string>
-  /** Which exchanges answer again when all that match have been played. */
+  /** Which exchanges are replayed again after all matching ones have been played. */
   readonly repeats: "reads" | "all" | "none"
 }
 

@@ -1,4 +1,4 @@
-/** The recording side: every exchange of an HttpClient, as it ends. */
+/** Records every exchange of an HttpClient as it ends. */
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
@@ -44,11 +44,11 @@ export const credentialOf = (headers: Readonly<Record<string, string>>): Recorde
   return value === undefined ? "none" : /^Bearer\s+sk-/i.test(value) ? "apiKey" : "accessToken"
 }
 
-/** An exchange that has begun and not ended. */
+/** An exchange in progress. */
 export interface OpenExchange {
-  /** As it is now. */
+  /** The exchange so far. */
   readonly now: () => Exchange
-  /** It ends as it is. */
+  /** Ends the exchange in its current state. */
   readonly end: () => void
 }
 
@@ -57,17 +57,17 @@ export interface Session {
   /** The largest body on the tape, in bytes. */
   readonly limit: number
   readonly startedAt: number
-  /** Called once for each exchange, when it has ended. */
+  /** Called once when an exchange ends. */
   readonly ended: (exchange: Exchange) => void
   /** Called when a credential is seen for the first time. */
   readonly learned: () => void
-  /** What has begun and not ended. */
+  /** The exchanges in progress. */
   readonly open: Set<OpenExchange>
   count: number
   origin: string | undefined
 }
 
-/** One exchange, up to its end. */
+/** One exchange, from its request to its end. */
 class Recording implements OpenExchange {
   readonly #number: number
   #status: { readonly status: number; readonly headers: Record<string, string> } | undefined
@@ -94,7 +94,7 @@ class Recording implements OpenExchange {
   answered(status: number, headers: Readonly<Record<string, string>>): void {
     if (this.session.redactor.learnHeaders(headers)) this.session.learned()
     this.#status = { status, headers: only(headers, responseHeaders) }
-    // A redirect, an answer without a body: nobody reads them.
+    // The bodies of redirects and of empty responses are never read.
     if ((status >= 300 && status < 400) || status === 204 || headers["content-length"] === "0") this.finish("complete")
   }
 
@@ -151,7 +151,7 @@ const failureOf = (error: HttpClientError.HttpClientError): NonNullable<Exchange
 
 type Pull = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.ResponseError>>
 
-/** The body as it is read, noted on the way, and readable: a compressed secret would be none that is found. */
+/** Records the body as the consumer reads it, decompressed so that redaction can find secrets. */
 const noted = (
   inner: HttpClientResponse.HttpClientResponse,
   recording: Recording,
@@ -168,7 +168,7 @@ const noted = (
       Effect.sync(() => {
         if (Exit.isSuccess(exit)) return Chunk.forEach(exit.value, (piece) => recording.arrived(piece))
         const error = errorOf(exit)
-        // An interruption is noted when the scope closes.
+        // An interruption is recorded when the scope closes.
         if (Option.isNone(error)) return
         Option.match(error.value, {
           onNone: () => recording.finish("complete"),
@@ -230,7 +230,7 @@ const recorded = (
 
 const left = { reason: "Interrupted", message: "the client left before there was an answer" }
 
-/** The same client; what it does is noted. */
+/** The same client, recorded. */
 export const recording = (self: HttpClient.HttpClient, session: Session): HttpClient.HttpClient => {
   const observed = new WeakMap<HttpClientRequest.HttpClientRequest, Observed>()
   return self.pipe(

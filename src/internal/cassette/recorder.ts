@@ -1,4 +1,4 @@
-/** A recording from its beginning to its end, in memory and in a file. */
+/** Manages a recording, in memory or in a file. */
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Clock from "effect/Clock"
@@ -10,26 +10,26 @@ import { type Redaction, Redactor } from "./redact.ts"
 import { type Exchange, exchangeLine, format, headLine, type Tape, type TapeHead } from "./tape.ts"
 
 /**
- * How a recording is made.
+ * Options of a recording.
  *
  * @category models
  * @since 0.2.0
  */
 export interface RecordOptions extends Redaction {
-  /** The largest body that is written, in bytes; a larger one is left out, with its size. Defaults to 4 MiB. */
+  /** The maximum recorded body in bytes; of a larger one, only the size is recorded. Defaults to 4 MiB. */
   readonly maxBodyBytes?: number | undefined
 }
 
-/** A client whose exchanges are noted, and what has been noted. @category models @since 0.2.0 */
+/** A recorded client, and its recording so far. @category models @since 0.2.0 */
 export interface Recorder {
   readonly client: HttpClient.HttpClient
-  /** The exchanges that have ended so far, and those that are open as they are now. */
+  /** The finished exchanges, and the current state of those in progress. */
   readonly tape: Effect.Effect<Tape>
 }
 
 const defaultLimit = 4 * 1024 * 1024
 
-/** `onEnded` and `onLearned`: an exchange is there; earlier ones may read otherwise now. */
+/** `onEnded` runs when an exchange ends; `onLearned` when a new secret may change the redaction of earlier ones. */
 const makeSession = (
   options: RecordOptions,
   startedAt: number,
@@ -60,11 +60,11 @@ const makeSession = (
       content: options.content ?? "keep"
     }
   }
-  // Redacted when it is asked for: what was learned late holds for what was said early.
+  // Redacted on read, so that a secret learned later is removed from earlier exchanges too.
   const redacted = () =>
     [...raw, ...[...session.open].map(({ now }) => now())].map((exchange) => redactor.exchange(exchange))
   const tape = () => {
-    // The first time teaches the secrets that fields of bodies hold.
+    // The first pass learns the secrets in body fields.
     redacted()
     return { ...head(), exchanges: redacted().sort((a, b) => a.number - b.number) }
   }
@@ -81,8 +81,8 @@ export const recorder = (
   })
 
 /**
- * The same into a file: a line as soon as an exchange has ended, and the whole file in order when the scope closes, or
- * when a secret was learned that may be in the lines before.
+ * Records to a file: appends a line when an exchange ends, and rewrites the file in order when the scope closes, or
+ * when a newly learned secret may occur in earlier lines.
  */
 export const fileRecorder = (
   client: HttpClient.HttpClient,

@@ -1,9 +1,9 @@
-/** What never reaches a tape. */
+/** Removes secrets and, on request, content from a recording. */
 import * as Redacted from "effect/Redacted"
 import type { EventFrame, Exchange, RecordedBody, RecordedRequest } from "./tape.ts"
 
 /**
- * How a recording protects what it has seen.
+ * Redaction options of a recording.
  *
  * @category models
  * @since 0.2.0
@@ -17,13 +17,13 @@ export interface Redaction {
   readonly content?: "keep" | "mask" | undefined
   /** Further values to remove wherever they occur, of at least 6 characters. */
   readonly secrets?: ReadonlyArray<string | Redacted.Redacted> | undefined
-  /** The last change of an exchange before it is written. A replay needs the same one if it changes requests. */
+  /** Final transformation of an exchange before it is written. A replay needs the same one if it changes requests. */
   readonly redact?: ((exchange: Exchange) => Exchange) | undefined
 }
 
 export const removed = "<redacted>"
 
-/** Shorter ones would be found in any text. */
+/** Shorter values would match ordinary text. */
 const shortest = 6
 
 const secretField =
@@ -33,21 +33,21 @@ const shapes: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bsk-[\w-]{6,}/g, removed],
   [/\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*/g, removed],
   [/\b(Bearer|Basic)\s+(?!<redacted>)[\w.~+/=-]{6,}/gi, `$1 ${removed}`],
-  // Signed addresses, also inside a text.
+  // Signed URLs, also within text.
   [
     /([?&](?:[\w.-]*(?:token|signature|sig|secret|password|credential|api[_-]?key|policy|jwt)|key)=)(?!<redacted>)[^&\s"'<>)\]]+/gi,
     `$1${removed}`
   ],
   [/(\/triggers\/hooks\/[^/?#\s"]+\/)(?!<redacted>)[^/?#\s"]+/g, `$1${removed}`],
-  // The user and the password of an address.
+  // The user and password of a URL.
   [/\b(https?:\/\/)[^/\s:@"]+:[^/\s@"]+@/gi, `$1${removed}@`]
 ]
 
-/** Words of the protocol, which a masked tape keeps: without white space only. */
+/** Protocol values without white space, which masking keeps. */
 const protocol =
   /^(?:id|ids|.*Ids?|.*_ids?|type|.*Type|.*_type|kind|status|.*Status|role|visibility|classification|code|category|stake|origin|timezone|scope|action|useCase|unit|provider|source|availability|view|region|order.*|sort.*|limit|offset|cursor|version|event|.*At|.*_at|cron|mcpServerName|toolName|functionCallName|internalMCPServerId|contentFragmentType|nodeType|sourceProvider|visualization|method|jsonrpc|uploadUrl|downloadUrl)$/
 
-/** The beginning of an address stays, so that it is still one. */
+/** Masking keeps the start of a URL, so that it stays valid. */
 const mask = (text: string): string =>
   text.replace(/^https?:\/\/|\p{L}|\p{N}/gu, (found) => found.length > 2 ? found : /\p{N}/u.test(found) ? "0" : "x")
 
@@ -60,7 +60,7 @@ const encodings = (secret: string): ReadonlyArray<string> => {
   return [...new Set([secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), base64])]
 }
 
-/** Learns secrets as they are seen, and removes them from everything. */
+/** Collects secrets as they occur, and removes them everywhere. */
 export class Redactor {
   readonly #secrets = new Set<string>()
   readonly #masks: boolean
@@ -74,14 +74,14 @@ export class Redactor {
     }
   }
 
-  /** Whether it was new. */
+  /** Returns whether the secret was new. */
   learn(secret: string): boolean {
     if (secret.length < shortest || this.#secrets.has(secret) || secret === removed) return false
     for (const one of encodings(secret)) this.#secrets.add(one)
     return true
   }
 
-  /** The credentials in the headers of a request or an answer. */
+  /** Learns the credentials in the headers of a request or response. */
   learnHeaders(headers: Readonly<Record<string, string>>): boolean {
     let learned = false
     for (const [name, value] of Object.entries(headers)) {
@@ -153,7 +153,7 @@ export class Redactor {
       ...(json === undefined ? {} : { json: this.json(json) }),
       ...(text === undefined ? {} : { text: this.#content(text) })
     }))
-    // A secret that an agent says comes in pieces.
+    // A secret in an agent's text may be split over several events.
     const said = clean.map(({ json }) => tokenOf(json)?.text ?? "").join("")
     return this.text(said) === said ? clean : clean.map((frame) => {
       const token = tokenOf(frame.json)
@@ -201,7 +201,7 @@ export class Redactor {
   }
 }
 
-/** The text of a token event, and the same event with another text. */
+/** The text of a token event, and a function that replaces it. */
 const tokenOf = (json: unknown): { readonly text: string; readonly with: (text: string) => unknown } | undefined => {
   if (!isRecord(json)) return undefined
   if (isRecord(json["data"])) {

@@ -1,4 +1,4 @@
-/** The replaying side: an HttpClient that answers from a tape. */
+/** An HttpClient that responds from a tape. */
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -14,7 +14,7 @@ import { credentialOf, queryOf } from "./record.ts"
 import type { Redactor } from "./redact.ts"
 import type { Exchange, RecordedFailure, RecordedRequest, RecordedResponse } from "./tape.ts"
 
-/** What stood in the way when the tape was recorded. */
+/** The failure that was recorded. */
 class RecordedCause extends Error {
   override readonly name = "RecordedCause"
   readonly code: string | undefined
@@ -119,7 +119,7 @@ export const replaying = ({ deck, pace, redactor }: Playing): HttpClient.HttpCli
   HttpClient.make((request, url) =>
     Effect.flatMap(asked(request, url, redactor), (wanted) => {
       const found = deck.next(wanted)
-      // A defect: no retry and no fallback of the program under test may hide it.
+      // A defect, so that no retry or fallback of the program under test hides it.
       return found instanceof CassetteMissError ? Effect.die(found) : play(request, found, pace)
     })
   )

@@ -1,4 +1,4 @@
-/** Recorded requests, sent once more to Local Dust, and its answers in the form in which they are compared. */
+/** Resends recorded requests to Local Dust, and returns its responses in the form used for comparison. */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -15,7 +15,7 @@ export interface Local {
   readonly client: HttpClient.HttpClient
   readonly url: string
   readonly tokens: Readonly<Record<Exclude<RecordedRequest["credential"], "none">, string>>
-  /** How long an event stream may be silent before what has come is compared. */
+  /** The idle timeout of an event stream, after which the events received so far are compared. */
   readonly silence: Duration.DurationInput
 }
 
@@ -80,7 +80,7 @@ const formOf = (parts: ReadonlyArray<FormPart>): FormData => {
   return form
 }
 
-/** A recorded request as Local Dust understands it; or why it cannot be sent. */
+/** A recorded request adapted to Local Dust, or the reason why it cannot be sent. */
 export const requestOf = (
   { request: { body, credential, headers, method, path, query } }: Exchange,
   identities: Identities,
@@ -113,7 +113,7 @@ export const requestOf = (
   return { request, isApi: elsewhere === undefined }
 }
 
-/** Whether everything that the recording has has come, and its last kind of event too. */
+/** Whether every recorded event has arrived, including one of the last kind. */
 const hasAll = (recorded: AnswerBody | undefined, { kinds }: Kinds): boolean =>
   recorded?._tag === "events" && !recorded.isWhole && [...recorded.kinds.keys()].every((kind) => kinds.has(kind))
 
@@ -129,7 +129,7 @@ const events = (
       Stream.tap((bytes) => Effect.sync(() => all.push(bytes))),
       Stream.takeUntil(() => hasAll(recorded, all)),
       Stream.runDrain,
-      // What has come before a connection broke is compared.
+      // Events received before a connection error are compared.
       Effect.ignore,
       Effect.map(() => ({ _tag: "events" as const, kinds: all.kinds, isWhole: true }))
     )
@@ -150,6 +150,6 @@ export const answerOf = (
     const bytes = new Uint8Array(yield* response.arrayBuffer)
     return { ...head, body: comparedBody(recordedBody(bytes, type, Infinity), true) }
   }).pipe(
-    // In this process nothing but a scripted fault can break a connection.
+    // In process, only a scripted fault can break a connection.
     Effect.orDie
   )

@@ -1,9 +1,9 @@
-/** JSON by its leaves, and by its shape. */
+/** The leaves and the shape of JSON values. */
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Each value that is no container, by its path. */
+/** Each leaf value by its path. */
 export function* leaves(value: unknown, path: string): Generator<readonly [path: string, json: string]> {
   if (Array.isArray(value)) {
     if (value.length === 0) yield [path, "[]"]
@@ -15,16 +15,16 @@ export function* leaves(value: unknown, path: string): Generator<readonly [path:
   } else if (value !== undefined) yield [path, JSON.stringify(value)]
 }
 
-/** What is known of the values at a path: their types, and the words of a field that is a choice of words. */
+/** The types of the values at a path and, for an enumerated field, the values themselves. */
 export interface Seen {
   readonly types: Set<string>
   readonly words: Set<string>
 }
 
-/** Values at each path; `*` stands for the members of a list. */
+/** Values at each path; `*` stands for list elements. */
 export type Shape = Map<string, Seen>
 
-/** Fields whose values are words of the protocol. */
+/** Fields with enumerated values. */
 const isChoice = (path: string): boolean => /(?:^|\.)(?:type|kind|status|role|visibility|classification)$/.test(path)
 
 const typeOf = (value: unknown): string => value === null ? "null" : Array.isArray(value) ? "array" : typeof value
@@ -60,7 +60,7 @@ const known = ({ types }: Seen): ReadonlyArray<string> => [...types].filter((typ
 
 const parentOf = (path: string): string => path.split(".").slice(0, -1).join(".")
 
-/** Whether the container of a path exists there, and is no empty list: else nothing is known of the path. */
+/** Whether the parent of a path exists and is not an empty list; otherwise the path cannot be compared. */
 const isKnown = (shape: Shape, path: string): boolean => {
   if (path === "") return true
   const parent = parentOf(path)
@@ -68,7 +68,7 @@ const isKnown = (shape: Shape, path: string): boolean => {
   return shape.get(parent)?.types.has("object") === true
 }
 
-/** What only one of two shapes has, or has in another type. `null` and empty lists say nothing, and are no difference. */
+/** The paths present in only one shape, or with different types. `null` and empty lists do not count as differences. */
 export const differences = (recorded: Shape, local: Shape): ReadonlyArray<ShapeDifference> => {
   const found: Array<ShapeDifference> = []
   for (const path of new Set([...recorded.keys(), ...local.keys()])) {

@@ -1,11 +1,11 @@
-/** What is on a tape, and its lines. */
+/** The model of a tape, and its encoding in lines. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
 /**
- * A tape that cannot be read: `line` is the line of the file, from 1.
+ * A tape that cannot be read. `line` is the line number in the file, starting at 1.
  *
  * @category errors
  * @since 0.2.0
@@ -39,7 +39,7 @@ const Body = Schema.Union(
   Schema.Struct({ parts: Schema.Array(Part) }),
   Schema.Struct({ events: Schema.Array(Frame) }),
   Schema.Struct({ omitted: Schema.Number }),
-  // Last: `Unknown` may be absent, so that every object is one of these.
+  // Last in the union: `Unknown` may be absent, so every object matches this member.
   Schema.Struct({ json: Schema.Unknown })
 )
 
@@ -82,8 +82,8 @@ const Head = Schema.Struct({
 export interface FormPart extends Schema.Schema.Type<typeof Part> {}
 
 /**
- * One frame of an event stream: `at` is the milliseconds since the request. `json` is its data; `text` is the frame as it
- * was sent where that says more.
+ * One frame of an event stream: `at` is the milliseconds since the request. `json` is its data; `text` is the raw frame
+ * if it contains more.
  *
  * @category models
  * @since 0.2.0
@@ -103,8 +103,8 @@ export type RecordedBody = Schema.Schema.Type<typeof Body>
 export interface RecordedRequest extends Schema.Schema.Type<typeof Request> {}
 
 /**
- * An answer on the tape. `end` tells whether it was read to its end (`complete`), the client left before (`left`), the
- * connection broke (`cut`) or nobody read it (`unread`).
+ * A response on the tape. `end` is `complete` if the body was read to its end, `left` if the client disconnected
+ * before, `cut` if the connection broke, and `unread` if the body was never read.
  *
  * @category models
  * @since 0.2.0
@@ -115,8 +115,8 @@ export interface RecordedResponse extends Schema.Schema.Type<typeof Response> {}
 export interface RecordedFailure extends Schema.Schema.Type<typeof Failure> {}
 
 /**
- * A request with its answer or its failure. `number` is its place in the order of sending, `at` the milliseconds since the
- * recording began, `millis` the milliseconds until the answer was complete.
+ * A request with its response or failure. `number` is its place in the order of sending, `at` the milliseconds
+ * since the recording began, `millis` the milliseconds until the response was complete.
  *
  * @category models
  * @since 0.2.0

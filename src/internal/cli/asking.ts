@@ -1,4 +1,4 @@
-/** What the commands that talk to agents have in common. */
+/** Shared options and functions of the commands that talk to agents. */
 import * as Options from "@effect/cli/Options"
 import type * as Prompt from "@effect/cli/Prompt"
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -43,12 +43,12 @@ export const thinking = Options.boolean("thinking").pipe(Options.withDescription
 
 export const asJson = Options.boolean("json").pipe(Options.withDescription("Print JSON, one value per line"))
 
-/** `@Name` is a name to the SDK as well; a name with a space needs no @. */
+/** The SDK accepts `@Name` too; a name with a space needs no @. */
 export const agentRef = (text: string): AgentRef => text.startsWith("@") || /\s/.test(text) ? { name: text } : text
 
 type Handlers = FollowOptions<Left, Prompt.Prompt.Environment | Output>
 
-/** Asks at the terminal. Where there is none, tools are approved only with `--yes`, and a run that waits is left waiting. */
+/** Prompts at the terminal. Without one, `--yes` approves tools, and any other waiting run is left waiting. */
 export const handlers = (yes: boolean): Effect.Effect<Handlers, never, Output> =>
   Effect.map(Output, ({ interactive }): Handlers => ({
     onApproval: yes ? approveAll : interactive ? askApproval : undefined,
@@ -56,7 +56,7 @@ export const handlers = (yes: boolean): Effect.Effect<Handlers, never, Output> =
     whenBlocked: interactive ? "wait" : "fail"
   }))
 
-/** Uploads files, with their progress, and makes attachments of them. */
+/** Uploads files, showing progress, and returns them as attachments. */
 export const attach = (
   paths: ReadonlyArray<string>
 ): Effect.Effect<
@@ -78,7 +78,7 @@ export const attach = (
       return File.contentFragment(uploaded)
     }))
 
-/** Shows the events as they come. */
+/** Shows events as they arrive. */
 export const follow = <E, R>(
   events: Stream.Stream<ChatEvent, E, R>,
   options: ShowOptions

@@ -1,4 +1,4 @@
-/** The services of the SDK for a command: with the credential of the environment, of an earlier run, or of a prompt. */
+/** Provides the SDK's services to a command, with a credential from the environment, a stored file or a prompt. */
 import * as Options from "@effect/cli/Options"
 import * as Prompt from "@effect/cli/Prompt"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -18,7 +18,7 @@ import * as DustTest from "../../DustTest.ts"
 import { CredentialError, Left } from "./failure.ts"
 import { Output } from "./output.ts"
 
-/** Names as in the environment. */
+/** Fields named like the environment variables. */
 const Stored = Schema.parseJson(Schema.Struct({
   DUST_WORKSPACE_ID: Schema.String,
   DUST_REGION: Schema.optional(Schema.String),
@@ -34,7 +34,7 @@ export type Environment = FileSystem.FileSystem | Path.Path | Terminal.Terminal 
 const variable = (name: string) =>
   Config.string(name).pipe(Config.withDefault(""), Config.map((text) => text.trim()), Effect.orDie)
 
-/** Where an answered prompt is stored, if that is asked for. */
+/** The file for a prompted credential, if the user chooses to store it. */
 export const storePath: Effect.Effect<string, never, Path.Path> = Effect.gen(function*() {
   const path = yield* Path.Path
   const configured = (yield* variable("XDG_CONFIG_HOME")) || (yield* variable("APPDATA"))
@@ -67,11 +67,11 @@ const store = (file: string, value: Stored) =>
 
 interface Workspace {
   readonly id: string
-  /** Where it is, if the address says so. */
+  /** The region, if the URL contains it. */
   readonly place: { readonly DUST_REGION?: "us" | "eu"; readonly DUST_BASE_URL?: string } | undefined
 }
 
-/** Both `0ec9852c2f` and the address of a page of the workspace will do. */
+/** Accepts an id such as `0ec9852c2f`, or the URL of any page of the workspace. */
 const readWorkspace = (text: string): Workspace => {
   const [, origin = "", host = "", id = ""] = /^(https?:\/\/([^/]+))\/w\/([^/?#]+)/.exec(text.trim()) ?? []
   if (id === "") return { id: text.trim(), place: undefined }
@@ -79,7 +79,7 @@ const readWorkspace = (text: string): Workspace => {
   return { id, place: region === undefined ? { DUST_BASE_URL: origin } : { DUST_REGION: region } }
 }
 
-/** One prompt for all of it, so that keys that are typed ahead reach the next question. */
+/** A single prompt for all fields, so that typed-ahead keys reach the next question. */
 const questions = (file: string) =>
   Prompt.text({
     message: "Workspace id, or the address of any of its pages",
@@ -128,7 +128,10 @@ const asked = Effect.gen(function*() {
 
 const names = ["DUST_WORKSPACE_ID", "DUST_API_KEY", "DUST_ACCESS_TOKEN", "DUST_REGION", "DUST_BASE_URL"]
 
-/** What is missing from the environment. Where it has any of the names, it alone decides: a key never meets the workspace of another. */
+/**
+ * The error for an incomplete environment. If any variable is set, no other source is used, so that a key never reaches
+ * another workspace.
+ */
 const settings = Effect.gen(function*() {
   for (const name of names) if ((yield* variable(name)) !== "") return Option.none<Stored>()
   const known = yield* stored
@@ -145,10 +148,10 @@ export const local = Options.boolean("local").pipe(
   )
 )
 
-/** A workspace in memory that can be asked and written to. */
+/** An in-memory workspace that accepts questions and writes. */
 const localDust = DustTest.layer({ pace: "20 millis", credential: "adminToken" })
 
-/** The layer of a command, read from where the credential is. */
+/** The layer of a command, with the credential from the first source that has one. */
 export const connected = (
   useLocal: boolean
 ): Layer.Layer<Dust.Services, unknown, Environment> =>

@@ -1,4 +1,4 @@
-/** How a command fails: one line that says what to do next, and a code for scripts. */
+/** Failures of commands: one line with the next step for people, and an exit code for scripts. */
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
 import * as Data from "effect/Data"
@@ -12,7 +12,7 @@ export const codes = {
   ok: 0,
   failure: 1,
   usage: 2,
-  /** The agent waits for a person, and nobody can be asked here. */
+  /** The agent waits for a person, and there is no terminal to prompt at. */
   waiting: 3,
   /** A credential is missing, refused, or of the wrong kind. */
   credential: 4,
@@ -20,28 +20,28 @@ export const codes = {
   terminated: 143
 } as const
 
-/** A command was not used as it has to be. */
+/** Invalid arguments or options. */
 export class UsageError extends Data.TaggedError("UsageError")<{ readonly message: string }> {}
 
-/** No credential is set, and nobody can be asked for one. */
+/** No credential is set, and there is no terminal to prompt at. */
 export class CredentialError extends Data.TaggedError("CredentialError")<{ readonly message: string }> {}
 
-/** A part of what was asked for failed; the parts were reported one by one. */
+/** Some of the items failed; each failure was already reported. */
 export class PartialFailure extends Data.TaggedError("PartialFailure")<{ readonly message: string }> {}
 
-/** A person left, with Ctrl-C in a prompt. */
+/** The user pressed Ctrl-C at a prompt. */
 export class Left extends Data.TaggedError("Left")<Record<never, never>> {}
 
 export interface Report {
   readonly code: number
-  /** None for a usage error, which the parser has printed already, and for one who left. */
+  /** Absent for a usage error, which the parser has already printed, and after Ctrl-C at a prompt. */
   readonly line?: string | undefined
   readonly json?: unknown
 }
 
 const flat = (text: string) => clean(text).replace(/\s*\n\s*/g, " ").trim()
 
-/** What to do about an error of the SDK, where its message does not say it. */
+/** The remedy for an SDK error whose message does not include one. */
 const advice = (error: DustAPIError): string | undefined => {
   if (error.messageId !== undefined && error.conversationId !== undefined && error._tag !== "DustAgentError") {
     return `the agent goes on; follow it with: effect-dust resume ${error.conversationId} ${error.messageId}`
@@ -124,7 +124,7 @@ const ofError = (error: unknown): Report => {
   }
 }
 
-/** What to print, and with which code to end. */
+/** The output and the exit code of a failure. */
 export const reportOf = (cause: Cause.Cause<unknown>, interruptedWith: number): Report => {
   const failure = Cause.failureOption(cause)
   if (Option.isSome(failure)) return ofError(failure.value)

@@ -1,4 +1,4 @@
-/** What `--help` prints: the commands, or the arguments and options of one, a line each. */
+/** The output of `--help`: the commands, or the arguments and options of one command, a line each. */
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
@@ -6,7 +6,7 @@ import type * as Span from "@effect/cli/HelpDoc/Span"
 import type { Style } from "./output.ts"
 
 export interface Entry {
-  /** Its words: `export agent`. */
+  /** The words of the command, such as `export agent`. */
   readonly path: ReadonlyArray<string>
   readonly doc: HelpDoc.HelpDoc
   readonly summary: string
@@ -20,7 +20,7 @@ const plain = (doc: HelpDoc.HelpDoc) => HelpDoc.toAnsiText(doc).replace(colour, 
 const parts = (doc: HelpDoc.HelpDoc): ReadonlyArray<HelpDoc.HelpDoc> =>
   doc._tag === "Sequence" ? [...parts(doc.left), ...parts(doc.right)] : doc._tag === "Empty" ? [] : [doc]
 
-/** What a parser says of every option of its type, which the name says already. */
+/** The generic text that the parser adds to every option of a type; the type name makes it redundant. */
 const noise =
   /^(?:A user-defined piece of text\.|A true or false value\.|An integer\.|This (?:setting|option|argument) (?:is optional|may be repeated).*|One of the following: .*)$/
 
@@ -38,7 +38,7 @@ const rowsOf = (doc: HelpDoc.HelpDoc): Rows =>
       : []
   )
 
-/** Text in lines of this width. */
+/** Wraps text to this width. */
 const wrap = (text: string, width: number): ReadonlyArray<string> => {
   const lines: Array<string> = []
   for (const word of text.split(" ")) {
@@ -96,7 +96,7 @@ export const helpOf = ({ doc, path, summary }: Entry, width: number, style: Styl
   ].join("\n\n")
 }
 
-/** The help of all of them, or of those that begin with these words. */
+/** The help of all commands, or of those that begin with these words. */
 export const overview = (
   entries: ReadonlyArray<Entry>,
   path: ReadonlyArray<string>,
@@ -149,7 +149,7 @@ Without these variables, a terminal asks for them. --local needs no account.
   git diff | effect-dust ask --agent @Reviewer "Review this change"`
 }
 
-/** What is asked for, if it is help: that of a command, of those that begin with the same words, or of all. */
+/** The requested help, if any: for one command, for a group of commands, or for all. */
 export const helpFor = (
   entries: ReadonlyArray<Entry>,
   args: ReadonlyArray<string>,
@@ -166,13 +166,13 @@ export const helpFor = (
   const exact = entries.find(({ path }) => path.every((word, index) => words[index] === word))
   if (exact !== undefined) return wanted ? helpOf(exact, width, style) : undefined
   const group = entries.some(starts(words)) ? words : []
-  // Words alone that only begin a command, or nothing at all.
+  // Only the first words of a command group, or no arguments.
   return wanted || (before.length === group.length && entries.some(starts(before)))
     ? overview(entries, group, width, style)
     : undefined
 }
 
-/** Every name of the options, and whether a value follows. */
+/** Every option name, and whether it takes a value. */
 const optionsOf = ({ doc }: Entry): ReadonlyMap<string, boolean> =>
   new Map(
     [...sectionOf(doc, "OPTIONS"), ...builtIn].flatMap(([name]) => {
@@ -184,8 +184,8 @@ const optionsOf = ({ doc }: Entry): ReadonlyMap<string, boolean> =>
 const everywhere: ReadonlySet<string> = new Set(["--version", "--completions", "--log-level", "--wizard"])
 
 /**
- * What is wrong with the options. The parser takes those that it does not know, and those without their value, for words of
- * a command that has any number of them: a misspelt option must not be sent to an agent.
+ * Returns the problem with the options, if any. The parser treats unknown options and those without a value as words of
+ * a variadic argument; this check prevents sending a misspelt option to an agent.
  */
 export const wrongOption = (entries: ReadonlyArray<Entry>, args: ReadonlyArray<string>): string | undefined => {
   const entry = entries.find(({ path }) => path.every((word, index) => args[index] === word))

@@ -1,4 +1,4 @@
-/** What is piped into the command line. */
+/** Reads piped input. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { fstatSync } from "node:fs"
@@ -6,7 +6,7 @@ import process from "node:process"
 import { UsageError } from "./failure.ts"
 import { Output } from "./output.ts"
 
-/** Whether stdin is a pipe, a socket or a file. A terminal and /dev/null are not; nor is a stdin that is closed. */
+/** Whether stdin is a pipe, a socket or a file. False for a terminal, /dev/null and a closed stdin. */
 const isPiped = Effect.sync(() => {
   if (process.stdin.isTTY) return false
   try {
@@ -30,7 +30,7 @@ const readAll = Effect.async<Uint8Array, UsageError>((resume) => {
   })
 })
 
-/** The text that is piped in, if any. Says after three seconds that it waits for it. */
+/** The piped text, if any. Prints a notice after waiting for three seconds. */
 export const piped: Effect.Effect<Option.Option<string>, UsageError, Output> = Effect.gen(function*() {
   if (!(yield* isPiped)) return Option.none()
   const output = yield* Output

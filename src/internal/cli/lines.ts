@@ -1,17 +1,17 @@
-/** Lines that a person types, with a history and an editor on a terminal; lines of a pipe elsewhere. */
+/** Reads lines: with history and editing on a terminal, or from a pipe. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import process from "node:process"
 import * as Readline from "node:readline"
 
-/** None at the end of the input, and when a person presses Ctrl-C on an empty line, or Ctrl-D. */
+/** `None` at the end of the input, on Ctrl-D, and on Ctrl-C on an empty line. */
 export type ReadLine = Effect.Effect<Option.Option<string>>
 
-/** Lines that come within this time were pasted together, and are one message. */
+/** Lines that arrive within this time were pasted together, and form one message. */
 const pasteMillis = 30
 
-/** One message. The editor is closed behind it, so that others can read the keyboard. */
+/** Reads one message. The editor is closed afterwards, so that prompts can read the keyboard. */
 const typed = (prompt: string, history: Array<string>): ReadLine =>
   Effect.async((resume) => {
     const { stderr, stdin } = process
@@ -38,7 +38,7 @@ const typed = (prompt: string, history: Array<string>): ReadLine =>
       lines.push(line)
       clearTimeout(timer)
       timer = setTimeout(() => {
-        // Pasted without its last line end, or continued with a backslash: more is to come.
+        // Pasted without the last line end, or continued with a backslash: more input follows.
         if (editor.line !== "") return
         const last = lines.at(-1) ?? ""
         if (!last.endsWith("\\")) return end(Option.some(lines.join("\n")))
@@ -64,7 +64,7 @@ const typed = (prompt: string, history: Array<string>): ReadLine =>
     return Effect.sync(() => end(Option.none()))
   })
 
-/** How to read the next message. */
+/** Returns the effect that reads the next message. */
 export const reader: Effect.Effect<(prompt: string) => ReadLine, never, Scope.Scope> = Effect.suspend(() => {
   if (process.stdin.isTTY) {
     const history: Array<string> = []

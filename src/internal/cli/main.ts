@@ -1,4 +1,4 @@
-/** The command line: parses, runs, reports. */
+/** Parses and runs a command, and reports its failure. */
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
@@ -53,7 +53,7 @@ const parse = Command.run(root, { name: "effect-dust", version, executable: "eff
 // oxlint-disable-next-line no-control-regex
 const colour = /\u001b\[[0-9;]*m/g
 
-/** What the parser prints: help and completions, without colours where there is no terminal for them. Errors are reported once, below. */
+/** Prints the parser's help and completions, without colours unless on a terminal. Errors are reported once, below. */
 const withConsole = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const { line, style } = yield* Output.Output
@@ -69,7 +69,7 @@ const withConsole = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     return yield* Effect.withConsole(self, console)
   })
 
-/** Logs are no result: they go to stderr. */
+/** Writes logs to stderr, since stdout is for results. */
 const logger = Logger.replace(
   Logger.defaultLogger,
   Logger.make(({ cause, logLevel, message }) => {
@@ -81,7 +81,7 @@ const logger = Logger.replace(
 
 const wantsJson = (args: ReadonlyArray<string>) => args.slice(0, args.indexOf("--") >>> 0).includes("--json")
 
-/** One line, and what a script needs. */
+/** Prints one line, or JSON for scripts. */
 const report = (cause: Cause.Cause<unknown>, args: ReadonlyArray<string>, interruptedWith: number) =>
   Effect.gen(function*() {
     const output = yield* Output.Output
@@ -100,7 +100,7 @@ const report = (cause: Cause.Cause<unknown>, args: ReadonlyArray<string>, interr
     return code
   })
 
-/** Where to read on about a command. */
+/** The help command to refer to in an error. */
 const helpCommand = (args: ReadonlyArray<string>) => {
   const path = entries.find(({ path }) => path.every((word, index) => args[index] === word))?.path ?? []
   return ["effect-dust", ...path, "--help"].join(" ")
@@ -115,7 +115,7 @@ const Environment = Layer.mergeAll(
   Layer.provideMerge(Output.layer)
 )
 
-/** The parser takes a lone `-`, which stands for stdin, for an option and stops: behind all others it does not mind. */
+/** Moves a lone `-` (stdin) to the end. The parser would take it for an option and stop there. */
 const stdinLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const at = args.indexOf("-")
   if (at < 0 || args.slice(0, at).includes("--") || args[at - 1]?.startsWith("-") === true) return args
@@ -123,7 +123,7 @@ const stdinLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
 }
 
 /**
- * Runs the command line to its end; the value is the exit code. `interruptedWith` is read when it was interrupted.
+ * Runs the command line and returns its exit code. `interruptedWith` is read after an interruption.
  */
 export const run = (
   args: ReadonlyArray<string>,

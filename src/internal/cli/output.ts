@@ -1,11 +1,11 @@
-/** Where the command line prints: results to stdout, everything about them to stderr. */
+/** Output of the command line: results to stdout, everything else to stderr. */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import process from "node:process"
 
-/** Text with the attributes of a terminal, or plain where there is none. */
+/** Styles text on a terminal, and leaves it plain elsewhere. */
 export interface Style {
   readonly bold: (text: string) => string
   readonly dim: (text: string) => string
@@ -16,25 +16,25 @@ export interface Style {
 }
 
 export interface Service {
-  /** Writes to stdout as it is. */
+  /** Writes to stdout unchanged. */
   readonly write: (text: string) => Effect.Effect<void>
   /** Writes a line to stdout. */
   readonly line: (text: string) => Effect.Effect<void>
   /** Writes a line to stderr. */
   readonly note: (text: string) => Effect.Effect<void>
-  /** Shows one line on stderr that the next one replaces. Does nothing if stderr is no terminal. */
+  /** Shows one line on stderr that the next one replaces. Does nothing if stderr is not a terminal. */
   readonly progress: (text: string) => Effect.Effect<void>
-  /** Ends the line that was begun on stdout, if there is one. */
+  /** Ends an unfinished line on stdout. */
   readonly endLine: Effect.Effect<void>
-  /** Of stdout. */
+  /** Style for stdout. */
   readonly style: Style
-  /** Of stderr. */
+  /** Style for stderr. */
   readonly noteStyle: Style
   /** Whether stdout is a terminal. */
   readonly toTerminal: boolean
-  /** Whether a person can be asked: stdin and stderr are terminals. */
+  /** Whether prompts are possible: stdin and stderr are terminals. */
   readonly interactive: boolean
-  /** Columns of the terminal; 80 where it does not say. */
+  /** Width of the terminal in columns; 80 if unknown. */
   readonly columns: () => number
 }
 
@@ -45,14 +45,14 @@ const styleOf = (enabled: boolean): Style => {
   return { bold: paint(1), dim: paint(90), red: paint(31), green: paint(32), yellow: paint(33), cyan: paint(36) }
 }
 
-/** Control characters but tabs and line ends. Text of others could move the cursor or rename the window with them. */
+/** Control characters except tabs and line ends. In untrusted text they could move the cursor or rename the window. */
 // oxlint-disable-next-line no-control-regex
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
-/** Text that came from elsewhere, without what would steer a terminal. */
+/** Removes terminal control characters from untrusted text. */
 export const clean = (text: string): string => text.replaceAll("\r\n", "\n").replace(controls, "")
 
-/** The same as one line of at most so many columns. */
+/** The same, as one line of at most the given number of columns. */
 export const oneLine = (text: string, columns: number): string => {
   const flat = clean(text).replace(/\s+/g, " ").trim()
   const characters = [...flat]
@@ -72,7 +72,7 @@ const coloursWanted = Effect.gen(function*() {
 
 const writeTo = (stream: NodeJS.WriteStream, content: string) =>
   Effect.async<void>((resume) => {
-    // A reader that is gone is an event of the stream, which ends the program.
+    // A closed reader emits an event on the stream, which ends the program.
     stream.write(content, () => resume(Effect.void))
   })
 
@@ -123,7 +123,7 @@ export const layer: Layer.Layer<Output> = Layer.effect(Output, make)
 export const json = (value: unknown): Effect.Effect<void, never, Output> =>
   Effect.flatMap(Output, (output) => output.line(JSON.stringify(value)))
 
-/** Rows under each other: aligned on a terminal, the last column cut to its width; separated by tabs elsewhere. */
+/** Prints rows: aligned on a terminal, the last column cut to its width; separated by tabs elsewhere. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): Effect.Effect<void, never, Output> =>
   Effect.flatMap(Output, (output) => {
     if (!output.toTerminal) {

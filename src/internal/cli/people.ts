@@ -1,4 +1,4 @@
-/** Asks the person at the terminal what an agent wants to know. */
+/** Prompts the person at the terminal for approvals and answers. */
 import * as Prompt from "@effect/cli/Prompt"
 import type * as Terminal from "@effect/platform/Terminal"
 import * as Effect from "effect/Effect"

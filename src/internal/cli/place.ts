@@ -1,4 +1,4 @@
-/** Which data source is meant: by id or name, in a space by id or name, or wherever it is found. */
+/** Finds a data source by id or name, in a given space or in all of them. */
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -30,7 +30,7 @@ interface Found {
 
 const list = (all: ReadonlyArray<string>) => all.length === 0 ? "there is none" : `there are: ${all.join(", ")}`
 
-/** The one data source that is meant. */
+/** Returns the one data source that matches. */
 export const locate = (flags: {
   readonly space: Option.Option<string>
   readonly dataSource: string

@@ -1,4 +1,4 @@
-/** Shows an answer while it comes. */
+/** Shows an answer as it streams. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ChatEvent, type Reply } from "../../ChatEvent.ts"
@@ -9,7 +9,7 @@ import { clean, json, oneLine, Output } from "./output.ts"
 export interface ShowOptions {
   /** One JSON object per event. */
   readonly json: boolean
-  /** Also what the agent thinks. */
+  /** Also show the agent's thinking. */
   readonly thinking: boolean
 }
 
@@ -30,7 +30,7 @@ const sources = (reply: Reply): ReadonlyArray<string> => [
 
 const encode = Schema.encodeSync(ChatEvent)
 
-/** Shows one answer, event by event. Its state is that of one answer. */
+/** Shows one answer, event by event. Not reusable for another answer. */
 export const show = (
   options: ShowOptions
 ): Effect.Effect<(event: ChatEvent) => Effect.Effect<void, never, Output>, never, Output> =>
@@ -38,13 +38,13 @@ export const show = (
     const text = new Growing()
     let begun = false
     let thought = ""
-    /** Thoughts come in pieces, and are shown as a paragraph when something else comes. */
+    /** Thinking arrives in pieces, and is shown as a paragraph before the next other event. */
     const thoughts = Effect.suspend(() => {
       const paragraph = clean(thought).trim()
       thought = ""
       return paragraph === "" ? Effect.void : note(noteStyle.dim(`… ${paragraph}`))
     })
-    /** What the event adds to the text that is on the terminal. */
+    /** The text that the event appends on the terminal. */
     const grow = (event: ChatEvent) =>
       Effect.suspend(() => {
         const out: Array<string> = []

@@ -1,17 +1,17 @@
-/** What Ctrl-C ends. */
+/** Handles Ctrl-C. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 
 export interface Service {
-  /** Runs the effect so that Ctrl-C ends it, and not the program. False: it was ended. */
+  /** Runs the effect so that Ctrl-C interrupts it and not the program. Returns `false` if it was interrupted. */
   readonly untilStopped: <E, R>(effect: Effect.Effect<void, E, R>) => Effect.Effect<boolean, E, R>
 }
 
 export class Signals extends Context.Tag("effect-dust/cli/Signals")<Signals, Service>() {}
 
-/** The service, and what a signal calls: true if it has ended something. */
+/** The service, and the signal handler, which returns whether it interrupted an effect. */
 export const make = (): { readonly service: Service; readonly stop: () => boolean } => {
   let current: Fiber.RuntimeFiber<unknown, unknown> | undefined
   return {

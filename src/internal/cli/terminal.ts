@@ -1,4 +1,4 @@
-/** The terminal that prompts are drawn on. It is stderr, so that a prompt never ends up in a file that stdout goes to. */
+/** The terminal for prompts. It uses stderr, so that a prompt never ends up in redirected stdout. */
 import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import { SystemError } from "@effect/platform/Error"
 import * as Terminal from "@effect/platform/Terminal"

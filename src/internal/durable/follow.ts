@@ -1,4 +1,4 @@
-/** Follows an answer from where the last process stopped, until it ends or waits for a person. */
+/** Follows an answer from the last stored cursor until it ends or waits for a person. */
 import type { PlatformError } from "@effect/platform/Error"
 import type { KeyValueStore } from "@effect/platform/KeyValueStore"
 import * as Clock from "effect/Clock"
@@ -14,20 +14,20 @@ import { type ConversationId, EventId, MessageId } from "../../Ids.ts"
 import { identity } from "../chat/identity.ts"
 import { streamError } from "../request/errors.ts"
 
-/** The agent message that is followed, which is another one after a handover, and the last event of it that was seen. */
+/** The agent message that is followed (another one after a handover), and the last event seen of it. */
 const Cursor = Schema.parseJson(Schema.Struct({ messageId: MessageId, lastEventId: Schema.optional(EventId) }))
 type Cursor = typeof Cursor.Type
 
-/** How often the cursor is stored while text comes. What came after it is read again, and nothing is lost. */
+/** How often the cursor is stored while text streams. Later events are read again, so none is lost. */
 const checkpoint = 1_000
 
 const readCursor = (store: KeyValueStore, entry: string): Effect.Effect<Option.Option<Cursor>, PlatformError> =>
-  // One that cannot be read is no reason to stop: the answer is read from its beginning.
+  // With an unreadable cursor, the answer is read from its beginning.
   Effect.map(store.get(entry), Option.flatMap(Schema.decodeOption(Cursor)))
 
 const writeCursor = (store: KeyValueStore, entry: string, cursor: Cursor) => store.set(entry, JSON.stringify(cursor))
 
-/** What ends a round: the answer, or somebody who is waited for. */
+/** The end of a round: the final answer, or a pending approval or question. */
 const ending = (event: ChatEvent, at: number): Option.Option<Done | Outcome> => {
   switch (event._tag) {
     case "Done":
@@ -57,15 +57,15 @@ const ending = (event: ChatEvent, at: number): Option.Option<Done | Outcome> => 
 export interface Followed<R> {
   readonly chat: Chat
   readonly store: KeyValueStore
-  /** The entry of the store that has the cursor. */
+  /** The store entry of the cursor. */
   readonly entry: string
   readonly conversationId: ConversationId
-  /** The agent message, as long as the store has no other one. */
+  /** The agent message to start with, unless the store has another one. */
   readonly messageId: MessageId
   readonly onEvent: ((event: ChatEvent) => Effect.Effect<void, never, R>) | undefined
 }
 
-/** One way through the events, from the cursor on. */
+/** Reads the events once, starting at the cursor. */
 const round = <R>(
   { chat, conversationId, entry, onEvent, store }: Followed<R>,
   { lastEventId, messageId }: Cursor
@@ -77,7 +77,7 @@ const round = <R>(
         if (onEvent !== undefined) yield* onEvent(event)
         const { eventId } = event
         const now = yield* Clock.currentTimeMillis
-        // One that asks somebody is not to come again once it is settled. While it is open, `resume` emits it whatever the cursor.
+        // A request for a decision must not repeat once settled. Until then, `resume` emits it for any cursor.
         const asks = event._tag === "ApprovalNeeded" || event._tag === "QuestionAsked"
         if (eventId === undefined || event._tag === "Done" || (!asks && now - stored < checkpoint)) return
         stored = now
@@ -95,7 +95,7 @@ const round = <R>(
     })
   })
 
-/** Through handovers. */
+/** Follows an answer across handovers. */
 export const followToOutcome = <R>(
   followed: Followed<R>
 ): Effect.Effect<Outcome, DustAPIError | PlatformError, R> =>
@@ -121,7 +121,7 @@ export const followToOutcome = <R>(
     }
   })
 
-/** The agent message that is followed by now. */
+/** The agent message that is currently followed. */
 export const followedMessage = (store: KeyValueStore, entry: string, asked: MessageId) =>
   Effect.map(
     readCursor(store, entry),

@@ -1,11 +1,11 @@
-/** What a workflow does about failures: those of the store are tried again, and so is everything that passes by itself. */
+/** Retries of a workflow: store failures and transient failures are retried. */
 import type { PlatformError } from "@effect/platform/Error"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
 
-/** Failures of the way to Dust. `DustUnconfirmedError` is one, since a question with a key is looked for before it is sent again. */
+/** Transient failures. `DustUnconfirmedError` is one: with a key, a question is looked up before it is resent. */
 const passing: ReadonlySet<DustAPIError["_tag"]> = new Set([
   "DustNetworkError",
   "DustTimeoutError",
@@ -15,11 +15,11 @@ const passing: ReadonlySet<DustAPIError["_tag"]> = new Set([
   "DustUnconfirmedError"
 ])
 
-/** At once for the small interruptions, and once a minute through an outage. */
+/** Retries short interruptions at once, and an outage once a minute. */
 const pauses = (patience: Duration.DurationInput) =>
   Schedule.exponential("1 second").pipe(Schedule.union(Schedule.spaced("1 minute")), Schedule.upTo(patience))
 
-/** Tries again for up to `patience`. A store that fails as long is a defect: the workflow cannot go on without it. */
+/** Retries for up to `patience`. A store that fails for longer is a defect, since the workflow needs it to continue. */
 export const persistently =
   (patience: Duration.DurationInput) =>
   <A, R>(self: Effect.Effect<A, DustAPIError | PlatformError, R>): Effect.Effect<A, DustAPIError, R> =>

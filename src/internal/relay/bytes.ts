@@ -14,7 +14,7 @@ export interface Encoding<A, E> {
   /** The last frame of a stream that failed. */
   readonly failure: (error: E) => string
   readonly defect: () => string
-  /** The frames behind the last event of a stream that ended well. */
+  /** The frames after the last event of a successful stream. */
   readonly end?: (() => string) | undefined
   readonly keepAlive: Duration.DurationInput
   readonly maxDuration: Duration.DurationInput | undefined
@@ -22,14 +22,14 @@ export interface Encoding<A, E> {
 }
 
 const encoder = new TextEncoder()
-/** Sent first, so that headers are on their way before the agent has begun. */
+/** Sent first, so that the headers are flushed before the agent starts. */
 const comment = encoder.encode(":\n\n")
-/** Chunks that wait for a slow page; beyond them, nothing more is read. */
+/** Buffered chunks for a slow page; reading pauses when the buffer is full. */
 const capacity = 16
 
 /**
- * One fiber reads and encodes, another one writes comments while nothing comes. Neither is started, raced or woken for a
- * single event: that is what a server that relays thousands of answers pays for.
+ * One fiber reads and encodes; another writes comments while the stream is idle. Neither is started, raced or woken per
+ * event, which keeps the cost low on a server that relays thousands of answers.
  */
 export const bytesOf = <A, E, R>(
   events: Stream.Stream<A, E, R>,
@@ -52,7 +52,7 @@ export const bytesOf = <A, E, R>(
         Effect.catchAllCause((cause) =>
           Either.match(Cause.failureOrCause(cause), {
             onLeft: (error) => Effect.zipRight(write(encoding.failure(error)), bytes.end),
-            // Not where this fiber is interrupted, but where the events end with an interruption of their own.
+            // Applies if the event stream itself ends with an interruption, not if this fiber is interrupted.
             onRight: (defect) =>
               Effect.zipRight(
                 Cause.isInterruptedOnly(defect) ? Effect.void : write(encoding.defect()),

@@ -1,4 +1,4 @@
-/** What the routes of a chat do, whatever routes them. */
+/** The handlers of the chat routes, independent of the router. */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import type { KeyValueStore } from "@effect/platform/KeyValueStore"
@@ -71,7 +71,7 @@ export interface Options<E, R> {
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
-/** The route refuses by itself, before Dust is asked. */
+/** The route rejects the request without calling Dust. */
 class Refused {
   readonly _tag = "Refused"
   constructor(readonly status: number, readonly error: string, readonly message: string) {}
@@ -82,7 +82,7 @@ const encodeError = Schema.encodeSync(ChatRelay.RelayedError)
 const respondWith = (status: number, error: ChatRelay.RelayedError, headers: Record<string, string> = {}): Response =>
   HttpServerResponse.unsafeJson(encodeError(error), { status, headers: { "cache-control": "no-store", ...headers } })
 
-/** The status of Dust where it is about the request, and that of a gateway where it is about Dust. */
+/** Dust's status if the request caused the error, or a gateway status if Dust did. */
 const statusOf = (error: DustAPIError): number =>
   error._tag === "DustUserRequiredError"
     ? 403
@@ -101,7 +101,7 @@ const failed = (error: DustAPIError): Response =>
     error.retryAfter === undefined ? {} : { "retry-after": `${Math.ceil(Duration.toSeconds(error.retryAfter))}` }
   )
 
-/** What another site can make a browser send is no JSON, and has no header of its own. */
+/** Rejects cross-site requests: another site cannot make a browser send JSON or a custom header. */
 const bodyOf = <A, I>(schema: Schema.Schema<A, I>, request: Request): Effect.Effect<A, Refused> =>
   (request.headers["content-type"] ?? "").toLowerCase().startsWith("application/json")
     ? request.json.pipe(
@@ -131,7 +131,7 @@ export const makeHandlers = <E, R>(options: Options<E, R>) => {
     keepAlive: options.keepAlive,
     maxDuration: options.maxDuration
   }
-  /** With the credential of the request; what Dust refuses becomes a response. */
+  /** Runs with the credential of the request, and converts errors of Dust into responses. */
   const asCaller = <E2, R2>(
     request: Request,
     work: Effect.Effect<Response, E2 | DustAPIError | Refused, R2>

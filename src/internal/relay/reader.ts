@@ -1,4 +1,4 @@
-/** What a page remembers from one connection to the next. Without Effect: the client for pages has nothing else. */
+/** The state that a page keeps between connections. Without Effect, since the browser client does not depend on it. */
 import type { Frame } from "../stream/sse.ts"
 
 export interface Relayed {
@@ -7,9 +7,9 @@ export interface Relayed {
   readonly actionId?: string | undefined
 }
 
-/** Takes the events of all connections, and returns each once. */
+/** Deduplicates the events of all connections. */
 export class Reader<A extends Relayed> {
-  /** The last event has been read. */
+  /** Whether the last event has been read. */
   over = false
   #new = false
   #heard = false
@@ -24,14 +24,14 @@ export class Reader<A extends Relayed> {
     this.#decode = decode
   }
 
-  /** The new events: a resumed stream repeats its start and what is still open. */
+  /** Returns the new events; a resumed stream repeats its start and the open requests. */
   read(frames: ReadonlyArray<Frame>): ReadonlyArray<A> {
     const out: Array<A> = []
     if (frames.length > 0) this.#heard = true
     for (const { data, id } of frames) {
       const event = this.#decode(data)
       if (event._tag === "RelayedError" || event._tag === "Done") this.over = true
-      // Its place may be behind the one that this page has reached.
+      // Its position may be before the one that this page has reached.
       const repeated = event._tag === "Started" && this.#started === event.messageId
       if (id !== undefined && !repeated) this.id = id
       if (event._tag === "Started") {
@@ -48,7 +48,7 @@ export class Reader<A extends Relayed> {
     return out
   }
 
-  /** A connection begins. */
+  /** Called when a connection begins. */
   connecting(now: number): void {
     this.#new = false
     this.#heard = false
@@ -56,8 +56,9 @@ export class Reader<A extends Relayed> {
   }
 
   /**
-   * How many connections in a row were of no use, after one that has ended. One is of use if it had a new event, or if the
-   * server was heard and kept it open for a while: an agent may be at work for long, and a proxy may cut what is idle.
+   * The number of consecutive useless connections, after one has ended. A connection is useful if it had a new event,
+   * or if the server responded and kept it open for a while: an agent may work for long, and a proxy may cut idle
+   * connections.
    */
   fruitless(now: number): number {
     const useful = this.#new || (this.#heard && now - this.#since >= settled)
@@ -68,9 +69,9 @@ export class Reader<A extends Relayed> {
 
 const settled = 5000
 
-/** The pause before the next connection, in milliseconds: longer after each one that was of no use, and never the same. */
+/** The pause before the next connection, in milliseconds: longer after each useless one, with jitter. */
 export const pauseAfter = (fruitless: number): number =>
   Math.min(500 * 2 ** Math.max(0, fruitless - 1), 10_000) * (0.8 + 0.4 * Math.random())
 
-/** Statuses after which another connection may do better. */
+/** Statuses that are worth a reconnect. */
 export const isTransientStatus = (status: number): boolean => status === 408 || status === 429 || status >= 500

@@ -4,11 +4,11 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 export interface Shutdown {
-  /** Done as soon as the layer begins to close. */
+  /** Completes when the layer begins to close. */
   readonly closing: Effect.Effect<void>
-  /** The number of responses that are open. */
+  /** The number of open responses. */
   readonly open: Effect.Effect<number>
-  /** Counts a response, until its scope closes. */
+  /** Counts a response as open until its scope closes. */
   readonly hold: Effect.Effect<void, never, Scope.Scope>
 }
 

@@ -22,14 +22,14 @@ const help = `  /attach FILE   send a file with the next message
 
 End a line with \\ to go on in the next one. Ctrl-C stops an answer.`
 
-/** What a session consists of between two turns. */
+/** The state of a session between two turns. */
 interface State {
   agent: string
   conversationId: string | undefined
   attachments: ReadonlyArray<ContentFragmentInput>
 }
 
-/** A command that begins with a slash. Undefined: it is none. False: leave. */
+/** Runs a slash command. Returns `undefined` for any other input, and `false` to leave the session. */
 const slash = (state: State, line: string) => {
   const [, name = "", rest = ""] = /^\/(\S*)\s*(.*)$/s.exec(line) ?? []
   return Effect.gen(function*() {
@@ -95,7 +95,7 @@ const turn = (state: State, message: string, flags: { readonly thinking: boolean
 
 type Needs = Effect.Effect.Context<ReturnType<typeof slash> | ReturnType<typeof turn>>
 
-/** Reads and answers until the person leaves. A turn that fails says so, and the next one can be typed. */
+/** Reads and answers messages until the user leaves. A failed turn prints its error and does not end the session. */
 const talk = (
   state: State,
   read: (prompt: string) => ReadLine,

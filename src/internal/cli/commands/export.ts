@@ -23,7 +23,7 @@ const output = Options.text("output").pipe(
   Options.withDescription("Write to this file instead of stdout")
 )
 
-/** To a file as it is; to a terminal without what would steer it. */
+/** Writes text to a file unchanged, or to a terminal without control characters. */
 const save = <E, R>(file: Option.Option<string>, text: Stream.Stream<string, E, R>) =>
   Option.match(file, {
     onNone: () =>
@@ -42,7 +42,7 @@ const period = {
   to: day("to", "The last day, itself included; default: today")
 }
 
-/** Both days, in UTC. */
+/** The first and last day, in UTC. */
 const daysOf = (flags: { readonly from: Option.Option<string>; readonly to: Option.Option<string> }) =>
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
@@ -122,7 +122,7 @@ export const exportConsumption = Command.make(
     Effect.gen(function*() {
       const workspace = yield* Workspace
       const { endDate, startDate } = yield* daysOf(flags)
-      // Here the end is an instant.
+      // The end is an instant here.
       const days = { startDate, endDate: new Date(Date.parse(endDate) + 86_400_000) }
       if (flags.json) return yield* Stream.runForEach(workspace.streamConsumption(days), json)
       yield* save(flags.output, workspace.streamConsumptionCsv(days))

@@ -13,7 +13,7 @@ import { connected, local } from "../connect.ts"
 import { json, Output, table } from "../output.ts"
 import { dataSource, locate, space } from "../place.ts"
 
-/** Ends without a result, and says so to people only. */
+/** Ends without a result; the notice goes to stderr only. */
 const none = (what: string) => Effect.flatMap(Output, ({ note }) => note(`No ${what} found.`))
 
 export const agents = Command.make(
@@ -46,7 +46,7 @@ const fileRow = (file: ToolFile) => [
   file.sourceUrl ?? file.url ?? file.externalId
 ]
 
-/** What documents of one data source say, nearest first. */
+/** Passages from the documents of one data source, nearest first. */
 const passages = (flags: {
   readonly query: string
   readonly limit: number

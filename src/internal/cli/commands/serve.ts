@@ -10,7 +10,7 @@ import { Output } from "../output.ts"
 import { Signals } from "../signals.ts"
 
 interface Serving extends Omit<ScenarioOptions, "onReload"> {
-  /** What exists is that of the seed. */
+  /** Resources come from the seed. */
   readonly seed: string | undefined
 }
 
@@ -82,7 +82,7 @@ export const serve = Command.make(
       if (Option.isNone(duration)) {
         return yield* new UsageError({ message: "--pace: must be a duration, such as \"50 millis\"" })
       }
-      // Ctrl-C is how it ends well.
+      // Ctrl-C is the regular way to stop the server.
       yield* (yield* Signals).untilStopped(serving({
         port: number,
         host,

@@ -16,7 +16,7 @@ import { dataSource, locate, space } from "../place.ts"
 
 const defaultExtensions = ["md", "mdx", "markdown", "txt", "html", "htm"]
 
-/** The files to sync, by their path below the folder with `/` between names. Hidden ones and node_modules are left out. */
+/** The files to sync, by their path below the folder with `/` between names. Skips hidden files and node_modules. */
 const filesIn = (folder: string, extensions: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const fileSystem = yield* FileSystem.FileSystem
@@ -48,7 +48,7 @@ const documentOf = (folder: string, name: string, prefix: string) =>
     return document
   })
 
-/** A function of the events, that shows them to people. */
+/** Returns a function that prints events for people. */
 const report = (event: SyncEvent) =>
   Effect.flatMap(Output, ({ note, noteStyle, progress }) => {
     const { deleted, failed, processed, skipped, total, upserted } = event.progress
