@@ -1,4 +1,4 @@
-/** Declarations, and what comes from them: methods and their types, names, routes, templates. */
+/** Declarations and their results: methods and their types, names, routes, templates. */
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
 import type { RequestError } from "effect-dust/DustAPIError"

@@ -127,7 +127,7 @@ describe("Secrets stay", () => {
         Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
       ].join("\n")
       for (const secret of [secretKey, extra, "call-header-secret"]) assert.notInclude(text, secret)
-      // Nor the address with what was filled in.
+      // Nor the URL with its path values.
       assert.notInclude(lines.join("\n"), "the-thing-id")
       assert.include(lines.join("\n"), "Probe.read")
     }).pipe(Effect.provide(Layer.mergeAll(layer, watching)))
@@ -297,7 +297,7 @@ describe("Input cannot steer the URL", () => {
                 assert.strictEqual(result.left._tag, "DustBadRequestError")
                 assert.include(result.left.message, "thingId")
                 assert.lengthOf(requests, 0)
-                // Only what could not be told apart from another address is refused.
+                // Only an ambiguous address is refused.
                 assert.isTrue(id.trim() === "" || id === "." || id === ".." || !isWellFormed(id))
                 return
               }
