@@ -493,7 +493,7 @@ describe("credentials", () => {
       const archive = yield* call("DELETE", "/assistant/agent_configurations/echo")
       assert.deepStrictEqual([archive.status, archive.type], [403, "workspace_auth_error"])
       const tools = yield* post("/assistant/conversations/any/tools", {}, { token: token.admin })
-      assert.deepStrictEqual([tools.status, tools.type], [401, "not_authenticated"])
+      assert.deepStrictEqual([tools.status, tools.type], [404, "conversation_not_found"])
       const generic = yield* post("/assistant/generic_agents", {}, { token: token.adminKey })
       assert.deepStrictEqual([generic.status, generic.type], [403, "invalid_oauth_token_error"])
       const me = yield* get("/api/v1/me", { absolute: true })

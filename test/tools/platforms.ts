@@ -332,6 +332,7 @@ ask(${JSON.stringify(url)}, ${JSON.stringify(key)}).then(show, (error) => show("
 /** The command as `npx` runs it: the file and Node, nothing else. */
 const commandLine = async ({ key, url }: Place, npm: string) => {
   const env = {
+    // @effect-diagnostics-next-line processEnv:off
     PATH: process.env["PATH"] ?? "",
     DUST_BASE_URL: url,
     DUST_WORKSPACE_ID: "LocalDust1",

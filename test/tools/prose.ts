@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { pathToFileURL } from "node:url"
 import { root } from "./modules.ts"
 
-export const ceiling = 195
+export const ceiling = 15
 
 const kinds: ReadonlyArray<readonly [kind: string, pattern: RegExp]> = [
   ["\"who\" for a client, caller or consumer", /\b(whoever|somebody|nobody|anybody|those who|for who)\b/i],

@@ -76,6 +76,7 @@ export const toFetch = (client: HttpClient.HttpClient): Effect.Effect<typeof glo
     const request = await requestOf(wanted)
     const answering = Effect.mapError(
       following(client, request, wanted.redirect === "follow" ? mostRedirects : -1),
+      // @effect-diagnostics-next-line globalErrorInEffectFailure:off
       (cause) => new TypeError("fetch failed", { cause })
     )
     const exit = await Runtime.runPromiseExit(runtime)(Effect.raceFirst(answering, aborted(wanted.signal)))
