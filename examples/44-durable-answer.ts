@@ -42,6 +42,6 @@ const program = Effect.gen(function*() {
   yield* says("agent", first.text)
   yield* note(`the same message both times: ${first.messageId === again.messageId}`)
 })
-// @effect-diagnostics-next-line multipleEffectProvide:off
 
+// @effect-diagnostics-next-line multipleEffectProvide:off
 program.pipe(Effect.provide(Live), Effect.provide(dust), NodeRuntime.runMain)
