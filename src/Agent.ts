@@ -1,5 +1,5 @@
 /**
- * Agents, which Dust's API calls "agent configurations": what `Agents` returns, and what it takes to create or change one.
+ * Agents, which Dust's API calls "agent configurations": their models, and the options to create and change them.
  *
  * ```ts
  * import { Agents } from "effect-dust/Agents"

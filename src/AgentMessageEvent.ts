@@ -212,7 +212,7 @@ export const ToolError = Schema.Struct({
 export interface ToolError extends Schema.Schema.Type<typeof ToolError> {}
 
 /**
- * A tool has finished; `action.output` is what it returned.
+ * A tool has finished; `action.output` is its result.
  *
  * @category schemas
  * @since 0.1.0

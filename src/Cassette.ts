@@ -255,7 +255,7 @@ export interface DriftOptions {
    * id of the recording.
    */
   readonly workspace?: DustTest.Options | undefined
-  /** Who asks Local Dust in place of the API key, and of the user, of the recording. */
+  /** The credentials at Local Dust that replace the API key and the user of the recording. */
   readonly credentials?: {
     readonly apiKey?: "apiKey" | "adminApiKey" | undefined
     readonly accessToken?: "userToken" | "adminToken" | undefined

@@ -13,7 +13,7 @@
  * @since 0.2.0
  */
 import * as HttpServer from "@effect/platform/HttpServer"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -29,6 +29,7 @@ import { ChatEvent } from "./ChatEvent.ts"
 import { ConversationId, EventId, MessageId } from "./Ids.ts"
 import { bytesOf } from "./internal/relay/bytes.ts"
 import { isTransientStatus, pauseAfter, Reader } from "./internal/relay/reader.ts"
+import { serverResponse, webResponse } from "./internal/relay/responses.ts"
 import { makeShutdown, type Shutdown as ShutdownService } from "./internal/relay/shutdown.ts"
 import { later } from "./internal/stream/cursor.ts"
 import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
@@ -81,7 +82,7 @@ export const placeOf = (id: string): Option.Option<Place> => {
 
 /**
  * A failure as a page may see it: the last event of a stream that failed, and what {@link fromBytes} and {@link subscribe}
- * then fail with. It has nothing but what is written here.
+ * then fail with. It has only the fields below.
  *
  * @category errors
  * @since 0.2.0
@@ -286,15 +287,7 @@ export const toBytes = <E, R>(
 export const toHttpServerResponse = <E, R>(
   events: Stream.Stream<ChatEvent, E, R>,
   options?: RelayOptions<NoInfer<E>>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
-  Effect.map(
-    Effect.context<R>(),
-    (context) =>
-      HttpServerResponse.stream(Stream.provideSomeContext(toBytes(events, options), context), {
-        headers,
-        contentType: headers["content-type"]
-      })
-  )
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> => serverResponse(toBytes(events, options), headers)
 
 /**
  * The events as a web `Response`. The stream is interrupted when the reader of the body cancels it, which servers do when the
@@ -306,8 +299,7 @@ export const toHttpServerResponse = <E, R>(
 export const toWebResponse = <E, R>(
   events: Stream.Stream<ChatEvent, E, R>,
   options?: RelayOptions<NoInfer<E>>
-): Effect.Effect<Response, never, R> =>
-  Effect.map(Stream.toReadableStreamEffect(toBytes(events, options)), (body) => new Response(body, { headers }))
+): Effect.Effect<Response, never, R> => webResponse(toBytes(events, options), headers)
 
 const parsed = (data: string): unknown => {
   try {

@@ -124,7 +124,7 @@ type Decoded = RelayedEvent | { readonly _tag: "RelayedError"; readonly error: s
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
-/** What is no event of this version is `Other`, so that a newer server breaks no page. */
+/** Events that this version does not know become `Other`, so that a newer server breaks no page. */
 const decode = (data: string): Decoded => {
   let json: unknown
   try {
@@ -401,7 +401,7 @@ export const make = (options: {
     throw new ConnectionError("status", `the server answered ${status}`, { status })
   }
   const post = (path: string, body: object) => call(path, JSON.stringify(body), { "content-type": "application/json" })
-  // The routes answer with what is awaited here.
+  // The routes answer with this type.
   return {
     ask: (question) => post("/ask", question) as Promise<Asked>,
     follow: (following) =>

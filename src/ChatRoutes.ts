@@ -11,9 +11,9 @@
  * | `POST /answer` | `{ conversationId, messageId, actionId, selectedOptions, customResponse? }` | 204 |
  * | `POST /files` | the bytes; headers `content-type`, `x-file-name` (encoded as in a URL) | `{ fileId, title }`, for `attachments` |
  *
- * `ChatRelayClient.make` calls them. What is refused has the JSON of a `ChatRelay.RelayedError`: the status of Dust for what is
- * wrong with the request (400, 401, 403, 404, 409, 413, 429), 502 and 504 for Dust itself. A question is one short request and
- * its answer another one, so that no lost connection leaves a page without the id of its answer.
+ * `ChatRelayClient.make` calls them. The body of an error is a `ChatRelay.RelayedError`. Errors of the request have Dust's
+ * status (400, 401, 403, 404, 409, 413, 429); failures of Dust itself are 502 or 504. Asking is a short request of its own, so
+ * a lost connection never leaves a page without the id of its answer.
  *
  * {@link router} is for servers of `@effect/platform`, {@link toWebHandler} for everything that answers a `Request` with a
  * `Response`, and `ChatApi` for an `HttpApi`.
@@ -23,16 +23,15 @@
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import type { KeyValueStore } from "@effect/platform/KeyValueStore"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
-import type { AgentRef, Chat } from "./Chat.ts"
-import type { Conversations, MessageContext } from "./Conversations.ts"
-import type { CallCredential } from "./DustClient.ts"
+import type { Chat } from "./Chat.ts"
+import type { Conversations } from "./Conversations.ts"
 import type { Files } from "./Files.ts"
 import type { ConversationId, MessageId } from "./Ids.ts"
-import { makeHandlers } from "./internal/relay/chatHandlers.ts"
+import { makeHandlers, type Options } from "./internal/relay/chatHandlers.ts"
+
+export type { Options } from "./internal/relay/chatHandlers.ts"
 
 /**
  * The services that the routes call.
@@ -54,50 +53,6 @@ export interface Asked {
   readonly conversationId: ConversationId
   readonly messageId: MessageId
   readonly userMessageId: MessageId
-}
-
-/**
- * How the routes serve.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Options<E = never, R = never> {
-  /**
-   * The credential of the user who makes a request: an access token from your session, usually. Dust then decides what the
-   * user may see. An effect that fails refuses the request with its own error.
-   */
-  readonly credential: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<CallCredential, E, R>
-  /** The agents that a page may ask. The first one is asked when it names none. */
-  readonly agents: readonly [AgentRef, ...ReadonlyArray<AgentRef>]
-  /**
-   * Whether the user of a request may use a conversation. **Needed where several users share one credential**, such as an API
-   * key: the ids come from the page. A refusal is a 404. Default: Dust decides by the credential.
-   */
-  readonly mayUse?:
-    | ((conversationId: ConversationId, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<boolean, E, R>)
-    | undefined
-  /** Runs after a question was asked, before the page receives its id: the place to store the owner of the conversation. */
-  readonly onAsked?:
-    | ((asked: Asked, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, E, R>)
-    | undefined
-  /** Author and origin of a question, where the credential identifies no user. */
-  readonly context?:
-    | ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<MessageContext, E, R>)
-    | undefined
-  /**
-   * What to do with the agent when the page that follows it goes away: `leave` it running, so that a reload or another tab
-   * finds the answer, or `cancel` it. With `cancel` a reload stops the agent, too. Defaults to `leave`.
-   */
-  readonly onLeave?: "cancel" | "leave" | undefined
-  /** Where `chat.start` keeps the keys of questions. Without it a question with a `key` is refused. */
-  readonly store?: KeyValueStore | undefined
-  /** As in `ChatRelay.RelayOptions`. Defaults to 15 seconds. */
-  readonly keepAlive?: Duration.DurationInput | undefined
-  /** As in `ChatRelay.RelayOptions`: for proxies that hold responses back. */
-  readonly maxDuration?: Duration.DurationInput | undefined
-  /** The size of the largest file, which is held in memory. Defaults to 10 MiB. */
-  readonly maxFileBytes?: number | undefined
 }
 
 /**
@@ -183,7 +138,7 @@ export const toWebHandler = <RO, ER, E = never, R extends RO = never>(
   let handler: Promise<(request: Request) => Promise<Response>> | undefined
   return async (request) => {
     handler ??= runtime.runtime().then((it) => HttpApp.toWebHandlerRuntime(it)(app))
-    // What has failed to start may start the next time.
+    // A runtime that failed to start is started again by the next request.
     handler.catch(() => {
       handler = undefined
     })

@@ -1,7 +1,7 @@
 /**
  * Conversations and their messages: the whole of Dust's conversation API.
  *
- * `Chat` is the shorter way to ask an agent and have its answer; this is what it is made of.
+ * `Chat` is the shorter way to ask an agent and have its answer; `Chat` is built on this service.
  *
  * @since 0.1.0
  */

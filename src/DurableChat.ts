@@ -38,14 +38,16 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Chat, type StartWithKeyOptions } from "./Chat.ts"
-import { type ChatEvent, Citation } from "./ChatEvent.ts"
-import { Stake, UserAnswer, UserQuestion } from "./Conversation.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
+import { UserAnswer } from "./Conversation.ts"
 import { Conversations } from "./Conversations.ts"
 import { DustAPIError } from "./DustAPIError.ts"
 import { ActionId, AgentId, ConversationId, MessageId, SpaceId } from "./Ids.ts"
 import { followedMessage, followToOutcome } from "./internal/durable/follow.ts"
+import { Answer, approvalFields, Outcome, questionFields } from "./internal/durable/outcome.ts"
 import { persistently } from "./internal/durable/persist.ts"
-import { GeneratedFile } from "./Message.ts"
+
+export { Answer, Outcome } from "./internal/durable/outcome.ts"
 
 /**
  * The ids of a question.
@@ -64,23 +66,6 @@ export const Asked = Schema.Struct({
 export interface Asked extends Schema.Schema.Type<typeof Asked> {}
 
 /**
- * An answer, as a workflow stores it. `Conversations.getMessage` returns the rest, such as the tool calls.
- *
- * @category schemas
- * @since 0.2.0
- */
-export const Answer = Schema.Struct({
-  text: Schema.String,
-  conversationId: ConversationId,
-  messageId: MessageId,
-  citations: Schema.Array(Citation),
-  generatedFiles: Schema.Array(GeneratedFile)
-})
-
-/** @category models @since 0.2.0 */
-export interface Answer extends Schema.Schema.Type<typeof Answer> {}
-
-/**
  * The decision on a tool that waits for approval.
  *
  * @category schemas
@@ -90,38 +75,6 @@ export const Decision = Schema.Literal("approved", "rejected", "always_approved"
 
 /** @category models @since 0.2.0 */
 export type Decision = typeof Decision.Type
-
-const waited = {
-  /** When it was seen, in epoch milliseconds. */
-  at: Schema.Number,
-  actionId: ActionId,
-  /** Of a sub-agent, where the tool belongs to one. */
-  conversationId: ConversationId,
-  messageId: MessageId
-}
-
-const approvalFields = {
-  ...waited,
-  tool: Schema.String,
-  /** The input of the tool. */
-  inputs: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
-  stake: Schema.NullOr(Stake)
-}
-
-/**
- * The end of a round of following an answer.
- *
- * @category schemas
- * @since 0.2.0
- */
-export const Outcome = Schema.Union(
-  Schema.TaggedStruct("Answered", { answer: Answer }),
-  Schema.TaggedStruct("Approval", approvalFields),
-  Schema.TaggedStruct("Question", { ...waited, question: UserQuestion })
-)
-
-/** @category models @since 0.2.0 */
-export type Outcome = typeof Outcome.Type
 
 const waitingFields = {
   /** For {@link approve} or {@link reply}, in any process. */
@@ -139,7 +92,7 @@ const waitingFields = {
  */
 export const Waiting = Schema.Union(
   Schema.TaggedStruct("Approval", { ...approvalFields, ...waitingFields }),
-  Schema.TaggedStruct("Question", { ...waited, question: UserQuestion, ...waitingFields })
+  Schema.TaggedStruct("Question", { ...questionFields, ...waitingFields })
 )
 
 /** @category models @since 0.2.0 */

@@ -101,7 +101,7 @@ const common = {
   waitingFor: Schema.optional(Blocked)
 }
 
-/** What was sent must not be sent again: an error that came after the question was stored is none to retry. */
+/** A stored message must not be sent again: an error after the question was stored is not retryable. */
 const notSent = (error: { readonly messageId?: unknown; readonly userMessageId?: unknown }): boolean =>
   error.messageId === undefined && error.userMessageId === undefined
 

@@ -277,7 +277,7 @@ export interface Service {
 }
 
 /**
- * Who makes a call. Callers are `Equal` if their credential and workspace are: a key for caches that no other caller may
+ * The caller of an operation. Callers are `Equal` if their credential and workspace are: a key for caches that no other caller may
  * read.
  *
  * @category models

@@ -256,13 +256,13 @@ export interface AccessTokenOptions extends CommonOptions {
   readonly apiKey?: undefined
   /**
    * The token of a member of the workspace, or an Effect that yields one. The Effect is run again, once for all callers,
-   * when the server says that the token has expired; the refused request is then repeated once.
+   * when the server reports an expired token; the refused request is then repeated once.
    */
   readonly accessToken: Redacted.Redacted<string> | TokenEffect
 }
 
 /**
- * Where Dust is, and who is asking. One credential: `apiKey` or `accessToken`.
+ * The address of Dust, and the credential: one of `apiKey` or `accessToken`.
  *
  * @category models
  * @since 0.1.0
@@ -300,7 +300,7 @@ const checkBaseUrl = (options: {
 }
 
 /**
- * Checks options. Every problem names its field and what was expected, and never shows a secret.
+ * Checks options. Every problem names its field and the expected value, and never shows a secret.
  *
  * @category constructors
  * @since 0.1.0

@@ -54,12 +54,14 @@ import { Files } from "./Files.ts"
 import type { ConversationId } from "./Ids.ts"
 import { correction, issueText, outputOf, question as questionText } from "./internal/agent/typedAnswer.ts"
 import { aiError, noObject, unmappable } from "./internal/ai/aiError.ts"
-import { partsOf, StreamParts } from "./internal/ai/parts.ts"
+import { type FinishMetadata, partsOf, StreamParts } from "./internal/ai/parts.ts"
 import { filesOf, type Seen, seenOf, unseen, wordsOf } from "./internal/ai/prompt.ts"
 import { anywhere } from "./internal/chat/anywhere.ts"
 import { answerOf } from "./internal/chat/handover.ts"
 import type { ToolkitWithHandlers } from "./McpServer.ts"
 import { fromToolkit, McpServers } from "./McpServers.ts"
+
+export type { FinishMetadata } from "./internal/ai/parts.ts"
 
 declare module "@effect/ai/Response" {
   export interface FinishPartMetadata extends ProviderMetadata {
@@ -106,27 +108,6 @@ export interface Options extends Settings {
  * @since 0.2.0
  */
 export class Config extends Context.Tag("effect-dust/DustLanguageModel/Config")<Config, Settings>() {}
-
-/**
- * What `metadata.dust` of a finish part holds: where the answer is in Dust, and what `@effect/ai` has no part for.
- *
- * @category models
- * @since 0.2.0
- */
-export type FinishMetadata = {
-  readonly conversationId: string
-  readonly messageId: string
-  /** The tools that the agent used. */
-  readonly tools: ReadonlyArray<{ readonly name: string; readonly status: string | null }>
-  /** For `Files.download`. */
-  readonly generatedFiles: ReadonlyArray<{
-    readonly fileId: string | null
-    readonly title: string
-    readonly contentType: string
-  }>
-  /** How many answers an object took. */
-  readonly attempts: number
-}
 
 /** The conversation that the calls of an Effect share. */
 interface Shared {
@@ -251,7 +232,7 @@ const objectOf = (
     if (!Number.isSafeInteger(repairs) || repairs < 0) {
       return yield* Effect.fail(unmappable(method, `repairs must be a whole number, 0 or more; it is ${repairs}`))
     }
-    // What it requires was required from the caller of `generateObject`.
+    // The requirements are those of the caller of `generateObject`.
     const plain = schema as Schema.Schema<unknown>
     const reader = yield* outputOf(plain, { module: "DustLanguageModel", method }).pipe(
       Effect.mapError(aiError(method))
@@ -289,7 +270,7 @@ const objectOf = (
  * The service. Makes no request by itself.
  *
  * Its errors are those of `@effect/ai`, with the error of this SDK as their `cause` ({@link dustError} finds it):
- * `MalformedInput` for what cannot be asked (before any request), `HttpRequestError` for the network and for time limits,
+ * `MalformedInput` for an unsupported prompt (before any request), `HttpRequestError` for the network and for time limits,
  * `HttpResponseError` for an answer with a status such as 401 or 429, `MalformedOutput` for an answer that cannot be read or
  * is not the object asked for, and `UnknownError` for a run that failed. Each message is sent at most once; interrupted, the
  * run is cancelled.
@@ -343,7 +324,7 @@ export const layer = (options: Options): Layer.Layer<LanguageModel.LanguageModel
 /**
  * The agent as a `Model`: for `Effect.provide`, and for an `ExecutionPlan` with models of other providers.
  *
- * A failure may come after the agent was asked, and another attempt asks again. To repeat only what is safe to repeat, use
+ * A failure may come after the agent was asked, and another attempt asks again. For safe repetitions only, use
  * {@link isRetryable} as the condition of a step; the next step of a plan is tried after every failure.
  *
  * @example

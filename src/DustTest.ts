@@ -223,7 +223,7 @@ export interface Options {
  */
 export interface ClientOptions {
   /**
-   * Who calls. `apiKey` (the default), `adminApiKey`, `userToken` and `adminToken` are those of {@link Service}; anything
+   * The caller. `apiKey` (the default), `adminApiKey`, `userToken` and `adminToken` are those of {@link Service}; anything
    * else is passed to the SDK as it is.
    */
   readonly credential?:
@@ -381,7 +381,7 @@ export const credentials = {
 } as const
 
 /**
- * What can go wrong.
+ * Faults of a server.
  *
  * @category faults
  * @since 0.1.0

@@ -78,7 +78,7 @@ export interface Store {
   readonly take: (key: string, limits: ReadonlyArray<Limit>) => Effect.Effect<number>
   /** Gives out no place for so many milliseconds; a longer pause stays. */
   readonly pause: (key: string, millis: number) => Effect.Effect<void>
-  /** How many milliseconds of the pause are left; 0 if there is none. */
+  /** The milliseconds until the pause ends; 0 without a pause. */
   readonly pauseLeft: (key: string) => Effect.Effect<number>
 }
 

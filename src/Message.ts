@@ -370,7 +370,7 @@ export const AgentMessage = Schema.Struct({
   /** Billed credits of its sub-agents. */
   subAgentCostCredits: nullable(Schema.Number),
   resolvedModel: nullable(ModelSelection),
-  /** Who chose the model. */
+  /** The origin of the choice of model. */
   modelResolutionMethod: nullable(openLiteral("agent", "user", "auto")),
   /** The time that the model took, in milliseconds. */
   modelInteractionDurationMs: nullable(Schema.Number),

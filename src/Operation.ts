@@ -36,7 +36,7 @@ import type { LimitClass } from "./Governor.ts"
 export type Replay = "safe" | "once" | "creation"
 
 /**
- * Which credentials the server accepts; what it is known to refuse fails before any request.
+ * The credentials that the server accepts. Others fail before any request.
  *
  * @category models
  * @since 0.2.0
@@ -99,7 +99,7 @@ export interface Identity {
 }
 
 /**
- * Whether an error says that the work is done already. That is a success where an earlier attempt of the same call may have
+ * Whether an error means that the work is done already. That is a success where an earlier attempt of the same call may have
  * done it, and nowhere else.
  *
  * @category models
@@ -108,7 +108,7 @@ export interface Identity {
 export type Done = (error: RequestError) => boolean
 
 /**
- * Whether an error is known to be the same after any number of attempts, although its status says that it may pass.
+ * Whether an error is permanent although its status is one of transient errors.
  *
  * @category models
  * @since 0.2.0
@@ -116,7 +116,7 @@ export type Done = (error: RequestError) => boolean
 export type Final = (error: RequestError) => boolean
 
 /**
- * The `final` of endpoints where Dust answers 500 `internal_server_error` to what it refuses for good.
+ * The `final` of endpoints where Dust answers permanent refusals with 500 `internal_server_error`.
  *
  * @category constants
  * @since 0.2.0

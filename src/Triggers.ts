@@ -120,7 +120,7 @@ const decodeTrigger = Schema.decodeUnknownOption(Trigger)
 
 type Read = Calls<typeof triggers>["page"]["read"]
 
-/** One page, with what could not be decoded still in its place: the number of elements decides whether there is another. */
+/** One page. Undecodable elements keep their places: the number of elements decides whether another page follows. */
 const readPage = (read: Read, options: TriggerPageOptions) =>
   Effect.map(read(options), (found) => found.map((one) => decodeTrigger(one)))
 

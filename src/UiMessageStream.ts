@@ -32,7 +32,7 @@
  *
  * @since 0.2.0
  */
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -43,6 +43,7 @@ import * as ChatRelay from "./ChatRelay.ts"
 import { ConversationId } from "./Ids.ts"
 import { Growing } from "./internal/chat/text.ts"
 import { bytesOf } from "./internal/relay/bytes.ts"
+import { serverResponse, webResponse } from "./internal/relay/responses.ts"
 import type { AgentAction } from "./Message.ts"
 
 /**
@@ -141,7 +142,7 @@ class Encoder {
     this.#open = undefined
   }
 
-  /** What is said about a tool needs the tool to have been announced. */
+  /** A tool must be announced before its other parts. */
   #tool(action: Pick<AgentAction, "sId" | "toolName" | "params">, out: Array<UiChunk>): void {
     this.#close(out)
     if (this.#tools.has(action.sId)) return
@@ -227,15 +228,7 @@ export const toBytes = <E, R>(
 export const toHttpServerResponse = <E, R>(
   events: Stream.Stream<ChatEvent, E, R>,
   options?: ChatRelay.RelayOptions<NoInfer<E>>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
-  Effect.map(
-    Effect.context<R>(),
-    (context) =>
-      HttpServerResponse.stream(Stream.provideSomeContext(toBytes(events, options), context), {
-        headers,
-        contentType: headers["content-type"]
-      })
-  )
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> => serverResponse(toBytes(events, options), headers)
 
 /**
  * The events as a web `Response`.
@@ -246,8 +239,7 @@ export const toHttpServerResponse = <E, R>(
 export const toWebResponse = <E, R>(
   events: Stream.Stream<ChatEvent, E, R>,
   options?: ChatRelay.RelayOptions<NoInfer<E>>
-): Effect.Effect<Response, never, R> =>
-  Effect.map(Stream.toReadableStreamEffect(toBytes(events, options)), (body) => new Response(body, { headers }))
+): Effect.Effect<Response, never, R> => webResponse(toBytes(events, options), headers)
 
 const Body = Schema.Struct({
   messages: Schema.Array(Schema.Struct({

@@ -5,13 +5,11 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import * as DustTest from "effect-dust/DustTest"
-import { build } from "esbuild"
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
-import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { chownSync, existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir, userInfo } from "node:os"
-import { fileURLToPath } from "node:url"
+import { compile } from "../support/child.ts"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
 // @effect-diagnostics-next-line processEnv:off
 const wanted = Number(process.env["KILLS"] ?? 0)
 
@@ -87,26 +85,7 @@ const postgres = () => {
 describe("a durable question", () => {
   let compiled: string
   beforeAll(async () => {
-    const cache = `${root}node_modules/.cache`
-    mkdirSync(cache, { recursive: true })
-    compiled = mkdtempSync(`${cache}/durable-`)
-    await build({
-      entryPoints: [`${root}test/support/durableChild.ts`],
-      outfile: `${compiled}/child.mjs`,
-      bundle: true,
-      packages: "external",
-      format: "esm",
-      platform: "node",
-      target: "node20",
-      logLevel: "silent",
-      plugins: [{
-        name: "source",
-        setup: ({ onResolve }) =>
-          onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
-            path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
-          }))
-      }]
-    })
+    compiled = await compile("durableChild")
   }, 60_000)
   afterAll(() => rmSync(compiled, { recursive: true, force: true }))
 

@@ -261,7 +261,7 @@ describe("Cassette", () => {
       assert.deepStrictEqual([error._tag, error.message], [first?._tag, first?.message])
     }))
 
-  it.effect("record: a partially read answer is on the tape up to its last read event", () =>
+  it.effect("record: a partially read answer is on the tape, marked as left", () =>
     Effect.gen(function*() {
       const program = Effect.flatMap(
         Chat,

@@ -4,30 +4,10 @@ import * as DustTest from "effect-dust/DustTest"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { type CommandLine, commandLine, run, start, variables } from "../support/commandLine.ts"
+import { agents as common, type CommandLine, commandLine, run, start, variables } from "../support/commandLine.ts"
 
 const agents: DustTest.Options["agents"] = {
-  mailer: {
-    name: "Mailer",
-    script: [
-      DustTest.approval({
-        name: "send_email",
-        inputs: { to: "ada@example.com" },
-        stake: "high",
-        onResult: ({ approved }) => approved ? "It is sent." : "I did not send it."
-      })
-    ]
-  },
-  researcher: {
-    name: "Researcher",
-    script: [
-      DustTest.think("Notion has it."),
-      DustTest.text("Let me look. "),
-      DustTest.tool({ name: "search", inputs: { query: "roadmap" }, output: "Q4" }),
-      DustTest.text("Three things.")
-    ]
-  },
-  slow: { name: "Slow", script: [DustTest.text("One word after the other. ".repeat(400), { pace: "20 millis" })] },
+  ...common,
   broken: { name: "Broken", script: [DustTest.fail({ code: "model_error", message: "overloaded\nreally" })] },
   // What would rename the window and clear the screen of a terminal.
   hostile: { name: "Hostile", script: "\u001b]0;owned\u0007\u001b[2Jplain" }

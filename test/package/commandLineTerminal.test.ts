@@ -3,20 +3,17 @@ import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { existsSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { type CommandLine, commandLine, plain, startInTerminal, variables } from "../support/commandLine.ts"
+import {
+  agents as common,
+  type CommandLine,
+  commandLine,
+  plain,
+  startInTerminal,
+  variables
+} from "../support/commandLine.ts"
 
 const agents: DustTest.Options["agents"] = {
-  mailer: {
-    name: "Mailer",
-    script: [
-      DustTest.approval({
-        name: "send_email",
-        inputs: { to: "ada@example.com" },
-        stake: "high",
-        onResult: ({ approved }) => approved ? "It is sent." : "I did not send it."
-      })
-    ]
-  },
+  ...common,
   asker: {
     name: "Asker",
     script: [
@@ -26,17 +23,7 @@ const agents: DustTest.Options["agents"] = {
         onAnswer: ({ customResponse, selectedOptions }) => `You chose ${customResponse ?? selectedOptions.join()}.`
       })
     ]
-  },
-  researcher: {
-    name: "Researcher",
-    script: [
-      DustTest.think("Notion has it."),
-      DustTest.text("Let me look. "),
-      DustTest.tool({ name: "search", inputs: { query: "roadmap" }, output: "Q4" }),
-      DustTest.text("Three things.")
-    ]
-  },
-  slow: { name: "Slow", script: [DustTest.text("One word after the other. ".repeat(400), { pace: "20 millis" })] }
+  }
 }
 
 const enter = "\r"

@@ -1,10 +1,11 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { build } from "esbuild"
 import { execFile } from "node:child_process"
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
+import { bundling, newFolder } from "../support/child.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const examples = readdirSync(`${root}examples`).filter((name) => /^\d\d-[^.]*\.ts$/.test(name)).toSorted()
@@ -140,27 +141,13 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
 /** Compiled once for all: `tsx` would compile the SDK for each of them. Below the repository, so that packages are found. */
 let compiled: string
 beforeAll(async () => {
-  const cache = `${root}node_modules/.cache`
-  mkdirSync(cache, { recursive: true })
-  compiled = mkdtempSync(`${cache}/examples-`)
+  compiled = newFolder("examples")
   await build({
+    ...bundling,
     entryPoints: examples.map((name) => `${root}examples/${name}`),
     outdir: compiled,
     outExtension: { ".js": ".mjs" },
-    bundle: true,
-    splitting: true,
-    packages: "external",
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    logLevel: "silent",
-    plugins: [{
-      name: "source",
-      setup: ({ onResolve }) =>
-        onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
-          path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
-        }))
-    }]
+    splitting: true
   })
 }, 60_000)
 afterAll(() => rmSync(compiled, { recursive: true, force: true }))

@@ -1,18 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { build, type Plugin } from "esbuild"
 import { execFile } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { readFileSync, rmSync } from "node:fs"
+import { bundling, newFolder } from "../support/child.ts"
 import { guides, llmsText } from "../tools/guides.ts"
 import { publicModules, root } from "../tools/modules.ts"
 import { guideFiles, runnable } from "../tools/snippets.ts"
-
-const source: Plugin = {
-  name: "source",
-  setup: ({ onResolve }) =>
-    onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
-      path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
-    }))
-}
 
 /** Each snippet as a module that exports its program; `runMain` at its end does nothing. */
 const snippets: Plugin = {
@@ -46,20 +39,13 @@ const entry = [
 describe("programs of the guides", () => {
   it("succeed against Local Dust", async () => {
     assert.isAbove(runnable.length, 15)
-    const cache = `${root}node_modules/.cache`
-    mkdirSync(cache, { recursive: true })
-    const directory = mkdtempSync(`${cache}/guides-`)
+    const directory = newFolder("guides")
     try {
       await build({
+        ...bundling,
         stdin: { contents: entry, resolveDir: `${root}test`, loader: "ts" },
         outfile: `${directory}/guides.mjs`,
-        bundle: true,
-        packages: "external",
-        format: "esm",
-        platform: "node",
-        target: "node20",
-        logLevel: "silent",
-        plugins: [snippets, source]
+        plugins: [snippets, ...bundling.plugins]
       })
       const output = await new Promise<string>((resolve) => {
         const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^DUST_|_proxy$/i.test(key)))

@@ -135,7 +135,7 @@ describe("the official client against Local Dust", () => {
       assert.isAtLeast(yield* server.countRequests({ path: /\/sse\/.*events/ }), 3)
     }))
 
-  it.scopedLive("cancels, retries, and edits messages", () =>
+  it.scopedLive("cancels and retries messages, and edits only what may be edited", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const client = official(server)

@@ -1,34 +1,40 @@
 /** Programs of the tests that run in a process of their own, so that it can be killed. */
 import { Effect } from "effect"
-import { build } from "esbuild"
+import { build, type BuildOptions } from "esbuild"
 import { execFile } from "node:child_process"
 import { mkdirSync, mkdtempSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-/** Bundles a file of `test/support` with the sources of the package into a new folder, which it returns. */
-export const compile = async (name: string): Promise<string> => {
+/** The options of every bundle: the sources of the package, and its dependencies as they are installed. */
+export const bundling = {
+  bundle: true,
+  packages: "external",
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  logLevel: "silent",
+  plugins: [{
+    name: "source",
+    setup: ({ onResolve }) =>
+      onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
+        path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
+      }))
+  }]
+} satisfies BuildOptions
+
+/** A new folder below the repository, so that programs in it find its packages. */
+export const newFolder = (name: string): string => {
   const cache = `${root}node_modules/.cache`
   mkdirSync(cache, { recursive: true })
-  const folder = mkdtempSync(`${cache}/${name}-`)
-  await build({
-    entryPoints: [`${root}test/support/${name}.ts`],
-    outfile: `${folder}/child.mjs`,
-    bundle: true,
-    packages: "external",
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    logLevel: "silent",
-    plugins: [{
-      name: "source",
-      setup: ({ onResolve }) =>
-        onResolve({ filter: /^effect-dust(\/|$)/ }, ({ path }) => ({
-          path: `${root}src/${path.slice("effect-dust/".length) || "index"}.ts`
-        }))
-    }]
-  })
+  return mkdtempSync(`${cache}/${name}-`)
+}
+
+/** Bundles a file of `test/support` into a new folder, which it returns. */
+export const compile = async (name: string): Promise<string> => {
+  const folder = newFolder(name)
+  await build({ ...bundling, entryPoints: [`${root}test/support/${name}.ts`], outfile: `${folder}/child.mjs` })
   return folder
 }
 

@@ -1,9 +1,34 @@
 /** The installed command line: built into one file, and run as a separate process. */
 import { Effect, Redacted } from "effect"
-import type * as DustTest from "effect-dust/DustTest"
+import * as DustTest from "effect-dust/DustTest"
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { buildCommandLine } from "../tools/build.ts"
+
+/** Agents of every test of the command line. */
+export const agents = {
+  mailer: {
+    name: "Mailer",
+    script: [
+      DustTest.approval({
+        name: "send_email",
+        inputs: { to: "ada@example.com" },
+        stake: "high",
+        onResult: ({ approved }) => approved ? "It is sent." : "I did not send it."
+      })
+    ]
+  },
+  researcher: {
+    name: "Researcher",
+    script: [
+      DustTest.think("Notion has it."),
+      DustTest.text("Let me look. "),
+      DustTest.tool({ name: "search", inputs: { query: "roadmap" }, output: "Q4" }),
+      DustTest.text("Three things.")
+    ]
+  },
+  slow: { name: "Slow", script: [DustTest.text("One word after the other. ".repeat(400), { pace: "20 millis" })] }
+} satisfies DustTest.Options["agents"]
 
 export interface Ended {
   /** The exit code; null if a signal ended it. */
@@ -20,7 +45,7 @@ export interface CommandLine {
   readonly remove: () => void
 }
 
-/** Builds it. Nothing of it is below a directory with packages: what the file needs, it has. */
+/** Builds the command line outside of any directory with packages, so that the file must contain all that it needs. */
 export const commandLine = async (directory: string): Promise<CommandLine> => {
   mkdirSync(directory, { recursive: true })
   const folder = mkdtempSync(`${directory}/effect dust `)
@@ -34,7 +59,7 @@ export const commandLine = async (directory: string): Promise<CommandLine> => {
 
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>> | undefined
-  /** What stdin has; it is closed behind it. Default: nothing, as from /dev/null. */
+  /** The content of stdin, which then ends. Default: none, as from /dev/null. */
   readonly stdin?: string | Uint8Array | undefined
 }
 
@@ -57,7 +82,7 @@ export const variables = (dust: DustTest.Service, credential: "apiKey" | "userTo
 
 export interface Running {
   readonly child: ChildProcess
-  /** What it has said on both streams, without escape sequences and returns, as soon as that matches, or at its end. */
+  /** The output of both streams without escape sequences and returns, once it matches or the process has ended. */
   readonly says: (enough: RegExp) => Effect.Effect<string>
   /** What is said later than this matches a new search only. */
   readonly forget: () => void

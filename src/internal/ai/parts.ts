@@ -1,8 +1,28 @@
 /** Answers as parts of `@effect/ai`. */
 import type * as Response from "@effect/ai/Response"
 import type { ChatEvent, Citation, Reply } from "../../ChatEvent.ts"
-import type { FinishMetadata } from "../../DustLanguageModel.ts"
 import { Growing } from "../chat/text.ts"
+
+/**
+ * The `metadata.dust` of a finish part: the place of the answer in Dust, and its values without a part in `@effect/ai`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type FinishMetadata = {
+  readonly conversationId: string
+  readonly messageId: string
+  /** The tools that the agent used. */
+  readonly tools: ReadonlyArray<{ readonly name: string; readonly status: string | null }>
+  /** For `Files.download`. */
+  readonly generatedFiles: ReadonlyArray<{
+    readonly fileId: string | null
+    readonly title: string
+    readonly contentType: string
+  }>
+  /** The number of answers that an object required. */
+  readonly attempts: number
+}
 
 /** Dust does not report tokens. */
 const usage = { inputTokens: undefined, outputTokens: undefined, totalTokens: undefined }

@@ -30,7 +30,7 @@ const Envelope = Schema.Struct({
   lastValue: nullable(Schema.Union(Schema.NumberFromString, Schema.Number))
 })
 
-/** The answer of every route that reads a conversation. What comes from JSON is of no type yet. */
+/** The answer of every route that reads a conversation. Its JSON is not decoded yet. */
 export const ConversationEnvelope = Envelope as Schema.Schema<typeof Envelope.Type, unknown>
 
 const Sent = Schema.Struct({ message: userMessage, agentMessages: list(agentMessage) })
@@ -99,7 +99,7 @@ export const conversations = group("Conversations", {
   markUnread: using({ mark }),
   delete: using({
     everywhere: deletion(["conversation_not_found"]),
-    // A user who has left a conversation with other participants can no longer see it.
+    // A user that has left a conversation with other participants can no longer see it.
     leave: deletion(["conversation_not_found", "conversation_access_restricted"])
   }),
   createMessage: using({

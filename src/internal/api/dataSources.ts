@@ -76,7 +76,7 @@ const upsertLight = post("/spaces/{spaceId}/data_sources/{dataSourceId}/document
   pick: (answer): LightUpsert => ({ document: answer.document, dataSource: answer.data_source })
 })
 
-/** It is the document that is missing, and not what it was in. */
+/** The document is missing, not its data source or space. */
 export const isMissingDocument: Operation.Done = ({ details, type }) =>
   type === missingDocument || (
     Predicate.hasProperty(details, "data_source_error") && Predicate.hasProperty(details.data_source_error, "code") &&

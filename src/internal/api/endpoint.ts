@@ -64,7 +64,7 @@ interface Settings {
   readonly limits: Operation.Operation<string, unknown, unknown>["limits"]
 }
 
-/** What can be declared of an endpoint. Without `response` and `text` its answer is not looked at. */
+/** The declaration of an endpoint. Without `response` and `text`, its answer is ignored. */
 export interface Options<Q, QI extends Operation.Query, B, BI, A, I, Out> {
   /** Validates the query and gives its members their names on the wire. */
   readonly query?: Schema.Schema<Q, QI> | undefined
@@ -84,7 +84,7 @@ export interface Options<Q, QI extends Operation.Query, B, BI, A, I, Out> {
   readonly credential?: Operation.RequiredCredential | undefined
   /** The errors of a repeated request that mean that an earlier attempt succeeded. Only where the answer is not looked at. */
   readonly done?: Operation.Done | undefined
-  /** The errors that no attempt can change, although their status says that they may pass. */
+  /** The errors that are permanent although their status is one of transient errors. */
   readonly final?: Operation.Final | undefined
   /** Error types that mean something else here than everywhere else. */
   readonly errors?: Readonly<Record<string, Operation.ErrorTag>> | undefined

@@ -151,7 +151,7 @@ export const sentBody = (
   return recordedBody(bytes, contentType, limit)
 }
 
-/** An outgoing request, and the body bytes sent so far. */
+/** An outgoing request, and its body, which is known once it is sent. */
 export interface Observed {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly body: () => RecordedBody | undefined

@@ -113,7 +113,7 @@ export const requestOf = (
   return { request, isApi: elsewhere === undefined }
 }
 
-/** Whether every recorded event has arrived, including one of the last kind. */
+/** Whether every recorded kind of event has arrived, for a recording that was not read to its end. */
 const hasAll = (recorded: AnswerBody | undefined, { kinds }: Kinds): boolean =>
   recorded?._tag === "events" && !recorded.isWhole && [...recorded.kinds.keys()].every((kind) => kinds.has(kind))
 

@@ -61,6 +61,49 @@ const counted = (self: Effect.Effect<"done" | "failed">): Effect.Effect<void> =>
     (outcome) => recording("cancellations", { outcome: outcome === "done" ? "cancelled" : "failed" })
   )
 
+/** Looks for an interrupted message until it is found, the pauses are over, or the layer closes. */
+const searching = (
+  conversationId: ConversationId,
+  look: Effect.Effect<ReadonlyArray<Posted>, RequestError>,
+  onFound: (one: Posted) => Effect.Effect<void>,
+  closing: Deferred.Deferred<void>
+): Effect.Effect<void> => {
+  const unchecked = warn(
+    `Could not check whether an interrupted message was stored (conversation ${conversationId}): its run may go on`,
+    { conversationId }
+  )
+  let readable = false
+  const notFound = Effect.suspend(() => readable ? Effect.void : unchecked)
+  const from = (index: number): Effect.Effect<void> => {
+    // The message may be stored already.
+    const pause = index === 0 ? 0 : looks[index - 1]
+    if (pause === undefined) return notFound
+    return Effect.sleep(pause).pipe(
+      Effect.raceFirst(Deferred.await(closing)),
+      Effect.zipRight(Effect.timeout(look, limit)),
+      Effect.tap(() => {
+        readable = true
+      }),
+      Effect.orElseSucceed(() => []),
+      Effect.flatMap((found) => {
+        const [one] = found
+        if (found.length > 1) return counted(Effect.as(severalFound(conversationId, found), "failed"))
+        if (one !== undefined && (one.agentMessages.length > 0 || one.message.visibility === "pending")) {
+          return onFound(one)
+        }
+        return Effect.flatMap(Deferred.isDone(closing), (closed) => closed ? notFound : from(index + 1))
+      })
+    )
+  }
+  return Effect.onInterrupt(from(0), () => notFound)
+}
+
+const severalFound = (conversationId: ConversationId, found: ReadonlyArray<Posted>) =>
+  warn(
+    `The run of an interrupted message was not cancelled (conversation ${conversationId}): several messages could be the one`,
+    { conversationId, messageIds: found.map(({ message }) => message.sId).join(", ") }
+  )
+
 export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, Scope.Scope> =>
   Effect.gen(function*() {
     const fibers = yield* FiberSet.make<void>()
@@ -95,45 +138,11 @@ export const makeAbandoned = (client: Client): Effect.Effect<Abandoned, never, S
     }
 
     const find: Abandoned["find"] = (conversationId, look, onFound) => {
-      const unchecked = warn(
-        `Could not check whether an interrupted message was stored (conversation ${conversationId}): its run may go on`,
-        { conversationId }
-      )
-      let readable = false
-      const from = (index: number): Effect.Effect<void> => {
-        // The message may be stored already.
-        const pause = index === 0 ? 0 : looks[index - 1]
-        if (pause === undefined) return readable ? Effect.void : unchecked
-        return Effect.sleep(pause).pipe(
-          Effect.raceFirst(Deferred.await(closing)),
-          Effect.zipRight(Effect.timeout(look, limit)),
-          Effect.tap(() => {
-            readable = true
-          }),
-          Effect.orElseSucceed(() => []),
-          Effect.flatMap((found) => {
-            const [one] = found
-            if (found.length > 1) {
-              return counted(Effect.as(
-                warn(
-                  `The run of an interrupted message was not cancelled (conversation ${conversationId}): several messages could be the one`,
-                  { conversationId, messageIds: found.map(({ message }) => message.sId).join(", ") }
-                ),
-                "failed"
-              ))
-            }
-            if (one !== undefined && (one.agentMessages.length > 0 || one.message.visibility === "pending")) {
-              onFound(one)
-              return stop(conversationId, one)
-            }
-            return Effect.flatMap(
-              Deferred.isDone(closing),
-              (closed) => !closed ? from(index + 1) : readable ? Effect.void : unchecked
-            )
-          })
-        )
+      const found = (one: Posted) => {
+        onFound(one)
+        return stop(conversationId, one)
       }
-      return background(Effect.onInterrupt(from(0), () => readable ? Effect.void : unchecked))
+      return background(searching(conversationId, look, found, closing))
     }
 
     return {

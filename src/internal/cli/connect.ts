@@ -151,7 +151,7 @@ export const local = Options.boolean("local").pipe(
 /** An in-memory workspace that accepts questions and writes. */
 const localDust = DustTest.layer({ pace: "20 millis", credential: "adminToken" })
 
-/** The layer of a command, with the credential from the first source that has one. */
+/** The layer of a command. The environment is used alone if it sets any credential, so that no stored value is mixed in. */
 export const connected = (
   useLocal: boolean
 ): Layer.Layer<Dust.Services, unknown, Environment> =>

@@ -43,7 +43,7 @@ export const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: () => A): 
 export const nullable = <A, I>(schema: Schema.Schema<A, I>): Defaulted<A | null, I | null> =>
   withDefault<A | null, I | null>(Schema.NullOr(schema), () => null)
 
-/** What is of this shape, of all there is. */
+/** The elements that have this shape. */
 const those = <A, I>(element: Schema.Schema<A, I>): (all: ReadonlyArray<unknown>) => ReadonlyArray<A> => {
   const decode = ParseResult.decodeUnknownEither(element)
   return (all) => all.flatMap((one) => Either.match(decode(one), { onLeft: () => [], onRight: (value) => [value] }))

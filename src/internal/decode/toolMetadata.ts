@@ -1,4 +1,4 @@
-/** What is known of a tool of which the server said nothing. */
+/** The defaults for a tool without metadata. */
 export const emptyToolMetadata = {
   toolName: "",
   mcpServerName: "",

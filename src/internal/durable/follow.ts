@@ -8,11 +8,11 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Service as Chat } from "../../Chat.ts"
 import type { ChatEvent, Done } from "../../ChatEvent.ts"
-import type { Outcome } from "../../DurableChat.ts"
 import type { DustAPIError } from "../../DustAPIError.ts"
 import { type ConversationId, EventId, MessageId } from "../../Ids.ts"
 import { identity } from "../chat/identity.ts"
 import { streamError } from "../request/errors.ts"
+import type { Outcome } from "./outcome.ts"
 
 /** The agent message that is followed (another one after a handover), and the last event seen of it. */
 const Cursor = Schema.parseJson(Schema.Struct({ messageId: MessageId, lastEventId: Schema.optional(EventId) }))

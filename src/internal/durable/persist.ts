@@ -15,7 +15,7 @@ const passing: ReadonlySet<DustAPIError["_tag"]> = new Set([
   "DustUnconfirmedError"
 ])
 
-/** Retries short interruptions at once, and an outage once a minute. */
+/** Retries with exponential pauses of 1 second to 1 minute. */
 const pauses = (patience: Duration.DurationInput) =>
   Schedule.exponential("1 second").pipe(Schedule.union(Schedule.spaced("1 minute")), Schedule.upTo(patience))
 

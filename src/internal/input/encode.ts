@@ -24,7 +24,7 @@ export const issuesOf = (issue: ParseResult.ParseIssue): ReadonlyArray<DecodeIss
   return issues
 }
 
-/** That a field is optional does not help a caller who has set it. */
+/** `optional` does not belong into the message about a field that has a value. */
 const isNothing = (expected: string): boolean => expected === "null" || expected === "undefined"
 
 /** Validates and encodes a body. An error names the field, and nothing is sent. */

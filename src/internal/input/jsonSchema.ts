@@ -84,7 +84,7 @@ const unwritable = (error: unknown): string => {
     ": give it a jsonSchema annotation, or use a schema that is encoded as JSON"
 }
 
-/** The JSON Schema of a schema, or what is expected of one that cannot be written as JSON Schema. */
+/** The JSON Schema of a schema, or the requirement that the schema does not meet. */
 export const jsonSchema = (schema: Schema.Schema.All): Effect.Effect<JsonObject, string> =>
   Effect.map(
     Effect.try({
@@ -98,7 +98,7 @@ export const jsonSchema = (schema: Schema.Schema.All): Effect.Effect<JsonObject,
     }
   )
 
-/** The JSON Schema of an object, or what is expected of a schema that has none. */
+/** The JSON Schema of an object, or the requirement that the schema does not meet. */
 export const objectSchema = (schema: Schema.Schema.All): Effect.Effect<JsonObject, string> =>
   Effect.filterOrFail(
     jsonSchema(schema),

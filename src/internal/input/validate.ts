@@ -4,7 +4,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 
-/** A value that cannot be used: the name of its field, and what was expected of it. Never the value. */
+/** An invalid value: the name of its field and the expectation, never the value. */
 export interface Unusable {
   readonly field: string
   readonly expected: string
@@ -21,7 +21,7 @@ const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 // Latin-1 without control characters, except a tab: what an HTTP header can carry.
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
-/** What is behind a secret. None: it was wiped, or never was one. */
+/** The value of a secret; none if it was wiped or is not one. */
 export const revealed = (secret: unknown): Option.Option<unknown> =>
   Redacted.isRedacted(secret) ? Option.liftThrowable(() => Redacted.value(secret))() : Option.none()
 

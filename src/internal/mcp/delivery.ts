@@ -198,7 +198,7 @@ const hearNotification = (
     delivery.handler.notification(message)
   )
 
-/** A session begins: ids count anew, so that what is over is no duplicate of what comes. */
+/** A session begins and ids restart, so earlier requests are not duplicates of later ones. */
 const beginSession = ({ calls }: Delivery, serverId: McpServerId): void => {
   for (const [key, call] of calls) {
     const over = call.state === "settled" || call.state === "cancelled"
@@ -271,7 +271,7 @@ export const receive = (
       : hear(delivery, { serverId, message, now, replayed })
   })
 
-/** Interrupts what runs, and answers what is not answered yet. */
+/** Interrupts running calls, and answers all open requests. */
 export const finish = ({ calls, endpoints }: Delivery): Effect.Effect<void> =>
   Effect.gen(function*() {
     const open = [...calls.values()].filter(({ state }) => state === "running" || state === "answered")

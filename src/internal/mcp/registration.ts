@@ -56,7 +56,7 @@ const isAlive = (keeping: Keeping, serverId: McpServerId, failures = 0): Effect.
         : Effect.zipRight(pause(failures), isAlive(keeping, serverId, failures + 1))
   )
 
-/** Reads until Dust says that it does not know the server. */
+/** Reads until Dust reports that the server is unknown. */
 const read = (keeping: Keeping, serverId: McpServerId): Effect.Effect<void, StreamError> => {
   const cursor = new Cursor(undefined)
   let failures = 0
@@ -82,7 +82,7 @@ const read = (keeping: Keeping, serverId: McpServerId): Effect.Effect<void, Stre
   return loop
 }
 
-/** Gives signs of life until Dust says that it does not know the server. */
+/** Sends heartbeats until Dust reports that the server is unknown. */
 const beat = (keeping: Keeping, serverId: McpServerId): Effect.Effect<void, StreamError> =>
   Effect.raceFirst(Effect.sleep(keeping.interval), Queue.take(keeping.doubts)).pipe(
     Effect.zipRight(isAlive(keeping, serverId)),

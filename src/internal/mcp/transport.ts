@@ -36,7 +36,7 @@ class Relay implements Handler {
     this.transport = transport
   }
 
-  /** The server's own code: what it throws is its failure, and no defect of the fiber that hands it a message. */
+  /** The server's own code: its exceptions are failures of the server, not defects of the calling fiber. */
   hand(message: JsonRpcMessage): Effect.Effect<void, "thrown"> {
     return Effect.try({ try: () => this.transport.onmessage?.(message), catch: () => "thrown" as const })
   }

@@ -47,29 +47,52 @@ export const Answer = Schema.Struct({ ...answer, actionId: ActionId, ...UserAnsw
 
 export const Attached = Schema.Struct({ fileId: FileId, title: Schema.String })
 
-export interface Options<E, R> {
-  readonly credential: (
-    request: HttpServerRequest.HttpServerRequest
-  ) => Effect.Effect<DustClient.CallCredential, E, R>
-  readonly agents: readonly [AgentRef, ...ReadonlyArray<AgentRef>]
-  readonly mayUse?:
-    | ((conversationId: ConversationId, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<boolean, E, R>)
-    | undefined
-  readonly onAsked?:
-    | ((asked: typeof Asked.Type, request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, E, R>)
-    | undefined
-  readonly context?:
-    | ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<MessageContext, E, R>)
-    | undefined
-  readonly onLeave?: "cancel" | "leave" | undefined
-  readonly store?: KeyValueStore | undefined
-  readonly keepAlive?: Duration.DurationInput | undefined
-  readonly maxDuration?: Duration.DurationInput | undefined
-  readonly maxFileBytes?: number | undefined
-}
-
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
+
+/**
+ * Options of the routes.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Options<E = never, R = never> {
+  /**
+   * The credential for a request, usually an access token from the user's session. Dust then decides what the user may see.
+   * If the effect fails, so does the route, with the same error.
+   */
+  readonly credential: (request: Request) => Effect.Effect<DustClient.CallCredential, E, R>
+  /** The agents that a page may ask. The first one is asked when it names none. */
+  readonly agents: readonly [AgentRef, ...ReadonlyArray<AgentRef>]
+  /**
+   * Whether the user of a request may use a conversation. **Needed where several users share one credential**, such as an API
+   * key: the ids come from the page. A refusal is a 404. Default: Dust decides by the credential.
+   */
+  readonly mayUse?:
+    | ((conversationId: ConversationId, request: Request) => Effect.Effect<boolean, E, R>)
+    | undefined
+  /** Runs after a question was asked, before the page receives its id: the place to store the owner of the conversation. */
+  readonly onAsked?:
+    | ((asked: typeof Asked.Type, request: Request) => Effect.Effect<void, E, R>)
+    | undefined
+  /** Author and origin of a question, where the credential identifies no user. */
+  readonly context?:
+    | ((request: Request) => Effect.Effect<MessageContext, E, R>)
+    | undefined
+  /**
+   * What to do with the agent when the page that follows it goes away: `leave` it running, so that a reload or another tab
+   * finds the answer, or `cancel` it. With `cancel` a reload stops the agent, too. Defaults to `leave`.
+   */
+  readonly onLeave?: "cancel" | "leave" | undefined
+  /** Where `chat.start` keeps the keys of questions. Without it a question with a `key` is refused. */
+  readonly store?: KeyValueStore | undefined
+  /** As in `ChatRelay.RelayOptions`. Defaults to 15 seconds. */
+  readonly keepAlive?: Duration.DurationInput | undefined
+  /** As in `ChatRelay.RelayOptions`: for proxies that hold responses back. */
+  readonly maxDuration?: Duration.DurationInput | undefined
+  /** The size of the largest file, which is held in memory. Defaults to 10 MiB. */
+  readonly maxFileBytes?: number | undefined
+}
 
 /** The route rejects the request without calling Dust. */
 class Refused {
@@ -125,14 +148,18 @@ const decoded = (name: string): string | undefined => {
 
 const nameOf = (agent: AgentRef): string => typeof agent === "string" ? agent : agent.name
 
-export const makeHandlers = <E, R>(options: Options<E, R>) => {
-  const onInterrupt = options.onLeave ?? "leave"
-  const relay: ChatRelay.RelayOptions<DustAPIError> = {
-    keepAlive: options.keepAlive,
-    maxDuration: options.maxDuration
-  }
+const refused = (status: number, error: string, message: string): Effect.Effect<never, Refused> =>
+  Effect.fail(new Refused(status, error, message))
+
+const json = (body: unknown): Response =>
+  HttpServerResponse.unsafeJson(body, { headers: { "cache-control": "no-store" } })
+
+const noStore = () => refused(503, "Unavailable", "the store of keys is not available")
+
+/** The part of every route that depends on the user and the options. */
+const accessOf = <E, R>(options: Options<E, R>) => ({
   /** Runs with the credential of the request, and converts errors of Dust into responses. */
-  const asCaller = <E2, R2>(
+  asCaller: <E2, R2>(
     request: Request,
     work: Effect.Effect<Response, E2 | DustAPIError | Refused, R2>
   ): Effect.Effect<Response, E | Exclude<E2, DustAPIError | Refused>, R | R2> =>
@@ -147,60 +174,95 @@ export const makeHandlers = <E, R>(options: Options<E, R>) => {
           ? Effect.succeed(failed(error))
           : Effect.fail(error as E | Exclude<E2, DustAPIError | Refused>)
       )
-    )
-  const allowed = (request: Request, conversationId: ConversationId) =>
+    ),
+  /** Fails if the user may not use the conversation. */
+  allowed: (request: Request, conversationId: ConversationId): Effect.Effect<void, E | Refused, R> =>
     options.mayUse === undefined
       ? Effect.void
-      : Effect.flatMap(options.mayUse(conversationId, request), (yes) =>
-        yes ? Effect.void : Effect.fail(new Refused(404, "NotFound", "there is no such conversation")))
+      : Effect.flatMap(
+        options.mayUse(conversationId, request),
+        (yes) => yes ? Effect.void : refused(404, "NotFound", "there is no such conversation")
+      ),
+  agentOf: (name: string | undefined): Effect.Effect<AgentRef, Refused> => {
+    const agent = name === undefined ? options.agents[0] : options.agents.find((one) => nameOf(one) === name)
+    return agent === undefined
+      ? refused(400, "BadRequest", "agent: must be one of those that the server offers")
+      : Effect.succeed(agent)
+  }
+})
+
+type Access<E, R> = ReturnType<typeof accessOf<E, R>>
+
+const ask = <E, R>(options: Options<E, R>, { agentOf, allowed }: Access<E, R>, request: Request) =>
+  Effect.gen(function*() {
+    const chat = yield* Chat
+    const { store } = options
+    const { attachments, conversationId, key, message, ...body } = yield* bodyOf(Ask, request)
+    if (conversationId !== undefined) yield* allowed(request, conversationId)
+    const question = {
+      agent: yield* agentOf(body.agent),
+      message,
+      conversationId,
+      attachments,
+      context: options.context === undefined ? undefined : yield* options.context(request)
+    }
+    if (key !== undefined && store === undefined) {
+      return yield* refused(400, "BadRequest", "key: the server has no store for keys")
+    }
+    const ids = yield* key === undefined || store === undefined
+      ? chat.start(question)
+      : Effect.catchTags(chat.start({ ...question, key, store }), { BadArgument: noStore, SystemError: noStore })
+    const asked = { id: ChatRelay.idOf(ids), ...ids }
+    if (options.onAsked !== undefined) yield* options.onAsked(asked, request)
+    return json(asked)
+  })
+
+const attach = (request: Request, largest: number) =>
+  Effect.gen(function*() {
+    const files = yield* Files
+    const fileName = decoded(request.headers["x-file-name"] ?? "")
+    if (fileName === undefined || fileName === "") {
+      return yield* refused(400, "BadRequest", "x-file-name: must be the encoded name of the file")
+    }
+    const size = Number(request.headers["content-length"] ?? Number.NaN)
+    if (!Number.isInteger(size)) {
+      return yield* refused(411, "LengthRequired", "content-length: must be the size of the file")
+    }
+    if (size > largest) {
+      return yield* refused(413, "ContentTooLarge", `a file must have at most ${largest} bytes`)
+    }
+    const body = yield* Effect.catchAll(
+      request.arrayBuffer,
+      () => refused(400, "BadRequest", "the file did not arrive")
+    )
+    const file = yield* files.upload({
+      fileName,
+      content: new Uint8Array(body),
+      contentType: request.headers["content-type"]
+    })
+    return json(File.contentFragment(file))
+  })
+
+export const makeHandlers = <E, R>(options: Options<E, R>) => {
+  const access = accessOf(options)
+  const { allowed, asCaller } = access
+  const onInterrupt = options.onLeave ?? "leave"
+  const relay: ChatRelay.RelayOptions<DustAPIError> = {
+    keepAlive: options.keepAlive,
+    maxDuration: options.maxDuration
+  }
   const done = (work: Effect.Effect<unknown, DustAPIError | Refused | E, Conversations | R>) =>
     Effect.as(work, HttpServerResponse.empty({ status: 204 }))
 
-  const agentOf = (name: string | undefined): Effect.Effect<AgentRef, Refused> => {
-    const agent = name === undefined ? options.agents[0] : options.agents.find((one) => nameOf(one) === name)
-    return agent === undefined
-      ? Effect.fail(new Refused(400, "BadRequest", "agent: must be one of those that the server offers"))
-      : Effect.succeed(agent)
-  }
-
   return {
-    ask: (request: Request) =>
-      asCaller(
-        request,
-        Effect.gen(function*() {
-          const chat = yield* Chat
-          const { attachments, conversationId, key, message, ...body } = yield* bodyOf(Ask, request)
-          if (conversationId !== undefined) yield* allowed(request, conversationId)
-          const question = {
-            agent: yield* agentOf(body.agent),
-            message,
-            conversationId,
-            attachments,
-            context: options.context === undefined ? undefined : yield* options.context(request)
-          }
-          if (key !== undefined && options.store === undefined) {
-            return yield* Effect.fail(new Refused(400, "BadRequest", "key: the server has no store for keys"))
-          }
-          const ids = yield* key === undefined || options.store === undefined
-            ? chat.start(question)
-            : Effect.catchTags(chat.start({ ...question, key, store: options.store }), {
-              BadArgument: () => Effect.fail(new Refused(503, "Unavailable", "the store of keys is not available")),
-              SystemError: () => Effect.fail(new Refused(503, "Unavailable", "the store of keys is not available"))
-            })
-          const asked = { id: ChatRelay.idOf(ids), ...ids }
-          if (options.onAsked !== undefined) yield* options.onAsked(asked, request)
-          return HttpServerResponse.unsafeJson(asked, { headers: { "cache-control": "no-store" } })
-        })
-      ),
+    ask: (request: Request) => asCaller(request, ask(options, access, request)),
     events: (request: Request, id: string) =>
       asCaller(
         request,
         Effect.gen(function*() {
           const chat = yield* Chat
           const place = ChatRelay.placeOf(id)
-          if (Option.isNone(place)) {
-            return yield* Effect.fail(new Refused(400, "BadRequest", "id: must be the id of an event"))
-          }
+          if (Option.isNone(place)) return yield* refused(400, "BadRequest", "id: must be the id of an event")
           yield* allowed(request, place.value.conversationId)
           return yield* ChatRelay.toHttpServerResponse(chat.resume({ ...place.value, onInterrupt }), relay)
         })
@@ -235,38 +297,6 @@ export const makeHandlers = <E, R>(options: Options<E, R>) => {
           })
         }))
       ),
-    attach: (request: Request) =>
-      asCaller(
-        request,
-        Effect.gen(function*() {
-          const files = yield* Files
-          const fileName = decoded(request.headers["x-file-name"] ?? "")
-          if (fileName === undefined || fileName === "") {
-            return yield* Effect.fail(
-              new Refused(400, "BadRequest", "x-file-name: must be the encoded name of the file")
-            )
-          }
-          const size = Number(request.headers["content-length"] ?? Number.NaN)
-          if (!Number.isInteger(size)) {
-            return yield* Effect.fail(
-              new Refused(411, "LengthRequired", "content-length: must be the size of the file")
-            )
-          }
-          const largest = options.maxFileBytes ?? 10 * 1024 * 1024
-          if (size > largest) {
-            return yield* Effect.fail(new Refused(413, "ContentTooLarge", `a file must have at most ${largest} bytes`))
-          }
-          const body = yield* Effect.mapError(
-            request.arrayBuffer,
-            () => new Refused(400, "BadRequest", "the file did not arrive")
-          )
-          const file = yield* files.upload({
-            fileName,
-            content: new Uint8Array(body),
-            contentType: request.headers["content-type"]
-          })
-          return HttpServerResponse.unsafeJson(File.contentFragment(file), { headers: { "cache-control": "no-store" } })
-        })
-      )
+    attach: (request: Request) => asCaller(request, attach(request, options.maxFileBytes ?? 10 * 1024 * 1024))
   }
 }

@@ -19,6 +19,6 @@ export const debug = (message: string, annotations: () => Annotations): Effect.E
       : annotated(Effect.logDebug(message), annotations())
   )
 
-/** Logs what somebody pays for. */
+/** Logs events that may cost money. */
 export const warn = (message: string, annotations: Annotations): Effect.Effect<void> =>
   annotated(Effect.logWarning(message), annotations)

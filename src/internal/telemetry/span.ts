@@ -33,7 +33,7 @@ export const event = (name: string, attributes?: Record<string, unknown>): Effec
     })
   })
 
-/** A failure as a span shows it: without what was said. */
+/** A failure as a span shows it: without message content. */
 export const failure = (name: string, message: string): Error => {
   const summary = new Error(message)
   summary.name = name

@@ -58,7 +58,7 @@ export class StreamTelemetry {
     return debug("Event stream reconnects", () => ({ ...this.#place, reason, lasted: `${lasted}ms` }))
   }
 
-  /** The stream cannot tell how the run stands. */
+  /** The state of the run is unknown to the stream. */
   get looking(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#event(events.look)
@@ -66,7 +66,7 @@ export class StreamTelemetry {
     })
   }
 
-  /** `phase`: that of the stream when it was closed. What its consumer has failed with is none of it. */
+  /** `phase`: that of the stream when it was closed. A failure of its consumer does not count. */
   end(exit: Exit.Exit<unknown, unknown>, phase: Phase, connections: number): void {
     if (this.#open) move("openStreams", { operation: this.#operation }, -1, this.#tags)
     this.span.attribute(attributes.streamConnections, connections)

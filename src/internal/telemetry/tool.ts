@@ -29,7 +29,7 @@ export const toolFailed = (cause: Cause.Cause<unknown>): Effect.Effect<void> => 
   )
 }
 
-/** JSON-RPC errors, and results of tools that say so. */
+/** JSON-RPC errors, and results marked as errors. */
 const isFailure = (response: unknown): boolean =>
   Predicate.hasProperty(response, "error") ||
   (Predicate.hasProperty(response, "result") && Predicate.hasProperty(response.result, "isError") &&

@@ -197,7 +197,7 @@ const csvLine = (cells: ReadonlyArray<unknown>): string => `${cells.map(csvCell)
 
 const invalid = (message: string) => badRequest(`Invalid query parameters: Validation error: ${message}`)
 
-/** Requests per minute: the only rate limit of the usage exports. */
+/** Requests per minute: the only rate limit of usage exports that Dust enforces. */
 const exportsPerMinute = 60
 
 const calls = slice("analytics", () => ({ minute: 0, count: 0 }))
