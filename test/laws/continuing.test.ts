@@ -25,7 +25,7 @@ const stored = (error: DustAPIError.DustAPIError) => {
   return Effect.orDie(Effect.flatMap(Schema.encode(wire)(error), Schema.decode(wire)))
 }
 
-describe("A failure of Chat", () => {
+describe("A person can continue: a failure of Chat", () => {
   const broken = { path: /\/events$|\/conversations\/[^/]+$/, fault: faults.status(503) }
 
   it.effect("is continued from where it stood, in this process and from its JSON in another one", () =>
@@ -143,7 +143,7 @@ describe("A failure of Chat", () => {
     })))
 })
 
-describe("Chat.resume", () => {
+describe("A person can continue: Chat.resume", () => {
   it.effect("an error without ids, of another workspace or with blank ids is refused before any request", () =>
     Effect.gen(function*() {
       const chat = yield* Chat

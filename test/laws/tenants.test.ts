@@ -52,7 +52,7 @@ const environment = (id: string) =>
     ConfigProvider.fromMap(new Map([["DUST_WORKSPACE_ID", id], ["DUST_API_KEY", `sk-of-${id}`]]))
   )
 
-describe("Law 11: tenants", () => {
+describe("No tenant meets another", () => {
   it.effect("Dust.layer: two merged layers call their own workspaces with their own keys", () =>
     Effect.gen(function*() {
       const http = recording()
