@@ -42,12 +42,11 @@ import { makeSender } from "./internal/chat/createMessage.ts"
 import { answerOf, answersTo, messageEventsOf } from "./internal/chat/followRun.ts"
 import { Known } from "./internal/chat/known.ts"
 import { makeLookBack } from "./internal/chat/lookBack.ts"
-import { userRequired } from "./internal/chat/messageBody.ts"
 import { makeReader, messageNotFound, type Reader } from "./internal/chat/readMessages.ts"
 import { makeSendOnce } from "./internal/chat/sendOnce.ts"
 import * as Checks from "./internal/input/validate.ts"
 import { withCallSites } from "./internal/request/callSite.ts"
-import { badInput } from "./internal/request/errors.ts"
+import { badInput, wrongCredential } from "./internal/request/errors.ts"
 import { segments } from "./internal/request/url.ts"
 import * as EventStream from "./internal/stream/resumable.ts"
 import type { AgentMessage, ContentFragment, Mention, Message } from "./Message.ts"
@@ -392,7 +391,7 @@ const onBehalf = (
 ): Effect.Effect<Readonly<Record<string, string>>, RequestError> =>
   Effect.flatMap(client.caller, ({ hasUser }): Effect.Effect<Readonly<Record<string, string>>, RequestError> => {
     if (!hasUser && (userEmail === undefined || userEmail.trim() === "")) {
-      return Effect.fail(userRequired(identity, "without userEmail, it"))
+      return Effect.fail(wrongCredential(identity, "without userEmail, it"))
     }
     const headers: Record<string, string> = userEmail === undefined ? {} : { "x-api-user-email": userEmail }
     return Either.mapBoth(Checks.headers(headers), {

@@ -13,18 +13,12 @@ import type {
   MessageInput,
   MessageRef
 } from "../../Conversation.ts"
-import {
-  DustForbiddenError,
-  type DustUnconfirmedError,
-  type RequestError,
-  type SendError,
-  type StreamError
-} from "../../DustAPIError.ts"
+import type { DustUnconfirmedError, RequestError, SendError, StreamError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { AgentMessage, ContentFragment, UserMessage } from "../../Message.ts"
 import { operations } from "../api/conversations.ts"
 import type { Identity } from "../api/operation.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, forbidden } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
 import type { Abandoned } from "./abandonedSend.ts"
 import type { Known } from "./known.ts"
@@ -65,15 +59,14 @@ export const restrictionOf = (message: UserMessage): string | undefined =>
   )?.status ?? undefined
 
 export const restricted = (identity: Identity, conversationId: string, message: UserMessage, status: string) =>
-  new DustForbiddenError({
-    ...common(identity, 1),
-    message:
-      `${identity.module}.${identity.method}: the message is stored, and the agent may not answer in this conversation (${status})`,
-    type: status,
-    details: { conversationId, messageId: message.sId, richMentions: message.richMentions },
-    conversationId,
-    userMessageId: message.sId
-  }, { disableValidation: true })
+  forbidden(
+    identity,
+    1,
+    status,
+    `the message is stored, and the agent may not answer in this conversation (${status})`,
+    { conversationId, messageId: message.sId, richMentions: message.richMentions },
+    { conversationId, userMessageId: message.sId }
+  )
 
 /** A failure after the message was stored is no reason to resend it. */
 const stored =

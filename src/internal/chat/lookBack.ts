@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { DustDecodeError, type RequestError } from "../../DustAPIError.ts"
+import type { RequestError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { ConversationId } from "../../Ids.ts"
 import type { Message } from "../../Message.ts"
 import { ConversationEnvelope, operations } from "../api/conversations.ts"
 import { decodeJson } from "../decode/json.ts"
-import { common } from "../request/errors.ts"
+import { decode } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
 import { isNewer, type Newer, type Position } from "./sameMessage.ts"
 
@@ -119,15 +119,7 @@ interface Context {
 const decodeConversation = (operation: Read, text: string, status: number) =>
   Either.mapLeft(
     decodeJson(ConversationEnvelope, text),
-    ({ issues }) =>
-      new DustDecodeError({
-        ...common(operation, 1),
-        message: `${operation.module}.${operation.method}: cannot decode the conversation`,
-        status,
-        type: "unexpected_answer",
-        details: { issues },
-        issues
-      }, { disableValidation: true })
+    ({ issues }) => decode(operation, 1, "cannot decode the conversation", issues, { status })
   )
 
 /** Uses `open`, because the time of a response is in its headers. */

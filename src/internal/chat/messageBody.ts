@@ -2,13 +2,13 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { ModelSelection } from "../../Agent.ts"
 import type { MessageContext, MessageInput } from "../../Conversation.ts"
-import { DustUserRequiredError, type RequestError } from "../../DustAPIError.ts"
+import type { RequestError } from "../../DustAPIError.ts"
 import { Mention } from "../../Message.ts"
 import type { Identity } from "../api/operation.ts"
 import { nonBlank } from "../decode/schema.ts"
 import { encodeBody } from "../input/encode.ts"
 import * as Timezone from "../input/timezones.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, wrongCredential } from "../request/errors.ts"
 
 const inlineLimit = 524_288
 
@@ -85,15 +85,6 @@ export const MessageBody = Schema.Struct({
   skipToolsValidation: Schema.optional(Schema.Boolean)
 })
 
-export const userRequired = (identity: Identity, what: string): DustUserRequiredError =>
-  new DustUserRequiredError({
-    ...common(identity, 0),
-    message:
-      `${identity.module}.${identity.method}: ${what} needs a user's access token; the configured credential is an API key`,
-    type: "user_required",
-    details: { required: "user", field: what }
-  }, { disableValidation: true })
-
 const contextBody = (
   identity: Identity,
   hasUser: boolean,
@@ -102,7 +93,7 @@ const contextBody = (
   Either.gen(function*() {
     if (!hasUser) {
       for (const field of ["clientSideMCPServerIds", "selectedMCPServerViewIds"] as const) {
-        if ((context[field]?.length ?? 0) > 0) return yield* Either.left(userRequired(identity, `context.${field}`))
+        if ((context[field]?.length ?? 0) > 0) return yield* Either.left(wrongCredential(identity, `context.${field}`))
       }
     }
     const timezone = context.timezone === undefined

@@ -10,13 +10,13 @@ import {
   type PageOptions,
   type StreamMessagesOptions
 } from "../../Conversation.ts"
-import { DustNotFoundError, type RequestError } from "../../DustAPIError.ts"
+import type { DustNotFoundError, RequestError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import type { Message } from "../../Message.ts"
 import { operations } from "../api/conversations.ts"
 import type { Identity } from "../api/operation.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, notFound } from "../request/errors.ts"
 import { segment } from "../request/url.ts"
 import { byCursor } from "../util/paging.ts"
 import type { Known } from "./known.ts"
@@ -39,12 +39,10 @@ export interface Reader {
 type Reading = "get" | "listMessages" | "pageMessages" | "streamMessages" | "getMessage" | "answers"
 
 export const messageNotFound = (identity: Identity, messageId: MessageId): DustNotFoundError =>
-  new DustNotFoundError({
-    ...common(identity, 1),
-    message: `${identity.module}.${identity.method}: the conversation has no message ${JSON.stringify(messageId)}`,
+  notFound(identity, 1, "message_not_found", `the conversation has no message ${JSON.stringify(messageId)}`, {
     type: "message_not_found",
-    details: { type: "message_not_found", messageId }
-  }, { disableValidation: true })
+    messageId
+  })
 
 interface Context {
   readonly client: Client

@@ -1,9 +1,10 @@
 import * as Effect from "effect/Effect"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
-import { DustAgentError, type RequestError } from "../../DustAPIError.ts"
+import type { DustAgentError, RequestError } from "../../DustAPIError.ts"
 import type { EventId, MessageId } from "../../Ids.ts"
 import { type AgentMessage, isAgentMessage } from "../../Message.ts"
+import { agentFailed } from "../request/errors.ts"
 import { contentIn, withoutContent } from "../request/scrub.ts"
 import { citationsOf } from "./citations.ts"
 import type { Run } from "./run.ts"
@@ -16,19 +17,14 @@ const agentError = (method: string, message: AgentMessage, question: string): Du
   // The provider's message on a single line.
   const said = message.error && withoutContent(message.error.message, contentIn(question))
   const why = (said ?? "Dust gave no reason").replace(/\s+/g, " ").trim()
-  return new DustAgentError({
-    module: "Chat",
-    method,
-    message: `Chat.${method}: the agent ${message.configuration?.name ?? ""} ${
-      cancelled ? "was cancelled" : `failed: ${why} (${code})`
-    }`.replace("  ", " "),
-    type: code,
+  const name = message.configuration?.name ?? ""
+  return agentFailed({ module: "Chat", method }, {
+    message: `the agent ${name === "" ? "" : `${name} `}${cancelled ? "was cancelled" : `failed: ${why} (${code})`}`,
     details: message.error === null ? { status: message.status } : { ...message.error, message: said },
-    attempts: 1,
     code,
     category: typeof category === "string" ? category : null,
     agentId: message.configuration?.sId ?? null
-  }, { disableValidation: true })
+  })
 }
 
 /** An agent that hands over to another agent writes no text itself: the other agent's message names it. */

@@ -13,17 +13,12 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import {
-  DustTimeoutError,
-  DustUnconfirmedError,
-  type RequestError,
-  type UnconfirmedReason
-} from "../../DustAPIError.ts"
+import type { DustTimeoutError, DustUnconfirmedError, RequestError, UnconfirmedReason } from "../../DustAPIError.ts"
 import { CurrentOptions, type Service as Client } from "../../DustClient.ts"
 import type { ConversationId } from "../../Ids.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { Identity } from "../api/operation.ts"
-import { common } from "../request/errors.ts"
+import { timeout, unconfirmedMessage } from "../request/errors.ts"
 import { warn } from "../telemetry/log.ts"
 import { recording } from "../telemetry/record.ts"
 import { monotonic } from "../util/monotonic.ts"
@@ -276,14 +271,7 @@ export const within = <A, E, R>(self: Effect.Effect<A, E, R>, rest: number, tota
     }))
 
 const tooLate = (identity: Identity, limit: Duration.Duration): DustTimeoutError =>
-  new DustTimeoutError({
-    ...common(identity, 0),
-    message: `${identity.module}.${identity.method}: not sent within ${Duration.format(limit)}`,
-    type: "timeout",
-    details: { phase: "total", limit: Duration.format(limit) },
-    phase: "total",
-    limit
-  }, { disableValidation: true })
+  timeout(identity, 0, "total", limit, `not sent within ${Duration.format(limit)}`)
 
 const explanations: Readonly<Record<UnconfirmedReason, string>> = {
   not_found: "the message is not in conversation",
@@ -307,24 +295,15 @@ export const unconfirmedError = (options: {
       conversationId: sought.conversationId,
       cause: { _tag: error._tag, message: error.message }
     }
-  return new DustUnconfirmedError({
-    ...common(identity, error.attempts),
-    message: `${identity.module}.${identity.method}: ${explanations[reason]} ${sought.conversationId}${
+  return unconfirmedMessage(
+    identity,
+    `${explanations[reason]} ${sought.conversationId}${
       error.status === undefined ? "" : ` after a ${error.status}`
     }; it may still arrive, so look with conversations.findSent(error) before sending it again`,
-    status: error.status,
-    type: "message_unconfirmed",
-    details: reason === "ambiguous"
+    reason === "ambiguous"
       ? { ...(typeof cause === "object" ? cause : {}), messageIds: options.found.map(({ message }) => message.sId) }
       : cause,
-    requestId: error.requestId,
-    reason,
-    conversationId: sought.conversationId,
-    author: sought.author,
-    origin: sought.origin,
-    agentId: sought.agentId,
-    position: sought.position,
-    notBefore: options.notBefore ?? null,
-    fingerprint: sought.fingerprint
-  }, { disableValidation: true })
+    { ...sought, reason, notBefore: options.notBefore ?? null },
+    error
+  )
 }

@@ -2,7 +2,8 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Stream from "effect/Stream"
 import type { ChatEvent } from "../../ChatEvent.ts"
-import { DustConflictError } from "../../DustAPIError.ts"
+import type { DustConflictError } from "../../DustAPIError.ts"
+import { conflict } from "../request/errors.ts"
 import { anywhere } from "./anywhere.ts"
 import type { Handlers } from "./handlers.ts"
 
@@ -15,15 +16,13 @@ interface Turn {
 const currentTurns = FiberRef.unsafeMake<ReadonlyMap<object, Turn>>(new Map())
 
 const inHandler = (method: string): DustConflictError =>
-  new DustConflictError({
-    module: "Chat",
-    method,
-    message:
-      `Chat.${method}: a handler of this session's turn cannot take another turn, which would wait for the one that waits for it; ask in another session, or with chat.send`,
-    type: "turn_in_handler",
-    details: { type: "turn_in_handler" },
-    attempts: 0
-  }, { disableValidation: true })
+  conflict(
+    { module: "Chat", method },
+    0,
+    "turn_in_handler",
+    "a handler of this session's turn cannot take another turn, which would wait for the one that waits for it; ask in another session, or with chat.send",
+    { type: "turn_in_handler" }
+  )
 
 /** The turns of one session, run one at a time in the order they were requested. */
 export class Turns {

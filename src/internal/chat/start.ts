@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import type { ModelSelection } from "../../Agent.ts"
 import type { ContentFragmentInput, MessageContext } from "../../Conversation.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
-import { type DustAPIError, DustNotFoundError } from "../../DustAPIError.ts"
+import type { DustAPIError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
 import type { AgentId, ConversationId, MessageId, SpaceId, WorkspaceId } from "../../Ids.ts"
 import type { AgentMessage, UserMessage } from "../../Message.ts"
-import { badInput } from "../request/errors.ts"
+import { badInput, notFound } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
 import type { Ref } from "./agentIds.ts"
 import type { Abandoned } from "./cancelAbandoned.ts"
@@ -45,18 +45,15 @@ export interface Question {
 }
 
 const noAnswer = (method: string, agentId: AgentId | undefined) =>
-  new DustNotFoundError({
-    module: "Chat",
-    method,
-    message: `Chat.${method}: no agent answered${
-      agentId === undefined
-        ? " this question"
-        : `: check that ${JSON.stringify(agentId)} is the id of an agent that this credential may use`
-    }`,
-    type: "agent_not_found",
-    details: { agentId: agentId ?? null },
-    attempts: 1
-  }, { disableValidation: true })
+  notFound(
+    { module: "Chat", method },
+    1,
+    "agent_not_found",
+    agentId === undefined
+      ? "no agent answered this question"
+      : `no agent answered: check that ${JSON.stringify(agentId)} is the id of an agent that this credential may use`,
+    { agentId: agentId ?? null }
+  )
 
 /** The error for a message without a reply: the server may have refused the mention. */
 export const unanswered = (method: string, agentId: AgentId, conversationId: ConversationId, message: UserMessage) => {

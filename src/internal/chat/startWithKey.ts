@@ -12,15 +12,10 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { MessageCreated } from "../../Conversations.ts"
-import {
-  type DustAPIError,
-  DustConflictError,
-  type DustTimeoutError,
-  DustUnconfirmedError
-} from "../../DustAPIError.ts"
+import type { DustAPIError, DustConflictError, DustTimeoutError } from "../../DustAPIError.ts"
 import { ConversationId, MessageId } from "../../Ids.ts"
 import type { AgentMessage, UserMessage } from "../../Message.ts"
-import { badInput, common } from "../request/errors.ts"
+import { badInput, conflict, unconfirmedMessage } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
 import { isRefusal } from "./createMessage.ts"
 import { identity } from "./identity.ts"
@@ -74,16 +69,14 @@ const Sent = Schema.Struct({
 
 const named = identity("start")
 
-const conflict = (key: string, type: "key_reused" | "key_unreadable", why: string) =>
-  new DustConflictError({
-    ...common({ module: named.module, method: named.method }, 0),
-    message: `Chat.start: the key ${JSON.stringify(key)} ${why}`,
+const keyConflict = (key: string, type: "key_reused" | "key_unreadable", why: string) =>
+  conflict({ module: named.module, method: named.method }, 0, type, `the key ${JSON.stringify(key)} ${why}`, {
     type,
-    details: { type, key }
-  }, { disableValidation: true })
+    key
+  })
 
 const reused = (key: string) =>
-  conflict(key, "key_reused", "was used for another question; use one key for each question")
+  keyConflict(key, "key_reused", "was used for another question; use one key for each question")
 
 const read = <A, I>(
   { key, store }: Key,
@@ -95,7 +88,7 @@ const read = <A, I>(
     if (Option.isNone(json)) return Effect.succeedNone
     return Either.match(Schema.decodeUnknownEither(schema)(json.value), {
       onLeft: () =>
-        Effect.fail(conflict(key, "key_unreadable", "has an entry in the store that another program wrote")),
+        Effect.fail(keyConflict(key, "key_unreadable", "has an entry in the store that another program wrote")),
       onRight: (value) => Effect.succeedSome(value)
     })
   })
@@ -109,15 +102,12 @@ const lookFor = (
   settle: number
 ): Effect.Effect<Option.Option<MessageCreated>, DustAPIError> =>
   Effect.gen(function*() {
-    const error = new DustUnconfirmedError({
-      ...common(named, 0),
-      message: `Chat.start: the message of an earlier process is looked for in conversation ${sending.conversationId}`,
-      type: "message_unconfirmed",
-      details: { conversationId: sending.conversationId },
-      ...sending,
-      reason: "not_found",
-      notBefore: null
-    }, { disableValidation: true })
+    const error = unconfirmedMessage(
+      named,
+      `the message of an earlier process is looked for in conversation ${sending.conversationId}`,
+      { conversationId: sending.conversationId },
+      { ...sending, reason: "not_found", notBefore: null }
+    )
     const begun = yield* monotonic
     for (let look = 0;; look++) {
       const left = begun + settle - (yield* monotonic)

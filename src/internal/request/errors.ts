@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import {
+  DustAgentError,
   DustBadRequestError,
   DustConflictError,
   DustContentTooLargeError,
@@ -15,11 +16,13 @@ import {
   DustStreamError,
   DustTimeoutError,
   DustUnauthorizedError,
+  DustUnconfirmedError,
   DustUserRequiredError,
   type RequestError,
   type StreamReason,
   type TimeoutPhase
 } from "../../DustAPIError.ts"
+import type { ConversationId, MessageId } from "../../Ids.ts"
 import type { Identity } from "../api/operation.ts"
 import { advice, classify, parseBody } from "./classify.ts"
 import { type Failure, failureOf, networkAdvice } from "./network.ts"
@@ -41,14 +44,14 @@ const constructors = {
 /** The operation that failed. Without a route, it was rejected before it had one. */
 export type Named = Pick<Identity, "module" | "method"> & Partial<Pick<Identity, "http" | "route">>
 
-export interface CommonFields {
+interface CommonFields {
   readonly module: string
   readonly method: string
   readonly request: { readonly method: string; readonly route: string } | undefined
   readonly attempts: number
 }
 
-export const common = (identity: Named, attempts: number): CommonFields => ({
+const common = (identity: Named, attempts: number): CommonFields => ({
   module: identity.module,
   method: identity.method,
   request: identity.http === undefined || identity.route === undefined
@@ -304,6 +307,56 @@ export const conflict = (
       { ...fieldsOf(identity, { message, status, type, details, attempts }), requestId },
       unchecked
     )
+  )
+
+/** Something that exists, and may not be used this way. */
+export const forbidden = (
+  identity: Named,
+  attempts: number,
+  type: string,
+  message: string,
+  details: unknown,
+  place: { readonly conversationId: ConversationId; readonly userMessageId: MessageId }
+): DustForbiddenError =>
+  frameless(() =>
+    new DustForbiddenError({ ...fieldsOf(identity, { message, type, details, attempts }), ...place }, unchecked)
+  )
+
+/** A run that ended without an answer. */
+export const agentFailed = (
+  identity: Named,
+  { code, message, details, ...rest }: Pick<DustAgentError, "code" | "message" | "details" | "category" | "agentId">
+): DustAgentError =>
+  frameless(() =>
+    new DustAgentError(
+      { ...fieldsOf(identity, { message, type: code, details, attempts: 1 }), code, ...rest },
+      unchecked
+    )
+  )
+
+/** A message that may or may not be stored. */
+export const unconfirmedMessage = (
+  identity: Named,
+  message: string,
+  details: unknown,
+  sent: Pick<
+    DustUnconfirmedError,
+    "reason" | "conversationId" | "author" | "origin" | "agentId" | "position" | "notBefore" | "fingerprint"
+  >,
+  after: Answered & { readonly attempts?: number } = {}
+): DustUnconfirmedError =>
+  frameless(() =>
+    new DustUnconfirmedError({
+      ...fieldsOf(identity, {
+        message,
+        status: after.status,
+        type: "message_unconfirmed",
+        details,
+        attempts: after.attempts
+      }),
+      requestId: after.requestId,
+      ...sent
+    }, unchecked)
   )
 
 /** A rate limit that is reached before the request is sent. */
