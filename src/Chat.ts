@@ -269,8 +269,10 @@ export interface Service {
     options: SendOptions<E, R>
   ) => Stream.Stream<ChatEvent, DustAPIError | NoInfer<E>, NoInfer<R>>
   /**
-   * Asks an agent and streams the text of its answer. The pieces, put together, end with exactly the final text, without
-   * repetition; text before a tool call precedes it. Stopping early cancels the run. Credential and errors as for `send`.
+   * Asks an agent and streams the text of its answer. The pieces, put together, end with the final text; text before a
+   * tool call precedes it. If the pieces shown so far cannot become the final text, because events were lost or the agent
+   * started over, the final text follows whole after a blank line. Stopping early cancels the run. Credential and errors
+   * as for `send`.
    *
    * @example
    * ```ts

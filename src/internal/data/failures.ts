@@ -1,4 +1,5 @@
 import type { RequestError } from "../../DustAPIError.ts"
+import { credentialTypes } from "../request/classify.ts"
 
 /**
  * Error types of Dust itself after which no other write to this data source can succeed. A 403 or 404 of a firewall or
@@ -6,16 +7,7 @@ import type { RequestError } from "../../DustAPIError.ts"
  */
 const finalTypes: ReadonlySet<string> = new Set([
   // 401 and 403: the credential
-  "not_authenticated",
-  "missing_authorization_header_error",
-  "malformed_authorization_header_error",
-  "invalid_basic_authorization_error",
-  "invalid_oauth_token_error",
-  "expired_oauth_token_error",
-  "invalid_api_key_error",
-  "invalid_sandbox_token_error",
-  "workspace_auth_error",
-  "sso_enforced",
+  ...credentialTypes,
   "user_not_found",
   "user_authentication_required",
   "token_unavailable",

@@ -27,7 +27,7 @@ const quotaTypes: ReadonlySet<string> = new Set([
 const tooLargeTypes: ReadonlySet<string> = new Set(["content_too_large", "file_too_large"])
 
 /** 401s about the credential itself. Every other 401 is about its permissions. */
-const credentialTypes: ReadonlySet<string> = new Set([
+export const credentialTypes: ReadonlySet<string> = new Set([
   "not_authenticated",
   "missing_authorization_header_error",
   "malformed_authorization_header_error",
