@@ -99,12 +99,12 @@ export class Cursor {
     return true
   }
 
-  /** Starts a connection: from here on, `latest` refers to it. */
+  /** Starts a connection after one with new events: from here on, `latest` refers to it and those after it. */
   connected(): void {
     this.#latest = undefined
   }
 
-  /** The latest id on the current connection, new or known. */
+  /** The latest id, new or known, since {@link connected}. */
   get latest(): string | undefined {
     return this.#latest?.id
   }

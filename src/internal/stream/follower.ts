@@ -304,7 +304,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
       onSuccess: (connection) => {
         this.#connection = connection
         connection.source.onArrival = this.#arrived
-        this.#cursor.connected()
+        if (this.#state.fruitless === 0) this.#cursor.connected()
         this.#reader.quietSince = this.#now
         this.#signal({ _tag: "Connected" })
         if (this.#heldUntil === Infinity) {

@@ -77,7 +77,10 @@ export interface Closed {
   /** Events received, and the new ones among them. */
   readonly seen: number
   readonly fresh: number
-  /** Its last event is later than the position from which the next connection would continue. */
+  /**
+   * Its last event, or that of the connections without new events before it, is later than the position from which the
+   * next connection would continue.
+   */
   readonly ahead: boolean
   /** Duration in milliseconds. */
   readonly lasted: number
@@ -233,7 +236,7 @@ const closed = (options: Options, state: State, signal: Closed): Step => {
   // A page of known events is progress if it leads to the next page.
   if ((orderly || silent) && progressed) return connect({ ...state, cuts })
   const after: State = { ...state, fruitless: lasted ? 0 : state.fruitless + 1, cuts }
-  if (progressed) return reconnect(after)
+  if (progressed) return growing({ ...after, fruitless: 0 }, after.fruitless - 1)
   // A connection that broke at once, or delivered only known events, does not prove that the stream is over.
   const telling = silent || lasted || (orderly && seen === 0) || after.fruitless >= fruitlessLimit
   if (!options.canAsk || !(telling || overdue)) return reconnect(after)
