@@ -1,6 +1,7 @@
 /**
  * The rate limits of a workspace, shared by every call of a layer: messages, uploads and upserts wait for a free place
- * instead of being refused, and one refusal pauses all calls of its class until the limit reopens.
+ * instead of being refused, and one refusal pauses all calls of its class until the limit reopens. All other calls have no known
+ * limit; a refusal pauses the calls of the same route. After a pause, calls start a few at a time, and more as they succeed.
  *
  * `Dust.layer` governs its calls by default, in memory. Provide {@link layer} to change the limits, {@link layerOff} to
  * switch it off, and {@link layerStore} to share the limits between processes and machines, in Redis for example. Local
@@ -13,20 +14,23 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import { debug } from "./internal/telemetry/log.ts"
 import { recording } from "./internal/telemetry/record.ts"
 import { event } from "./internal/telemetry/span.ts"
 import { monotonic, timeOfDay } from "./internal/util/monotonic.ts"
 import { memory } from "./internal/util/placeStore.ts"
+import { SlowStart } from "./internal/util/slowStart.ts"
 import * as Telemetry from "./Telemetry.ts"
 
 /**
- * What Dust limits: messages (per credential), uploads of files and upserts of documents (per workspace).
+ * What Dust limits: messages (per credential), uploads of files and upserts of documents (per workspace), and all other
+ * `requests` (per workspace and route).
  *
  * @category models
  * @since 0.2.0
  */
-export type LimitClass = "messages" | "uploads" | "upserts"
+export type LimitClass = "messages" | "uploads" | "upserts" | "requests"
 
 /**
  * At most so many starts in any window of this length.
@@ -40,7 +44,8 @@ export interface Limit {
 }
 
 /**
- * The limits of Dust: 100 messages a minute and 3,000 an hour, 40 uploads a minute, 120 upserts a minute.
+ * The limits of Dust: 100 messages a minute and 3,000 an hour, 40 uploads a minute, 120 upserts a minute; other requests have
+ * none.
  *
  * @category limits
  * @since 0.2.0
@@ -48,7 +53,8 @@ export interface Limit {
 export const defaultLimits: Readonly<Record<LimitClass, ReadonlyArray<Limit>>> = {
   messages: [{ limit: 100, window: "1 minute" }, { limit: 3000, window: "1 hour" }],
   uploads: [{ limit: 40, window: "1 minute" }],
-  upserts: [{ limit: 120, window: "1 minute" }]
+  upserts: [{ limit: 120, window: "1 minute" }],
+  requests: []
 }
 
 /**
@@ -62,7 +68,10 @@ export interface Options {
   readonly limits?: Partial<Readonly<Record<LimitClass, ReadonlyArray<Limit>>>> | undefined
   /** How many requests of a class may be in flight at once. Defaults to no limit. */
   readonly concurrency?: Partial<Readonly<Record<LimitClass, number>>> | undefined
-  /** How long a refusal without `Retry-After` pauses its class. Defaults to 60 seconds, the window of Dust's limits. */
+  /**
+   * How long a refusal without `Retry-After` pauses its class. Defaults to 60 seconds, the window of Dust's limits, and to 15
+   * seconds for `requests`.
+   */
   readonly pause?: Duration.DurationInput | undefined
 }
 
@@ -90,7 +99,7 @@ export interface Store {
  */
 export interface Ticket {
   readonly limitClass: LimitClass
-  /** Calls with the same key share the limits: the workspace and, for messages, the credential. */
+  /** Calls with the same key share the limits: the workspace, and the credential (`messages`) or the route (`requests`). */
   readonly key: string
 }
 
@@ -99,15 +108,16 @@ export interface Ticket {
  * @since 0.2.0
  */
 export interface Service {
+  /** Whether calls of this class and key start at once: nothing limits them, and none has been refused recently. */
+  readonly isFree: (ticket: Ticket) => boolean
   /**
-   * Waits for a place. A pause longer than `maxPause` fails at once, with how long it lasts.
+   * Waits for a place, which the call occupies until the scope closes. If a pause is longer than `maxPause`, the call fails at
+   * once with the error of `onPaused`.
    */
   readonly admit: <E>(ticket: Ticket, options: {
     readonly maxPause: Duration.Duration
     readonly onPaused: (left: Duration.Duration) => E
-  }) => Effect.Effect<void, E>
-  /** Runs an admitted attempt, with at most `concurrency` of its class in flight. */
-  readonly bound: (ticket: Ticket) => <A, E, R>(attempt: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  }) => Effect.Effect<void, E, Scope.Scope>
   /** Pauses the class of a refused call, for as long as the server asks, or the configured pause. */
   readonly refused: (ticket: Ticket, retryAfter: Duration.Duration | undefined) => Effect.Effect<void>
 }
@@ -137,11 +147,15 @@ const margin = 1000
 const leastWait = 10
 
 interface Lane {
-  /** Calls that wait for a place, one behind the other. */
+  /** Calls that wait for a place, in order. */
   readonly queue: Effect.Semaphore
   readonly inFlight: Effect.Semaphore | undefined
   /** When the first of them will probably have its place. */
   until: number
+  /** Limits the calls after a refusal. */
+  slowStart: SlowStart | undefined
+  /** Calls that wait or are in flight. */
+  calls: number
 }
 
 const waiting = (limitClass: LimitClass, until: number) =>
@@ -154,7 +168,7 @@ const waiting = (limitClass: LimitClass, until: number) =>
     ], { discard: true }))
 
 /** Measures a wait; a call that does not wait takes no time by any clock. */
-const measured = (limitClass: LimitClass) => <E>(admit: Effect.Effect<void, E>): Effect.Effect<void, E> =>
+const measured = (limitClass: LimitClass) => <E, R>(admit: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
   Effect.flatMap(monotonic, (begun) =>
     Effect.zipRight(
       admit,
@@ -164,6 +178,15 @@ const measured = (limitClass: LimitClass) => <E>(admit: Effect.Effect<void, E>):
           : recording("governorWaitDuration", { class: limitClass }, (now - begun) / 1_000))
     ))
 
+/** Takes a permit, and returns it when the scope closes. */
+const permit = (semaphore: Effect.Semaphore): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.zipRight(restore(semaphore.take(1)), Effect.addFinalizer(() => semaphore.release(1)))
+  )
+
+/** Unused lanes are removed beyond this number: each new access token has one. */
+const keptLanes = 1000
+
 /**
  * A governor over a store.
  *
@@ -172,8 +195,13 @@ const measured = (limitClass: LimitClass) => <E>(admit: Effect.Effect<void, E>):
  */
 export const make = (store: Store, options: Options = {}): Service => {
   const lanes = new Map<string, Lane>()
-  const pause = Duration.decode(options.pause ?? "60 seconds")
+  let sweepAt = keptLanes
+  const local = memoryStore()
   const limitsOf = (limitClass: LimitClass) => options.limits?.[limitClass] ?? defaultLimits[limitClass]
+  // Calls without a limit are too many to ask another machine about each of them.
+  const storeOf = ({ limitClass }: Ticket) => limitsOf(limitClass).length === 0 ? local : store
+  const pauseOf = (limitClass: LimitClass) =>
+    Duration.decode(options.pause ?? (limitClass === "requests" ? "15 seconds" : "60 seconds"))
 
   const nameOf = ({ key, limitClass }: Ticket) => `${limitClass}:${key}`
   const laneOf = (ticket: Ticket): Lane => {
@@ -184,14 +212,22 @@ export const make = (store: Store, options: Options = {}): Service => {
     const lane: Lane = {
       queue: Effect.unsafeMakeSemaphore(1),
       inFlight: concurrency === undefined ? undefined : Effect.unsafeMakeSemaphore(concurrency),
-      until: 0
+      until: 0,
+      slowStart: undefined,
+      calls: 0
+    }
+    if (lanes.size >= sweepAt) {
+      for (const [name, { calls, slowStart }] of lanes) if (calls === 0 && slowStart === undefined) lanes.delete(name)
+      sweepAt = Math.max(keptLanes, 2 * lanes.size)
     }
     lanes.set(name, lane)
     return lane
   }
+  const occupied = (lane: Lane): Effect.Effect<void, never, Scope.Scope> =>
+    Effect.acquireRelease(Effect.sync(() => void lane.calls++), () => Effect.sync(() => void lane.calls--))
 
   const place = <E>(ticket: Ticket, lane: Lane, notForLong: Effect.Effect<void, E>): Effect.Effect<void, E> =>
-    Effect.flatMap(store.take(nameOf(ticket), limitsOf(ticket.limitClass)), (millis) => {
+    Effect.flatMap(storeOf(ticket).take(nameOf(ticket), limitsOf(ticket.limitClass)), (millis) => {
       if (millis <= 0) return Effect.void
       return Effect.flatMap(Effect.zipRight(notForLong, monotonic), (now) => {
         const until = now + Math.max(millis, leastWait)
@@ -214,34 +250,68 @@ export const make = (store: Store, options: Options = {}): Service => {
           : Effect.void
     )
 
+  const turn = (lane: Lane): Effect.Effect<number, never, Scope.Scope> =>
+    Effect.flatMap(monotonic, (now) => {
+      const { slowStart } = lane
+      if (slowStart === undefined) return Effect.succeed(0)
+      if (!slowStart.isOver(now)) return slowStart.turn
+      lane.slowStart = undefined
+      return Effect.succeed(0)
+    })
+
+  /** A place in the store, and a turn in this process, which knows its own refusals even if the store fails. */
+  const admitted = <E>(
+    ticket: Ticket,
+    lane: Lane,
+    notForLong: (left: number) => Effect.Effect<void, E>
+  ): Effect.Effect<void, E, Scope.Scope> => {
+    const inStore = Effect.flatMap(storeOf(ticket).pauseLeft(nameOf(ticket)), notForLong)
+    const go: Effect.Effect<void, E, Scope.Scope> = Effect.zipRight(
+      lane.queue.withPermits(1)(place(ticket, lane, inStore)),
+      Effect.flatMap(turn(lane), (left) =>
+        left === 0
+          ? Effect.void
+          : Effect.zipRight(notForLong(left), Effect.zipRight(Effect.sleep(left), go)))
+    )
+    return Effect.zipRight(inStore, go)
+  }
+
   return {
+    isFree: (ticket) =>
+      limitsOf(ticket.limitClass).length === 0 && options.concurrency?.[ticket.limitClass] === undefined &&
+      lanes.get(nameOf(ticket))?.slowStart === undefined,
     admit: (ticket, { maxPause, onPaused }) =>
       Effect.suspend(() => {
         const lane = laneOf(ticket)
-        const notForLong = Effect.flatMap(store.pauseLeft(nameOf(ticket)), (left) =>
-          left > Duration.toMillis(maxPause) ? Effect.fail(onPaused(Duration.millis(left))) : Effect.void)
-        return notForLong.pipe(
+        const notForLong = (left: number) =>
+          left > Duration.toMillis(maxPause) ? Effect.fail(onPaused(Duration.millis(left))) : Effect.void
+        return occupied(lane).pipe(
           Effect.zipRight(queued(ticket, lane)),
-          Effect.zipRight(lane.queue.withPermits(1)(place(ticket, lane, notForLong))),
+          Effect.zipRight(lane.inFlight === undefined ? Effect.void : permit(lane.inFlight)),
+          Effect.zipRight(admitted(ticket, lane, notForLong)),
           measured(ticket.limitClass)
         )
       }),
-    bound: (ticket) => (attempt) =>
-      Effect.suspend(() => {
-        const { inFlight } = laneOf(ticket)
-        return inFlight === undefined ? attempt : inFlight.withPermits(1)(attempt)
-      }),
     refused: (ticket, retryAfter) =>
-      Effect.all([
-        store.pause(nameOf(ticket), Duration.toMillis(retryAfter ?? pause)),
-        recording("governorPauses", { class: ticket.limitClass }),
-        debug("Dust reported a rate limit: its calls pause", () => ({
-          class: ticket.limitClass,
-          pause: Duration.format(retryAfter ?? pause)
-        }))
-      ], { discard: true })
+      Effect.suspend(() => {
+        const pause = retryAfter ?? pauseOf(ticket.limitClass)
+        const lane = laneOf(ticket)
+        lane.slowStart ??= new SlowStart()
+        const { slowStart } = lane
+        return Effect.all([
+          Effect.map(monotonic, (now) => slowStart.refused(now, Duration.toMillis(pause))),
+          storeOf(ticket).pause(nameOf(ticket), Duration.toMillis(pause)),
+          recording("governorPauses", { class: ticket.limitClass }),
+          debug("Dust reported a rate limit: its calls pause", () => ({
+            class: ticket.limitClass,
+            pause: Duration.format(pause)
+          }))
+        ], { discard: true })
+      })
   }
 }
+
+const memoryStore = (): Store => memory((limit: Limit) => Duration.toMillis(limit.window) + margin)
 
 /**
  * A store in the memory of this process.
@@ -249,9 +319,7 @@ export const make = (store: Store, options: Options = {}): Service => {
  * @category constructors
  * @since 0.2.0
  */
-export const storeMemory: Effect.Effect<Store> = Effect.sync(() =>
-  memory((limit) => Duration.toMillis(limit.window) + margin)
-)
+export const storeMemory: Effect.Effect<Store> = Effect.sync(memoryStore)
 
 const storeFailed = Effect.logWarning("The store of Dust's rate limits failed")
 
@@ -409,8 +477,8 @@ export const layerStore = <E, R>(
  * @since 0.2.0
  */
 export const off: Service = {
+  isFree: () => true,
   admit: () => Effect.void,
-  bound: () => (attempt) => attempt,
   refused: () => Effect.void
 }
 

@@ -1,8 +1,12 @@
 import * as RateLimiter from "@effect/experimental/RateLimiter"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Clock, Data, Duration, Effect, Exit, Fiber, Layer, Stream, TestClock } from "effect"
+import * as Agents from "effect-dust/Agents"
 import * as Chat from "effect-dust/Chat"
 import * as DataSources from "effect-dust/DataSources"
+import * as Dust from "effect-dust/Dust"
 import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as Files from "effect-dust/Files"
@@ -13,13 +17,13 @@ class Paused extends Data.TaggedError("Paused")<{ readonly left: number }> {}
 const uploads: Governor.Ticket = { limitClass: "uploads", key: "w" }
 
 const run = <A, E, R>(governor: Governor.Service, ticket: Governor.Ticket, attempt: Effect.Effect<A, E, R>) =>
-  Effect.zipRight(
+  Effect.scoped(Effect.zipRight(
     governor.admit(ticket, {
       maxPause: Duration.minutes(1),
       onPaused: (left) => new Paused({ left: Duration.toMillis(left) })
     }),
-    governor.bound(ticket)(attempt)
-  )
+    attempt
+  ))
 
 const setup = (options?: Governor.Options) =>
   Effect.map(Governor.storeMemory, (store) => {
@@ -206,14 +210,63 @@ describe("Governor", () => {
     }).pipe(Effect.provide(Governor.layerStore(Effect.succeed(silent))))
   })
 
-  it.effect("storeTokenBucket: holds nothing back while the store fails", () =>
+  it.effect("storeTokenBucket: while the store fails, only the refusals of the process itself hold calls back", () =>
     Effect.gen(function*() {
       const governor = Governor.make(Governor.storeTokenBucket({ tokenBucket: () => Effect.fail("down") }))
+      yield* Effect.replicateEffect(run(governor, uploads, Effect.void), 50)
       yield* governor.refused(uploads, undefined)
-      assert.strictEqual(
-        yield* run(governor, uploads, Effect.succeed(1)),
-        1
+      const fiber = yield* Effect.fork(run(governor, uploads, Clock.currentTimeMillis))
+      yield* TestClock.adjust("60 seconds")
+      assert.strictEqual(yield* Fiber.join(fiber), 60_000)
+      yield* governor.refused(uploads, Duration.hours(1))
+      assert.strictEqual((yield* Effect.flip(run(governor, uploads, Effect.void))).left, 3_600_000)
+    }))
+
+  it.effect("after a refusal, calls start one at a time, and twice as many with each answer, until nothing holds them", () =>
+    Effect.gen(function*() {
+      const { governor } = yield* setup({ limits: { uploads: [] } })
+      const starts: Array<number> = []
+      const slow = run(
+        governor,
+        uploads,
+        Effect.zipRight(Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)), Effect.sleep("100 millis"))
       )
+      yield* governor.refused(uploads, Duration.seconds(1))
+      const fiber = yield* all(7, () => slow)
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(starts, [1000, 1100, 1100, 1200, 1200, 1200, 1200])
+      assert.isFalse(governor.isFree(uploads))
+      yield* TestClock.adjust("3 minutes")
+      yield* Effect.fork(slow)
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(governor.isFree(uploads))
+    }))
+
+  it.effect("after a refusal, a call that is answered late holds the others back for a second only", () =>
+    Effect.gen(function*() {
+      const { governor } = yield* setup({ limits: { uploads: [] } })
+      const starts: Array<number> = []
+      const slow = run(
+        governor,
+        uploads,
+        Effect.zipRight(Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)), Effect.sleep("1 hour"))
+      )
+      yield* governor.refused(uploads, Duration.seconds(1))
+      yield* all(3, () => slow)
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(starts, [1000, 2000, 3000])
+    }))
+
+  it.effect("a call that is interrupted while it waits for a place in flight takes none", () =>
+    Effect.gen(function*() {
+      const { call, governor } = yield* setup({ concurrency: { uploads: 1 } })
+      const holder = yield* Effect.fork(run(governor, uploads, Effect.never))
+      const leaving = yield* all(3, () => call())
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(leaving)
+      yield* Fiber.interrupt(holder)
+      yield* call()
     }))
 })
 
@@ -294,6 +347,46 @@ describe("A governed layer", () => {
       }),
       Governor.layer()
     ))))
+
+  it.effect("calls without a known limit share the pause after a refusal, and a crowd loses none of them", () => {
+    const seen = { requests: 0, refused: 0 }
+    let tokens = 10
+    let last = 0
+    /** Lets ten requests a second through. */
+    const limited = (client: HttpClient.HttpClient) =>
+      HttpClient.transform(client, (answer, request) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          tokens = Math.min(10, tokens + (now - last) / 100)
+          last = now
+          seen.requests++
+          if (tokens >= 1) {
+            tokens--
+            return answer
+          }
+          seen.refused++
+          return Effect.succeed(HttpClientResponse.fromWeb(
+            request,
+            new Response(JSON.stringify({ error: { type: "rate_limit_error", message: "Slow down" } }), {
+              status: 429,
+              headers: { "retry-after": "1", "content-type": "application/json" }
+            })
+          ))
+        }))
+    const client = Layer.unwrapEffect(
+      Effect.map(DustTest.DustTest, ({ apiKey, url, workspaceId }) => Dust.layer({ workspaceId, apiKey, baseUrl: url }))
+    ).pipe(
+      Layer.provide(Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, limited))),
+      Layer.provide(DustTest.layerHttpClient())
+    )
+    return Effect.gen(function*() {
+      const agents = yield* Agents.Agents
+      const fiber = yield* all(200, () => agents.list())
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber)).length, 200)
+      // All start at once, since nothing is known; then each round asks for a few too many.
+      assert.isAtMost(seen.refused, 190 + 90, JSON.stringify(seen))
+    }).pipe(Effect.provide(client))
+  })
 
   it.effect("waiting counts against a total limit that the caller has chosen", () =>
     Effect.gen(function*() {

@@ -133,17 +133,20 @@ const repeating = <A>(
         return work(scope)
       }))
   const governed = governedBy(context, trip)
-  // Waiting for admission counts against an explicit total limit, and extends a default one.
+  let waited = 0
+  // Waiting for admission counts against an explicit total limit, and extends a default one. Retries have their own limit.
   const admitted = (admit: Effect.Effect<void, RequestError>) =>
-    call.hasOwnTotal ? Effect.suspend(() => watchedUntil(end(), () => admit)) : Effect.suspend(() => {
+    Effect.suspend(() => {
       const from = deadlines.now()
-      return Effect.map(watchedUntil(outer?.end ?? Number.POSITIVE_INFINITY, () => admit), () => {
-        own += deadlines.now() - from
+      const until = call.hasOwnTotal ? end() : outer?.end ?? Number.POSITIVE_INFINITY
+      return Effect.map(watchedUntil(until, () => admit), () => {
+        waited += deadlines.now() - from
+        if (!call.hasOwnTotal) own += deadlines.now() - from
       })
     })
   const repeated = (once: Effect.Effect<A, RequestError>) =>
     retrying(retry, once, {
-      now: () => deadlines.now(),
+      now: () => deadlines.now() - waited,
       mayRepeat: (error) => mayRepeat(error, call, retry),
       onRepeat: (error, delay) => {
         trip.repeating(error, !mayRepeat(error, { replay: "once" }, retry))
@@ -151,30 +154,27 @@ const repeating = <A>(
       },
       sleep: (millis) => watchedUntil(end(), () => Effect.sleep(millis))
     })
-  return (once) =>
-    governed === undefined
-      ? repeated(watchedUntil(end(), once))
-      : inTurn(governed, admitted, Effect.suspend(() => watchedUntil(end(), once)), repeated)
+  return (once) => {
+    const attempt = Effect.suspend(() => watchedUntil(end(), once))
+    return repeated(governed === undefined ? attempt : inTurn(governed, admitted, attempt))
+  }
 }
 
-/** Every attempt waits for admission; the first one before the retry clock starts. */
+/** Waits for admission before an attempt, and reports its failure. */
 const inTurn = <A, R>(
   governed: Governed,
   admitted: (admit: Effect.Effect<void, RequestError>) => Effect.Effect<void, RequestError>,
-  once: Effect.Effect<A, RequestError, R>,
-  repeated: (once: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R>
-): Effect.Effect<A, RequestError, R> =>
-  Effect.suspend(() => {
-    const admit = admitted(governed.admit)
-    const attempt = governed.attempt(once)
-    let isFirst = true
-    const next = Effect.suspend(() => {
-      if (!isFirst) return Effect.zipRight(admit, attempt)
-      isFirst = false
-      return attempt
-    })
-    return Effect.zipRight(admit, repeated(next))
-  })
+  attempt: Effect.Effect<A, RequestError, R>
+): Effect.Effect<A, RequestError, R> => {
+  const told = Effect.tapError(attempt, governed.failed)
+  return Effect.suspend(() =>
+    governed.isFree() ? told : Effect.acquireUseRelease(
+      Scope.make(),
+      (scope) => Effect.zipRight(admitted(Scope.extend(governed.admit, scope)), told),
+      (scope, exit) => Scope.close(scope, exit)
+    )
+  )
+}
 
 const waitedFor: Record<TimeoutPhase, string> = {
   headers: "no answer",

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import type { RequestError } from "../../DustAPIError.ts"
 import { Governor, type Service, type Ticket } from "../../Governor.ts"
 import { hash53 } from "../util/hash.ts"
@@ -11,10 +12,12 @@ import type { Call, Context, Trip } from "./context.ts"
 import * as errors from "./errors.ts"
 
 export interface Governed {
-  /** Waits for admission. */
-  readonly admit: Effect.Effect<void, RequestError>
-  /** Runs an admitted attempt, and shares with all calls what its response reveals about the limit. */
-  readonly attempt: <A, R>(once: Effect.Effect<A, RequestError, R>) => Effect.Effect<A, RequestError, R>
+  /** Whether an attempt may start without admission. */
+  readonly isFree: () => boolean
+  /** Waits for admission, which lasts until the scope closes. */
+  readonly admit: Effect.Effect<void, RequestError, Scope.Scope>
+  /** Shares with all calls what a failed attempt reveals about the limit. */
+  readonly failed: (error: RequestError) => Effect.Effect<void>
 }
 
 /** Credentials that are Effects are distinguished by identity. */
@@ -32,18 +35,21 @@ const secretOf = ({ caller }: Call): string => {
 }
 
 const ticketOf = ({ base }: Context, call: Call): Ticket | undefined => {
-  const { limits } = call
-  if (limits === undefined) return undefined
+  const { identity, limits } = call
+  if (call.origin === "storage" || identity.credential === "none") return undefined
   const workspace = `${base.host}/${call.caller.workspaceId}`
+  if (limits === undefined) return { limitClass: "requests", key: `${workspace} ${identity.http} ${identity.route}` }
   return { limitClass: limits, key: limits === "messages" ? `${workspace}/${secretOf(call)}` : workspace }
 }
+
+const described = (trip: Trip, { limitClass }: Ticket): string =>
+  limitClass === "requests" ? `The limit of ${trip.call.identity.route}` : `Dust's limit of ${limitClass}`
 
 const paused = (trip: Trip, ticket: Ticket) => (left: Duration.Duration): RequestError =>
   errors.rateLimited(
     trip.call.identity,
     trip.attempts,
-    `Dust's limit of ${ticket.limitClass} is closed for ${Duration.format(left)}, longer than the retry policy waits ` +
-      "(maxRetryAfter)",
+    `${described(trip, ticket)} is closed for ${Duration.format(left)}, longer than the call waits`,
     { retryAfter: left, details: { limit: ticket.limitClass } }
   )
 
@@ -52,16 +58,16 @@ export const governedBy = (context: Context, trip: Trip): Governed | undefined =
   const { governor } = context
   const ticket = ticketOf(context, trip.call)
   if (governor === undefined || ticket === undefined) return undefined
+  const { hasOwnTotal, settings } = trip.call
   return {
+    isFree: () => governor.isFree(ticket),
     admit: governor.admit(ticket, {
-      maxPause: trip.call.settings.retry.maxRetryAfter,
+      maxPause: hasOwnTotal
+        ? Duration.min(settings.retry.maxRetryAfter, settings.timeouts.total)
+        : settings.retry.maxRetryAfter,
       onPaused: paused(trip, ticket)
     }),
-    attempt: (once) =>
-      Effect.tapError(
-        governor.bound(ticket)(once),
-        (error) => error._tag === "DustRateLimitError" ? governor.refused(ticket, error.retryAfter) : Effect.void
-      )
+    failed: (error) => error._tag === "DustRateLimitError" ? governor.refused(ticket, error.retryAfter) : Effect.void
   }
 }
 

@@ -8,7 +8,7 @@ import * as ScheduleIntervals from "effect/ScheduleIntervals"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { RetryPolicy } from "../../RetryPolicy.ts"
 import type { Final, Replay } from "../api/operation.ts"
-import { monotonic } from "../util/monotonic.ts"
+import { monotonicOf } from "../util/monotonic.ts"
 
 /** The default total limit of a call: the limit of its retry policy plus one more attempt. */
 export const totalOf = (policy: RetryPolicy, headers: Duration.Duration, body: Duration.Duration): Duration.Duration =>
@@ -22,9 +22,9 @@ export type NextDelay = (error: RequestError) => Effect.Effect<Option.Option<num
  * one, within the policy's bounds.
  */
 export const delays = (policy: RetryPolicy): Effect.Effect<NextDelay> =>
-  Effect.map(monotonic, (start) => delaysFrom(policy, start))
+  Effect.clockWith((clock) => Effect.sync(() => delaysFrom(policy, () => monotonicOf(clock))))
 
-const delaysFrom = (policy: RetryPolicy, start: number): NextDelay => {
+const delaysFrom = (policy: RetryPolicy, clock: () => number, start: number = clock()): NextDelay => {
   let state: unknown = policy.schedule.initial
   let limited = 0
   const pauseOf = (error: RequestError): Effect.Effect<number> => {
@@ -41,7 +41,7 @@ const delaysFrom = (policy: RetryPolicy, start: number): NextDelay => {
       return Effect.succeedNone
     }
     return Effect.gen(function*() {
-      const now = yield* monotonic
+      const now = clock()
       const [next, , decision] = yield* policy.schedule.step(now, error, state)
       state = next
       if (ScheduleDecision.isDone(decision)) return Option.none()
@@ -82,6 +82,7 @@ export const mayRepeat = (
 
 /** Retries a failed attempt if it may be retried and as long as the policy allows. */
 export const retrying = <A, R>(policy: RetryPolicy, attempt: Effect.Effect<A, RequestError, R>, options: {
+  /** Milliseconds, without the time that attempts wait for admission. */
   readonly now: () => number
   readonly mayRepeat: (error: RequestError) => boolean
   readonly onRepeat: (error: RequestError, delay: number) => Effect.Effect<void>
@@ -92,7 +93,7 @@ export const retrying = <A, R>(policy: RetryPolicy, attempt: Effect.Effect<A, Re
     let next: NextDelay | undefined
     const again = (error: RequestError): Effect.Effect<A, RequestError, R> => {
       if (!options.mayRepeat(error)) return Effect.fail(error)
-      next ??= delaysFrom(policy, start)
+      next ??= delaysFrom(policy, options.now, start)
       return Effect.flatMap(next(error), (delay) => {
         if (Option.isNone(delay)) return Effect.fail(error)
         return Effect.zipRight(
