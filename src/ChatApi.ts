@@ -76,8 +76,11 @@ export const group = HttpApiGroup.make("chat")
   .addError(RelayedError, { status: 404 })
   .addError(RelayedError, { status: 409 })
   .addError(RelayedError, { status: 413 })
+  .addError(RelayedError, { status: 415 })
   .addError(RelayedError, { status: 429 })
+  .addError(RelayedError, { status: 500 })
   .addError(RelayedError, { status: 502 })
+  .addError(RelayedError, { status: 503 })
   .addError(RelayedError, { status: 504 })
 
 type Endpoints = HttpApiGroup.HttpApiGroup.Endpoints<typeof group>

@@ -26,10 +26,12 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Chat } from "./Chat.ts"
 import { ChatEvent } from "./ChatEvent.ts"
+import { type DustAPIError, isDustAPIError } from "./DustAPIError.ts"
 import { ConversationId, EventId, MessageId } from "./Ids.ts"
 import { bytesOf } from "./internal/relay/bytes.ts"
 import { isTransientStatus, pauseAfter, Reader } from "./internal/relay/reader.ts"
 import { serverResponse, webResponse } from "./internal/relay/responses.ts"
+import { noAnswer, report, sentenceOf } from "./internal/relay/sentences.ts"
 import { makeShutdown, type Shutdown as ShutdownService } from "./internal/relay/shutdown.ts"
 import { later } from "./internal/stream/cursor.ts"
 import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
@@ -92,7 +94,7 @@ export class RelayedError extends Schema.TaggedError<RelayedError>("effect-dust/
   {
     /** The tag of the failure on the server: `DustAgentError`, or one of the application's own. */
     error: Schema.String,
-    /** One line for a person. Of the application's own failures only what `describe` says. */
+    /** One sentence for a person. Of the application's own failures only what `describe` says. */
     message: Schema.String,
     /** Dust's own code or type of the failure. */
     code: Schema.optional(Schema.String),
@@ -139,7 +141,10 @@ export interface RelayOptions<E = never> {
    * has ended. Default: a response lasts as long as the answer.
    */
   readonly maxDuration?: Duration.DurationInput | undefined
-  /** What a page may read about a failure. Defaults to the message of Dust's own errors, and to nothing of others. */
+  /**
+   * What a page may read about a failure. Defaults to one sentence in English, without anything internal. The message of the
+   * error is logged on the server.
+   */
   readonly describe?: ((error: E) => string) | undefined
 }
 
@@ -214,24 +219,23 @@ const frameOf = (json: unknown, id: string | undefined): string =>
 const text = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
 
 /**
- * What a page may see of a failure: of Dust's own errors their tag, message, code and ids; of others the tag only, unless
- * `describe` says more. For routes beside those of the relay.
+ * What a page may see of a failure: of Dust's own errors their tag, code and ids, and a sentence for a person; of others the
+ * tag only, unless `describe` says more. The message of the error itself is for developers, and is in the log of the server.
+ * For routes beside those of the relay.
  *
  * @category encoding
  * @since 0.2.0
  */
 export const toRelayedError = <E>(error: E, describe?: (error: E) => string): RelayedError => {
-  const of: Readonly<Record<string, unknown>> = Predicate.isRecord(error) ? error : {}
-  const tag = text(of["_tag"]) ?? "Error"
-  const dust = /^Dust\w+Error$/.test(tag)
-  const said = describe?.(error) ?? (dust ? text(of["message"]) : undefined)
+  const tag = Predicate.isRecord(error) ? text(error["_tag"]) : undefined
+  const dust: Partial<DustAPIError> = isDustAPIError(error) ? error : {}
   return new RelayedError({
-    error: tag,
-    message: said ?? "The answer could not be given.",
-    code: dust ? text(of["code"]) ?? text(of["type"]) : undefined,
-    conversationId: dust ? text(of["conversationId"]) : undefined,
-    messageId: dust ? text(of["messageId"]) : undefined,
-    lastEventId: dust ? text(of["lastEventId"]) : undefined
+    error: tag ?? "Error",
+    message: describe?.(error) ?? (isDustAPIError(error) ? sentenceOf(error) : noAnswer),
+    code: "code" in dust ? text(dust.code) ?? dust.type : dust.type,
+    conversationId: dust.conversationId,
+    messageId: dust.messageId,
+    lastEventId: "lastEventId" in dust ? dust.lastEventId : undefined
   })
 }
 
@@ -270,6 +274,7 @@ export const toBytes = <E, R>(
       bytesOf(events, {
         frame: framing(),
         failure: (error: E) => frameOf(encodeError(toRelayedError(error, options.describe)), undefined),
+        report,
         defect: () => frameOf(encodeError(toRelayedError(undefined)), undefined),
         keepAlive: options.keepAlive ?? "15 seconds",
         maxDuration: options.maxDuration,
@@ -398,6 +403,10 @@ export interface SubscribeOptions {
   readonly attempts?: number | undefined
 }
 
+/** A route explains a refusal in its body. */
+const refusalOf = (response: Response): Promise<Option.Option<RelayedError>> =>
+  response.text().then((body) => decodeError(parsed(body)), () => Option.none())
+
 /** Another connection may do better, and asks nothing a second time. */
 const isTransient = (error: RelayedError | RelayConnectionError): boolean =>
   error._tag === "RelayConnectionError" && error.id !== undefined &&
@@ -448,7 +457,13 @@ export const subscribe = (
         Effect.timeoutFail({ duration: silence, onTimeout: silent })
       )
       const { body, status } = response
-      if (status !== 200) return yield* connectionError(reader, "status", `the answer was ${status}`, status)
+      if (status !== 200) {
+        const said = isTransientStatus(status) ? Option.none() : yield* Effect.promise(() => refusalOf(response))
+        return yield* Option.getOrElse(
+          said,
+          () => connectionError(reader, "status", `the answer was ${status}`, status)
+        )
+      }
       if (body === null || !(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
         return yield* connectionError(reader, "not_events", "the answer was no event stream")
       }

@@ -44,7 +44,8 @@ export type RelayedEvent =
   })
 
 /**
- * The answer failed, and the server said why. Connecting again does not help.
+ * The answer failed, or a route refused the request, and the server said why. Connecting again does not help. `message` is a
+ * sentence that can be shown to the user.
  *
  * @category errors
  * @since 0.2.0
@@ -124,14 +125,24 @@ type Decoded = RelayedEvent | { readonly _tag: "RelayedError"; readonly error: s
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** A route explains a refusal in its body; other servers on the way do not. */
+const throwIfRelayed = (json: unknown, status: number): void => {
+  if (!isRecord(json) || json["_tag"] !== "RelayedError") return
+  const { code, error, message } = json
+  throw new AnswerError({ error: String(error), message: String(message), code, status })
+}
+
 /** Events that this version does not know become `Other`, so that a newer server breaks no page. */
 const decode = (data: string): Decoded => {
-  let json: unknown
-  try {
-    json = JSON.parse(data)
-  } catch {
-    json = undefined
-  }
+  const json = parsed(data)
   // The relay has encoded it with the schema of this type.
   return isRecord(json) && typeof json["_tag"] === "string" ? json as unknown as Decoded : { _tag: "Other" }
 }
@@ -178,8 +189,12 @@ async function* connection(
     new ConnectionError(reason, message, { id: reader.id, ...more })
   try {
     watch()
-    const { body, headers, status } = await open(reader.id, closing.signal)
-    if (status !== 200) throw failed("status", `the server answered ${status}`, { status })
+    const response = await open(reader.id, closing.signal)
+    const { body, headers, status } = response
+    if (status !== 200) {
+      if (!isTransientStatus(status)) throwIfRelayed(parsed(await response.text()), status)
+      throw failed("status", `the server answered ${status}`, { status })
+    }
     if (body === null || !(headers.get("content-type") ?? "").startsWith("text/event-stream")) {
       throw failed("not_events", "the answer is no event stream")
     }
@@ -201,7 +216,7 @@ async function* connection(
     if (!reader.over) throw failed("ended", "the events ended before the answer did")
   } catch (error) {
     if (silent) throw failed("silent", "nothing came for too long")
-    throw error instanceof ConnectionError
+    throw error instanceof ConnectionError || error instanceof AnswerError
       ? error
       : failed("network", "the connection could not be made, or broke off", { cause: error })
   } finally {
@@ -386,18 +401,10 @@ export const make = (options: {
     } catch (cause) {
       throw new ConnectionError("network", "the server could not be reached", { cause })
     }
-    let json: unknown
-    try {
-      json = text === "" ? undefined : JSON.parse(text)
-    } catch {
-      json = undefined
-    }
+    const json = parsed(text)
     const { status } = response
     if (response.ok) return json
-    if (isRecord(json) && json["_tag"] === "RelayedError") {
-      const { code, error, message } = json
-      throw new AnswerError({ error: String(error), message: String(message), code, status })
-    }
+    throwIfRelayed(json, status)
     throw new ConnectionError("status", `the server answered ${status}`, { status })
   }
   const post = (path: string, body: object) => call(path, JSON.stringify(body), { "content-type": "application/json" })

@@ -12,7 +12,7 @@
  * | `POST /files` | the bytes; headers `content-type`, `x-file-name` (encoded as in a URL) | `{ fileId, title }`, for `attachments` |
  *
  * `ChatRelayClient.make` calls them. The body of an error is a `ChatRelay.RelayedError`. Errors of the request have Dust's
- * status (400, 401, 403, 404, 409, 413, 429); failures of Dust itself are 502 or 504. Asking is a short request of its own, so
+ * status (400, 401, 403, 404, 409, 413, 429); failures of Dust itself are 502 or 504. A decision that was made before is 409. Asking is a short request of its own, so
  * a lost connection never leaves a page without the id of its answer.
  *
  * {@link router} is for servers of `@effect/platform`, {@link toWebHandler} for everything that answers a `Request` with a
@@ -23,6 +23,7 @@
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerRespondable from "@effect/platform/HttpServerRespondable"
 import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { Chat } from "./Chat.ts"
@@ -30,6 +31,7 @@ import type { Conversations } from "./Conversations.ts"
 import type { Files } from "./Files.ts"
 import type { ConversationId, MessageId } from "./Ids.ts"
 import { makeHandlers, type Options } from "./internal/relay/chatHandlers.ts"
+import { report } from "./internal/relay/sentences.ts"
 
 export type { Options } from "./internal/relay/chatHandlers.ts"
 
@@ -134,7 +136,12 @@ export const toWebHandler = <RO, ER, E = never, R extends RO = never>(
   }
 ): (request: Request) => Promise<Response> => {
   const routes = router(options)
-  const app = options.path === undefined ? routes : HttpRouter.mount(HttpRouter.empty, options.path, routes)
+  const mounted = options.path === undefined ? routes : HttpRouter.mount(HttpRouter.empty, options.path, routes)
+  // Nothing else would see it: the response is an empty 500.
+  const app = Effect.tapError(
+    mounted,
+    (error) => HttpServerRespondable.isRespondable(error) ? Effect.void : report(error)
+  )
   let handler: Promise<(request: Request) => Promise<Response>> | undefined
   return async (request) => {
     handler ??= runtime.runtime().then((it) => HttpApp.toWebHandlerRuntime(it)(app))

@@ -44,6 +44,7 @@ import { ConversationId } from "./Ids.ts"
 import { Growing } from "./internal/chat/text.ts"
 import { bytesOf } from "./internal/relay/bytes.ts"
 import { serverResponse, webResponse } from "./internal/relay/responses.ts"
+import { report } from "./internal/relay/sentences.ts"
 import type { AgentAction } from "./Message.ts"
 
 /**
@@ -210,6 +211,7 @@ export const toBytes = <E, R>(
       return bytesOf(events, {
         frame: (event) => frames(encoder.push(event)),
         failure: (error: E) => failed(ChatRelay.toRelayedError(error, options.describe)),
+        report,
         defect: () => failed(ChatRelay.toRelayedError(undefined)),
         end: () => last,
         keepAlive: options.keepAlive ?? "15 seconds",

@@ -35,6 +35,7 @@ export class Api extends HttpApi.make("web")
     HttpApiGroup.make("session")
       .add(HttpApiEndpoint.get("me", "/session").addSuccess(Me))
       .add(HttpApiEndpoint.post("signIn", "/session").setPayload(Schema.Struct({ name: Schema.String })).addSuccess(Me))
+      .add(HttpApiEndpoint.del("signOut", "/session").addSuccess(HttpApiSchema.NoContent))
       .addError(HttpApiError.Unauthorized)
   )
   .add(
@@ -73,7 +74,7 @@ const session = HttpApiBuilder.group(
   Api,
   "session",
   (handlers) =>
-    Effect.map(Sessions, ({ names, signIn, user }) =>
+    Effect.map(Sessions, ({ names, signIn, signOut, user }) =>
       handlers
         .handle("me", ({ request }) =>
           Effect.match(user(request), {
@@ -85,7 +86,12 @@ const session = HttpApiBuilder.group(
             HttpServerResponse.unsafeJson({ name, users: names }).pipe(
               // Add `secure: true` behind https.
               HttpServerResponse.unsafeSetCookie(cookie, id, { httpOnly: true, sameSite: "lax", path: "/" })
-            ))))
+            )))
+        .handle("signOut", ({ request }) =>
+          Effect.as(
+            signOut(request),
+            HttpServerResponse.empty({ status: 204 }).pipe(HttpServerResponse.expireCookie(cookie, { path: "/" }))
+          )))
 )
 
 const conversations = HttpApiBuilder.group(Api, "conversations", (handlers) =>

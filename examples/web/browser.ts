@@ -45,31 +45,40 @@ const showAgent = (text: string) => {
   return parts
 }
 
-const button = (label: string, className: string, onClick: () => Promise<void>) => {
+/** Cannot be pressed again until it has done its work. */
+const button = (label: string, className: string, onClick: () => Promise<unknown>) => {
   const one = element("button", className, label)
-  one.addEventListener("click", () => void onClick().catch(report))
+  one.addEventListener("click", () => {
+    one.disabled = true
+    void onClick().catch(report).finally(() => {
+      one.disabled = false
+    })
+  })
   return one
 }
 
-/** A question to the user. Removed once it is answered, here or elsewhere. */
-const card = (title: string, detail: string, buttons: ReadonlyArray<HTMLElement>) => {
+/** A question to the user. Removed once it is answered, here or elsewhere; not if the answer could not be sent. */
+const card = (
+  title: string,
+  detail: string,
+  choices: ReadonlyArray<readonly [string, string, () => Promise<void>]>
+) => {
   const one = element("div", "card")
   const row = element("div")
-  row.append(...buttons)
-  one.append(element("h2", "", title), element("pre", "", detail), row)
-  for (const each of buttons) each.addEventListener("click", () => one.remove())
+  row.append(...choices.map(([label, className, choose]) =>
+    button(label, className, async () => {
+      await choose().catch((error: unknown) => {
+        // Decided on another page: the answer goes on here, too.
+        if (!(error instanceof ChatRelayClient.AnswerError) || error.code !== "action_not_blocked") throw error
+      })
+      one.remove()
+    })
+  ))
+  one.append(element("h2", "", title), ...detail === "" ? [] : [element("pre", "", detail)], row)
   return one
 }
 
-const report = (error: unknown) => {
-  banner(
-    error instanceof ChatRelayClient.AnswerError && error.status === 401
-      ? "Please sign in again."
-      : error instanceof Error
-      ? error.message
-      : String(error)
-  )
-}
+const report = (error: unknown) => banner(error instanceof Error ? error.message : String(error))
 
 /** Follows an answer to its end, across reconnects. */
 const follow = async (id: string) => {
@@ -104,8 +113,8 @@ const follow = async (id: string) => {
             `May I use ${event.tool.toolName}?`,
             JSON.stringify(event.inputs, null, 2),
             [
-              button("Approve", "primary", () => chat.decide(event, "approved")),
-              button("Reject", "", () => chat.decide(event, "rejected"))
+              ["Approve", "primary", () => chat.decide(event, "approved")],
+              ["Reject", "", () => chat.decide(event, "rejected")]
             ]
           ))
           break
@@ -114,7 +123,7 @@ const follow = async (id: string) => {
             event.question.question,
             "",
             event.question.options.map(({ label }, index) =>
-              button(label, "", () => chat.answer(event, { selectedOptions: [index] }))
+              [label, "", () => chat.answer(event, { selectedOptions: [index] })] as const
             )
           ))
           break
@@ -187,12 +196,25 @@ const show = async () => {
   }
 }
 
+/** Sends the files and the question, once, however often Enter is pressed. */
+const ask = async (question: string) => {
+  const send = find<HTMLButtonElement>("send")
+  if (send.disabled) return
+  send.disabled = true
+  try {
+    const attachments = await Promise.all(Array.from(file.files ?? [], (one) => chat.attach(one)))
+    return await chat.ask({ message: question, conversationId: conversationId(), attachments })
+  } finally {
+    send.disabled = false
+  }
+}
+
 const send = async () => {
   const question = message.value.trim()
   if (question === "" || running !== undefined) return
   banner("")
-  const attachments = await Promise.all(Array.from(file.files ?? [], (one) => chat.attach(one)))
-  const asked = await chat.ask({ message: question, conversationId: conversationId(), attachments })
+  const asked = await ask(question)
+  if (asked === undefined) return
   message.value = ""
   file.value = ""
   find("attached").textContent = "Attach a file"
@@ -216,7 +238,11 @@ const signIn = async () => {
     )
   )
   find("who").firstElementChild!.textContent = name ?? ""
-  find("switch").addEventListener("click", () => dialog.showModal())
+  find("sign-out").addEventListener("click", () => {
+    // Closes the open answer; its agent goes on, and the answer is there after the next sign-in.
+    leaving.abort()
+    void fetch("/session", { method: "DELETE" }).then(() => location.assign("/")).catch(report)
+  })
   if (name === null) dialog.showModal()
   return name !== null
 }

@@ -12,6 +12,7 @@ export const cookie = "session"
 export class Sessions extends Context.Tag("example/Sessions")<Sessions, {
   readonly names: ReadonlyArray<string>
   readonly signIn: (name: string) => Effect.Effect<string, HttpApiError.Unauthorized>
+  readonly signOut: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void>
   readonly user: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<User, HttpApiError.Unauthorized>
   readonly keep: (user: User, conversationId: string) => Effect.Effect<void>
   readonly owns: (user: User, conversationId: string) => Effect.Effect<boolean>
@@ -36,6 +37,7 @@ export const layer = Layer.effect(
           sessions.set(id, user)
           return id
         }),
+      signOut: ({ cookies }) => Effect.sync(() => void sessions.delete(cookies[cookie] ?? "")),
       user: ({ cookies }) => found(sessions.get(cookies[cookie] ?? "")),
       keep: ({ name }, conversationId) => Effect.sync(() => void owners.set(conversationId, name)),
       owns: ({ name }, conversationId) => Effect.sync(() => owners.get(conversationId) === name)

@@ -123,6 +123,29 @@ const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Pr
   await page.size(420, 760)
   await page.screenshot(`${shots}/5-narrow.png`)
 
+  // Enter is pressed twice: one question.
+  await page.evaluate(`(() => {
+    document.querySelector("#message").value = "A mail, please"
+    const enter = () => new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true })
+    document.querySelector("#message").dispatchEvent(enter())
+    document.querySelector("#message").dispatchEvent(enter())
+  })()`)
+  await page.until(`document.querySelector(".card") !== null`)
+  assert.strictEqual(await page.evaluate(`document.querySelectorAll(".user").length`), 6)
+
+  // A decision that could not be sent can be made again.
+  proxy.setRules([{ trouble: Proxy.resetBefore }])
+  await page.click(".card .primary")
+  await page.until(`!document.querySelector("#banner").hidden && !document.querySelector(".card .primary").disabled`)
+  proxy.setRules([])
+  await page.click(".card .primary")
+  await page.until(finished)
+
+  // Signs out.
+  await page.click("#sign-out")
+  await page.until(`document.querySelector("#sign-in")?.open === true`)
+  assert.deepStrictEqual(await page.evaluate(texts), [])
+
   // Another user sees nothing of it.
   const other = await newPage()
   await signedIn(other, url, "Grace")

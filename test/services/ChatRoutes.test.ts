@@ -1,3 +1,5 @@
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
@@ -8,12 +10,15 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
+import { Effect, Layer, Logger, ManagedRuntime, Redacted, Stream } from "effect"
 import * as ChatApi from "effect-dust/ChatApi"
 import * as ChatRelay from "effect-dust/ChatRelay"
 import * as ChatRelayClient from "effect-dust/ChatRelayClient"
 import * as ChatRoutes from "effect-dust/ChatRoutes"
+import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
+import * as RetryPolicy from "effect-dust/RetryPolicy"
+import { createServer } from "node:http"
 
 const agents = {
   helper: ({ attachments, message }) => `I read: ${message}${attachments.map(({ title }) => ` [${title}]`).join("")}`,
@@ -42,26 +47,35 @@ const options: ChatRoutes.Options = {
 const token = Redacted.value(DustTest.credentials.userToken)
 
 /** A page, and the routes behind `fetch`. */
-const application = (more: Partial<ChatRoutes.Options> = {}, userToken = token) => {
+const application = (
+  more: Partial<ChatRoutes.Options> = {},
+  userToken = token,
+  dustOptions: Partial<DustTest.Options> = {}
+) => {
   const runtime = ManagedRuntime.make(
     ChatRelay.layerShutdown().pipe(
-      Layer.provideMerge(DustTest.layer({ agents, credential: { accessToken: Redacted.make("nobody") } }))
+      Layer.provideMerge(DustTest.layer({
+        agents,
+        credential: { accessToken: Redacted.make("nobody") },
+        ...dustOptions
+      }))
     )
   )
   const handler = ChatRoutes.toWebHandler(runtime, { path: "/chat", ...options, ...more })
   const request = (path: string, init?: RequestInit) => handler(new Request(`http://app.test/chat${path}`, init))
-  const chat = ChatRelayClient.make({
-    url: "http://app.test/chat",
-    headers: () => ({ "x-token": userToken }),
-    fetch: (input, init) => {
-      const request = new Request(input, init)
-      // As a browser sends it.
-      const size = init?.body instanceof Blob ? init.body.size : undefined
-      if (size !== undefined) request.headers.set("content-length", `${size}`)
-      return handler(request)
-    }
-  })
-  return { runtime, chat, request, dust: () => runtime.runPromise(DustTest.DustTest) }
+  const as = (token: string) =>
+    ChatRelayClient.make({
+      url: "http://app.test/chat",
+      headers: () => ({ "x-token": token }),
+      fetch: (input, init) => {
+        const request = new Request(input, init)
+        // As a browser sends it.
+        const size = init?.body instanceof Blob ? init.body.size : undefined
+        if (size !== undefined) request.headers.set("content-length", `${size}`)
+        return handler(request)
+      }
+    })
+  return { runtime, chat: as(userToken), as, request, dust: () => runtime.runPromise(DustTest.DustTest) }
 }
 
 const textOf = async (events: AsyncIterable<ChatRelayClient.RelayedEvent>) => {
@@ -163,7 +177,12 @@ describe("ChatRoutes", () => {
     assert.deepInclude({ ...blank }, { status: 400, error: "DustBadRequestError" })
     const keyed = await refused(chat.ask({ message: "Hi", key: "k" }))
     assert.include(keyed.message, "store")
-    assert.strictEqual((await request("/events/nonsense", { headers: { "x-token": token } })).status, 400)
+    const nonsense = await refused(textOf(chat.follow({ id: "nonsense" })))
+    assert.deepInclude({ ...nonsense }, { status: 400, error: "BadRequest" })
+    const viaStream = ChatRelay.subscribe(() => request("/events/nonsense", { headers: { "x-token": token } }), {
+      id: "nonsense"
+    })
+    assert.strictEqual((await Effect.runPromise(Effect.flip(Stream.runDrain(viaStream))))._tag, "RelayedError")
     assert.strictEqual((await request("/elsewhere")).status, 404)
     const stranger = application({}, "stranger")
     assert.strictEqual((await refused(stranger.chat.ask({ message: "Hi" }))).status, 401)
@@ -185,11 +204,156 @@ describe("ChatRoutes", () => {
     await runtime.dispose()
   })
 
-  it("files: one that is too large, or whose size is unknown, is refused before it is read", async () => {
+  it("files: one that is too large is refused before it is read, or where its size is unknown, at the limit", async () => {
     const { chat, request, runtime } = application({ maxFileBytes: 3 })
     assert.strictEqual((await refused(chat.attach(new Blob(["four"]), "a.txt"))).status, 413)
-    const headers = { "x-token": token, "x-file-name": "a.txt" }
-    assert.strictEqual((await request("/files", { method: "POST", body: "x", headers })).status, 411)
+    let pulled = 0
+    const unsized = (size: number): RequestInit & { readonly duplex: "half" } => ({
+      method: "POST",
+      headers: { "x-token": token, "x-file-name": "a.txt", "content-type": "text/plain" },
+      duplex: "half",
+      body: new ReadableStream<Uint8Array>({
+        pull: (controller) => {
+          if (pulled++ === size) controller.close()
+          else controller.enqueue(new Uint8Array([120]))
+        }
+      })
+    })
+    assert.strictEqual((await request("/files", unsized(1_000_000))).status, 413)
+    assert.isBelow(pulled, 20)
+    pulled = 0
+    assert.strictEqual((await request("/files", unsized(3))).status, 200)
+    await runtime.dispose()
+  })
+
+  it("bodies: one over maxBodyBytes is refused, whether its size is known or not", async () => {
+    const { request, runtime } = application({ maxBodyBytes: 50 })
+    const ask = (message: string, headers: Record<string, string> = {}) => {
+      const body = JSON.stringify({ message })
+      return request("/ask", {
+        method: "POST",
+        headers: { "x-token": token, "content-type": "application/json", ...headers },
+        body
+      })
+    }
+    assert.strictEqual((await ask("x".repeat(100))).status, 413)
+    assert.strictEqual((await ask("x".repeat(100), { "content-length": "114" })).status, 413)
+    assert.strictEqual((await ask("Hi")).status, 200)
+    await runtime.dispose()
+  })
+
+  it("a session without a token is 401 on every route, and sends nothing to Dust", async () => {
+    for (const nobody of [undefined, { accessToken: Redacted.make("  ") }, { apiKey: Redacted.make("") }]) {
+      const { chat, dust, runtime } = application({ credential: () => Effect.succeed(nobody) })
+      const at = { conversationId: "c", messageId: "m", actionId: "a" }
+      for (
+        const call of [
+          () => chat.ask({ message: "Hi" }),
+          () => textOf(chat.follow({ id: "c~m" })),
+          () => chat.stop(at),
+          () => chat.decide(at, "approved"),
+          () => chat.answer(at, { customResponse: "x" }),
+          () => chat.attach(new Blob(["x"]), "a.txt")
+        ]
+      ) assert.deepInclude({ ...(await refused(call())) }, { status: 401, error: "Unauthorized" })
+      assert.deepStrictEqual(await runtime.runPromise((await dust()).requests()), [])
+      await runtime.dispose()
+    }
+  })
+
+  it("decide: a decision that was made before is 409, and one by another user 403", async () => {
+    const bob = "token-of-bob"
+    const credentials = { userTokens: [token, bob].map((value) => ({ value, user: { email: `${value}@a.test` } })) }
+    const { as, chat, runtime } = application({}, token, { credentials })
+    const { id } = await chat.ask({ message: "Write", agent: "mailer" })
+    for await (const event of chat.follow({ id })) {
+      if (event._tag !== "ApprovalNeeded") continue
+      assert.strictEqual((await refused(as(bob).decide(event, "approved"))).status, 403)
+      await chat.decide(event, "approved")
+      const again = await refused(chat.decide(event, "rejected"))
+      assert.deepInclude({ ...again }, { status: 409, code: "action_not_blocked" })
+      assert.strictEqual(again.message, "This has been decided already.")
+    }
+    await runtime.dispose()
+  })
+
+  it("events: an EventSource continues from its Last-Event-ID; any other value begins at the path", async () => {
+    const { chat, request, runtime } = application()
+    const { conversationId, id, messageId } = await chat.ask({ message: "Hello there" })
+    const ids: Array<string> = []
+    assert.strictEqual(await textOf(chat.follow({ id, onId: (one) => void ids.push(one) })), "I read: Hello there")
+    const tags = async (lastEventId: string) => {
+      const response = await request(`/events/${encodeURIComponent(id)}`, {
+        headers: { "x-token": token, "last-event-id": lastEventId }
+      })
+      return (await response.text()).match(/"_tag":"(\w+)"/g)?.length ?? 0
+    }
+    const all = await tags("")
+    assert.isAbove(all, await tags(ids[1] ?? ""))
+    const others = [
+      "garbage",
+      "~~",
+      "%E0%A4%A",
+      `other~${messageId}~1-0`,
+      `${conversationId}~other~1-0`,
+      id,
+      "9".repeat(5000)
+    ]
+    for (const other of others) assert.strictEqual(await tags(other), all, other.slice(0, 40))
+    await runtime.dispose()
+  })
+
+  it("bodies: behind a parser of Express the parsed body is used; without one the error says what to do", async () => {
+    const { runtime } = application()
+    const handler = await runtime.runPromise(NodeHttpServer.makeHandler(ChatRoutes.router(options)))
+    const server = createServer((request, response) => {
+      const parts: Array<Buffer> = []
+      request.on("data", (part: Buffer) => parts.push(part))
+      request.on("end", () => {
+        const body: unknown = JSON.parse(Buffer.concat(parts).toString())
+        handler(request.headers["x-parsed"] === undefined ? request : Object.assign(request, { body }), response)
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const address = server.address()
+    const ask = (headers: Record<string, string>) =>
+      fetch(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}/ask`, {
+        method: "POST",
+        headers: { "x-token": token, "content-type": "application/json", ...headers },
+        body: `{"message":"Hi"}`
+      })
+    assert.strictEqual((await ask({ "x-parsed": "1" })).status, 200)
+    const unparsed = await ask({})
+    assert.strictEqual(unparsed.status, 500)
+    assert.include(await unparsed.text(), "before body parsers")
+    server.closeAllConnections()
+    server.close()
+    await runtime.dispose()
+  })
+
+  it("errors: a page reads no host, method or variable of the server, and describe replaces the sentence", async () => {
+    const runtime = ManagedRuntime.make(
+      Dust.layer({
+        workspaceId: "w",
+        apiKey: Redacted.make("sk-1"),
+        baseUrl: "http://gateway.internal.invalid:8080",
+        retry: RetryPolicy.none
+      }).pipe(Layer.provide(FetchHttpClient.layer), Layer.provide(Logger.remove(Logger.defaultLogger)))
+    )
+    const ask = (more: Partial<ChatRoutes.Options> = {}) =>
+      ChatRoutes.toWebHandler(runtime, { ...options, ...more })(
+        new Request("http://app.test/ask", {
+          method: "POST",
+          headers: { "x-token": token, "content-type": "application/json" },
+          body: `{"message":"Hi"}`
+        })
+      )
+    const response = await ask()
+    assert.strictEqual(response.status, 502)
+    const body = await response.text()
+    assert.include(body, "DustNetworkError")
+    assert.notMatch(body, /internal|8080|baseUrl|DUST_|Conversations/)
+    assert.include(await (await ask({ describe: ({ _tag }) => `Fehler: ${_tag}` })).text(), "Fehler: DustNetworkError")
     await runtime.dispose()
   })
 
@@ -212,7 +376,7 @@ describe("ChatRoutes", () => {
       ]
     ) assert.strictEqual((await refused(call())).status, 404)
     const followed = await textOf(chat.follow({ id })).catch((error: unknown) => error)
-    assert.deepInclude(followed, { _tag: "ConnectionError", status: 404 })
+    assert.deepInclude(followed, { _tag: "AnswerError", status: 404 })
     await runtime.dispose()
   })
 

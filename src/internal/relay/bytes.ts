@@ -13,6 +13,8 @@ export interface Encoding<A, E> {
   readonly frame: (event: A) => string
   /** The last frame of a stream that failed. */
   readonly failure: (error: E) => string
+  /** Runs before the last frame of a stream that failed. */
+  readonly report: (error: E) => Effect.Effect<void>
   readonly defect: () => string
   /** The frames after the last event of a successful stream. */
   readonly end?: (() => string) | undefined
@@ -51,7 +53,8 @@ export const bytesOf = <A, E, R>(
         Effect.zipRight(end === undefined ? bytes.end : Effect.zipRight(Effect.suspend(() => write(end())), bytes.end)),
         Effect.catchAllCause((cause) =>
           Either.match(Cause.failureOrCause(cause), {
-            onLeft: (error) => Effect.zipRight(write(encoding.failure(error)), bytes.end),
+            onLeft: (error) =>
+              Effect.zipRight(encoding.report(error), Effect.zipRight(write(encoding.failure(error)), bytes.end)),
             // Applies if the event stream itself ends with an interruption, not if this fiber is interrupted.
             onRight: (defect) =>
               Effect.zipRight(

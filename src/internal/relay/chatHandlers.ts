@@ -15,6 +15,9 @@ import * as DustClient from "../../DustClient.ts"
 import * as File from "../../File.ts"
 import { Files } from "../../Files.ts"
 import { ActionId, ConversationId, FileId, MessageId } from "../../Ids.ts"
+import * as Checks from "../input/validate.ts"
+import { bytesOf, jsonOf, Refused, refused } from "./requestBody.ts"
+import { report } from "./sentences.ts"
 
 const bounded = (longest: number) => Schema.String.pipe(Schema.minLength(1), Schema.maxLength(longest))
 
@@ -59,9 +62,10 @@ type Response = HttpServerResponse.HttpServerResponse
 export interface Options<E = never, R = never> {
   /**
    * The credential for a request, usually an access token from the user's session. Dust then decides what the user may see.
-   * If the effect fails, so does the route, with the same error.
+   * `undefined`, and a blank one, mean that nobody is signed in: the route answers 401. If the effect fails, so does the
+   * route, with the same error.
    */
-  readonly credential: (request: Request) => Effect.Effect<DustClient.CallCredential, E, R>
+  readonly credential: (request: Request) => Effect.Effect<DustClient.CallCredential | undefined, E, R>
   /** The agents that a page may ask. The first one is asked when it names none. */
   readonly agents: readonly [AgentRef, ...ReadonlyArray<AgentRef>]
   /**
@@ -92,51 +96,67 @@ export interface Options<E = never, R = never> {
   readonly maxDuration?: Duration.DurationInput | undefined
   /** The size of the largest file, which is held in memory. Defaults to 10 MiB. */
   readonly maxFileBytes?: number | undefined
+  /** The size of the largest body of the other routes, such as a question. Defaults to 1 MiB. */
+  readonly maxBodyBytes?: number | undefined
+  /**
+   * What a page may read about a failure of Dust, such as a text in the language of your users. Defaults to one sentence in
+   * English, without anything internal.
+   */
+  readonly describe?: Describe | undefined
 }
 
-/** The route rejects the request without calling Dust. */
-class Refused {
-  readonly _tag = "Refused"
-  constructor(readonly status: number, readonly error: string, readonly message: string) {}
-}
+type Describe = (error: DustAPIError) => string
+
+const defaultBodyBytes = 1024 * 1024
 
 const encodeError = Schema.encodeSync(ChatRelay.RelayedError)
 
 const respondWith = (status: number, error: ChatRelay.RelayedError, headers: Record<string, string> = {}): Response =>
   HttpServerResponse.unsafeJson(encodeError(error), { status, headers: { "cache-control": "no-store", ...headers } })
 
-/** Dust's status if the request caused the error, or a gateway status if Dust did. */
-const statusOf = (error: DustAPIError): number =>
-  error._tag === "DustUserRequiredError"
-    ? 403
-    : error._tag === "DustTimeoutError"
-    ? 504
-    : error._tag === "DustBadRequestError"
-    ? 400
-    : error.status !== undefined && error.status >= 400 && error.status < 500
-    ? error.status
-    : 502
+/** By tag: Dust sends some of them with more than one status, and some have none. */
+const statuses: { readonly [Tag in DustAPIError["_tag"]]: number } = {
+  DustBadRequestError: 400,
+  DustUnauthorizedError: 401,
+  DustUserRequiredError: 403,
+  DustForbiddenError: 403,
+  DustNotFoundError: 404,
+  DustConflictError: 409,
+  DustContentTooLargeError: 413,
+  DustRateLimitError: 429,
+  DustQuotaExceededError: 403,
+  DustServerError: 502,
+  DustTimeoutError: 504,
+  DustNetworkError: 502,
+  DustDecodeError: 502,
+  DustStreamError: 502,
+  DustAgentError: 502,
+  DustUnconfirmedError: 502
+}
 
-const failed = (error: DustAPIError): Response =>
+const statusOf = (error: DustAPIError): number =>
+  error.type === "action_not_blocked" ? 409 : error.type === "response_too_large" ? 502 : statuses[error._tag]
+
+const failed = (error: DustAPIError, describe: Describe | undefined): Response =>
   respondWith(
     statusOf(error),
-    ChatRelay.toRelayedError(error),
+    ChatRelay.toRelayedError(error, describe),
     error.retryAfter === undefined ? {} : { "retry-after": `${Math.ceil(Duration.toSeconds(error.retryAfter))}` }
   )
 
 /** Rejects cross-site requests: another site cannot make a browser send JSON or a custom header. */
-const bodyOf = <A, I>(schema: Schema.Schema<A, I>, request: Request): Effect.Effect<A, Refused> =>
+const bodyOf = <A, I>(
+  schema: Schema.Schema<A, I>,
+  request: Request,
+  limit = defaultBodyBytes
+): Effect.Effect<A, Refused> =>
   (request.headers["content-type"] ?? "").toLowerCase().startsWith("application/json")
-    ? request.json.pipe(
-      Effect.mapError(() => new Refused(400, "BadRequest", "the body must be JSON")),
-      Effect.flatMap((json) =>
-        Effect.mapError(
-          Schema.decodeUnknown(schema)(json),
-          ({ message }) => new Refused(400, "BadRequest", `the body must be what the route expects: ${message}`)
-        )
-      )
-    )
-    : Effect.fail(new Refused(415, "UnsupportedMediaType", "content-type must be application/json"))
+    ? Effect.flatMap(jsonOf(request, limit), (json) =>
+      Effect.mapError(
+        Schema.decodeUnknown(schema)(json),
+        ({ message }) => new Refused(400, "BadRequest", `the body must be what the route expects: ${message}`)
+      ))
+    : refused(415, "UnsupportedMediaType", "content-type must be application/json")
 
 const decoded = (name: string): string | undefined => {
   try {
@@ -148,13 +168,17 @@ const decoded = (name: string): string | undefined => {
 
 const nameOf = (agent: AgentRef): string => typeof agent === "string" ? agent : agent.name
 
-const refused = (status: number, error: string, message: string): Effect.Effect<never, Refused> =>
-  Effect.fail(new Refused(status, error, message))
-
 const json = (body: unknown): Response =>
   HttpServerResponse.unsafeJson(body, { headers: { "cache-control": "no-store" } })
 
 const noStore = () => refused(503, "Unavailable", "the store of keys is not available")
+
+/** A session without a token has nobody behind it. */
+const signedIn = (credential: DustClient.CallCredential | undefined): DustClient.CallCredential | undefined => {
+  const secret = credential?.accessToken ?? credential?.apiKey
+  const text = secret === undefined ? "" : Option.getOrUndefined(Checks.revealed(secret))
+  return typeof text === "string" && text.trim() === "" ? undefined : credential
+}
 
 /** The part of every route that depends on the user and the options. */
 const accessOf = <E, R>(options: Options<E, R>) => ({
@@ -163,7 +187,12 @@ const accessOf = <E, R>(options: Options<E, R>) => ({
     request: Request,
     work: Effect.Effect<Response, E2 | DustAPIError | Refused, R2>
   ): Effect.Effect<Response, E | Exclude<E2, DustAPIError | Refused>, R | R2> =>
-    Effect.flatMap(options.credential(request), (credential) => DustClient.withCredential(work, credential)).pipe(
+    Effect.flatMap(options.credential(request), (given) => {
+      const credential = signedIn(given)
+      return credential === undefined
+        ? refused(401, "Unauthorized", "Please sign in.")
+        : DustClient.withCredential(work, credential)
+    }).pipe(
       Effect.catchAll((error) =>
         error instanceof Refused
           ? Effect.succeed(respondWith(
@@ -171,7 +200,7 @@ const accessOf = <E, R>(options: Options<E, R>) => ({
             new ChatRelay.RelayedError({ error: error.error, message: error.message })
           ))
           : isDustAPIError(error)
-          ? Effect.succeed(failed(error))
+          ? Effect.as(report(error), failed(error, options.describe))
           : Effect.fail(error as E | Exclude<E2, DustAPIError | Refused>)
       )
     ),
@@ -197,7 +226,7 @@ const ask = <E, R>(options: Options<E, R>, { agentOf, allowed }: Access<E, R>, r
   Effect.gen(function*() {
     const chat = yield* Chat
     const { store } = options
-    const { attachments, conversationId, key, message, ...body } = yield* bodyOf(Ask, request)
+    const { attachments, conversationId, key, message, ...body } = yield* bodyOf(Ask, request, options.maxBodyBytes)
     if (conversationId !== undefined) yield* allowed(request, conversationId)
     const question = {
       agent: yield* agentOf(body.agent),
@@ -224,24 +253,27 @@ const attach = (request: Request, largest: number) =>
     if (fileName === undefined || fileName === "") {
       return yield* refused(400, "BadRequest", "x-file-name: must be the encoded name of the file")
     }
-    const size = Number(request.headers["content-length"] ?? Number.NaN)
-    if (!Number.isInteger(size)) {
-      return yield* refused(411, "LengthRequired", "content-length: must be the size of the file")
-    }
-    if (size > largest) {
-      return yield* refused(413, "ContentTooLarge", `a file must have at most ${largest} bytes`)
-    }
-    const body = yield* Effect.catchAll(
-      request.arrayBuffer,
-      () => refused(400, "BadRequest", "the file did not arrive")
-    )
+    const content = yield* bytesOf(request, largest)
     const file = yield* files.upload({
       fileName,
-      content: new Uint8Array(body),
+      content,
       contentType: request.headers["content-type"]
     })
     return json(File.contentFragment(file))
   })
+
+/** An `EventSource` keeps its URL when it reconnects, and sends the id of its last event beside it. */
+const continued = (place: ChatRelay.Place, lastEventId: string | undefined): ChatRelay.Place =>
+  Option.getOrElse(
+    Option.filter(
+      ChatRelay.placeOf(lastEventId ?? ""),
+      ({ conversationId, messageId }) => conversationId === place.conversationId && messageId === place.messageId
+    ),
+    () => place
+  )
+
+/** Dust has no status of its own for a decision that is not the caller's to make. */
+const mayNotDecide = ({ _tag, status }: DustAPIError): boolean => _tag === "DustServerError" && status === 500
 
 export const makeHandlers = <E, R>(options: Options<E, R>) => {
   const access = accessOf(options)
@@ -249,7 +281,8 @@ export const makeHandlers = <E, R>(options: Options<E, R>) => {
   const onInterrupt = options.onLeave ?? "leave"
   const relay: ChatRelay.RelayOptions<DustAPIError> = {
     keepAlive: options.keepAlive,
-    maxDuration: options.maxDuration
+    maxDuration: options.maxDuration,
+    describe: options.describe
   }
   const done = (work: Effect.Effect<unknown, DustAPIError | Refused | E, Conversations | R>) =>
     Effect.as(work, HttpServerResponse.empty({ status: 204 }))
@@ -264,14 +297,15 @@ export const makeHandlers = <E, R>(options: Options<E, R>) => {
           const place = ChatRelay.placeOf(id)
           if (Option.isNone(place)) return yield* refused(400, "BadRequest", "id: must be the id of an event")
           yield* allowed(request, place.value.conversationId)
-          return yield* ChatRelay.toHttpServerResponse(chat.resume({ ...place.value, onInterrupt }), relay)
+          const from = continued(place.value, request.headers["last-event-id"])
+          return yield* ChatRelay.toHttpServerResponse(chat.resume({ ...from, onInterrupt }), relay)
         })
       ),
     stop: (request: Request) =>
       asCaller(
         request,
         done(Effect.gen(function*() {
-          const { conversationId, messageId } = yield* bodyOf(Stop, request)
+          const { conversationId, messageId } = yield* bodyOf(Stop, request, options.maxBodyBytes)
           yield* allowed(request, conversationId)
           yield* (yield* Conversations).cancel({ conversationId, messageIds: [messageId] })
         }))
@@ -280,16 +314,20 @@ export const makeHandlers = <E, R>(options: Options<E, R>) => {
       asCaller(
         request,
         done(Effect.gen(function*() {
-          const { decision, ...at } = yield* bodyOf(Decide, request)
+          const { decision, ...at } = yield* bodyOf(Decide, request, options.maxBodyBytes)
           yield* allowed(request, at.conversationId)
-          yield* (yield* Conversations).validateAction({ ...at, approved: decision })
+          yield* Effect.catchIf(
+            (yield* Conversations).validateAction({ ...at, approved: decision }),
+            mayNotDecide,
+            () => refused(403, "DustForbiddenError", "Only the person who asked can decide.")
+          )
         }))
       ),
     answer: (request: Request) =>
       asCaller(
         request,
         done(Effect.gen(function*() {
-          const { customResponse, selectedOptions, ...at } = yield* bodyOf(Answer, request)
+          const { customResponse, selectedOptions, ...at } = yield* bodyOf(Answer, request, options.maxBodyBytes)
           yield* allowed(request, at.conversationId)
           yield* (yield* Conversations).answerQuestion({
             ...at,
