@@ -279,7 +279,7 @@ const SpaceReference = Schema.transform(
 )
 
 const spacesExpected =
-  "the ids of the spaces that the agent stays restricted to ([] for none): Dust removes the restrictions that are not repeated " +
+  "the ids of the spaces that the agent remains restricted to ([] for none), because Dust removes restrictions that are not repeated " +
   "with toolset or skills"
 
 /**

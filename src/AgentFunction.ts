@@ -300,7 +300,7 @@ export const make = <I, IE, IR, O, OE, OR, E = never, R = never>(
         return yield* Effect.fail(badInput(
           { module: "AgentFunction", method: "call" },
           "repairs",
-          "a whole number, 0 or more"
+          "a whole number of at least 0"
         ))
       }
       const chat = yield* Chat

@@ -94,7 +94,7 @@ const changed = (answer: {
   readonly skippedActions: ReadonlyArray<SkippedAction>
 }): AgentChange => ({ agent: answer.agentConfiguration, skippedActions: answer.skippedActions })
 
-const editorExpected = "the e-mail address of at least one member: an API key has no user who would be the editor"
+const editorExpected = "at least one member's e-mail address, because an API key has no user who could be the editor"
 
 /**
  * @category constructors

@@ -116,8 +116,8 @@ const awaitRun = ({ call, client, operation }: AppTools): Service["awaitRun"] =>
   const { read } = operation.awaitRun
   const interval = Option.getOrUndefined(Duration.decodeUnknown(options.pollInterval ?? "2 seconds"))
   const limit = Option.getOrUndefined(Duration.decodeUnknown(options.timeout ?? patience))
-  if (interval === undefined) return Effect.fail(badInput(read, "pollInterval", "a duration"))
-  if (limit === undefined) return Effect.fail(badInput(read, "timeout", "a duration"))
+  if (interval === undefined) return Effect.fail(badInput(read, "pollInterval", "a duration such as \"2 seconds\""))
+  if (limit === undefined) return Effect.fail(badInput(read, "timeout", "a duration such as \"5 minutes\""))
   const pause = Duration.max(interval, shortest)
   const poll: Effect.Effect<Run, RequestError> = Effect.flatMap(
     call.awaitRun.read({ spaceId: options.spaceId, appId: options.appId, runId: options.runId }),
@@ -125,7 +125,7 @@ const awaitRun = ({ call, client, operation }: AppTools): Service["awaitRun"] =>
   )
   return client.withTotal(read, {
     ...(options.timeout === undefined ? { needs: limit } : { limit }),
-    message: (limit) => `the run is still going on after ${Duration.format(limit)}`,
+    message: (limit) => `the run is still in progress after ${Duration.format(limit)}`,
     details: { runId: options.runId }
   })(poll)
 }

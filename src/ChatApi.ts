@@ -1,6 +1,6 @@
 /**
- * The routes of `ChatRoutes` as a group of an `HttpApi`: for its OpenAPI description, for `HttpApiClient`, and beside the groups
- * of your own.
+ * The routes of `ChatRoutes` as a group of an `HttpApi`, to combine with your own groups, with an OpenAPI description
+ * and `HttpApiClient`.
  *
  * @example
  * ```ts
@@ -56,7 +56,7 @@ const attach = HttpApiEndpoint.post("attach", "/files")
   .addSuccess(Attached)
 
 /**
- * The group, named `chat`. `prefix` puts it somewhere. Errors are `ChatRelay.RelayedError` with the status of each;
+ * The group, named `chat`. Use `prefix` to mount it. Errors are `ChatRelay.RelayedError` with their status;
  * `Unauthorized` is for a `credential` that finds no user.
  *
  * @category api

@@ -1,14 +1,14 @@
 /**
- * An answer on its way to a browser: from a stream of `Chat` to Server-Sent Events, and back to the same events in the page.
+ * Relays an answer to a browser: encodes a stream of `Chat` as Server-Sent Events, and decodes them in the page.
  *
- * - On the server: {@link toHttpServerResponse} for `@effect/platform`, {@link toWebResponse} for everything that answers
- *   with a web `Response`, {@link toBytes} for the rest. `ChatRoutes` has the routes of a whole chat.
- * - In a page with Effect: {@link subscribe} reads them with `fetch` and resumes where a connection broke; {@link fromBytes}
- *   reads one connection. `ChatRelayClient` does the same without Effect, in a few kilobytes.
+ * - On the server, use {@link toHttpServerResponse} for `@effect/platform`, {@link toWebResponse} for servers that
+ *   return a web `Response`, and {@link toBytes} for others. `ChatRoutes` provides the routes of a whole chat.
+ * - In a page with Effect, {@link subscribe} reads the events with `fetch` and resumes after a broken connection;
+ *   {@link fromBytes} reads a single connection. `ChatRelayClient` does the same without Effect, in a few kilobytes.
  *
- * Every event has an id to resume from: conversation, message and cursor. {@link placeOf} makes it into what
- * `chat.resume` takes. It comes from the page: call with the credential of its user, or see for yourself that the
- * conversation is theirs.
+ * Every event has an id to resume from, made of the conversation, the message and the cursor. {@link placeOf} turns it
+ * into the argument of `chat.resume`. The id comes from the page: use the credential of its user, or check that the
+ * user owns the conversation.
  *
  * @since 0.2.0
  */
@@ -37,7 +37,7 @@ import { later } from "./internal/stream/cursor.ts"
 import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
 
 /**
- * Where an answer is, and how far it has been read: what `chat.resume` takes.
+ * The position in an answer: the argument of `chat.resume`.
  *
  * @category models
  * @since 0.2.0
@@ -46,12 +46,12 @@ export interface Place {
   readonly conversationId: ConversationId
   /** The agent message. */
   readonly messageId: MessageId
-  /** The last event that was read. Default: from the beginning. */
+  /** The last event that was read. Defaults to the beginning. */
   readonly lastEventId?: EventId | undefined
 }
 
 /**
- * A place as the id of an event: one word that is safe in a header and, as any other value, has to be encoded in a path.
+ * Returns a place as the id of an event. The id is safe in a header; encode it in a path, like any other value.
  *
  * @category ids
  * @since 0.2.0
@@ -70,7 +70,7 @@ const decoded = (part: string): string | undefined => {
 }
 
 /**
- * The place that an id refers to; none for any other text.
+ * Returns the place that an id refers to, or `None` for any other text.
  *
  * @category ids
  * @since 0.2.0
@@ -83,8 +83,8 @@ export const placeOf = (id: string): Option.Option<Place> => {
 }
 
 /**
- * A failure as a page may see it: the last event of a stream that failed, and what {@link fromBytes} and {@link subscribe}
- * then fail with. It has only the fields below.
+ * A failure as the page sees it: the last event of a failed stream, and the error of {@link fromBytes} and {@link
+ * subscribe}. It has only the fields below.
  *
  * @category errors
  * @since 0.2.0
@@ -92,11 +92,11 @@ export const placeOf = (id: string): Option.Option<Place> => {
 export class RelayedError extends Schema.TaggedError<RelayedError>("effect-dust/ChatRelay/RelayedError")(
   "RelayedError",
   {
-    /** The tag of the failure on the server: `DustAgentError`, or one of the application's own. */
+    /** The tag of the failure on the server: `DustAgentError`, or a tag of the application. */
     error: Schema.String,
     /** One sentence for a person. Of the application's own failures only what `describe` says. */
     message: Schema.String,
-    /** Dust's own code or type of the failure. */
+    /** Dust's code or type of the failure. */
     code: Schema.optional(Schema.String),
     conversationId: Schema.optional(ConversationId),
     messageId: Schema.optional(MessageId),
@@ -105,14 +105,14 @@ export class RelayedError extends Schema.TaggedError<RelayedError>("effect-dust/
 ) {}
 
 /**
- * The page could not be reached by the events. With an `id`, another {@link subscribe} can go on from there.
+ * The page could not receive the events. With an `id`, another {@link subscribe} can continue from there.
  *
- * - `network`: there was no answer, or it broke off
- * - `ended`: it ended without a last event
- * - `silent`: nothing came for too long, not even a comment
- * - `status`: any status but 200, in `status`
- * - `not_events`: it was no event stream
- * - `too_large`: one event was over the limit
+ * - `network`: no response, or the connection broke
+ * - `ended`: the stream ended without a last event
+ * - `silent`: nothing was received for too long, not even a comment
+ * - `status`: a status other than 200, in `status`
+ * - `not_events`: the response is not an event stream
+ * - `too_large`: an event exceeds the limit
  *
  * @category errors
  * @since 0.2.0
@@ -123,33 +123,35 @@ export class RelayConnectionError extends Schema.TaggedError<RelayConnectionErro
   message: Schema.String,
   reason: Schema.Literal("network", "ended", "silent", "status", "not_events", "too_large"),
   status: Schema.optional(Schema.Number),
-  /** Of the last event that was read. */
+  /** The id of the last event that was read. */
   id: Schema.optional(Schema.String)
 }) {}
 
 /**
- * How events are sent.
+ * Options for sending events.
  *
  * @category models
  * @since 0.2.0
  */
 export interface RelayOptions<E = never> {
-  /** After so long without an event a comment is sent, so that no proxy takes the connection for dead. Default 15 seconds. */
+  /**
+   * The time without an event after which a comment is sent, so that proxies keep the connection open. Defaults to 15
+   * seconds.
+   */
   readonly keepAlive?: Duration.DurationInput | undefined
   /**
-   * Ends a response after this long; the page continues with the next one. For proxies that hold back a response until it
-   * has ended. Default: a response lasts as long as the answer.
+   * Ends each response after this time; the page continues with the next one. For proxies that buffer a response until
+   * it ends. By default, a response lasts as long as the answer.
    */
   readonly maxDuration?: Duration.DurationInput | undefined
   /**
-   * What a page may read about a failure. Defaults to one sentence in English, without anything internal. The message of the
-   * error is logged on the server.
+   * Returns the message of a failure for the page. Defaults to the messages of Dust's errors, and to none for others.
    */
   readonly describe?: ((error: E) => string) | undefined
 }
 
 /**
- * Ends the responses that are still open when its layer closes, so that a server that shuts down waits for no answer.
+ * Ends open responses when its layer closes, so that a server can shut down without waiting for answers.
  *
  * @category shutdown
  * @since 0.2.0
@@ -157,10 +159,10 @@ export interface RelayOptions<E = never> {
 export class Shutdown extends Context.Tag("effect-dust/ChatRelay/Shutdown")<Shutdown, ShutdownService>() {}
 
 /**
- * The {@link Shutdown} of a web handler: provide it to what makes the responses. When it closes, every open response ends
- * without a last event, and what `onInterrupt` chose for its run happens: `"cancel"` stops the agent, `"leave"` lets the page
- * continue at another instance. It closes before `Chat`, which then sends the cancellations, and waits at most `grace`
- * (default 5 seconds) for responses to end.
+ * The {@link Shutdown} of a web handler: provide it to the effects that make responses. When it closes, every open
+ * response ends without a last event, and `onInterrupt` applies to its run: `"cancel"` stops the agent, `"leave"` lets
+ * the page continue at another instance. It closes before `Chat`, which then sends the cancellations, and waits up to
+ * `grace` (5 seconds by default) for responses to end.
  *
  * @category shutdown
  * @since 0.2.0
@@ -171,8 +173,8 @@ export const layerShutdown = (
   Layer.scoped(Shutdown, Effect.zipRight(Chat, makeShutdown(options.grace ?? "5 seconds")))
 
 /**
- * {@link layerShutdown} for an HTTP server of `@effect/platform`: it also closes before the server does. Without it, a server
- * that has to stop (SIGTERM) waits for every open answer to end by itself.
+ * {@link layerShutdown} for an HTTP server of `@effect/platform`; it closes before the server. Without it, a server
+ * that stops (SIGTERM) waits until every open answer ends.
  *
  * @example
  * ```ts
@@ -197,7 +199,7 @@ export const layerServerShutdown = (
   Layer.unwrapEffect(Effect.as(HttpServer.HttpServer, layerShutdown(options)))
 
 /**
- * The headers of an event stream that nothing on the way may keep back, store or change.
+ * The headers of an event stream that proxies must not buffer, store or change.
  *
  * @category encoding
  * @since 0.2.0
@@ -219,9 +221,8 @@ const frameOf = (json: unknown, id: string | undefined): string =>
 const text = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
 
 /**
- * What a page may see of a failure: of Dust's own errors their tag, code and ids, and a sentence for a person; of others the
- * tag only, unless `describe` says more. The message of the error itself is for developers, and is in the log of the server.
- * For routes beside those of the relay.
+ * Returns the parts of a failure that a page may see: tag, message, code and ids of Dust's errors, and only the tag of
+ * others, unless `describe` adds a message. For routes of your own beside the relay.
  *
  * @category encoding
  * @since 0.2.0
@@ -239,7 +240,7 @@ export const toRelayedError = <E>(error: E, describe?: (error: E) => string): Re
   })
 }
 
-/** Events as frames, each with the id to resume from. */
+/** Encodes events as frames, each with the id to resume from. */
 const framing = () => {
   let place: Place | undefined
   return (event: ChatEvent): string => {
@@ -256,11 +257,11 @@ const framing = () => {
 }
 
 /**
- * The events as bytes of `text/event-stream`. A failure becomes the last event ({@link RelayedError}); a defect is announced
- * to the page in general terms, and stays one.
+ * Encodes events as bytes of `text/event-stream`. A failure becomes the last event ({@link RelayedError}). A defect is
+ * announced to the page in general terms, and remains a defect.
  *
- * `onInterrupt` of the stream decides about the agent when the page goes away: `"cancel"` stops it,
- * `"leave"` lets the page come back with the id of the last event.
+ * `onInterrupt` of the stream decides what happens to the run when the page disconnects: `"cancel"` stops the agent,
+ * `"leave"` lets the page return with the id of the last event.
  *
  * @category encoding
  * @since 0.2.0
@@ -283,8 +284,8 @@ export const toBytes = <E, R>(
   )
 
 /**
- * The events as the response of an `@effect/platform` route. Credential and options of the effect that it runs in
- * (`DustClient.withCredential`) stay those of the stream.
+ * Encodes events as the response of an `@effect/platform` route. The stream keeps the credential and the options of the
+ * effect that it runs in (`DustClient.withCredential`).
  *
  * @category encoding
  * @since 0.2.0
@@ -295,8 +296,8 @@ export const toHttpServerResponse = <E, R>(
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> => serverResponse(toBytes(events, options), headers)
 
 /**
- * The events as a web `Response`. The stream is interrupted when the reader of the body cancels it, which servers do when the
- * page goes away.
+ * Encodes events as a web `Response`. The stream is interrupted when the reader of the body cancels it, as servers do
+ * when the page disconnects.
  *
  * @category encoding
  * @since 0.2.0
@@ -315,8 +316,8 @@ const parsed = (data: string): unknown => {
 }
 
 /**
- * One event from the `data` of a message, such as an `EventSource` has it: a {@link RelayedError} is the last one. What this
- * version does not know is `Other`, with the JSON as it was.
+ * Decodes an event from the `data` of a message, for example of an `EventSource`. A {@link RelayedError} is the last
+ * event. An unknown event becomes `Other` with its JSON.
  *
  * @category decoding
  * @since 0.2.0
@@ -368,14 +369,14 @@ const readWith = <E, R>(
       Stream.concat(Stream.suspend(() =>
         reader.over
           ? Stream.empty
-          : Stream.fail(connectionError(reader, "ended", "the events ended before the answer did"))
+          : Stream.fail(connectionError(reader, "ended", "the event stream ended before the answer"))
       ))
     )
   })
 
 /**
- * The events of one connection, however its bytes are cut. Ends with `Done`, or fails: with what the server relayed, or with
- * `RelayConnectionError` when the bytes end before the answer does.
+ * Decodes the events of one connection, regardless of where its bytes are split. Ends with `Done`; fails with the
+ * relayed failure, or with `RelayConnectionError` if the bytes end before the answer.
  *
  * @category decoding
  * @since 0.2.0
@@ -386,19 +387,19 @@ export const fromBytes = <E, R>(
   Stream.suspend(() => readWith(readerOf(undefined), bytes))
 
 /**
- * How a page follows an answer.
+ * Options for following an answer in a page.
  *
  * @category models
  * @since 0.2.0
  */
 export interface SubscribeOptions {
-  /** Where to begin: the id of an event, such as {@link idOf} of `Started`. Default: `open` asks a question. */
+  /** The id of the event to continue after, such as {@link idOf} of `Started`. By default, `open` asks a question. */
   readonly id?: string | undefined
-  /** Time without a byte, comments included, after which a connection is replaced. Defaults to 1 minute. */
+  /** The time without any byte, including comments, after which a connection is replaced. Defaults to 1 minute. */
   readonly silence?: Duration.DurationInput | undefined
   /**
-   * How often to connect again in a row without a new event; a connection that the server kept open for five seconds does
-   * not count. 0: never again. Defaults to 10.
+   * The maximum number of consecutive reconnections without a new event, not counting connections that stayed open for
+   * five seconds. 0 disables reconnection. Defaults to 10.
    */
   readonly attempts?: number | undefined
 }
@@ -407,16 +408,17 @@ export interface SubscribeOptions {
 const refusalOf = (response: Response): Promise<Option.Option<RelayedError>> =>
   response.text().then((body) => decodeError(parsed(body)), () => Option.none())
 
-/** Another connection may do better, and asks nothing a second time. */
+/** Whether another connection may succeed without asking again. */
 const isTransient = (error: RelayedError | RelayConnectionError): boolean =>
   error._tag === "RelayConnectionError" && error.id !== undefined &&
   (error.reason === "network" || error.reason === "ended" || error.reason === "silent" ||
     (error.status !== undefined && isTransientStatus(error.status)))
 
 /**
- * The events of an answer, in the page: each once, over as many connections as it takes. `open` makes a connection: the
- * first one, where `id` is `undefined`, asks the question; all others go on behind `id`. A question whose connection breaks
- * before an event has come is not asked again: that is a `RelayConnectionError` without an id.
+ * Streams the events of an answer in the page, each once, across as many connections as needed. `open` makes a
+ * connection: the first one, with `id` `undefined`, asks the question; later ones continue after `id`. If the first
+ * connection breaks before any event, the question is not asked again; the stream fails with a `RelayConnectionError`
+ * without an id.
  *
  * @example
  * ```ts
@@ -445,8 +447,8 @@ export const subscribe = (
 ): Stream.Stream<ChatEvent, RelayedError | RelayConnectionError> =>
   Stream.suspend(() => {
     const reader = readerOf(options.id)
-    const broken = () => connectionError(reader, "network", "the connection could not be made, or broke off")
-    const silent = () => connectionError(reader, "silent", "nothing came for too long")
+    const broken = () => connectionError(reader, "network", "the connection failed")
+    const silent = () => connectionError(reader, "silent", "nothing was received for too long")
     const silence = options.silence ?? "1 minute"
     const connect = Effect.gen(function*() {
       const controller = yield* Effect.acquireRelease(
@@ -461,11 +463,11 @@ export const subscribe = (
         const said = isTransientStatus(status) ? Option.none() : yield* Effect.promise(() => refusalOf(response))
         return yield* Option.getOrElse(
           said,
-          () => connectionError(reader, "status", `the answer was ${status}`, status)
+          () => connectionError(reader, "status", `the server responded with ${status}`, status)
         )
       }
       if (body === null || !(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
-        return yield* connectionError(reader, "not_events", "the answer was no event stream")
+        return yield* connectionError(reader, "not_events", "the response is not an event stream")
       }
       const bytes = Stream.fromReadableStream({ evaluate: () => body, onError: broken })
       return readWith(reader, Stream.timeoutFail(bytes, silent, silence))

@@ -1,5 +1,5 @@
 /**
- * The page's half of a relayed answer, for pages without Effect: a few kilobytes, and nothing but `fetch`.
+ * Follows a relayed answer in a page without Effect: a few kilobytes that need only `fetch`.
  *
  * {@link follow} reads the events of an answer and resumes by id when a connection breaks. {@link make} calls the routes of
  * `ChatRoutes`.
@@ -29,8 +29,8 @@ import { isTransientStatus, pauseAfter, Reader } from "./internal/relay/reader.t
 import { eventLimit, Parser, TooLarge } from "./internal/stream/sse.ts"
 
 /**
- * An event as JSON has it: what is behind `Other`, and the messages of Dust that belong to `Started` and `Done`, are left
- * out, because only a schema gives them a type (`ChatRelay.fromData`).
+ * An event in its JSON form, without the raw value of `Other` and the messages in `Started` and `Done`, whose types
+ * require a schema (`ChatRelay.fromData`).
  *
  * @category models
  * @since 0.2.0
@@ -55,9 +55,9 @@ export class AnswerError extends Error {
   override readonly name = "AnswerError"
   /** The tag of the failure on the server, such as `DustAgentError`. */
   readonly error: string
-  /** Dust's own code or type of the failure. */
+  /** Dust's code or type of the failure. */
   readonly code: string | undefined
-  /** The HTTP status, where a route has refused a call. */
+  /** The HTTP status, if a route refused the call. */
   readonly status: number | undefined
 
   constructor(
@@ -71,8 +71,8 @@ export class AnswerError extends Error {
 }
 
 /**
- * The server could not be reached, or stopped in the middle. With an `id`, another {@link follow} can continue there. The
- * reasons are those of `ChatRelay.RelayConnectionError`.
+ * The server could not be reached, or the connection broke. With an `id`, another {@link follow} can continue from
+ * there. The reasons are those of `ChatRelay.RelayConnectionError`.
  *
  * @category errors
  * @since 0.2.0
@@ -82,7 +82,7 @@ export class ConnectionError extends Error {
   override readonly name = "ConnectionError"
   readonly reason: "network" | "ended" | "silent" | "status" | "not_events" | "too_large"
   readonly status: number | undefined
-  /** Of the last event that was read. */
+  /** The id of the last event that was read. */
   readonly id: string | undefined
 
   constructor(
@@ -98,26 +98,29 @@ export class ConnectionError extends Error {
 }
 
 /**
- * How a page follows an answer.
+ * Options for following an answer.
  *
  * @category models
  * @since 0.2.0
  */
 export interface FollowOptions {
-  /** Where to continue: the id of an event, or of a question that was asked. Default: `open` asks a question. */
+  /** The id of an event or of a question to continue after. By default, `open` asks a question. */
   readonly id?: string | undefined
-  /** Stops following; the iteration then ends without an error. */
+  /** Stops following; the iteration ends without an error. */
   readonly signal?: AbortSignal | undefined
-  /** Milliseconds without a byte, comments included, after which a connection is replaced. Defaults to 60,000. */
+  /**
+   * The time in milliseconds without any byte, including comments, after which a connection is replaced. Defaults to
+   * 60,000.
+   */
   readonly silence?: number | undefined
   /**
-   * How often to connect again in a row without a new event. What does not count: a connection that the server kept open for
-   * five seconds, and the time without a network. 0: never again. Defaults to 10.
+   * The maximum number of consecutive reconnections without a new event, not counting connections that stayed open for
+   * five seconds and time without a network. 0 disables reconnection. Defaults to 10.
    */
   readonly attempts?: number | undefined
-  /** Called when events flow, when a connection is lost, and before the next one. */
+  /** Called when events arrive, when a connection is lost, and before the next one. */
   readonly onConnection?: ((state: "open" | "lost" | "connecting") => void) | undefined
-  /** Called with the id of the last event, once the loop has handled it. */
+  /** Called with the id of each event after the loop has handled it. */
   readonly onId?: ((id: string) => void) | undefined
 }
 
@@ -140,14 +143,14 @@ const throwIfRelayed = (json: unknown, status: number): void => {
   throw new AnswerError({ error: String(error), message: String(message), code, status })
 }
 
-/** Events that this version does not know become `Other`, so that a newer server breaks no page. */
+/** Unknown events become `Other`, so that a newer server does not break the page. */
 const decode = (data: string): Decoded => {
   const json = parsed(data)
   // The relay has encoded it with the schema of this type.
   return isRecord(json) && typeof json["_tag"] === "string" ? json as unknown as Decoded : { _tag: "Other" }
 }
 
-/** One promise for several things to wait for, whichever is first. */
+/** A promise for the first of several events. */
 const pause = (milliseconds: number, signal: AbortSignal | undefined, event?: string): Promise<void> =>
   new Promise((resolve) => {
     const target: Partial<EventTarget> = globalThis
@@ -165,7 +168,7 @@ const pause = (milliseconds: number, signal: AbortSignal | undefined, event?: st
 
 const isOffline = () => typeof navigator === "object" && navigator.onLine === false
 
-/** The frames of one connection; ends when its bytes do, and closes it when it is left. */
+/** Reads the frames of one connection until its bytes end. Closes the connection if the consumer stops. */
 async function* connection(
   reader: Reader<Decoded>,
   open: (id: string | undefined, signal: AbortSignal) => Promise<Response>,
@@ -193,10 +196,10 @@ async function* connection(
     const { body, headers, status } = response
     if (status !== 200) {
       if (!isTransientStatus(status)) throwIfRelayed(parsed(await response.text()), status)
-      throw failed("status", `the server answered ${status}`, { status })
+      throw failed("status", `the server responded with ${status}`, { status })
     }
     if (body === null || !(headers.get("content-type") ?? "").startsWith("text/event-stream")) {
-      throw failed("not_events", "the answer is no event stream")
+      throw failed("not_events", "the response is not an event stream")
     }
     options.onConnection?.("open")
     const parser = new Parser(eventLimit)
@@ -212,13 +215,13 @@ async function* connection(
       const events = reader.read(frames)
       if (events.length > 0) yield events
     }
-    if (silent) throw failed("silent", "nothing came for too long")
-    if (!reader.over) throw failed("ended", "the events ended before the answer did")
+    if (silent) throw failed("silent", "nothing was received for too long")
+    if (!reader.over) throw failed("ended", "the event stream ended before the answer")
   } catch (error) {
-    if (silent) throw failed("silent", "nothing came for too long")
+    if (silent) throw failed("silent", "nothing was received for too long")
     throw error instanceof ConnectionError || error instanceof AnswerError
       ? error
-      : failed("network", "the connection could not be made, or broke off", { cause: error })
+      : failed("network", "the connection failed", { cause: error })
   } finally {
     clearTimeout(timer)
     options.signal?.removeEventListener("abort", left)
@@ -232,12 +235,12 @@ const isTransient = ({ id, reason, status }: ConnectionError): boolean =>
     (status !== undefined && isTransientStatus(status)))
 
 /**
- * The events of an answer, each once, over as many connections as it takes. `open` makes a connection: without an `id` it asks
- * the question, with one it continues behind that event. A question whose connection breaks before its first event is
- * not asked again.
+ * Iterates over the events of an answer, each once, across as many connections as needed. `open` makes a connection:
+ * without an `id`, it asks the question; with an `id`, it continues after that event. If the first connection breaks
+ * before any event, the question is not asked again.
  *
- * Ends with `Done`. Throws {@link AnswerError} when the answer failed, and {@link ConnectionError} when the server cannot be
- * reached any more. Leaving the loop closes the connection.
+ * Ends with `Done`. Throws {@link AnswerError} if the answer failed, and {@link ConnectionError} if the server cannot
+ * be reached. Leaving the loop closes the connection.
  *
  * @category following
  * @since 0.2.0
@@ -278,7 +281,7 @@ export async function* follow(
 }
 
 /**
- * The text of an answer after one more event.
+ * Returns the text of an answer after one more event.
  *
  * @category following
  * @since 0.2.0
@@ -297,24 +300,24 @@ export const textAfter = (text: string, event: RelayedEvent): string => {
 }
 
 /**
- * A question, as the route `POST ask` of `ChatRoutes` takes it.
+ * A question: the body of the route `POST ask` of `ChatRoutes`.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Question {
   readonly message: string
-  /** One of the agents that the server offers, by id or name. Defaults to the first. */
+  /** The id or name of an agent that the server offers. Defaults to the first. */
   readonly agent?: string | undefined
   /** Defaults to a new conversation. */
   readonly conversationId?: string | undefined
   readonly attachments?: ReadonlyArray<Attachment> | undefined
-  /** Asks once for this key, however often it is called. For servers with a store. */
+  /** Sends the question once for this key, however often it is called. Requires a server with a store. */
   readonly key?: string | undefined
 }
 
 /**
- * A file that was sent with {@link Client.attach}.
+ * A file uploaded with {@link Client.attach}.
  *
  * @category models
  * @since 0.2.0
@@ -325,7 +328,7 @@ export interface Attachment {
 }
 
 /**
- * A question that was asked.
+ * A question that was sent.
  *
  * @category models
  * @since 0.2.0
@@ -339,7 +342,7 @@ export interface Asked {
 }
 
 /**
- * Where a run waits for a person: an event `ApprovalNeeded` or `QuestionAsked` has these ids.
+ * The ids of a run that waits for a person, from the event `ApprovalNeeded` or `QuestionAsked`.
  *
  * @category models
  * @since 0.2.0
@@ -351,40 +354,40 @@ export interface BlockedAt {
 }
 
 /**
- * The routes of `ChatRoutes`. Each fails with {@link AnswerError} when the server refuses, and {@link ConnectionError} when it
- * cannot be reached. None is repeated.
+ * Calls the routes of `ChatRoutes`. Each method fails with {@link AnswerError} if the server refuses, and with {@link
+ * ConnectionError} if it cannot be reached. Nothing is retried.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Client {
-  /** Asks; the answer is not waited for. */
+  /** Sends a question without waiting for the answer. */
   readonly ask: (question: Question) => Promise<Asked>
-  /** The events of an answer, as {@link follow}. */
+  /** Iterates over the events of an answer, as {@link follow}. */
   readonly follow: (options: FollowOptions & { readonly id: string }) => AsyncGenerator<RelayedEvent, void, undefined>
-  /** Stops an agent. The end arrives as an event of the answer. */
+  /** Stops the agent. The end of the run arrives as an event of the answer. */
   readonly stop: (answer: { readonly conversationId: string; readonly messageId: string }) => Promise<void>
-  /** Decides about a tool that waits for approval. */
+  /** Decides on a tool that waits for approval. */
   readonly decide: (at: BlockedAt, decision: "approved" | "rejected" | "always_approved") => Promise<void>
   /** Answers a question of the agent. */
   readonly answer: (
     at: BlockedAt,
     answer: { readonly selectedOptions?: ReadonlyArray<number>; readonly customResponse?: string }
   ) => Promise<void>
-  /** Sends a file, to be attached to a question. */
+  /** Uploads a file to attach to a question. */
   readonly attach: (file: Blob & { readonly name?: string }, name?: string) => Promise<Attachment>
 }
 
 /**
- * A client for the routes of `ChatRoutes`.
+ * Makes a client for the routes of `ChatRoutes`.
  *
  * @category constructors
  * @since 0.2.0
  */
 export const make = (options: {
-  /** Where the routes are mounted, such as `/chat`. */
+  /** The path of the routes, such as `/chat`. */
   readonly url: string
-  /** Of every request, such as the token of a session. Called each time. */
+  /** Headers of every request, such as the token of a session. Called for each request. */
   readonly headers?: (() => Readonly<Record<string, string>>) | undefined
   readonly fetch?: typeof globalThis.fetch | undefined
 }): Client => {
@@ -405,7 +408,7 @@ export const make = (options: {
     const { status } = response
     if (response.ok) return json
     throwIfRelayed(json, status)
-    throw new ConnectionError("status", `the server answered ${status}`, { status })
+    throw new ConnectionError("status", `the server responded with ${status}`, { status })
   }
   const post = (path: string, body: object) => call(path, JSON.stringify(body), { "content-type": "application/json" })
   // The routes answer with this type.

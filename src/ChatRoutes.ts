@@ -1,21 +1,21 @@
 /**
- * The routes of a chat in a web application: ask, follow, resume, stop, decide, answer, attach, each with the credential of
- * its user.
+ * Routes for a chat in a web application: ask, follow, resume, stop, decide, answer and attach, each with the
+ * credential of its user.
  *
  * | route | body | answer |
  * |---|---|---|
- * | `POST /ask` | `{ message, agent?, conversationId?, attachments?, key? }` | `{ id, conversationId, messageId, userMessageId }`, before the agent has answered |
- * | `GET /events/:id` | | the events behind `id` as Server-Sent Events (`ChatRelay`) |
+ * | `POST /ask` | `{ message, agent?, conversationId?, attachments?, key? }` | `{ id, conversationId, messageId, userMessageId }`, before the agent answers |
+ * | `GET /events/:id` | | the events after `id` as Server-Sent Events (`ChatRelay`) |
  * | `POST /stop` | `{ conversationId, messageId }` | 204; the end arrives as an event |
- * | `POST /decide` | `{ conversationId, messageId, actionId, decision }` | 204; also hours later, from another device |
+ * | `POST /decide` | `{ conversationId, messageId, actionId, decision }` | 204; also hours later or from another device |
  * | `POST /answer` | `{ conversationId, messageId, actionId, selectedOptions, customResponse? }` | 204 |
  * | `POST /files` | the bytes; headers `content-type`, `x-file-name` (encoded as in a URL) | `{ fileId, title }`, for `attachments` |
  *
- * `ChatRelayClient.make` calls them. The body of an error is a `ChatRelay.RelayedError`. Errors of the request have Dust's
- * status (400, 401, 403, 404, 409, 413, 429); failures of Dust itself are 502 or 504. A decision that was made before is 409. Asking is a short request of its own, so
- * a lost connection never leaves a page without the id of its answer.
+ * `ChatRelayClient.make` calls these routes. The body of an error is a `ChatRelay.RelayedError`. Errors of the request
+ * have Dust's status (400, 401, 403, 404, 409, 413, 429); failures of Dust are 502 or 504. Asking and following are
+ * separate requests, so that a lost connection never leaves a page without the id of its answer.
  *
- * {@link router} is for servers of `@effect/platform`, {@link toWebHandler} for everything that answers a `Request` with a
+ * Use {@link router} for servers of `@effect/platform`, {@link toWebHandler} for functions from `Request` to
  * `Response`, and `ChatApi` for an `HttpApi`.
  *
  * @since 0.2.0
@@ -44,13 +44,13 @@ export type { Options } from "./internal/relay/chatHandlers.ts"
 export type Services = Chat | Conversations | Files
 
 /**
- * A question that was asked over `POST /ask`.
+ * A question that was sent to `POST /ask`.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Asked {
-  /** For `GET /events/:id`. */
+  /** The id for `GET /events/:id`. */
   readonly id: string
   readonly conversationId: ConversationId
   readonly messageId: MessageId
@@ -58,7 +58,7 @@ export interface Asked {
 }
 
 /**
- * The routes as a router, to be mounted where you like.
+ * The routes as a router to mount in your application.
  *
  * @example
  * ```ts
@@ -102,9 +102,10 @@ export const router = <E = never, R = never>(
 }
 
 /**
- * The routes as a function from `Request` to `Response`, for Next, Hono, Bun, Deno and workers. Other paths are a 404.
+ * The routes as a function from `Request` to `Response`, for Next, Hono, Bun, Deno and workers. Returns 404 for other
+ * paths.
  *
- * `ChatRelay.layerShutdown()` in the runtime ends open answers when the runtime is disposed.
+ * Add `ChatRelay.layerShutdown()` to the runtime to end open answers when the runtime is disposed.
  *
  * @example
  * ```ts
@@ -131,7 +132,7 @@ export const router = <E = never, R = never>(
 export const toWebHandler = <RO, ER, E = never, R extends RO = never>(
   runtime: ManagedRuntime.ManagedRuntime<RO | Services, ER>,
   options: Options<E, R> & {
-    /** Where the routes are, such as `/chat`. Default: at the root. */
+    /** The path of the routes, such as `/chat`. Defaults to the root. */
     readonly path?: `/${string}` | undefined
   }
 ): (request: Request) => Promise<Response> => {

@@ -391,7 +391,7 @@ const onBehalf = (
 ): Effect.Effect<Readonly<Record<string, string>>, RequestError> =>
   Effect.flatMap(client.caller, ({ hasUser }): Effect.Effect<Readonly<Record<string, string>>, RequestError> => {
     if (!hasUser && (userEmail === undefined || userEmail.trim() === "")) {
-      return Effect.fail(wrongCredential(identity, "without userEmail, it"))
+      return Effect.fail(wrongCredential(identity, "omitting userEmail"))
     }
     const headers: Record<string, string> = userEmail === undefined ? {} : { "x-api-user-email": userEmail }
     return Either.mapBoth(Checks.headers(headers), {

@@ -124,7 +124,9 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
       ),
     update: ({ dataSourceViewId, parentsToAdd, parentsToRemove, spaceId }: DataSourceViewUpdate) =>
       (parentsToAdd ?? []).length + (parentsToRemove ?? []).length === 0
-        ? Effect.fail(badInput(operation.update.patch, "parentsToAdd", "at least one node to add or to remove"))
+        ? Effect.fail(
+          badInput(operation.update.patch, "parentsToAdd", "at least one node, unless parentsToRemove has one")
+        )
         : call.update.patch({ spaceId, dataSourceViewId, parentsToAdd, parentsToRemove }),
     search: ({ dataSourceViewId, spaceId, ...options }: DataSourceViewLocation & SearchOptions) =>
       Effect.flatMap(

@@ -279,7 +279,7 @@ const checkBaseUrl = (options: {
   readonly baseUrl?: string | URL | undefined
 }, nameOf: NameOf): Either.Either<string, Checks.Unusable> => {
   if (options.baseUrl !== undefined && options.region !== undefined) {
-    return invalid("baseUrl", `either ${nameOf("region")} or ${nameOf("baseUrl")}, got both`)
+    return invalid("baseUrl", `omitted, because ${nameOf("region")} is set`)
   }
   if (options.baseUrl === undefined) {
     const region = options.region ?? "us"
@@ -293,7 +293,7 @@ const checkBaseUrl = (options: {
       return invalid("baseUrl", "an absolute http or https URL")
     }
     if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
-      return invalid("baseUrl", "a URL without credentials, query and fragment")
+      return invalid("baseUrl", "a URL without credentials, query or fragment")
     }
     return Either.right(`${url.origin}${url.pathname}`.replace(/\/+$/, ""))
   })
@@ -368,8 +368,8 @@ const fromParts = (options: Parts, nameOf: NameOf): Either.Either<Service, Confi
     checkParts(options, nameOf),
     ({ expected, field, missing }) =>
       missing === true
-        ? ConfigError.MissingData([nameOf(field)], `expected ${expected}`)
-        : ConfigError.InvalidData([nameOf(field)], `expected ${expected}`)
+        ? ConfigError.MissingData([nameOf(field)], `must be ${expected}`)
+        : ConfigError.InvalidData([nameOf(field)], `must be ${expected}`)
   )
 
 /**
@@ -478,13 +478,13 @@ const optionalNotBlank = (name: string): Config.Config<string | undefined> =>
     Option.isNone(value)
       ? Either.right(undefined)
       : value.value.trim() === ""
-      ? Either.left(ConfigError.MissingData([name], "expected a value, got a blank one; remove it to use the default"))
+      ? Either.left(ConfigError.MissingData([name], "must not be blank; remove it to use the default"))
       : Either.right(value.value.trim()))
 
 const required = (name: string, what: string): Config.Config<string> =>
   Config.mapOrFail(optional(name), (value) =>
     value === undefined
-      ? Either.left(ConfigError.MissingData([name], `expected ${what}`))
+      ? Either.left(ConfigError.MissingData([name], `must be ${what}`))
       : Either.right(value))
 
 /** An error about a field names its variable. */
@@ -509,7 +509,7 @@ const timeoutVariable: Config.Config<TimeoutOptions> = Config.mapOrFail(
     return Option.match(duration, {
       onNone: () =>
         Either.left(
-          ConfigError.InvalidData(["DUST_TIMEOUT"], "expected milliseconds, or a duration such as \"30 seconds\"")
+          ConfigError.InvalidData(["DUST_TIMEOUT"], "must be milliseconds, or a duration such as \"30 seconds\"")
         ),
       onSome: (total) => Either.right({ total })
     })

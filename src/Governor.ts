@@ -302,7 +302,7 @@ export const make = (store: Store, options: Options = {}): Service => {
           Effect.map(monotonic, (now) => slowStart.refused(now, Duration.toMillis(pause))),
           storeOf(ticket).pause(nameOf(ticket), Duration.toMillis(pause)),
           recording("governorPauses", { class: ticket.limitClass }),
-          debug("Dust reported a rate limit: its calls pause", () => ({
+          debug("Dust reported a rate limit; its calls are paused", () => ({
             class: ticket.limitClass,
             pause: Duration.format(pause)
           }))

@@ -211,10 +211,10 @@ const checkLimit = (identity: Identity, field: string, value: number, max: numbe
 
 const checkNodes = (identity: Identity, { nodeIds, query }: NodesOptions) => {
   if ((query === undefined) === (nodeIds === undefined)) {
-    return Effect.fail(badInput(identity, "query", "either a query or node ids"))
+    return Effect.fail(badInput(identity, "query", "set, unless nodeIds is set instead"))
   }
   return nodeIds !== undefined && nodeIds.length === 0
-    ? Effect.fail(badInput(identity, "nodeIds", "at least one node id"))
+    ? Effect.fail(badInput(identity, "nodeIds", "a non-empty list"))
     : Effect.void
 }
 
@@ -228,7 +228,7 @@ const spacesFor = (
   const blank = given.findIndex((spaceId) => spaceId.trim() === "")
   if (blank >= 0) return Effect.fail(badInput(identity, `spaceIds.${blank}`, "the id of a space"))
   return given.length === 0
-    ? Effect.fail(badInput(identity, "spaceIds", "at least one space; omit it to search all spaces"))
+    ? Effect.fail(badInput(identity, "spaceIds", "a non-empty list; omit it to search all spaces"))
     : Effect.succeed(given)
 }
 
@@ -349,7 +349,7 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
       const { limit = defaultUnifiedLimit } = options
       const { events } = operation.unified
       const checked = options.query.trim() === ""
-        ? Effect.fail(badInput(events, "query", "a non-blank text"))
+        ? Effect.fail(badInput(events, "query", "non-blank text"))
         : checkLimit(events, "limit", limit, 100)
       return checked.pipe(
         Effect.zipRight(spacesFor(events, options.spaceIds, call.unified.spaces)),

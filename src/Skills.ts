@@ -99,9 +99,9 @@ const fieldsOf = Effect.fnUntraced(function*(upload: Upload, options: SkillImpor
 export const make: Effect.Effect<Service, never, DustClient> = implement(Skills, skills, ({ client, operation }) => ({
   importSkills: Effect.fnUntraced(function*(options: SkillImport) {
     const { upload } = operation.importSkills
-    if (options.files.length === 0) return yield* badInput(upload, "files", "at least one file")
+    if (options.files.length === 0) return yield* badInput(upload, "files", "a non-empty list")
     const nameless = options.files.findIndex((file) => file.name.trim() === "")
-    if (nameless !== -1) return yield* badInput(upload, `files.${nameless}.name`, "the name of a file")
+    if (nameless !== -1) return yield* badInput(upload, `files.${nameless}.name`, "a non-blank file name")
     const rawBody = Multipart.ofFields(yield* fieldsOf(upload, options), yield* Multipart.boundary)
     return yield* client.execute(upload, { rawBody })
   })

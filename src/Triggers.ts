@@ -112,7 +112,7 @@ const sign = (
       const digest = new Uint8Array(await crypto.subtle.sign("HMAC", key, text))
       return `${algorithm}=${Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")}`
     },
-    catch: () => badInput(operation, "signature", "a non-empty secret and one of sha1, sha256 and sha512")
+    catch: () => badInput(operation, "signature", "a non-empty secret with the algorithm sha1, sha256 or sha512")
   })
 }
 
@@ -156,9 +156,9 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Trigger
     const operation = tools.operation.sendWebhook.post
     const json = yield* Effect.try({
       try: (): string | undefined => JSON.stringify(payload),
-      catch: () => badInput(operation, "payload", "something that JSON can carry")
+      catch: () => badInput(operation, "payload", "JSON-serializable")
     })
-    if (json === undefined) return yield* badInput(operation, "payload", "something that JSON can carry")
+    if (json === undefined) return yield* badInput(operation, "payload", "JSON-serializable")
     const bytes = encoder.encode(json)
     if (bytes.length > maxPayload) {
       return yield* tooLarge(
@@ -171,7 +171,7 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Trigger
     }
     const webhookSourceUrlSecret = yield* Effect.try({
       try: () => Redacted.value(urlSecret),
-      catch: () => badInput(operation, "urlSecret", "a secret that was not wiped")
+      catch: () => badInput(operation, "urlSecret", "a Redacted value that has not been wiped")
     })
     const signed = signature === undefined
       ? {}

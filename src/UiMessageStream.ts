@@ -1,15 +1,17 @@
 /**
- * The events of an answer as a UI message stream of the Vercel AI SDK (protocol `v1`, AI SDK 6 and 7), so that `useChat` shows
- * answers of Dust.
+ * Encodes an answer as a UI message stream of the Vercel AI SDK (protocol `v1`, AI SDK 6 and 7), so that `useChat`
+ * shows it.
  *
- * - Text and reasoning are parts of their own; text only grows, as in `chat.streamText`.
- * - Tools are dynamic tools that the provider executes. One that waits for approval has `approval-requested`, and its
- *   `data-blocked` part has the ids that `ChatRoutes` takes: approve there, and the same stream goes on.
- * - What the agent asks is a `data-question` part, an account to be connected a `data-authentication` part, and the progress of a
- *   tool a transient `data-progress`.
- * - Citations with an address are sources. The metadata of the message has `conversationId` and `messageId`.
+ * - Text and reasoning are separate parts. Text is only appended, as in `chat.streamText`.
+ * - Tools are dynamic tools executed by the provider. A tool that waits for approval has the state
+ *   `approval-requested`, and its `data-blocked` part has the ids for `ChatRoutes`: approve there, and the same stream
+ *   continues.
+ * - A question of the agent is a `data-question` part, an account to connect a `data-authentication` part, and the
+ *   progress of a tool a transient `data-progress` part.
+ * - Citations with a URL are sources. The metadata of the message has `conversationId` and `messageId`.
  *
- * For pages of your own, `ChatRelay` has more: events that are replaced (`Reset`) and connections that are resumed in the middle.
+ * For pages without `useChat`, `ChatRelay` offers more: text that is replaced (`Reset`), and connections that resume at
+ * any event.
  *
  * @example
  * ```ts
@@ -58,7 +60,7 @@ export const headers: Readonly<Record<string, string>> = {
   "x-vercel-ai-ui-message-stream": "v1"
 }
 
-/** One chunk of the protocol: `type`, and what belongs to it. */
+/** A chunk of the protocol: `type` and its fields. */
 type UiChunk = { readonly type: string } & Readonly<Record<string, unknown>>
 
 const frames = (chunks: ReadonlyArray<UiChunk>): string =>
@@ -66,7 +68,7 @@ const frames = (chunks: ReadonlyArray<UiChunk>): string =>
 
 const last = "data: [DONE]\n\n"
 
-/** Keeps which parts are open: the protocol has a start and an end for each. */
+/** Tracks open parts, because the protocol has a start and an end for each. */
 class Encoder {
   readonly #text = new Growing()
   readonly #tools = new Set<string>()
@@ -194,8 +196,8 @@ const textIn = (output: AgentAction["output"]): string | undefined => {
 }
 
 /**
- * The events as bytes of a UI message stream, with the options of `ChatRelay`. A failure is an `error` chunk, an agent that was
- * cancelled an `abort` chunk.
+ * Encodes events as bytes of a UI message stream, with the options of `ChatRelay`. A failure is an `error` chunk, a
+ * cancelled agent an `abort` chunk.
  *
  * @category encoding
  * @since 0.2.0
@@ -222,7 +224,7 @@ export const toBytes = <E, R>(
   )
 
 /**
- * The events as the response of an `@effect/platform` route.
+ * Encodes events as the response of an `@effect/platform` route.
  *
  * @category encoding
  * @since 0.2.0
@@ -233,7 +235,7 @@ export const toHttpServerResponse = <E, R>(
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> => serverResponse(toBytes(events, options), headers)
 
 /**
- * The events as a web `Response`.
+ * Encodes events as a web `Response`.
  *
  * @category encoding
  * @since 0.2.0
@@ -257,9 +259,9 @@ const conversationOf = (metadata: unknown): ConversationId | undefined => {
 }
 
 /**
- * What `chat.stream` takes, from the body that `useChat` posts: the text of the newest message, and the conversation that the
- * metadata of earlier ones names. It comes from the page: Dust decides by the credential whether its user may use that
- * conversation. Fails with a `ParseError` for another body, or without text.
+ * Returns the arguments of `chat.stream` from the body that `useChat` posts: the text of the newest message, and the
+ * conversation from the metadata of earlier messages. Dust checks whether the credential may use that conversation.
+ * Fails with a `ParseError` for another body, or without text.
  *
  * @category decoding
  * @since 0.2.0

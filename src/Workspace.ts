@@ -118,7 +118,7 @@ const isDay = (value: string): boolean => {
 }
 
 const day = (identity: Identity, field: string, value: string) =>
-  isDay(value) ? Either.right(value) : Either.left(badInput(identity, field, "a day that exists, as YYYY-MM-DD"))
+  isDay(value) ? Either.right(value) : Either.left(badInput(identity, field, "an existing day in the form YYYY-MM-DD"))
 
 const isoText = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/i
 
@@ -131,7 +131,7 @@ const analyticsQuery = (
     const startDate = yield* day(identity, "startDate", options.startDate)
     const endDate = yield* day(identity, "endDate", options.endDate)
     if (startDate > endDate) {
-      return yield* Either.left(badInput(identity, "endDate", "a day that is not before startDate"))
+      return yield* Either.left(badInput(identity, "endDate", "on or after startDate"))
     }
     return { table: options.table, startDate, endDate, timezone: options.timezone, format }
   })
@@ -149,15 +149,15 @@ const consumptionBody = (
         typeof value === "string" && !(isoText.test(value) && isDay(value.slice(0, 10)))
           ? Option.none()
           : DateTime.make(value),
-        () => badInput(identity, field, "an instant that exists: a Date, a DateTime or ISO 8601 text")
+        () => badInput(identity, field, "a valid Date, DateTime or ISO 8601 text")
       )
     const start = yield* instant("startDate", startDate)
     const end = yield* instant("endDate", endDate)
     if (!DateTime.lessThan(start, end)) {
-      return yield* Either.left(badInput(identity, "endDate", "an instant after startDate"))
+      return yield* Either.left(badInput(identity, "endDate", "later than startDate"))
     }
     if (Duration.greaterThan(DateTime.distanceDuration(start, end), longest)) {
-      return yield* Either.left(badInput(identity, "endDate", "an instant at most 30 days after startDate"))
+      return yield* Either.left(badInput(identity, "endDate", "at most 30 days after startDate"))
     }
     return { startDate: DateTime.formatIso(start), endDate: DateTime.formatIso(end), format, filter }
   })
@@ -203,7 +203,7 @@ const decodeErrorLine = Schema.decodeUnknownOption(Schema.parseJson(ErrorLine))
 
 const remoteFailure = (operation: Identity, text: string) => {
   const said = text.trim().slice(0, 300)
-  return streamError(operation, "remote", `the export broke off: ${said}`, {
+  return streamError(operation, "remote", `the export failed: ${said}`, {
     type: /timed out/i.test(said) ? "export_timed_out" : "export_failed",
     details: { message: said }
   })
@@ -221,7 +221,7 @@ const decodeRow = (
   if (said !== undefined) return Either.left(remoteFailure(operation, said))
   return Either.mapLeft(decodeJson(Row, line), ({ issues, json }) =>
     json || line.endsWith("\n")
-      ? decode(operation, 1, "a row is not as expected", issues)
+      ? decode(operation, 1, "a row has an unexpected shape", issues)
       : streamError(operation, "truncated", "the export ended in the middle of a row"))
 }
 

@@ -110,7 +110,7 @@ describe("endpoints", () => {
         body: { userFavorite: true }
       })
       const error = yield* Effect.flip(service.twoPaths({ spaceId: "..", userId: "u" }))
-      assert.strictEqual(error.message, "Agents.twoPaths: spaceId: expected an id other than . and ..")
+      assert.strictEqual(error.message, "Agents.twoPaths: spaceId must be an id other than \".\" and \"..\"")
     }).pipe(local))
 
   it.effect("an invalid query: fails before any request, naming the method and the field", () =>

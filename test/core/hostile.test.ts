@@ -100,7 +100,7 @@ describe("Streams on hostile networks: nothing hangs", () => {
       ["a challenge page (403)", () => new Response("<html>Just a moment…</html>", { status: 403 })],
       ["a gateway's page (404)", () => new Response("<html>Not found</html>", { status: 404 })],
       ["a login page (200)", () => new Response("<html>Log in</html>", { headers: { "content-type": "text/html" } })],
-      ["an empty answer (204)", () => new Response(null, { status: 204 })],
+      ["an empty response (204)", () => new Response(null, { status: 204 })],
       ["null", () => Http.json(null)]
     ] as const
   ) {

@@ -456,7 +456,7 @@ describe("Logs", () => {
       yield* chat
       const texts = lines.filter(({ level }) => level === "DEBUG").map(({ text }) => text)
       assert.isAbove(texts.filter((text) => text === "Request").length, 4)
-      assert.includeMembers(texts, ["Request is repeated after a pause", "Event stream reconnects"])
+      assert.includeMembers(texts, ["Request is retried after a pause", "Event stream reconnects"])
       const connections = lines.filter(({ annotations }) => annotations["operation"] === "Conversations.messageEvents")
       for (const { annotations } of connections) {
         assert.isString(annotations["conversationId"])

@@ -48,7 +48,7 @@ describe("Networks: unrequested compression", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(list)
       assert.strictEqual(error._tag, "DustDecodeError")
-      assert.include(error.message, "compressed (br)")
+      assert.include(error.message, "content-encoding br")
     }).pipe(Effect.provide(dust(() => encoded(brotliCompressSync(agents), "br")).layer)))
 
   it.effect("fails on damaged bytes instead of waiting", () =>
@@ -318,7 +318,7 @@ describe("Networks: limits", () => {
       const fiber = yield* Effect.fork(Effect.exit(inside(list)))
       yield* TestClock.adjust("2 seconds")
       const exit = yield* Fiber.join(fiber)
-      assert.isTrue(Exit.isFailure(exit) && Cause.pretty(exit.cause).includes("no answer within 2s"))
+      assert.isTrue(Exit.isFailure(exit) && Cause.pretty(exit.cause).includes("no response within 2s"))
     }).pipe(Effect.provide(layer))
   })
 

@@ -233,7 +233,7 @@ describe("the command line", { timeout: 120_000 }, () => {
         assert.deepStrictEqual(none, { code: 0, stdout: "", stderr: "No result found.\n" })
         const elsewhere = yield* run(line, ["search", "-d", "nope", "x"], { env })
         assert.strictEqual(elsewhere.code, 2)
-        assert.match(elsewhere.stderr, /there are: .*handbook \(dts_handbook\)/)
+        assert.match(elsewhere.stderr, /available: .*handbook \(dts_handbook\)/)
       }))
   })
 

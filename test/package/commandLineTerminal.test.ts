@@ -161,7 +161,7 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
           type(`${url}/w/LocalDust1/home${enter}`)
           yield* says(/API key/)
           type(`sk-local-dust${enter}`)
-          yield* says(/Store it/)
+          yield* says(/Store these settings/)
           type(store)
           return yield* ended
         })

@@ -76,7 +76,7 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
   "25-replace-a-table-every-night.ts": [
     "✓ 1500 rows in the table",
     "✗ connection lost after 700 rows",
-    "at most 750 are allowed, and none was deleted",
+    "at most 750 are allowed, and nothing was deleted",
     "✓ 1500 written, 100 deleted, 1500 in the table"
   ],
   "26-load-a-messy-csv.ts": [

@@ -104,7 +104,7 @@ describe("ChatRelay", () => {
       assert.deepInclude(plain(error), {
         _tag: "RelayedError",
         error: "DbError",
-        message: "The answer could not be given."
+        message: "The answer failed."
       })
 
       const seen: Array<string> = []

@@ -99,7 +99,7 @@ describe("create", () => {
       const conversations = yield* Conversations
       const dust = yield* DustTest.DustTest
       const error = yield* Effect.flip(conversations.create({ message: { content: " " } }))
-      assert.match(error.message, /content: expected text that is not blank/)
+      assert.match(error.message, /content must be non-blank text/)
       assert.strictEqual(yield* dust.countRequests(), 0)
     }).pipe(local()))
 
@@ -195,18 +195,18 @@ describe("invalid input fails before any request", () => {
     ],
     [
       "a path out of the folder",
-      ".downloadFile: path:",
+      ".downloadFile: path must be ",
       (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "../x" }))
     ],
     ["no path", ".downloadFile: path:", (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "" }))],
     [
       "a path with an empty part",
-      ".downloadFile: path:",
+      ".downloadFile: path must be ",
       (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "a//b" }))
     ],
     [
       "an email that is no header",
-      ".createFeedback: userEmail:",
+      ".createFeedback: userEmail must be ",
       (_) => _.createFeedback({ ...ref, thumb: "up", userEmail: "a@b\r\nx: y" })
     ],
     ["a blank action", "actionId", (_) => _.validateAction({ ...ref, actionId: "", approved: "approved" })],
@@ -222,17 +222,21 @@ describe("invalid input fails before any request", () => {
     ] as const).flatMap(([what, fields, field]): typeof cases => {
       const fragment = { title: "t", ...fields } as ContentFragmentInput
       return [
-        [`an attachment ${what}`, `: ${field}:`, (_) => _.createContentFragment({ conversationId: "c", fragment })],
+        [
+          `an attachment ${what}`,
+          `: ${field} must be `,
+          (_) => _.createContentFragment({ conversationId: "c", fragment })
+        ],
         [
           `a first attachment ${what}`,
-          `contentFragments.0.${field}:`,
+          `contentFragments.0.${field} must be `,
           (_) => _.create({ contentFragments: [fragment] })
         ]
       ]
     }),
     [
       "an answer without options and words",
-      "answer.selectedOptions:",
+      "answer.selectedOptions must be ",
       (_) => _.answerQuestion({ ...ref, actionId: "a", answer: { selectedOptions: [], customResponse: " " } })
     ],
     [

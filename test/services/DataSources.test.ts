@@ -904,7 +904,7 @@ describe("DataSources.loadTable", () => {
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const error = yield* Effect.flip(dataSources.loadTable({ ...at, table, csv: "a\n1\n" }))
-      assert.include(error.message, `DataSources.loadTable: ${field}: expected`)
+      assert.include(error.message, `DataSources.loadTable: ${field} must be `)
       yield* noRequests
     }).pipe(local(empty)))
 

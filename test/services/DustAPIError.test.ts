@@ -166,7 +166,7 @@ describe("what the message says", () => {
 
   const advice: ReadonlyArray<readonly [number, string | undefined, RegExp]> = [
     [401, "invalid_api_key_error", /check the API key/],
-    [401, "workspace_auth_error", /belong together/],
+    [401, "workspace_auth_error", /does not belong to this workspace/],
     [401, "user_authentication_required", /user's access token/],
     [404, "workspace_not_found", /workspace id.*region/],
     [404, undefined, /`baseUrl`/]

@@ -825,7 +825,7 @@ describe("File", () => {
         assert.strictEqual(yield* files.viewText({ fileId: file.sId }), "hi")
       }
       const error = yield* Effect.flip(files.upload({ fileName: "a.txt", content: 42 as unknown as string }))
-      assert.include(error.message, "content: expected text, bytes, a Blob")
+      assert.include(error.message, "content must be text, bytes, a Blob")
       const video = yield* Effect.flip(files.upload({ fileName: "a.mp4", content: "x" }))
       assert.include(video.message, "video/mp4")
     }).pipe(Effect.provide(DustTest.layer())))

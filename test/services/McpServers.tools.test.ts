@@ -348,7 +348,7 @@ describe("McpServers.transport", () => {
     Effect.gen(function*() {
       const { server } = yield* connected
       const outcome = yield* Effect.promise(() => server.server.ping().then(() => "pong", (error) => String(error)))
-      assert.include(outcome, "Dust does not answer ping")
+      assert.include(outcome, "Dust does not support ping")
     }).pipe(local()))
 
   it.scoped("closing: by the server or by the scope, deregisters and calls onclose once", () =>

@@ -6,6 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { DustBadRequestError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
+import { problemOf } from "../input/encode.ts"
 import { type JsonObject, jsonSchema } from "../input/jsonSchema.ts"
 import { badInput } from "../request/errors.ts"
 import { candidatesIn } from "./findJson.ts"
@@ -100,14 +101,13 @@ export const inputText = <I, IE, R>(
 ): Effect.Effect<string | undefined, DustBadRequestError, R> =>
   Schema.encode(schema, { errors: "all" })(input).pipe(
     Effect.mapError((error) => {
-      const issues = issuesOf(error)
-      const field = ["input", ...issues[0]?.path ?? []].join(".")
-      return badInput(name, field, issues.map(issueText).join("; "))
+      const { expected, path } = problemOf(error.issue)
+      return badInput(name, path === "" ? "input" : `input.${path}`, expected)
     }),
     Effect.flatMap((encoded) =>
       Effect.try({
         try: () => JSON.stringify(encoded),
-        catch: () => badInput(name, "input", "a value that is encoded as JSON")
+        catch: () => badInput(name, "input", "JSON-serializable")
       })
     )
   )

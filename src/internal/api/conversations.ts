@@ -142,7 +142,7 @@ export const conversations = group("Conversations", {
       /** Of agent messages. */
       messageIds: Schema.Array(Schema.String).pipe(
         Schema.filter((ids) => ids.length > 0 && ids.every((id) => id.trim() !== ""), {
-          message: () => "at least one id of an agent message, none of them blank"
+          message: () => "a non-empty list of non-blank message ids"
         })
       )
     })
@@ -243,7 +243,7 @@ export const conversations = group("Conversations", {
       answer: userAnswer.pipe(
         Schema.filter(({ customResponse = "", selectedOptions }) =>
           selectedOptions.length > 0 || customResponse.trim() !== "" ||
-          { path: ["selectedOptions"], message: "an option, or words in customResponse" }
+          { path: ["selectedOptions"], message: "at least one option, unless customResponse is set" }
         )
       )
     })

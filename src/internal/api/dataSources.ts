@@ -53,7 +53,7 @@ export const UpsertBody = Schema.Struct({
   section: Schema.optional(Schema.declare((u: unknown): u is WireSection => Predicate.isRecord(u))),
   title: Schema.optional(
     Schema.String.pipe(
-      Schema.filter((title) => title.length <= maxTitle || `a title of at most ${maxTitle} characters`)
+      Schema.filter((title) => title.length <= maxTitle || `at most ${maxTitle} characters long`)
     )
   ),
   mimeType: Schema.optional(Schema.String).pipe(Schema.fromKey("mime_type")),

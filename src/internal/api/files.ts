@@ -16,7 +16,7 @@ const announce = post("/files", {
   body: Schema.Struct({
     contentType: nonBlank("a content type"),
     fileName: nonBlank("a file name").pipe(
-      Schema.filter((name) => name.length <= maxFileName || `a name of at most ${maxFileName} characters`)
+      Schema.filter((name) => name.length <= maxFileName || `at most ${maxFileName} characters long`)
     ),
     fileSize: Schema.Number.pipe(
       Schema.filter((size) => Number.isSafeInteger(size) && size > 0 || "a whole number of bytes, at least 1")

@@ -10,8 +10,8 @@ const registration: Schema.Schema<Registration, typeof Registration.Encoded> = R
 const serverId: Schema.Schema<McpServerId, string> = Schema.compose(nonBlank("the id of a server"), McpServerId)
 
 const serverName = Schema.String.pipe(
-  Schema.filter((name) => (name.trim() !== "" && name.length >= 5 && name.length <= 30) || "5 to 30 characters", {
-    message: () => "5 to 30 characters"
+  Schema.filter((name) => (name.trim() !== "" && name.length >= 5 && name.length <= 30) || "5 to 30 characters long", {
+    message: () => "5 to 30 characters long"
   })
 )
 

@@ -20,7 +20,7 @@ const spaces = get("/spaces", {
 const nodes = post("/search", {
   replay: "safe",
   body: Schema.Struct({
-    query: Schema.optional(nonBlank("a non-blank text")),
+    query: Schema.optional(nonBlank("non-blank text")),
     nodeIds: Schema.optional(Schema.Array(nonBlank("the id of a node"))),
     viewType: Schema.Literal("all", "document", "table"),
     spaceIds: Schema.Array(nonBlank("the id of a space")),

@@ -11,7 +11,7 @@ const exported = { credential: "key", timeouts: { headers: "3 minutes", body: "5
 
 const values = Schema.optional(Schema.Array(
   nonBlank("a non-blank value").pipe(
-    Schema.filter((value) => value.length <= 256 || "at most 256 characters")
+    Schema.filter((value) => value.length <= 256 || "at most 256 characters long")
   )
 ))
 

@@ -162,7 +162,7 @@ const noted = (
     const pull: Pull = yield* decompressed(
       yield* Stream.toPull(inner.stream),
       inner.headers["content-encoding"],
-      (coding) => failure(new Error(`the body cannot be recorded: ${coding} cannot be undone here`))
+      (coding) => failure(new Error(`the body cannot be recorded: ${coding} cannot be decoded here`))
     )
     return Effect.onExit(pull, (exit) =>
       Effect.sync(() => {

@@ -69,7 +69,7 @@ const searching = (
   closing: Deferred.Deferred<void>
 ): Effect.Effect<void> => {
   const unchecked = warn(
-    `Could not check whether an interrupted message was stored (conversation ${conversationId}): its run may go on`,
+    `Could not check whether an interrupted message was stored (conversation ${conversationId}): its run may continue`,
     { conversationId }
   )
   let readable = false

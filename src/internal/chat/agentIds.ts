@@ -62,7 +62,7 @@ export const makeAgentIds = (
     if (name === undefined) {
       return typeof agent === "string" && agent.trim() !== ""
         ? Effect.succeed(agent)
-        : Effect.fail(badInput(identity(method), "agent", "the id of an agent, or { name }", "a blank one"))
+        : Effect.fail(badInput(identity(method), "agent", "a non-blank id, or { name }"))
     }
     return Effect.flatMap(Effect.zip(caller, Clock.currentTimeMillis), ([owner, now]) => {
       const memory = memoryOf(owner)

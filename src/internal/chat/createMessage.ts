@@ -47,7 +47,7 @@ const checkBlocking = (
       badInput(
         operations.createMessage.post,
         "mentions",
-        "the mention of an agent, because `blocking` waits for its answer"
+        "a list with the mention of an agent, because `blocking` waits for its answer"
       )
     )
     : Effect.void

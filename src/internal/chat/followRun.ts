@@ -203,7 +203,7 @@ const settled = (
           return Effect.fail(streamError(
             { module: "Conversations", method: "answer", http: "GET", route: "", credential: "any", errors: {} },
             "ended",
-            "the message is not one of an agent"
+            "the message is not an agent message"
           ))
         }
         if (isFinal(message)) return Effect.succeed(message)

@@ -13,17 +13,17 @@ import { badInput, wrongCredential } from "../request/errors.ts"
 const inlineLimit = 524_288
 
 export const Title = Schema.String.pipe(
-  Schema.maxLength(512, { message: () => "a title of at most 512 characters" })
+  Schema.maxLength(512, { message: () => "at most 512 characters long" })
 )
 
 export const Content = Schema.String.pipe(
-  Schema.filter((text) => text.trim() !== "", { message: () => "text that is not blank" })
+  Schema.filter((text) => text.trim() !== "", { message: () => "non-blank text" })
 )
 
 const ContextBody = Schema.Struct({
   username: Schema.String.pipe(
-    Schema.filter((name) => name.trim() !== "", { message: () => "a name that is not blank" }),
-    Schema.maxLength(255, { message: () => "at most 255 characters" })
+    Schema.filter((name) => name.trim() !== "", { message: () => "a non-blank name" }),
+    Schema.maxLength(255, { message: () => "at most 255 characters long" })
   ),
   timezone: Schema.String,
   fullName: Schema.optional(Schema.NullOr(Schema.String.pipe(Schema.maxLength(255)))),
@@ -32,19 +32,19 @@ const ContextBody = Schema.Struct({
   origin: Schema.String,
   clientSideMCPServerIds: Schema.optional(Schema.Array(Schema.String)),
   selectedMCPServerViewIds: Schema.optional(Schema.Array(Schema.String)),
-  excludedRetrievalTags: Schema.optional(Schema.Array(nonBlank("a tag that is not blank")))
+  excludedRetrievalTags: Schema.optional(Schema.Array(nonBlank("a non-blank tag")))
 })
 
 export const MentionsBody = Schema.Array(Mention).pipe(
   Schema.filter((mentions) => mentions.filter((mention) => "configurationId" in mention).length <= 1, {
-    message: () => "at most one agent mention in a message"
+    message: () => "a list with at most one agent"
   }),
   Schema.filter(
     (mentions) =>
       mentions.every((mention) =>
         ("configurationId" in mention ? mention.configurationId : mention.userId).trim() !== ""
       ),
-    { message: () => "mentions whose ids are not blank" }
+    { message: () => "a list of non-blank ids" }
   )
 )
 
@@ -60,8 +60,10 @@ const shapes: ReadonlyArray<readonly [FragmentField, ...ReadonlyArray<FragmentFi
 export const FragmentBody = Schema.Struct({
   title: Content,
   content: Schema.optional(Schema.String.pipe(
-    Schema.minLength(1, { message: () => "text that is not empty" }),
-    Schema.maxLength(inlineLimit, { message: () => `at most ${inlineLimit} characters; upload it as a file` })
+    Schema.minLength(1, { message: () => "non-empty text" }),
+    Schema.maxLength(inlineLimit, {
+      message: () => `at most ${inlineLimit} characters long; upload longer content as a file`
+    })
   )),
   contentType: Schema.optional(nonBlank("a text type, such as text/plain")),
   fileId: Schema.optional(nonBlank("a non-blank id")),
@@ -70,11 +72,11 @@ export const FragmentBody = Schema.Struct({
   url: Schema.optional(Schema.NullOr(Schema.String))
 }).pipe(Schema.filter((fragment) => {
   const shape = shapes.find(([first]) => fragment[first] !== undefined)
-  if (shape === undefined) return { path: ["content"], message: "one of content, fileId and nodeId" }
+  if (shape === undefined) return { path: ["content"], message: "set, unless fileId or nodeId is set" }
   const missing = shape.find((field) => fragment[field] === undefined)
-  if (missing !== undefined) return { path: [missing], message: `a ${missing}, since there is a ${shape[0]}` }
+  if (missing !== undefined) return { path: [missing], message: `set, because ${shape[0]} is set` }
   const other = shapes.flat().find((field) => fragment[field] !== undefined && !shape.includes(field))
-  return other === undefined || { path: [other], message: `no ${other}, since there is a ${shape[0]}` }
+  return other === undefined || { path: [other], message: `omitted, because ${shape[0]} is set` }
 }))
 
 export const MessageBody = Schema.Struct({

@@ -77,7 +77,7 @@ const pageOf = (
   }
   if (lastValue !== undefined && !Number.isInteger(lastValue)) {
     return Effect.fail(
-      badInput(operation, "lastValue", "an integer, from the page before", String(lastValue))
+      badInput(operation, "lastValue", "the integer lastValue of the previous page", String(lastValue))
     )
   }
   return Effect.map(

@@ -23,12 +23,12 @@ const placeOf = (context: Context, error: DustAPIError): Effect.Effect<Answer, D
     if (conversationId === undefined || (messageId === undefined && userMessageId === undefined)) {
       return refused(
         "error",
-        "a failure that Chat had after the question was stored, with conversationId and messageId",
+        "an error of Chat with conversationId and messageId",
         `a ${error._tag} without them`
       )
     }
     if (error.workspaceId !== undefined && error.workspaceId !== workspaceId) {
-      return refused("error.workspaceId", `an error of this workspace, ${workspaceId}`, error.workspaceId)
+      return refused("error.workspaceId", `${workspaceId}, the workspace of this layer`, error.workspaceId)
     }
     if (messageId !== undefined) return Effect.succeed({ conversationId, messageId, lastEventId })
     if (userMessageId === undefined) return refused("error.messageId", "the id of an agent message")
@@ -42,7 +42,7 @@ const placeOf = (context: Context, error: DustAPIError): Effect.Effect<Answer, D
 const given = (options: Answer): Effect.Effect<Answer, DustAPIError> => {
   for (const field of ["conversationId", "messageId"] as const) {
     if (typeof options[field] !== "string" || options[field].trim() === "") {
-      return refused(field, "an id that is not blank")
+      return refused(field, "a non-blank id")
     }
   }
   return Effect.succeed(options)

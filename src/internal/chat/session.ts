@@ -20,7 +20,7 @@ const inHandler = (method: string): DustConflictError =>
     { module: "Chat", method },
     0,
     "turn_in_handler",
-    "a handler of this session's turn cannot take another turn, which would wait for the one that waits for it; ask in another session, or with chat.send",
+    "a handler cannot start another turn of its own session, because that turn would wait for this one; use another session, or chat.send",
     { type: "turn_in_handler" }
   )
 

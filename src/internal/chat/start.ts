@@ -66,7 +66,7 @@ export const unanswered = (method: string, agentId: AgentId, conversationId: Con
 /** Validates a question before a conversation is created for it. */
 export const checked = (method: string, question: Question): Effect.Effect<void, DustAPIError> =>
   typeof question.message !== "string" || question.message.trim() === ""
-    ? Effect.fail(badInput(identity(method), "message", "text that is not blank"))
+    ? Effect.fail(badInput(identity(method), "message", "non-blank text"))
     : Effect.asVoid(messageBody(identity(method), true, { ...question, content: question.message, mentions: [] }))
 
 /** Resolves the agent and the conversation of a question. */

@@ -104,7 +104,7 @@ const lookFor = (
   Effect.gen(function*() {
     const error = unconfirmedMessage(
       named,
-      `the message of an earlier process is looked for in conversation ${sending.conversationId}`,
+      `looking for the message of an earlier process in conversation ${sending.conversationId}`,
       { conversationId: sending.conversationId },
       { ...sending, reason: "not_found", notBefore: null }
     )
@@ -196,10 +196,10 @@ export const startWithKey = (
 ): Effect.Effect<Place, DustAPIError | PlatformError> =>
   Effect.gen(function*() {
     const { key, store } = options
-    if (key.trim() === "") return yield* Effect.fail(badInput(named, "key", "text that is not blank"))
+    if (key.trim() === "") return yield* Effect.fail(badInput(named, "key", "non-blank text"))
     const settle = Option.getOrUndefined(Duration.decodeUnknown(options.settle))
     if (settle === undefined) {
-      return yield* Effect.fail(badInput(named, "settle", "a duration, such as \"70 seconds\""))
+      return yield* Effect.fail(badInput(named, "settle", "a duration such as \"70 seconds\""))
     }
     yield* checked("start", question)
     const prefix = `effect-dust/start/${yield* context.workspaceId}/${key}`

@@ -19,19 +19,19 @@ import { show, type ShowOptions } from "./show.ts"
 export const agent = Options.text("agent").pipe(
   Options.withAlias("a"),
   Options.withDefault("dust"),
-  Options.withDescription("The agent: its id, or @Name; default: dust")
+  Options.withDescription("The id of the agent, or @Name; default: dust")
 )
 
 export const conversation = Options.text("conversation").pipe(
   Options.withAlias("c"),
   Options.optional,
-  Options.withDescription("Go on in this conversation")
+  Options.withDescription("Continue this conversation")
 )
 
 export const files = Options.text("file").pipe(
   Options.withAlias("f"),
   Options.repeated,
-  Options.withDescription("Attach this file; may be given several times")
+  Options.withDescription("Attach this file; repeatable")
 )
 
 export const yes = Options.boolean("yes").pipe(
@@ -39,7 +39,7 @@ export const yes = Options.boolean("yes").pipe(
   Options.withDescription("Approve every tool without asking")
 )
 
-export const thinking = Options.boolean("thinking").pipe(Options.withDescription("Show what the agent thinks"))
+export const thinking = Options.boolean("thinking").pipe(Options.withDescription("Show the agent's chain of thought"))
 
 export const asJson = Options.boolean("json").pipe(Options.withDescription("Print JSON, one value per line"))
 

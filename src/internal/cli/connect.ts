@@ -47,11 +47,11 @@ const stored = Effect.gen(function*() {
   if (!(yield* Effect.orElseSucceed(fileSystem.exists(file), () => false))) return Option.none<Stored>()
   const text = yield* Effect.mapError(
     fileSystem.readFileString(file),
-    (error) => new CredentialError({ message: `${file}: ${error.message}; delete the file to be asked again` })
+    (error) => new CredentialError({ message: `${file}: ${error.message}; delete the file to be prompted again` })
   )
   return yield* Schema.decode(Stored)(text).pipe(
     Effect.mapBoth({
-      onFailure: () => new CredentialError({ message: `${file} is not readable; delete it to be asked again` }),
+      onFailure: () => new CredentialError({ message: `${file} is not readable; delete it to be prompted again` }),
       onSuccess: Option.some
     })
   )
@@ -82,9 +82,9 @@ const readWorkspace = (text: string): Workspace => {
 /** A single prompt for all fields, so that typed-ahead keys reach the next question. */
 const questions = (file: string) =>
   Prompt.text({
-    message: "Workspace id, or the address of any of its pages",
+    message: "Workspace id, or the address of any page of the workspace",
     validate: (text) =>
-      readWorkspace(text).id === "" ? Effect.fail("It is the part after /w/ in the address.") : Effect.succeed(text)
+      readWorkspace(text).id === "" ? Effect.fail("The id is the part of the address after /w/.") : Effect.succeed(text)
   }).pipe(
     Prompt.map(readWorkspace),
     Prompt.flatMap(({ id, place }) =>
@@ -99,9 +99,9 @@ const questions = (file: string) =>
         ),
         secret: Prompt.password({
           message: "API key (sk-…) or access token",
-          validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text.trim())
+          validate: (text) => text.trim() === "" ? Effect.fail("Required.") : Effect.succeed(text.trim())
         }),
-        keep: Prompt.confirm({ message: `Store it in ${file}?`, initial: false })
+        keep: Prompt.confirm({ message: `Store these settings in ${file}?`, initial: false })
       })
     )
   )
@@ -110,7 +110,7 @@ const asked = Effect.gen(function*() {
   const output = yield* Output
   const file = yield* storePath
   yield* output.note(
-    "An API key is made in Dust, under Admin > API Keys. Nothing that you enter is stored unless you say so."
+    "A workspace admin creates API keys in Dust under Admin > Developers > API keys. Your answers are stored only with your consent."
   )
   const { id, keep, place, secret } = yield* Effect.mapError(Prompt.run(questions(file)), () => new Left())
   const credential = Redacted.value(secret)
@@ -121,7 +121,7 @@ const asked = Effect.gen(function*() {
   }
   if (keep) {
     yield* store(file, value)
-    yield* output.note("Stored, readable for you only. effect-dust logout deletes it.")
+    yield* output.note("Stored, readable only by you. Run effect-dust logout to delete it.")
   }
   return value
 })
@@ -138,13 +138,13 @@ const settings = Effect.gen(function*() {
   if (Option.isSome(known)) return known
   if ((yield* Output).interactive) return Option.some(yield* asked)
   return yield* new CredentialError({
-    message: "no credential: set DUST_WORKSPACE_ID and DUST_API_KEY, run in a terminal to be asked, or try --local"
+    message: "no credential: set DUST_WORKSPACE_ID and DUST_API_KEY, run in a terminal to be prompted, or try --local"
   })
 })
 
 export const local = Options.boolean("local").pipe(
   Options.withDescription(
-    "Answer from Local Dust, an in-memory workspace whose agent repeats the message; needs no account"
+    "Use Local Dust, an in-memory workspace whose agent repeats the message; requires no account"
   )
 )
 

@@ -43,12 +43,13 @@ const flat = (text: string) => clean(text).replace(/\s*\n\s*/g, " ").trim()
 
 /** The remedy for an SDK error whose message does not include one. */
 const advice = (error: DustAPIError): string | undefined => {
-  if (error.messageId !== undefined && error.conversationId !== undefined && error._tag !== "DustAgentError") {
-    return `the agent goes on; follow it with: effect-dust resume ${error.conversationId} ${error.messageId}`
+  const isOver = error._tag === "DustAgentError" || error._tag === "DustNotFoundError"
+  if (error.messageId !== undefined && error.conversationId !== undefined && !isOver) {
+    return `the agent continues; follow it with: effect-dust resume ${error.conversationId} ${error.messageId}`
   }
   switch (error._tag) {
     case "DustUnauthorizedError":
-      return "check DUST_WORKSPACE_ID, DUST_API_KEY and DUST_REGION, or run effect-dust logout to be asked again"
+      return "see DUST_WORKSPACE_ID, DUST_API_KEY and DUST_REGION, or run effect-dust logout if the credential is stored"
     case "DustNotFoundError":
       return error.module === "Agents" ? "list them with: effect-dust agents" : undefined
     case "DustBadRequestError":
@@ -60,11 +61,11 @@ const advice = (error: DustAPIError): string | undefined => {
     case "DustRateLimitError":
       return "wait a minute, then try again"
     case "DustQuotaExceededError":
-      return "an administrator of the workspace has to raise the limit in Dust"
+      return "a workspace admin can raise the limit in Dust"
     case "DustUnconfirmedError":
       return error.conversationId === undefined
         ? undefined
-        : `look into the conversation before you send it again: effect-dust export conversation ${error.conversationId}`
+        : `check the conversation before sending again: effect-dust export conversation ${error.conversationId}`
     default:
       return undefined
   }
@@ -94,7 +95,7 @@ const ofConfig = (error: ConfigError.ConfigError): Report => {
         return `${one(error.left)}; ${one(error.right)}`
       default:
         if (ConfigError.isMissingData(error)) missing.push(error.path.join("_"))
-        return `${error.path.join("_")}: ${error.message}`
+        return `${error.path.join("_")} ${error.message}`
     }
   }
   const line = flat(one(error))
@@ -103,6 +104,17 @@ const ofConfig = (error: ConfigError.ConfigError): Report => {
     line: missing.length === 0 ? line : `${line}; set it in the environment`,
     json: { _tag: "ConfigError", message: line }
   }
+}
+
+/** A file that cannot be read: `report.pdf: no such file`. */
+const fileProblem = (error: unknown, message: string): string => {
+  if (!Predicate.hasProperty(error, "reason") || !Predicate.hasProperty(error, "pathOrDescriptor")) return message
+  const { pathOrDescriptor, reason } = error
+  return reason === "NotFound"
+    ? `${String(pathOrDescriptor)}: no such file`
+    : reason === "PermissionDenied"
+    ? `${String(pathOrDescriptor)}: permission denied`
+    : message
 }
 
 const ofError = (error: unknown): Report => {
@@ -119,6 +131,8 @@ const ofError = (error: unknown): Report => {
       return report(codes.usage, message)
     case "CredentialError":
       return report(codes.credential, message)
+    case "SystemError":
+      return report(codes.usage, fileProblem(error, message))
     default:
       return report(codes.failure, message)
   }
@@ -133,7 +147,7 @@ export const reportOf = (cause: Cause.Cause<unknown>, interruptedWith: number): 
   const { line } = ofError(defect)
   return {
     code: codes.failure,
-    line: `this should not have happened, please report it: ${line}`,
+    line: `internal error, please report it: ${line}`,
     json: { _tag: "Defect", message: line }
   }
 }

@@ -79,7 +79,7 @@ const sectionOf = (doc: HelpDoc.HelpDoc, title: string): Rows => {
   return all.slice(from + 1, to < 0 ? undefined : to).flatMap(rowsOf)
 }
 
-const builtIn: Rows = [["-h, --help", "Show this"]]
+const builtIn: Rows = [["-h, --help", "Show this help"]]
 
 /** The help of one command. */
 export const helpOf = ({ doc, path, summary }: Entry, width: number, style: Style): string => {
@@ -118,10 +118,10 @@ ${style.bold("Options")}
 ${
     columnsOf(
       [
-        ["-h, --help", "Show this; behind a command, its arguments and options"],
+        ["-h, --help", "Show this help, or that of a command"],
         ["--version", "Print the version"],
         ["--completions SHELL", "Print a completion script for bash, zsh or fish"],
-        ["--log-level LEVEL", "Print what the SDK does: debug, info, warning (default), error, none"]
+        ["--log-level LEVEL", "The log level: debug, info, warning (default), error, none"]
       ],
       width,
       style
@@ -132,18 +132,18 @@ ${style.bold("Environment")}
 ${
     columnsOf(
       [
-        ["DUST_WORKSPACE_ID", "The workspace: the part after /w/ in its address"],
+        ["DUST_WORKSPACE_ID", "The id of the workspace: the part of its address after /w/"],
         ["DUST_API_KEY", "An API key of the workspace, or"],
-        ["DUST_ACCESS_TOKEN", "an access token of a user"],
-        ["DUST_REGION", "us (default) or eu"],
-        ["NO_COLOR", "Without colours"]
+        ["DUST_ACCESS_TOKEN", "the access token of a user"],
+        ["DUST_REGION", "The region: us (default) or eu"],
+        ["NO_COLOR", "Turns colours off"]
       ],
       width,
       style
     )
   }
 
-Without these variables, a terminal asks for them. --local needs no account.
+In a terminal, missing variables are prompted for. --local requires no account.
 
   effect-dust ask --local "What can you do?"
   git diff | effect-dust ask --agent @Reviewer "Review this change"`
@@ -196,7 +196,7 @@ export const wrongOption = (entries: ReadonlyArray<Entry>, args: ReadonlyArray<s
     if (name === "--") return undefined
     if (!/^--?[a-z]/i.test(name) || everywhere.has(name)) continue
     const takesValue = options.get(name)
-    if (takesValue === undefined) return `unknown option ${name}; put -- before words that begin with a dash`
+    if (takesValue === undefined) return `unknown option ${name}; put -- before arguments that begin with a dash`
     if (!takesValue || value !== undefined) continue
     index++
     if (index >= args.length || options.has(args[index] ?? "")) return `${name} must be followed by its value`

@@ -35,7 +35,7 @@ export const piped: Effect.Effect<Option.Option<string>, UsageError, Output> = E
   if (!(yield* isPiped)) return Option.none()
   const output = yield* Output
   const notice = Effect.delay(
-    output.note("Reading stdin; end it with < /dev/null if nothing is to be read."),
+    output.note("Reading stdin; run with < /dev/null if there is no input."),
     "3 seconds"
   )
   const bytes = yield* Effect.raceFirst(readAll, Effect.zipRight(notice, Effect.never))

@@ -43,7 +43,7 @@ export const askQuestion = (
   const message = clean(question.question).trim() || "The agent asks"
   const words = Prompt.text({
     message,
-    validate: (text) => text.trim() === "" ? Effect.fail("It must not be empty.") : Effect.succeed(text)
+    validate: (text) => text.trim() === "" ? Effect.fail("Required.") : Effect.succeed(text)
   })
   const choices = question.options.map(({ description, label }, index) => ({
     title: oneLine(label, 200),

@@ -12,7 +12,7 @@ import { UsageError } from "./failure.ts"
 export const space = Options.text("space").pipe(
   Options.withAlias("s"),
   Options.optional,
-  Options.withDescription("The space, by id or name; by default every space of yours is looked through")
+  Options.withDescription("The space, by id or name; by default, all your spaces are searched")
 )
 
 export const dataSource = Options.text("data-source").pipe(
@@ -28,7 +28,7 @@ interface Found {
   readonly dataSource: DataSource
 }
 
-const list = (all: ReadonlyArray<string>) => all.length === 0 ? "there is none" : `there are: ${all.join(", ")}`
+const list = (all: ReadonlyArray<string>) => all.length === 0 ? "none exists" : `available: ${all.join(", ")}`
 
 /** Returns the one data source that matches. */
 export const locate = (flags: {

@@ -63,7 +63,9 @@ export const show = (
         for (const source of sources(reply)) yield* note(noteStyle.dim(oneLine(source, columns() - 1)))
         if (reply.handedOverTo !== null) {
           yield* note(
-            noteStyle.dim(`Another agent answers: effect-dust resume ${reply.conversationId} ${reply.handedOverTo}`)
+            noteStyle.dim(
+              `Handed over to another agent; follow it with: effect-dust resume ${reply.conversationId} ${reply.handedOverTo}`
+            )
           )
         }
       })
@@ -90,7 +92,7 @@ export const show = (
           return note(
             `${noteStyle.yellow("!")} ${
               oneLine(event.tool.toolName, 60)
-            } waits until you have connected an account, or given access to a file, in Dust`
+            } waits until you connect an account, or give access to a file, in Dust`
           )
         case "Done":
           return done(event)

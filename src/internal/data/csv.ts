@@ -103,7 +103,7 @@ const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<Readon
   return unknown === undefined ? Either.right(columns) : Either.left({
     line: header.line,
     field: `columns.${unknown}`,
-    expected: `a name of the header (${columns.map((column) => column.header).join(", ").slice(0, 200)})`
+    expected: `one of the headers (${columns.map((column) => column.header).join(", ").slice(0, 200)})`
   })
 }
 
@@ -120,7 +120,7 @@ const contentIds = () => {
 
 const checkValues = (columns: ReadonlyArray<Column>, { line, values }: CsvRecord): CsvProblem | undefined => {
   if (values.length !== columns.length) {
-    return { line, expected: `${columns.length} values, as many as in the header, and not ${values.length}` }
+    return { line, expected: `${columns.length} values as in the header, but found ${values.length}` }
   }
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i]!
@@ -158,8 +158,8 @@ const idColumnOf = (columns: ReadonlyArray<Column>, rowId: string | undefined): 
 /** Checks an id, once the position of the id column is known. */
 const checkId = (ids: Set<string>, { line, values }: CsvRecord, at: number): CsvProblem | undefined => {
   const id = values[at]!
-  if (id.trim() === "") return { line, expected: "an id in the column of the ids" }
-  if (ids.has(id)) return { line, expected: "an id that no earlier row has" }
+  if (id.trim() === "") return { line, expected: "an id in the id column" }
+  if (ids.has(id)) return { line, expected: "a unique id" }
   ids.add(id)
   return undefined
 }
@@ -236,7 +236,7 @@ export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTab
       columns = found.right
       idColumn = idColumnOf(columns, options.rowId)
       return idColumn === -1
-        ? { line: record.right.line, expected: "the column of the ids (rowId)" }
+        ? { line: record.right.line, expected: `a column named ${JSON.stringify(options.rowId)} (rowId)` }
         : undefined
     }
     const read = Effect.zipRight(inSlices(slices(text), checkText), inSlices(csvRecords(text, dialect), visit))

@@ -101,7 +101,7 @@ class Reader {
       const code = text.charCodeAt(at)
       if (code === this.#delimiter || code === this.#end) break
       if (code === QUOTE) {
-        return { line: this.#line, expected: "quotes around the whole value, and inside it doubled" }
+        return { line: this.#line, expected: "quotes around the whole value, with inner quotes doubled" }
       }
       if (code === CR) returns++
     }

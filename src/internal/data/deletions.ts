@@ -26,7 +26,7 @@ export const tooMany = (
     identity,
     0,
     "too_many_deletions",
-    `would delete ${counts.deletions} of ${counts.existing} ${what}; at most ${counts.allowed} are allowed, and none was ` +
+    `would delete ${counts.deletions} of ${counts.existing} ${what}; at most ${counts.allowed} are allowed, and nothing was ` +
       "deleted. Check that the source is complete, or raise maxDeletions",
     { field: "maxDeletions", ...counts }
   )
@@ -35,5 +35,5 @@ export const emptySource = (identity: Identity, field: string, what: string): Du
   badInput(
     identity,
     field,
-    `at least one: an empty source would delete every ${what}. Set allowEmpty if that is intended`
+    `a non-empty source: an empty one would delete every ${what}. Set allowEmpty if that is intended`
   )

@@ -16,7 +16,7 @@ const maxDepth = 256
 
 const wireSection = (section: Section, depth = 0): Checked<WireSection> =>
   depth > maxDepth
-    ? Either.left(badInput(identity, "section", `sections that are at most ${maxDepth} deep`))
+    ? Either.left(badInput(identity, "section", `nested at most ${maxDepth} levels deep`))
     : Either.map(
       Either.all((section.sections ?? []).map((inner) => wireSection(inner, depth + 1))),
       (sections) => ({ prefix: section.prefix ?? null, content: section.content ?? null, sections })
@@ -28,7 +28,7 @@ export const documentBody = (input: DocumentInput) =>
     const timestamp = yield* epochMillis(identity, "timestamp", input.timestamp)
     const text = input.text ?? undefined
     if ((text === undefined) === (input.section === undefined)) {
-      return yield* Either.left(badInput(identity, "text", "either a text or a section"))
+      return yield* Either.left(badInput(identity, "text", "set, unless section is set instead"))
     }
     return {
       text,

@@ -43,7 +43,7 @@ const capped = (
       Stream.concat(Stream.suspend(() =>
         declared !== undefined && received < declared
           ? Stream.fail(
-            errors.network(identity, 1, `the file broke off after ${received} of ${declared} bytes`, {
+            errors.network(identity, 1, `the download ended after ${received} of ${declared} bytes`, {
               type: "truncated",
               reachedServer: true,
               details: { received, declared }

@@ -18,7 +18,7 @@ const unsupported = "text, a number, a boolean, a date, null, or a value that JS
 
 const text = (value: string): Either.Either<Cell, string> =>
   plainText.test(value)
-    ? Either.left("text without NUL characters and lone surrogates, which Dust cannot store")
+    ? Either.left("text without NUL characters or lone surrogates, which Dust cannot store")
     : Either.right(value)
 
 const moment = (epoch: number): Either.Either<Cell, string> =>
@@ -85,7 +85,7 @@ const wireRow = (
   if (typeof rowId !== "string" || rowId.trim() === "" || plainText.test(rowId)) {
     return refused("rowId", "a non-blank string")
   }
-  if (typeof value !== "object" || value === null) return refused("value", "an object with the cells by column")
+  if (typeof value !== "object" || value === null) return refused("value", "an object with one cell per column")
   const cells: Array<readonly [string, Cell]> = []
   for (const [key, cell] of Object.entries(value)) {
     const checked = wireCell(cell)
@@ -114,7 +114,7 @@ export const wireRows = (
 }
 
 export const tooManyRows = (identity: Identity): DustContentTooLargeError =>
-  tooLarge(identity, 0, "too_many_rows", `rows: more than the ${maxRows} that a table takes`, {
+  tooLarge(identity, 0, "too_many_rows", `rows must be at most ${maxRows}, the limit of a table`, {
     field: "rows",
     limit: maxRows
   })

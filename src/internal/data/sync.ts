@@ -102,7 +102,7 @@ const decide = (rules: Rules, before: Existing, item: Item): Either.Either<Decis
   Either.gen(function*() {
     const { options, since } = rules
     if (item.resumed) return { _tag: "Skip", reason: "resumed" } as const
-    if (item.again) return yield* Either.left(badInput(identity, "documentId", "no duplicate in this sync"))
+    if (item.again) return yield* Either.left(badInput(identity, "documentId", "unique within this sync"))
     const given = options.invalidSourceUrl === "omit" ? withoutBadUrl(item.input) : item.input
     const timestamp = yield* epochMillis(identity, "timestamp", given.timestamp ?? undefined)
     if (since !== undefined && timestamp !== undefined && timestamp <= since) {

@@ -98,7 +98,7 @@ const csvText = <E, R>({ csv, encoding }: CsvContent<E, R>): Effect.Effect<strin
 const csvContent = <E, R>(options: CsvContent<E, R>): Effect.Effect<Content<E, R>, E | RequestError, R> => {
   const { delimiter } = options
   if (delimiter !== undefined && !/^[^"\r\n]$/.test(delimiter)) {
-    return Effect.fail(badInput(identity, "delimiter", "one character, no quote and no line end"))
+    return Effect.fail(badInput(identity, "delimiter", "one character, neither a quote nor a line break"))
   }
   const settings = {
     delimiter,

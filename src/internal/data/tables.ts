@@ -49,7 +49,14 @@ const orMissingTable = (
         Effect.flatMap(Effect.either(call.getTable({ ...at(options), tableId: options.tableId })), (found) =>
           Effect.fail(
             Either.isLeft(found) && found.left._tag === "DustNotFoundError"
-              ? notFound(identity, error.attempts, found.left.type, "there is no such table", found.left.details, error)
+              ? notFound(
+                identity,
+                error.attempts,
+                found.left.type,
+                "the table does not exist",
+                found.left.details,
+                error
+              )
               : error
           ))
   )

@@ -80,15 +80,15 @@ const typeOf = (
     const known = unsupportedTypeOf(fileName)
     return refuse(
       known === undefined
-        ? "a content type, since the file name does not tell one that Dust takes"
-        : `a content type that Dust takes, which ${known} is not`
+        ? "set, because the file name implies no content type that Dust accepts"
+        : `one that Dust accepts, which ${known} is not`
     )
   }
   if (/[^\x21-\x7e ]/.test(contentType) || contentType.trim() === "") {
-    return refuse("a content type in one line of ASCII")
+    return refuse("one line of ASCII")
   }
   return options.checkType !== false && !isSupported(contentType)
-    ? refuse("a content type of `File.contentTypes`, without parameters", contentType.slice(0, 100))
+    ? refuse("one of `File.contentTypes`, without parameters", contentType.slice(0, 100))
     : Either.right(contentType)
 }
 
@@ -100,30 +100,30 @@ const prepare = <E, R>(
     Effect.fail(errors.badInput(send, field, expected, got))
   const source = sourceOf<E, R, DustBadRequestError>(
     options.content,
-    () => errors.badInput(send, "content", "content that can be read")
+    () => errors.badInput(send, "content", "readable")
   )
   if (source === undefined) {
     return refuse("content", "text, bytes, a Blob, a ReadableStream or a Stream")
   }
   const { bytes } = source
   const fileName = options.fileName ?? source.name
-  if (fileName === undefined || fileName.trim() === "") return refuse("fileName", "a file name")
-  if (fileName.length > maxFileName) return refuse("fileName", `a name of at most ${maxFileName} characters`)
+  if (fileName === undefined || fileName.trim() === "") return refuse("fileName", "a non-blank name")
+  if (fileName.length > maxFileName) return refuse("fileName", `at most ${maxFileName} characters long`)
   const contentType = typeOf(send, options, fileName, source.type)
   if (Either.isLeft(contentType)) return Effect.fail(contentType.left)
   const size = source.size ?? options.size
-  if (size === undefined) return refuse("size", "the number of bytes, which a Stream does not tell")
+  if (size === undefined) return refuse("size", "the number of bytes, which is required for a Stream")
   if (options.size !== undefined && options.size !== size) {
-    return refuse("size", `the ${size} bytes of the content`, String(options.size))
+    return refuse("size", `${size}, the size of the content`, String(options.size))
   }
-  if (size === 0) return refuse("content", "a file that is not empty")
+  if (size === 0) return refuse("content", "non-empty")
   if (!Number.isSafeInteger(size) || size < 0) return refuse("size", "a whole number of bytes, at least 1")
   if (options.maxBytes !== undefined && size > options.maxBytes) {
     return Effect.fail(
       errors.overLimit(
         send,
         "max_bytes",
-        `the content has ${size} bytes, more than the limit of ${options.maxBytes} (maxBytes)`
+        `the content has ${size} bytes; the maximum is ${options.maxBytes} (maxBytes)`
       )
     )
   }
@@ -151,13 +151,13 @@ const held = <E, E2>(
         sent += piece.length
         return sent > prepared.size
           ? Effect.fail(
-            errors.overLimit(send, "size_mismatch", `the content has more than the ${prepared.size} bytes of \`size\``)
+            errors.overLimit(send, "size_mismatch", `the content is larger than its \`size\` of ${prepared.size} bytes`)
           )
           : Effect.as(progress(sent), piece)
       }),
       Stream.concat(Stream.suspend(() =>
         sent < prepared.size
-          ? Stream.fail(errors.badInput(send, "size", `the ${sent} bytes that the content has`, String(prepared.size)))
+          ? Stream.fail(errors.badInput(send, "size", `${sent}, the size of the content`, String(prepared.size)))
           : Stream.empty
       ))
     )
@@ -225,7 +225,7 @@ const transfer = <E, E2>(
       Effect.flatMap(({ file }) =>
         file.status === "failed"
           ? Effect.fail(
-            errors.serverFailure(send, 1, "file_failed", "Dust took the file and then failed to process it", {
+            errors.serverFailure(send, 1, "file_failed", "Dust received the file but failed to process it", {
               fileId: file.sId
             })
           )

@@ -28,14 +28,14 @@ export const epochMillis = <A extends Moment | undefined>(
     ? moment.epochMillis
     : moment.getTime()
   if (!Number.isFinite(millis) || millis > 8.64e15) {
-    return Either.left(badInput(identity, field, "epoch milliseconds or a date", "something that is no moment"))
+    return Either.left(badInput(identity, field, "a valid Date, DateTime or number of epoch milliseconds"))
   }
   return millis < leastMillis
     ? Either.left(
       badInput(
         identity,
         field,
-        "epoch milliseconds, at least 10000000000 (26 April 1970): Dust takes less than that for seconds",
+        "epoch milliseconds of at least 10000000000 (26 April 1970), because Dust reads smaller numbers as seconds",
         String(millis)
       )
     )

@@ -27,6 +27,14 @@ export const issuesOf = (issue: ParseResult.ParseIssue): ReadonlyArray<DecodeIss
 /** `optional` does not belong into the message about a field that has a value. */
 const isNothing = (expected: string): boolean => expected === "null" || expected === "undefined"
 
+/** The first field that does not fit, with all alternatives that it could be. */
+export const problemOf = (issue: ParseResult.ParseIssue): { readonly path: string; readonly expected: string } => {
+  const [first, ...rest] = issuesOf(issue)
+  const same = rest.filter((other) => other.path === first?.path && !isNothing(other.message))
+    .map((other) => other.message)
+  return { path: first?.path ?? "", expected: [first?.message ?? "a valid value", ...same].join(", or ") }
+}
+
 /** Validates and encodes a body. An error names the field, and nothing is sent. */
 export const encodeBody = <A, I>(
   identity: Identity,
@@ -35,13 +43,7 @@ export const encodeBody = <A, I>(
   const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "ignore" })
   return (value) =>
     Either.mapLeft(encode(value), (issue) => {
-      const [first, ...rest] = issuesOf(issue)
-      const same = rest.filter((other) => other.path === first?.path && !isNothing(other.message))
-        .map((other) => other.message)
-      return badInput(
-        identity,
-        first === undefined || first.path === "" ? "body" : first.path,
-        [first?.message ?? "a valid value", ...same].join(", or ")
-      )
+      const { expected, path } = problemOf(issue)
+      return badInput(identity, path === "" ? "body" : path, expected)
     })
 }

@@ -41,7 +41,7 @@ export const searchQuery = (
   options: SearchOptions
 ): Effect.Effect<Query, DustBadRequestError> =>
   Either.gen(function*() {
-    if (options.query.trim() === "") return yield* Either.left(badInput(identity, "query", "text that is not blank"))
+    if (options.query.trim() === "") return yield* Either.left(badInput(identity, "query", "non-blank text"))
     if (!counts(options.topK)) return yield* Either.left(badInput(identity, "topK", "a whole number, at least 1"))
     if (!counts(options.targetDocumentTokens)) {
       return yield* Either.left(badInput(identity, "targetDocumentTokens", "a whole number, at least 1"))
@@ -49,7 +49,7 @@ export const searchQuery = (
     // The server treats an empty list as no filter, and would return more than the caller asked for.
     for (const field of ["tagsIn", "parentsIn"] as const) {
       if (options[field]?.length === 0) {
-        return yield* Either.left(badInput(identity, field, "at least one, or no list at all"))
+        return yield* Either.left(badInput(identity, field, "a non-empty list; omit it for no filter"))
       }
     }
     return {

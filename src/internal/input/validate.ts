@@ -34,7 +34,7 @@ export const headers = (
     const unusable = (expected: string) => Either.left({ field: `headers.${name}`, expected })
     if (!headerName.test(name)) return unusable("a valid header name")
     const lower = name.toLowerCase()
-    if (lower === "authorization") return unusable("no authorization header: it is made from apiKey or accessToken")
+    if (lower === "authorization") return unusable("omitted: the SDK sets it from apiKey or accessToken")
     const text = typeof value === "string" ? value : Option.getOrUndefined(revealed(value))
     if (typeof text !== "string" || !headerValue.test(text)) {
       return unusable("Latin-1 text without line breaks; encode anything else first")
@@ -62,12 +62,12 @@ const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/
 /** Text that is there. Taken from an unset variable, a value is missing at run time, whatever its type says. */
 export const present = (field: string, value: unknown): Either.Either<string, Unusable> => {
   if (value === undefined || value === null) {
-    return Either.left({ field, expected: "a value, got none", missing: true })
+    return Either.left({ field, expected: "set", missing: true })
   }
-  if (typeof value !== "string") return Either.left({ field, expected: `text, got something of type ${typeof value}` })
+  if (typeof value !== "string") return Either.left({ field, expected: `text, got a value of type ${typeof value}` })
   const trimmed = value.trim()
   return trimmed === ""
-    ? Either.left({ field, expected: "a value, got a blank one", missing: true })
+    ? Either.left({ field, expected: "set, got a blank value", missing: true })
     : Either.right(trimmed)
 }
 
@@ -76,13 +76,15 @@ const secret = (
   value: Redacted.Redacted<string>
 ): Either.Either<Redacted.Redacted<string>, Unusable> => {
   const text = revealed(value)
-  if (Option.isNone(text)) return Either.left({ field, expected: "a Redacted, not wiped yet" })
+  if (Option.isNone(text)) {
+    return Either.left({ field, expected: "a Redacted value (`Redacted.make`) that has not been wiped" })
+  }
   return Either.flatMap(present(field, text.value), (text) =>
     credentialPattern.test(text)
       ? Either.right(Redacted.make(text))
       : Either.left({
         field,
-        expected: "letters, digits and - . _ ~ + / only, got something that cannot be sent as a credential"
+        expected: "a credential of letters, digits and - . _ ~ + / without quotes or spaces"
       }))
 }
 
@@ -99,7 +101,7 @@ export const credential = <Token extends Effect.Effect<unknown, unknown, unknown
   const keyName = nameOf("apiKey")
   const tokenName = nameOf("accessToken")
   if (apiKey !== undefined && accessToken !== undefined) {
-    return Either.left({ field: "apiKey", expected: `either ${keyName} or ${tokenName}, got both` })
+    return Either.left({ field: "apiKey", expected: `omitted, because ${tokenName} is set` })
   }
   if (apiKey !== undefined) {
     return Either.flatMap(
@@ -112,7 +114,7 @@ export const credential = <Token extends Effect.Effect<unknown, unknown, unknown
     )
   }
   if (accessToken === undefined) {
-    return Either.left({ field: "apiKey", expected: `${keyName}, or ${tokenName}`, missing: true })
+    return Either.left({ field: "apiKey", expected: `set, unless ${tokenName} is set`, missing: true })
   }
   if (Effect.isEffect(accessToken)) return Either.right({ _tag: "AccessToken", accessToken: accessToken as Token })
   return Either.flatMap(
@@ -132,7 +134,7 @@ export const workspaceId = (value: unknown, nameOf: NameOf = plainName): Either.
   const field = "workspaceId"
   return Either.flatMap(present(field, value), (id) =>
     !/^[A-Za-z0-9_-]+$/.test(id)
-      ? Either.left({ field, expected: "the id of a workspace: letters, digits, - and _ only" })
+      ? Either.left({ field, expected: "the id of a workspace, which has only letters, digits, - and _" })
       : id.startsWith(keyPrefix)
       ? Either.left({
         field,

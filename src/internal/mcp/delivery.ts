@@ -108,7 +108,7 @@ const repost = (
         if (after.value.times === before.times) yield* pause(0)
         return yield* post(delivery, { ...posting, again: true })
       }
-      return yield* warn("The result of a tool is lost, because Dust no longer knows its server", {
+      return yield* warn("The result of a tool is lost, because its server is no longer registered", {
         serverId: call.serverId,
         requestId: call.id
       })

@@ -68,10 +68,10 @@ const describe = <R>(
     for (const tool of tools) {
       if (!namePattern.test(tool.name)) {
         const got = JSON.stringify(tool.name)
-        return yield* badInput(identity, "tools", "names of 1 to 64 letters, digits, _ and -", got)
+        return yield* badInput(identity, "tools", "named with 1 to 64 letters, digits, _ and -", got)
       }
       if (byName.has(tool.name)) {
-        return yield* badInput(identity, "tools", "tools of different names", `two of the name ${tool.name}`)
+        return yield* badInput(identity, "tools", "uniquely named", `two tools named ${tool.name}`)
       }
       byName.set(tool.name, yield* describeOne(identity, tool))
     }
@@ -102,7 +102,7 @@ const farewell = (delivery: Delivery, closed: Deferred.Deferred<void, StreamErro
 const interval = (identity: Identity, heartbeat: Duration.DurationInput | undefined) => {
   const decoded = Option.getOrUndefined(Duration.decodeUnknown(heartbeat ?? "5 minutes"))
   return decoded === undefined || Duration.lessThan(decoded, "1 second") || Duration.greaterThan(decoded, "9 minutes")
-    ? Effect.fail(badInput(identity, "heartbeat", "a duration of 1 second to 9 minutes"))
+    ? Effect.fail(badInput(identity, "heartbeat", "a duration between 1 second and 9 minutes"))
     : Effect.succeed(decoded)
 }
 

@@ -81,7 +81,7 @@ class Relay implements Handler {
     if (typeof method !== "string") return Effect.void
     // Dust answers no requests of servers: sampling, elicitation, roots.
     return typeof id === "string" || typeof id === "number"
-      ? Effect.ignore(this.hand(rpcError(id, codes.methodNotFound, `Dust does not answer ${method}`)))
+      ? Effect.ignore(this.hand(rpcError(id, codes.methodNotFound, `Dust does not support ${method}`)))
       : post({ ...message, jsonrpc: "2.0", method })
   }
 }

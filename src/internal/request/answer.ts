@@ -32,12 +32,12 @@ export const readText = (
       call.identity,
       trip.attempts,
       "response_too_large",
-      `the answer has more than ${limit} bytes; raise \`maxResponseSize\`, or ask for less`,
+      `the response has more than ${limit} bytes; raise \`maxResponseSize\`, or request less`,
       { limit }
     )
   if (Number(headers["content-length"] ?? Number.NaN) > limit) return Effect.fail(over())
   const broken = (cause: unknown) =>
-    errors.network(call.identity, trip.attempts, "the answer broke off before its end", {
+    errors.network(call.identity, trip.attempts, "the connection closed before the end of the response", {
       type: failureOf(cause).code,
       reachedServer: true
     })
@@ -137,14 +137,14 @@ export const decoded = <A>(
   const plain = text.startsWith("\ufeff") ? text.slice(1) : text
   if (kind._tag === "Text") {
     return isPage(trip)
-      ? Either.left(notDust(trip, answer, "Dust's but a web page", "no web page"))
+      ? Either.left(notDust(trip, answer, "Dust's response", "no web page"))
       : Either.right(kind.decode(plain))
   }
   return Either.mapLeft(decodedJson(kind.schema, plain), ({ issues, json }) => {
     if (!json) return notDust(trip, answer, "JSON", "JSON")
     const [first] = issues
-    const at = first === undefined ? "" : `, at ${first.path || "its root"}: ${first.message}`
-    return errors.decode(trip.call.identity, trip.attempts, `the answer is not as expected${at}`, issues, {
+    const at = first === undefined ? "" : `: ${first.path || "the body"} ${errors.requirement(first.message)}`
+    return errors.decode(trip.call.identity, trip.attempts, `unexpected response${at}`, issues, {
       status: answer.status
     })
   })
@@ -156,20 +156,20 @@ const decodedJson: typeof decodeJson = (schema, text) => {
     return decodeJson(schema, text)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    return Either.left({ json: true, issues: [{ path: "", message: "JSON that is not nested so deeply" }] })
+    return Either.left({ json: true, issues: [{ path: "", message: "less deeply nested" }] })
   }
 }
 
 /** No operation that is read as a whole returns a web page: it comes from a proxy or another server. */
 const isPage = (trip: Trip): boolean => /^(?:text\/html|application\/xhtml)/i.test(trip.headers["content-type"] ?? "")
 
-const notDust = (trip: Trip, answer: Answer, instead: string, expected: string): RequestError =>
+const notDust = (trip: Trip, answer: Answer, wanted: string, expected: string): RequestError =>
   errors.decode(
     trip.call.identity,
     trip.attempts,
-    `the answer is not ${instead} (${
-      trip.headers["content-type"]?.split(";")[0] ?? "no content type"
-    }); check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
+    `expected ${wanted} but received ${
+      trip.headers["content-type"]?.split(";")[0] ?? "a body without a content type"
+    }; check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
     [{ path: "", message: expected }],
     { status: answer.status }
   )

@@ -121,7 +121,7 @@ const send = (context: Context, trip: Trip, url: string, token: Token | undefine
 
 const transportError = (context: Context, { attempts, call }: Trip, error: HttpClientError.HttpClientError) =>
   error._tag === "RequestError" && error.reason !== "Transport"
-    ? errors.badInput(call.identity, "request", `something that can be sent (${error.reason})`)
+    ? errors.badInput(call.identity, "request", `a request that can be sent (${error.reason})`)
     : errors.transport(
       call.identity,
       attempts,
@@ -163,7 +163,7 @@ const storageError = ({ attempts, call }: Trip, { headers, status }: Answer): Ef
       attempts,
       status: status === 401 ? 403 : status,
       headers,
-      body: "The storage of Dust refused to give out the file",
+      body: "Dust's file storage refused the download",
       now
     }))
 

@@ -22,7 +22,7 @@ export const unreadable = (identity: Identity, attempts: number, coding: string)
   errors.decode(
     identity,
     attempts,
-    `the answer is compressed (${coding}), which was not asked for and cannot be undone here; check the proxies on the way`,
+    `the response has the content-encoding ${coding}, which was not requested and cannot be decoded here; check for a proxy`,
     [{ path: "", message: "no compression" }],
     { type: "unreadable_encoding" }
   )
@@ -54,7 +54,7 @@ export const pull = (
     ))
 
 const broken = (identity: Identity, cause: unknown): BodyError =>
-  errors.network(identity, 1, "the connection broke off before the end", {
+  errors.network(identity, 1, "the connection closed before the end of the response", {
     type: failureOf(cause).code,
     reachedServer: true
   })

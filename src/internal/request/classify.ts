@@ -159,22 +159,22 @@ export const classify = (identity: Identity, hasUser: boolean, status: number, p
 
 export const advice = (tag: ErrorTag, parsed: Parsed, status: number): string => {
   if (parsed.redirect?.region !== undefined) {
-    return `: the workspace lives in the region ${parsed.redirect.region}${
+    return `; the workspace is in the region ${parsed.redirect.region}${
       parsed.redirect.url === undefined ? "" : ` (${parsed.redirect.url})`
     }; set \`region\` (DUST_REGION) or \`baseUrl\` (DUST_BASE_URL) accordingly`
   }
   switch (tag) {
     case "DustUnauthorizedError":
       return parsed.type === "workspace_auth_error"
-        ? ": the credential is not one of this workspace; check that it and the workspace id belong together"
+        ? "; the credential does not belong to this workspace; check both the credential and the workspace id"
         : parsed.type === "webhook_source_auth_error"
-        ? ": check the address of the webhook"
-        : ": check the API key or access token"
+        ? "; check the URL of the webhook"
+        : "; check the API key or access token"
     case "DustUserRequiredError":
-      return ": this needs a user's access token, an API key has no user behind it"
+      return "; use a user's access token, because an API key does not identify a user"
     case "DustNotFoundError":
       return parsed.type === "workspace_not_found"
-        ? ": check the workspace id, and that the region is the one it lives in"
+        ? "; check the workspace id and its region"
         : parsed.type === undefined && status === 404
         ? ": no such route; check `baseUrl` (DUST_BASE_URL)"
         : ""
@@ -182,7 +182,7 @@ export const advice = (tag: ErrorTag, parsed: Parsed, status: number): string =>
       return status === 407
         ? ": a proxy on the way to Dust requires authentication"
         : parsed.type === "agent_inaccessible"
-        ? ": check the id of the agent; Agents.list has those there are"
+        ? "; Agents.list returns the available agents"
         : ""
     default:
       return ""

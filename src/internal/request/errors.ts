@@ -405,12 +405,28 @@ export const streamError = (
   )
 }
 
+/** A type of TypeScript in words; any other text is returned unchanged. */
+const inWords = (expected: string): string =>
+  /^(?:string|number|boolean)\b/.test(expected)
+    ? `a ${expected}`
+    : expected.startsWith("ReadonlyArray<")
+    ? "an array"
+    : expected.startsWith("{ ")
+    ? "an object"
+    : expected
+
+/** A noun phrase or "is missing", as the predicate of a field. */
+export const requirement = (expected: string, got?: string): string =>
+  expected === "is missing"
+    ? expected
+    : `must be ${inWords(expected)}${got === undefined ? "" : `, got ${got}`}`
+
 /** Input rejected before any request, with the expectation it failed. */
 export const badInput = (identity: Named, field: string, expected: string, got?: string): DustBadRequestError =>
   frameless(() =>
     new DustBadRequestError(
       fieldsOf(identity, {
-        message: `${field}: expected ${expected}${got === undefined ? "" : `, got ${got}`}`,
+        message: `${field} ${requirement(expected, got)}`,
         type: "invalid_input",
         details: { field, expected }
       }),

@@ -177,8 +177,8 @@ const inTurn = <A, R>(
 }
 
 const waitedFor: Record<TimeoutPhase, string> = {
-  headers: "no answer",
-  body: "the answer did not end",
+  headers: "no response",
+  body: "the response did not end",
   idle: "received nothing",
   total: "not finished"
 }

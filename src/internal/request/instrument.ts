@@ -54,7 +54,7 @@ export const repeatedAfter = (
       [Telemetry.attributes.delay]: delay / 1_000,
       [Telemetry.attributes.attempts]: attempts
     })),
-    Effect.zipRight(debug("Request is repeated after a pause", () => ({
+    Effect.zipRight(debug("Request is retried after a pause", () => ({
       ...place(call),
       reason: _tag,
       type,

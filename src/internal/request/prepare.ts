@@ -124,7 +124,7 @@ const bodyOf = <Route extends string, Body, A>(
   try {
     return Either.right(HttpBody.text(JSON.stringify(encoded.right), "application/json"))
   } catch {
-    return Either.left(errors.badInput(operation, "body", "something that JSON can carry"))
+    return Either.left(errors.badInput(operation, "body", "JSON-serializable"))
   }
 }
 

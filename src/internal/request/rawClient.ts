@@ -129,7 +129,7 @@ const surroundings = (
 > =>
   Effect.gen(function*() {
     const unusable = ({ expected, field }: Checks.Unusable) =>
-      new HttpClientError.RequestError({ request, reason: "Encode", description: `${field}: expected ${expected}` })
+      new HttpClientError.RequestError({ request, reason: "Encode", description: `${field} must be ${expected}` })
     const settings = yield* Either.mapLeft(settingsOf(context.config, yield* CurrentOptions), unusable)
     const { tokens, workspaceId } = yield* Either.mapLeft(context.callers.of(yield* CurrentCredential), unusable)
     return { settings, workspaceId, tokens }

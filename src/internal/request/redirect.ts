@@ -134,8 +134,8 @@ const refusedRedirect = (
       ? notStorage
       : `the credential is for ${base.origin} only`
     : safe
-    ? `it was redirected ${maxRedirects[call.origin]} times before`
-    : `after a ${status} a ${call.identity.http} would not be sent again as one`
+    ? `it was already redirected ${maxRedirects[call.origin]} times`
+    : `after a ${status}, a ${call.identity.http} would be repeated with another method`
   const advice = call.origin === "storage" ? "" : "; check `baseUrl` (DUST_BASE_URL)"
   return errors.refusedAddress(call.identity, course.attempts, {
     message: `${status}: redirected to ${origin}, which is not followed: ${reason}${advice}`,

@@ -41,7 +41,7 @@ export const makeExchange = (
           refs: untracedRefs,
           onTimeout: () =>
             Effect.failSync(() =>
-              errors.timeout(identity, 1, "headers", limit, `no answer within ${Duration.format(limit)}`)
+              errors.timeout(identity, 1, "headers", limit, `no response within ${Duration.format(limit)}`)
             )
         }, () => exchanged(context, refreshToken))
       })
@@ -88,7 +88,7 @@ const tokensOf = (
   }
   return Effect.fail(
     answer.status === 429 || answer.status >= 500
-      ? errors.serverFailure(identity, 1, "token_endpoint", `the token endpoint answered ${answer.status}`, {
+      ? errors.serverFailure(identity, 1, "token_endpoint", `the token endpoint responded with ${answer.status}`, {
         status: answer.status
       })
       // The description may quote the token; the code does not.

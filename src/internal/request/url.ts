@@ -20,8 +20,10 @@ export const segment = (
 ): Either.Either<string, DustBadRequestError> => {
   if (typeof value !== "string") return Either.left(badInput(identity, field, "a string", typeof value))
   if (unreserved.test(value)) return Either.right(value)
-  if (value.trim() === "") return Either.left(badInput(identity, field, "a non-empty id", "a blank one"))
-  if (value === "." || value === "..") return Either.left(badInput(identity, field, "an id other than . and .."))
+  if (value.trim() === "") return Either.left(badInput(identity, field, "a non-blank id"))
+  if (value === "." || value === "..") {
+    return Either.left(badInput(identity, field, "an id other than \".\" and \"..\""))
+  }
   if (!isWellFormed(value)) return Either.left(badInput(identity, field, "well-formed Unicode"))
   return Either.right(encodeURIComponent(value))
 }
@@ -35,7 +37,7 @@ export const segments = (
   value: string
 ): Either.Either<string, DustBadRequestError> =>
   Either.mapBoth(Either.all(value.split("/").map((part) => segment(identity, field, part))), {
-    onLeft: () => badInput(identity, field, "names with slashes between them, none of them blank, . or .."),
+    onLeft: () => badInput(identity, field, "a relative path without blank, \".\" or \"..\" segments"),
     onRight: (parts) => parts.join("/")
   })
 

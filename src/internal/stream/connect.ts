@@ -69,7 +69,7 @@ const eventStreamOf = (
       decode(operation, 1, `expected text/event-stream but received ${received}`, issues, { status: response.status })
     )
   }
-  if (response.status === 204 || response.status === 205) return unexpected(`an empty answer (${response.status})`)
+  if (response.status === 204 || response.status === 205) return unexpected(`an empty response (${response.status})`)
   if (contentType !== undefined && contentType !== "text/event-stream") return unexpected(contentType)
   return Effect.flatMap(sourceOf(response), (source) =>
     source instanceof Compressed

@@ -10,7 +10,7 @@ import { eventLimit } from "./sse.ts"
 export const brokenOff = (operation: Identity, cause: unknown): DustNetworkError => {
   const code = networkCode(cause)
   const because = (message: string) => network(operation, 1, message, { type: code, reachedServer: true })
-  const error = because("the connection broke off before the end")
+  const error = because("the connection closed before the end of the stream")
   return !isClosedClient(error) ? error : because(
     `the HttpClient was closed while the stream was open (${code}); the scope of its layer must outlive the stream`
   )

@@ -37,7 +37,9 @@ export const byOffset = <A, E, R>(operation: Named, options: {
             pages++
             const ends = items.length === 0 ? undefined : JSON.stringify([items[0], items.at(-1)])
             if (ends !== undefined && ends === before) {
-              return Effect.fail(notAdvancing(operation, pages, `the page at ${offset} is the one before it`))
+              return Effect.fail(
+                notAdvancing(operation, pages, `the page at offset ${offset} repeats the previous page`)
+              )
             }
             before = ends
             const next = offset + received
@@ -71,7 +73,7 @@ export const byCursor = <A, Cursor, E, R>(
             return Effect.succeed([Chunk.unsafeFromArray(items), Option.none()] as const)
           }
           if (seen.has(next)) {
-            return Effect.fail(notAdvancing(operation, seen.size + 1, "its cursor is one that was there before"))
+            return Effect.fail(notAdvancing(operation, seen.size + 1, "a cursor is repeated"))
           }
           seen.add(next)
           return Effect.succeed([Chunk.unsafeFromArray(items), Option.some(next)] as const)

@@ -21,7 +21,7 @@ export const ask = Command.make(
     thinking,
     yes,
     words: Args.text({ name: "message" }).pipe(
-      Args.withDescription("What to ask. Without it, the message is read from stdin; with it, piped text is attached"),
+      Args.withDescription("The question. If omitted, it is read from stdin; otherwise piped text is attached"),
       Args.repeated
     )
   },
@@ -63,4 +63,4 @@ export const resume = Command.make(
       const chat = yield* Chat
       yield* follow(chat.resume({ ...(yield* handlers(yes)), conversationId, messageId }), { json, thinking })
     }).pipe(Effect.provide(connected(local)))
-).pipe(Command.withDescription("Go on with an answer that was left, and answer what the agent waits for"))
+).pipe(Command.withDescription("Continue an answer, and handle approvals and questions"))

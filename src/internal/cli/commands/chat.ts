@@ -20,7 +20,7 @@ const help = `  /attach FILE   send a file with the next message
   /help          show this
   /quit          leave (so does Ctrl-D)
 
-End a line with \\ to go on in the next one. Ctrl-C stops an answer.`
+End a line with \\ to continue on the next one. Ctrl-C stops an answer.`
 
 /** The state of a session between two turns. */
 interface State {
@@ -60,10 +60,10 @@ const slash = (state: State, line: string) => {
         return true
       case "new":
         state.conversationId = undefined
-        yield* note(noteStyle.dim("A new conversation begins with the next message."))
+        yield* note(noteStyle.dim("The next message starts a new conversation."))
         return true
       default:
-        if (name !== "help") yield* note(`There is no /${name}.`)
+        if (name !== "help") yield* note(`Unknown command: /${name}.`)
         yield* note(help)
         return true
     }
@@ -134,7 +134,7 @@ export const chat = Command.make(
       if (interactive) yield* note(noteStyle.dim(`Talking to ${agent}. /help shows the commands, Ctrl-D leaves.`))
       yield* talk(state, yield* reader, { thinking, yes })
       if (state.conversationId !== undefined) {
-        yield* note(noteStyle.dim(`Go on with: effect-dust chat --conversation ${state.conversationId}`))
+        yield* note(noteStyle.dim(`Continue with: effect-dust chat --conversation ${state.conversationId}`))
       }
     }).pipe(Effect.scoped, Effect.provide(connected(local)))
 ).pipe(Command.withDescription("Talk to an agent in the terminal"))

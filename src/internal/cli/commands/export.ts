@@ -39,7 +39,7 @@ const day = (name: string, description: string) =>
 
 const period = {
   from: day("from", "The first day, YYYY-MM-DD; default: 29 days ago"),
-  to: day("to", "The last day, itself included; default: today")
+  to: day("to", "The last day (inclusive), YYYY-MM-DD; default: today")
 }
 
 /** The first and last day, in UTC. */
@@ -67,7 +67,9 @@ const heading = (message: Message) => {
 export const exportConversation = Command.make(
   "conversation",
   {
-    id: Args.text({ name: "id" }).pipe(Args.withDescription("The id of the conversation: the end of its address")),
+    id: Args.text({ name: "id" }).pipe(
+      Args.withDescription("The id of the conversation: the last part of its address")
+    ),
     json: asJson,
     local,
     output
@@ -84,7 +86,7 @@ export const exportConversation = Command.make(
       const parts = messages.map((message) => `${heading(message)}\n\n${plainText(message).trim()}\n\n`)
       yield* save(flags.output, Stream.fromIterable([`# ${conversation.title ?? flags.id}\n\n`, ...parts]))
     }).pipe(Effect.provide(connected(flags.local)))
-).pipe(Command.withDescription("A conversation as Markdown, or with --json its messages as they are"))
+).pipe(Command.withDescription("Export a conversation as Markdown, or its messages as JSON"))
 
 export const exportAgent = Command.make(
   "agent",
@@ -94,7 +96,7 @@ export const exportAgent = Command.make(
       const yaml = yield* Effect.flatMap(Agents, (agents) => agents.exportYaml(flags.id))
       yield* save(flags.output, Stream.make(yaml))
     }).pipe(Effect.provide(connected(flags.local)))
-).pipe(Command.withDescription("An agent's configuration as YAML"))
+).pipe(Command.withDescription("Export the configuration of an agent as YAML"))
 
 const tables = Object.keys(AnalyticsRows) as ReadonlyArray<AnalyticsTable>
 
@@ -113,7 +115,7 @@ export const exportAnalytics = Command.make(
       const workspace = yield* Workspace
       yield* save(flags.output, workspace.streamAnalyticsCsv({ table: flags.table, ...(yield* daysOf(flags)) }))
     }).pipe(Effect.provide(connected(flags.local)))
-).pipe(Command.withDescription("A table of the workspace's analytics as CSV"))
+).pipe(Command.withDescription("Export a table of the workspace's analytics as CSV"))
 
 export const exportConsumption = Command.make(
   "consumption",
@@ -127,9 +129,9 @@ export const exportConsumption = Command.make(
       if (flags.json) return yield* Stream.runForEach(workspace.streamConsumption(days), json)
       yield* save(flags.output, workspace.streamConsumptionCsv(days))
     }).pipe(Effect.provide(connected(flags.local)))
-).pipe(Command.withDescription("What models and tools have cost, call by call, as CSV; at most 30 days"))
+).pipe(Command.withDescription("Export the cost of each model and tool call as CSV; at most 30 days"))
 
 export const exporting = Command.make("export").pipe(
-  Command.withDescription("Write a conversation, an agent, analytics or consumption to a file"),
+  Command.withDescription("Export a conversation, an agent, analytics or consumption"),
   Command.withSubcommands([exportConversation, exportAgent, exportAnalytics, exportConsumption])
 )

@@ -73,17 +73,17 @@ export const search = Command.make(
     limit: Options.integer("limit").pipe(
       Options.withAlias("n"),
       Options.withDefault(25),
-      Options.withDescription("At most so many results; with --tools, of each source; default: 25")
+      Options.withDescription("The maximum number of results; with --tools, per source; default: 25")
     ),
     dataSource: dataSource.pipe(
       Options.optional,
-      Options.withDescription("Search what the documents of this data source say, instead of titles everywhere")
+      Options.withDescription("Search the text of this data source instead of titles in the workspace")
     ),
     space,
     tools: Options.boolean("tools").pipe(
-      Options.withDescription("Send the query to connected tools as well (Notion, Slack, …)")
+      Options.withDescription("Also search connected tools (Notion, Slack, …)")
     ),
-    query: Args.text({ name: "query" }).pipe(Args.withDescription("What to look for"), Args.repeated)
+    query: Args.text({ name: "query" }).pipe(Args.withDescription("The search query"), Args.repeated)
   },
   (flags) =>
     Effect.gen(function*() {

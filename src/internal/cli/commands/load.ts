@@ -44,7 +44,7 @@ const report = (event: LoadEvent) =>
       case "Done": {
         const { columns, deleted, duplicates, rows, rowsInTable } = event
         const renamed = Object.entries(columns).filter(([from, to]) => from !== to).map(([from, to]) =>
-          `${from || "(empty)"} is ${to}`
+          `${from || "(empty)"} → ${to}`
         )
         return Effect.zipRight(
           renamed.length === 0 ? Effect.void : note(`Columns: ${renamed.join(", ")}`),
@@ -52,7 +52,7 @@ const report = (event: LoadEvent) =>
             [
               `${rows} rows written`,
               ...(deleted > 0 ? [`${deleted} deleted`] : []),
-              ...(duplicates > 0 ? [`${duplicates} had the id of an earlier one`] : []),
+              ...(duplicates > 0 ? [`${duplicates} with a duplicate id`] : []),
               ...(rowsInTable === null ? [] : [`${rowsInTable} in the table`])
             ].join(", ")
           )
@@ -73,17 +73,17 @@ export const load = Command.make(
     table: Options.text("table").pipe(
       Options.withAlias("t"),
       Options.optional,
-      Options.withDescription("The table, which is created if there is none; default: the name of the file")
+      Options.withDescription("The name of the table, created if missing; default: the name of the file")
     ),
-    description: optionalText("description", "What the table is about, for agents to read"),
-    rowId: optionalText("row-id", "The column with the ids of the rows; without it, ids are made of the content"),
-    delimiter: optionalText("delimiter", "What divides the columns: , ; tab or |. By default it is found out"),
+    description: optionalText("description", "A description of the table for agents"),
+    rowId: optionalText("row-id", "The column with the row ids; by default, ids are derived from the content"),
+    delimiter: optionalText("delimiter", "The delimiter: , ; tab or |; detected by default"),
     encoding: Options.choice("encoding", ["utf-8", "utf-16le", "utf-16be", "latin1", "windows-1252"]).pipe(
       Options.optional,
-      Options.withDescription("Defaults to utf-8")
+      Options.withDescription("The encoding of the file; default: utf-8, or utf-16 with a byte order mark")
     ),
     replace: Options.boolean("replace").pipe(
-      Options.withDescription("Delete the rows that are not in the file, after all others are written")
+      Options.withDescription("Delete rows that are not in the file, after writing the others")
     ),
     json: asJson,
     local
@@ -92,7 +92,7 @@ export const load = Command.make(
     Effect.gen(function*() {
       const path = yield* Path.Path
       if (flags.file === "-" && Option.isNone(flags.table)) {
-        return yield* new UsageError({ message: "--table: name the table that stdin goes to" })
+        return yield* new UsageError({ message: "--table is required with stdin" })
       }
       const content = yield* contentOf(flags.file)
       const name = Option.getOrElse(flags.table, () => path.basename(flags.file).replace(/\.[^.]*$/, ""))

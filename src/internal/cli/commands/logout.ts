@@ -9,7 +9,7 @@ export const logout = Command.make("logout", {}, () =>
     const { note } = yield* Output
     const fileSystem = yield* FileSystem.FileSystem
     const file = yield* storePath
-    if (!(yield* fileSystem.exists(file))) return yield* note("Nothing is stored.")
+    if (!(yield* fileSystem.exists(file))) return yield* note("No credential is stored.")
     yield* fileSystem.remove(file)
     yield* note(`Deleted ${file}.`)
-  })).pipe(Command.withDescription("Delete the credential that an earlier run has stored"))
+  })).pipe(Command.withDescription("Delete the stored credential"))

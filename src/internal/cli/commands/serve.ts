@@ -22,7 +22,7 @@ const serving = (options: Serving) =>
     )
     if (isPublic) {
       yield* note(
-        `Warning: ${options.host} may be reached from other machines, and the credentials below are the same everywhere. Use 127.0.0.1 unless that is what you want.`
+        `Warning: ${options.host} may be reachable from other machines, and the credentials below are public. Use 127.0.0.1 unless this is intended.`
       )
     }
     yield* line(`Local Dust is at ${local.url}
@@ -31,12 +31,12 @@ const serving = (options: Serving) =>
   export DUST_WORKSPACE_ID=${local.workspaceId}
   export DUST_API_KEY=${Redacted.value(local.apiKey)}
 
-A user's access token: ${Redacted.value(local.userToken)}
+To act as a user, replace DUST_API_KEY with DUST_ACCESS_TOKEN=${Redacted.value(local.userToken)}
 Agents: ${agents.join(", ")}.${options.seed === undefined ? " Space: vlt_global. Data source: dts_handbook." : ""}${
       view === undefined ? "" : `
-What it saw and holds: ${view}`
+Requests and contents: ${view}`
     }
-Stop it with Ctrl-C.`)
+Press Ctrl-C to stop.`)
     return yield* Effect.never
   }).pipe(Effect.scoped)
 
@@ -46,7 +46,7 @@ export const serve = Command.make(
     port: Options.text("port").pipe(
       Options.withAlias("p"),
       Options.withDefault("3000"),
-      Options.withDescription("The port; 0 for a free one; default: 3000")
+      Options.withDescription("The port, or 0 for any free port; default: 3000")
     ),
     host: Options.text("host").pipe(
       Options.withDefault("127.0.0.1"),
@@ -54,22 +54,22 @@ export const serve = Command.make(
     ),
     pace: Options.text("pace").pipe(
       Options.withDefault("50 millis"),
-      Options.withDescription("The time before each word of an answer; default: 50 millis")
+      Options.withDescription("The pause before each word of an answer; default: 50 millis")
     ),
     noLimits: Options.boolean("no-limits").pipe(
-      Options.withDescription("Without the limits per minute and hour that Dust's server has")
+      Options.withDescription("Turn off Dust's rate limits")
     ),
     agents: Options.text("agents").pipe(
       Options.optional,
-      Options.withDescription("A .js or .ts file that exports scripted agents; loaded again when it changes")
+      Options.withDescription("A .js or .ts file that exports scripted agents; reloaded when it changes")
     ),
     seed: Options.text("seed").pipe(
       Options.optional,
-      Options.withDescription("A JSON file with the conversations, data sources, … that exist from the start")
+      Options.withDescription("A JSON file with the initial conversations, data sources, …")
     ),
     quirks: Options.text("quirk").pipe(
       Options.repeated,
-      Options.withDescription("Change a quirk of the server, such as doneFrame=false; may be repeated")
+      Options.withDescription("Set a quirk of the server, such as doneFrame=false; repeatable")
     )
   },
   ({ agents, host, noLimits, pace, port, quirks, seed }) =>

@@ -74,30 +74,30 @@ const eventJson = (event: SyncEvent) =>
 export const sync = Command.make(
   "sync",
   {
-    folder: Args.text({ name: "folder" }).pipe(Args.withDescription("The folder on this machine")),
+    folder: Args.text({ name: "folder" }).pipe(Args.withDescription("The local folder")),
     dataSource,
     space,
     extensions: Options.text("ext").pipe(
       Options.withAlias("e"),
       Options.repeated,
       Options.withDescription(
-        `Sync files with this extension; may be given several times. Default: ${defaultExtensions.join(", ")}`
+        `Sync files with this extension; repeatable; default: ${defaultExtensions.join(", ")}`
       )
     ),
     prefix: Options.text("prefix").pipe(
       Options.withDefault(""),
-      Options.withDescription("Put this in front of the ids of documents, so that several folders share a data source")
+      Options.withDescription("A prefix for the document ids, so that several folders can share a data source")
     ),
     remove: Options.boolean("delete").pipe(
-      Options.withDescription("Delete documents that an earlier sync has written and whose file is gone")
+      Options.withDescription("Delete documents of earlier syncs whose file no longer exists")
     ),
     maxDeletions: Options.text("max-deletions").pipe(
       Options.withDefault("50%"),
       Options.withDescription(
-        "With --delete: fail and delete nothing if more would go; a number or a share; default: 50%"
+        "The maximum number or share of deletions; beyond it, nothing is deleted and the command fails; default: 50%"
       )
     ),
-    dryRun: Options.boolean("dry-run").pipe(Options.withDescription("Print what would be done, and do nothing")),
+    dryRun: Options.boolean("dry-run").pipe(Options.withDescription("Print the changes without making them")),
     json: asJson,
     local
   },
@@ -140,7 +140,7 @@ export const sync = Command.make(
           for (const documentId of plan.deletions) yield* line(style.red(`- ${documentId}`))
           for (const { documentId, error } of plan.refused) yield* note(`✗ ${documentId}: ${error.message}`)
           return yield* note(
-            `Would write ${plan.upserts.length}, leave ${plan.skipped.length} and delete ${plan.deletions.length}.`
+            `Would write ${plan.upserts.length}, skip ${plan.skipped.length} and delete ${plan.deletions.length}.`
           )
         }
         let failed = 0
@@ -150,9 +150,9 @@ export const sync = Command.make(
         })
         if (failed > 0) {
           return yield* new PartialFailure({
-            message: `${failed} of ${names.length} documents failed; run the same command again to write only those`
+            message: `${failed} of ${names.length} documents failed; run the same command again to retry only those`
           })
         }
       }).pipe(Effect.provide(connected(flags.local)))
     })
-).pipe(Command.withDescription("Write the files of a folder as documents of a data source; unchanged ones are skipped"))
+).pipe(Command.withDescription("Write the files of a folder as documents of a data source, skipping unchanged files"))

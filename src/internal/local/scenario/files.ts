@@ -86,7 +86,13 @@ const isObjects = (value: unknown): boolean => Array.isArray(value) && value.eve
 
 export const loadSeed = (files: FileSystem.FileSystem, path: string): Effect.Effect<Seed, ScenarioError> =>
   files.readFileString(path).pipe(
-    Effect.mapError((error) => new ScenarioError({ message: `${path} cannot be read: ${error.message}` })),
+    Effect.mapError((error) =>
+      new ScenarioError({
+        message: `${path} cannot be read: ${
+          error._tag === "SystemError" && error.reason === "NotFound" ? "no such file" : error.message
+        }`
+      })
+    ),
     Effect.flatMap((text) =>
       Effect.try({
         try: () => JSON.parse(text) as unknown,
