@@ -288,7 +288,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       writeFileSync(`${line.directory}/people.csv`, csv)
       const file = yield* run(line, ["load", "people.csv", "-d", "handbook"], { env })
       assert.deepStrictEqual([file.code, file.stdout], [0, ""])
-      assert.match(file.stderr, /Columns: Name is name, Größe is gro_e\n2 rows written, 2 in the table/)
+      assert.match(file.stderr, /Columns: Name → name, Größe → gro_e\n2 rows written, 2 in the table/)
       const piped = yield* run(line, ["load", "-", "-d", "handbook", "-t", "people", "--replace", "--json"], {
         env,
         stdin: `${csv}Mary;1,5\n`
@@ -340,7 +340,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       Effect.gen(function*() {
         const { says } = yield* start(line, ["serve", "--port", "0", "--host", "0.0.0.0", "--no-limits"])
         const said = yield* says(/Ctrl-C/)
-        assert.match(said, /Warning: 0\.0\.0\.0 may be reached from other machines/)
+        assert.match(said, /Warning: 0\.0\.0\.0 may be reachable from other machines/)
         const variable = (name: string) => new RegExp(`export ${name}=(.*)`).exec(said)?.[1] ?? ""
         const base = `${variable("DUST_BASE_URL")}/api/v1/w/${variable("DUST_WORKSPACE_ID")}/assistant/conversations`
         const headers = { authorization: `Bearer ${variable("DUST_API_KEY")}`, "content-type": "application/json" }
@@ -368,7 +368,7 @@ describe("the command line", { timeout: 120_000 }, () => {
         assert.include(said, "Agents: dust, echo, helper.")
         const env = Object.fromEntries([...said.matchAll(/export (\w+)=(.*)/g)].map(([, name, value]) => [name, value]))
         assert.strictEqual((yield* run(line, ["ask", "-a", "helper", "Hello"], { env })).stdout, "I can help\n")
-        const view = /holds: (\S+)/.exec(said)?.[1] ?? ""
+        const view = /contents: (\S+)/.exec(said)?.[1] ?? ""
         const state = yield* Effect.promise(async () => (await fetch(`${view}/state`)).text())
         assert.include(state, "Seeded")
       }))
