@@ -198,7 +198,11 @@ describe("invalid input fails before any request", () => {
       ".downloadFile: path must be ",
       (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "../x" }))
     ],
-    ["no path", ".downloadFile: path must be ", (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "" }))],
+    [
+      "no path",
+      ".downloadFile: path must be ",
+      (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "" }))
+    ],
     [
       "a path with an empty part",
       ".downloadFile: path must be ",

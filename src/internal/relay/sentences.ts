@@ -5,7 +5,7 @@ import * as Predicate from "effect/Predicate"
 import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
 import { warn } from "../telemetry/log.ts"
 
-export const noAnswer = "The answer could not be given."
+export const noAnswer = "The answer failed."
 const unreachable = "Dust cannot be reached at the moment. Please try again later."
 
 const sentences: { readonly [Tag in DustAPIError["_tag"]]: string } = {
@@ -13,7 +13,7 @@ const sentences: { readonly [Tag in DustAPIError["_tag"]]: string } = {
   DustUnauthorizedError: "Please sign in again.",
   DustUserRequiredError: "Please sign in to do this.",
   DustForbiddenError: "You may not do this.",
-  DustNotFoundError: "It does not exist, or you cannot see it.",
+  DustNotFoundError: "It does not exist, or you do not have access to it.",
   DustConflictError: "The conversation is busy. Please try again in a moment.",
   DustContentTooLargeError: "The content is too large.",
   DustRateLimitError: "There are too many requests. Please try again in a minute.",
@@ -22,7 +22,7 @@ const sentences: { readonly [Tag in DustAPIError["_tag"]]: string } = {
   DustTimeoutError: unreachable,
   DustNetworkError: unreachable,
   DustDecodeError: noAnswer,
-  DustStreamError: "The answer broke off. Please open it again.",
+  DustStreamError: "The answer was interrupted. Please open it again.",
   DustAgentError: "The agent failed.",
   DustUnconfirmedError: "The message may or may not have arrived. Please look before you send it again."
 }
