@@ -388,15 +388,16 @@ export interface Service {
 }
 
 /**
- * One conversation with one agent, turn by turn. Turns that are asked for at the same time wait for each other: the next one
- * begins when the answer before it has ended, whether that was consumed or not. A turn that a handler of a turn asks for would
- * wait for itself: it fails with `DustConflictError` (`turn_in_handler`). `E0` and `R0` are those of the session's own handlers.
+ * A conversation with one agent, turn by turn. Concurrent turns wait for each other: the next one begins when the
+ * previous answer has ended, whether or not it was consumed. A turn started by a handler of the current turn would wait
+ * for itself, and fails with `DustConflictError` (`turn_in_handler`). `E0` and `R0` are those of the session's
+ * handlers.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Session<E0 = never, R0 = never> {
-  /** None before the first turn, which starts the conversation. */
+  /** `None` before the first turn, which starts the conversation. */
   readonly conversationId: Effect.Effect<Option.Option<ConversationId>>
   /** As {@link Service.send}. */
   readonly send: <E = never, R = never>(
@@ -535,7 +536,7 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
 )
 
 /**
- * When it is closed, it waits up to two seconds for runs that are being cancelled.
+ * Closing it waits up to two seconds for runs that are being cancelled.
  *
  * @category layers
  * @since 0.1.0

@@ -178,7 +178,7 @@ export const UserQuestion = Schema.Struct({
 export interface UserQuestion extends Schema.Schema.Type<typeof UserQuestion> {}
 
 /**
- * The answer to a question: the indices of the selected options, or a text of the person's own.
+ * The answer to a question: the indices of the selected options, or a custom text.
  *
  * @category schemas
  * @since 0.1.0
@@ -505,7 +505,7 @@ export interface PageOptions {
   readonly conversationId: ConversationId
   /** At least 1. Defaults to 50. */
   readonly limit?: number | undefined
-  /** From the page before. Defaults to the newest page. */
+  /** The `lastValue` of the previous page. Defaults to the newest page. */
   readonly lastValue?: number | undefined
   /** Includes deleted messages. Defaults to `false`. */
   readonly deleted?: boolean | undefined

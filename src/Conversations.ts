@@ -1,7 +1,7 @@
 /**
  * Conversations and their messages: the whole of Dust's conversation API.
  *
- * `Chat` is the shorter way to ask an agent and have its answer; `Chat` is built on this service.
+ * Use `Chat`, which is built on this service, to ask an agent and receive its answer.
  *
  * @since 0.1.0
  */
@@ -413,7 +413,7 @@ type Simple =
   | "createFeedback"
   | "deleteFeedback"
 
-/** The methods that are one request, and a little more than its declaration. */
+/** Methods that make a single request. */
 const simpleMethods = ({ call, client, operation }: Endpoints): Pick<Service, Simple> => ({
   markRead: (conversationId) => call.markRead.mark({ conversationId, read: true }),
   markUnread: (conversationId) => call.markUnread.mark({ conversationId, read: false }),
@@ -451,7 +451,7 @@ const simpleMethods = ({ call, client, operation }: Endpoints): Pick<Service, Si
     )
 })
 
-/** What happens in conversations and runs, as it happens. */
+/** Events of conversations and runs. */
 const following = (
   { call, client, operation }: Endpoints,
   reader: Reader
@@ -485,7 +485,7 @@ const following = (
   const answer: Service["answer"] = (options) =>
     answerOf({ resume: true, ...options, messageEvents: eventsOf("answer"), getMessage })
 
-  /** Of a run that is known to be going on. */
+  /** The fields of a run in progress. */
   const answerOfNew: Service["answer"] = (options) => answer({ ...options, resume: false })
 
   const answers: Service["answers"] = (options) =>
@@ -547,7 +547,7 @@ const written = (tools: Endpoints, abandoned: Abandoned) => {
 }
 
 /**
- * The scope holds the fibers that cancel what interrupted callers have left behind.
+ * The scope holds the fibers that cancel runs of interrupted callers.
  *
  * @category constructors
  * @since 0.1.0

@@ -404,9 +404,9 @@ export interface Location {
  * @since 0.1.0
  */
 export interface Page {
-  /** Default 10. */
+  /** Defaults to 10. */
   readonly limit?: number | undefined
-  /** Default 0. */
+  /** Defaults to 0. */
   readonly offset?: number | undefined
 }
 
@@ -433,7 +433,7 @@ export interface ListDocumentsOptions extends Location, Page {
 export interface StreamDocumentsOptions extends Location {
   /** Returns only these documents; none for an empty list. Any number: they are requested in groups that fit into a URL. */
   readonly documentIds?: ReadonlyArray<DocumentId> | undefined
-  /** Documents per request. Default 100. */
+  /** Documents per request. Defaults to 100. */
   readonly pageSize?: number | undefined
 }
 
@@ -456,7 +456,7 @@ export type DocumentContent =
 export interface DocumentFields {
   /** Chosen by the caller. An existing document with the same id is replaced. */
   readonly documentId: DocumentId
-  /** At most 512 characters. Default: the document id. */
+  /** At most 512 characters. Defaults to the document id. */
   readonly title?: string | null | undefined
   /** Defaults to `application/octet-stream`. */
   readonly mimeType?: string | null | undefined
@@ -542,7 +542,7 @@ export interface TableInput {
   readonly name: string
   /** Defaults to an id that Dust generates. An existing table with this id is replaced and keeps its rows. */
   readonly tableId?: TableId | undefined
-  /** Default: the name. */
+  /** Defaults to the name. */
   readonly title?: string | undefined
   /** A description for agents. Defaults to an empty one. */
   readonly description?: string | undefined

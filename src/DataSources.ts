@@ -91,7 +91,7 @@ export interface UpsertRowsOptions extends Location {
   readonly tableId: TableId
   /** At most 500 000. */
   readonly rows: ReadonlyArray<RowInput>
-  /** Replace all rows of the table with these. Default `false`. */
+  /** Whether to replace all rows of the table with these. Defaults to `false`. */
   readonly truncate?: boolean | undefined
 }
 
@@ -119,7 +119,7 @@ export interface Service extends Methods<typeof endpoints> {
     readonly documents: ReadonlyArray<Document>
     readonly total: number
   }, RequestError>
-  /** Every document, page by page. */
+  /** Streams all documents, page by page. */
   readonly streamDocuments: (options: StreamDocumentsOptions) => Stream.Stream<Document, RequestError>
   /**
    * Creates a document, or replaces it completely: text, tags, title and source URL.
@@ -195,11 +195,11 @@ export interface Service extends Methods<typeof endpoints> {
     readonly rows: ReadonlyArray<Row>
     readonly total: number
   }, RequestError>
-  /** Every row, page by page. */
+  /** Streams all rows, page by page. */
   readonly streamRows: (
     options: Location & {
       readonly tableId: TableId
-      /** Rows per request. Default 500. */
+      /** Rows per request. Defaults to 500. */
       readonly pageSize?: number | undefined
     }
   ) => Stream.Stream<Row, RequestError>
@@ -258,7 +258,7 @@ export interface Service extends Methods<typeof endpoints> {
   readonly loadTable: <E = never, R = never, E2 = never, R2 = never>(
     options: LoadTableOptions<E, R> & { readonly onProgress?: OnLoadProgress<E2, R2> | undefined }
   ) => Effect.Effect<LoadResult, E | E2 | RequestError, R | R2>
-  /** {@link Service.loadTable} as a Stream: a `Progress` after each batch, then `Done`. */
+  /** Loads a table like {@link Service.loadTable}, as a Stream: a `Progress` after each batch, then `Done`. */
   readonly loadTableStream: <E = never, R = never>(
     options: LoadTableOptions<E, R>
   ) => Stream.Stream<LoadEvent, E | RequestError, R>
@@ -295,7 +295,7 @@ export interface Service extends Methods<typeof endpoints> {
     options: SyncOptions<E, R>
   ) => Stream.Stream<SyncEvent, E | RequestError, R>
   /**
-   * What {@link Service.syncDocuments} with the same options would write, skip, refuse and delete. Only reads.
+   * Returns what {@link Service.syncDocuments} with the same options would write, skip, refuse and delete. Only reads.
    */
   readonly planSync: <E = never, R = never>(
     options: SyncOptions<E, R>

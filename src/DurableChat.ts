@@ -80,7 +80,7 @@ const waitingFields = {
   /** For {@link approve} or {@link reply}, in any process. */
   token: DurableDeferred.Token,
   executionId: Schema.String,
-  /** Until when an answer is waited for, in epoch milliseconds. */
+  /** The time until which an answer is awaited, in epoch milliseconds. */
   until: Schema.Number
 }
 
@@ -119,7 +119,7 @@ export interface AskOptions<R = never> extends Omit<StartWithKeyOptions, "key" |
    * stored. Defaults to 10 minutes.
    */
   readonly recheck?: Duration.DurationInput | undefined
-  /** How long failures of the network and of Dust are tried again, before the workflow fails with them. Defaults to 1 day. */
+  /** How long to retry failures of the network and of Dust before the workflow fails. Defaults to 1 day. */
   readonly patience?: Duration.DurationInput | undefined
   /** Called when the workflow begins to wait, for example to send the token to a person; again if the process dies meanwhile. */
   readonly onWaiting?: ((waiting: Waiting) => Effect.Effect<void, never, R>) | undefined
@@ -503,14 +503,14 @@ export const waitingFor = (
 export const Ask = Workflow.make({
   name: "effect-dust/Ask",
   payload: {
-    /** Stands for the question. The first question of a key counts. */
+    /** Identifies the question. The first question of a key counts. */
     key: Schema.String,
     agent,
     message: Schema.String,
     conversationId: Schema.optional(ConversationId),
     title: Schema.optional(Schema.String),
     spaceId: Schema.optional(SpaceId),
-    /** Who asks. */
+    /** The author of the question. */
     context: Schema.optional(Schema.Struct({
       username: Schema.optional(Schema.String),
       timezone: Schema.optional(Schema.String),

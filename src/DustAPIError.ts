@@ -506,7 +506,7 @@ export type RequestError =
 export type StreamError = RequestError | DustStreamError
 
 /**
- * What sending a message can fail with.
+ * The errors of sending a message.
  *
  * @category errors
  * @since 0.2.0
@@ -563,7 +563,7 @@ export const DustAPIError: Schema.Union<[
   DustUnconfirmedError
 )
 
-/** Equal in all members, however deep: an error that went through a queue equals the one that was sent. */
+/** Structural equality, so that an error that passed through a queue equals the original. */
 const sameValue = (a: unknown, b: unknown): boolean => {
   if (Equal.equals(a, b)) return true
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false
@@ -648,7 +648,7 @@ export const isDustAPIError = (u: unknown): u is DustAPIError => {
 }
 
 /**
- * Whether waiting and trying again may help. For a POST that may already have been carried out, look before repeating it.
+ * Returns whether waiting and retrying may help. After an ambiguous failure of a POST, check before repeating it.
  *
  * @category guards
  * @since 0.1.0

@@ -171,7 +171,7 @@ export const withStreamCredential: {
 )
 
 /**
- * One endpoint: its method, route, request and response schemas, and whether it may be repeated.
+ * An endpoint: its method, route, request and response schemas, and whether requests may be repeated.
  *
  * @category models
  * @since 0.1.0
@@ -179,7 +179,7 @@ export const withStreamCredential: {
 export type Operation<Route extends string, Body, A> = Op.Operation<Route, Body, A>
 
 /**
- * What a call of an operation needs.
+ * The arguments of a call of an operation.
  *
  * @category models
  * @since 0.1.0
@@ -187,8 +187,8 @@ export type Operation<Route extends string, Body, A> = Op.Operation<Route, Body,
 export type Input<Route extends string, Body> = Op.Input<Route, Body>
 
 /**
- * Declares an endpoint that answers JSON, to be run with `execute`. `{workspaceId}` in the route is filled in; the other
- * names in braces become required members of `path`, each encoded so that a value cannot leave its segment.
+ * Declares an endpoint that returns JSON; call it with `execute`. `{workspaceId}` in the route is filled in. Other
+ * names in braces become required members of `path`; their values are encoded, so that they cannot leave their segment.
  *
  * @example
  * ```ts
@@ -221,47 +221,50 @@ export type { Execute, Open } from "./internal/request/context.ts"
 export interface Service {
   readonly config: DustConfig.Service
   /**
-   * The raw client, for anything else: it adds the credential, the headers and the base URL to relative URLs, replaces
-   * `{workspaceId}` in them, and leaves absolute URLs of other hosts alone. Neither retries nor maps errors: after a 401 a
-   * token that is an Effect is only forgotten, so that the next request has a fresh one. Options of {@link withOptions}
-   * that cannot be used are a `RequestError`; of the others its headers apply.
+   * The raw client, for anything else. It adds the credential, the headers and the base URL to relative URLs, and
+   * replaces `{workspaceId}` in them; absolute URLs of other hosts are unchanged. It neither retries nor maps errors.
+   * After a 401, a token from an Effect is discarded, so that the next request obtains a new one. Headers of {@link
+   * withOptions} apply; invalid options fail with a `RequestError`.
    */
   readonly http: HttpClient.HttpClient.With<HttpClientError.HttpClientError | DustUnauthorizedError>
-  /** Runs an operation: validated, authenticated, limited in time, retried as it allows, decoded. */
+  /**
+   * Runs an operation: validates and encodes its input, sends it with the credential, limits and retries, and decodes
+   * the response.
+   */
   readonly execute: Execute
   /**
-   * Opens an operation whose body is read piece by piece: everything that `execute` does up to the response headers. The
-   * connection is closed with the scope. A redirect to another origin is an error, unless `redirects` is `"return"`: then
-   * the redirecting response is returned.
+   * Opens an operation whose body is streamed: like `execute`, up to the response headers. The connection closes with
+   * the scope. A redirect to another origin is an error, unless `redirects` is `"return"`, which returns the
+   * redirecting response.
    */
   readonly open: Open
   /**
-   * The body of an opened response, with the silence limit. A connection that breaks is a `DustNetworkError`, a silent one
-   * a `DustTimeoutError` of phase `idle`.
+   * Streams the body of an opened response, with the limit on silence. Fails with `DustNetworkError` if the connection
+   * breaks, and with `DustTimeoutError` (`idle`) if it is silent.
    */
   readonly body: (
     operation: Op.Identity,
     response: HttpClientResponse.HttpClientResponse
   ) => Stream.Stream<Uint8Array, DustNetworkError | DustTimeoutError | DustDecodeError>
-  /** The same client before it knows the credential: for signed URLs on other hosts. Redirects are not followed. */
+  /** The client without the credential, for signed URLs on other hosts. Does not follow redirects. */
   readonly anonymous: HttpClient.HttpClient
   /**
-   * The time of day at the server, in epoch milliseconds, by its last answer with a date; none before one. Steps of this
-   * machine's clock do not change it.
+   * The server's time in epoch milliseconds, according to its last response with a date; `None` before the first one.
+   * Unaffected by changes of the local clock.
    */
   readonly serverTime: Effect.Effect<Option.Option<number>>
   /** The options in force for the current call. */
   readonly settings: Effect.Effect<Settings>
   /**
-   * The caller of the current call: the credential of {@link withCredential}, or that of the layer. What a service decides
-   * or remembers by credential has to ask here.
+   * The caller of the current call: the credential of {@link withCredential}, or that of the layer. Services that
+   * decide or cache by credential must use it.
    */
   readonly caller: Effect.Effect<Caller>
   /**
-   * Bounds an Effect of several requests by the `total` limit of the call: it fails with `DustTimeoutError` of phase
-   * `total`, also in an uninterruptible region. Its `attempts` are those of all requests inside. `limit` replaces the
-   * configured one; `needs` raises one that is not configured. `onlyRequests` is cheaper, for an Effect in which nothing but
-   * requests takes time: each of them ends by then.
+   * Bounds an Effect of several requests by the `total` limit of the call. Fails with `DustTimeoutError` (`total`),
+   * also in an uninterruptible region; its `attempts` count all requests. `limit` replaces the configured limit, and
+   * `needs` raises a default one. `onlyRequests` is cheaper, for Effects in which only requests take time, because each
+   * of them ends by the limit.
    */
   readonly withTotal: (
     operation: Pick<Op.Identity, "module" | "method"> & Partial<Pick<Op.Identity, "http" | "route">>,
@@ -269,7 +272,7 @@ export interface Service {
       readonly limit?: Duration.DurationInput | undefined
       readonly needs?: Duration.DurationInput | undefined
       readonly onlyRequests?: boolean | undefined
-      /** What the error says and holds, besides the limit. */
+      /** The message and details of the error, besides the limit. */
       readonly message?: ((limit: Duration.Duration) => string) | undefined
       readonly details?: Readonly<Record<string, unknown>> | undefined
     }
@@ -285,14 +288,14 @@ export interface Service {
  */
 export interface Caller extends Equal.Equal {
   readonly workspaceId: string
-  /** Whether there is a user behind the credential: it is an access token, not an API key. */
+  /** Whether the credential identifies a user: an access token does, an API key does not. */
   readonly hasUser: boolean
 }
 
 /**
- * How to open an operation. `accept` is the header (default `application/json`), `redirects` whether they are followed
- * (default) or returned. With the `origin` `storage` the request goes to the `url` of the input, a signed address outside
- * Dust, and carries nothing that belongs to Dust.
+ * Options of `open`. `accept` is the header (`application/json` by default); `redirects` are followed by default, or
+ * returned. With the `origin` `storage`, the request goes to the `url` of the input, a signed URL outside Dust, without
+ * the credential and the configured headers.
  *
  * @category models
  * @since 0.1.0
@@ -336,8 +339,8 @@ export const make: Effect.Effect<Service, never, DustConfig.DustConfig | HttpCli
   )
 
 /**
- * The client of one workspace. Tokens are renewed in its scope. Calls are governed by the `Governor` of the context, if
- * there is one.
+ * Makes the client of a workspace. Tokens are renewed in its scope. Calls are governed by the `Governor` of the
+ * context, if any.
  *
  * @category layers
  * @since 0.1.0

@@ -147,17 +147,17 @@ export type Credential =
  * @since 0.1.0
  */
 export interface Timeouts {
-  /** From sending a request to its response headers. Default 60 seconds. */
+  /** From sending a request to its response headers. Defaults to 60 seconds. */
   readonly headers: Duration.Duration
-  /** From the response headers to the end of the body; not for streams and downloads. Default 60 seconds. */
+  /** From the response headers to the end of the body; not for streams and downloads. Defaults to 60 seconds. */
   readonly body: Duration.Duration
-  /** The longest silence of a stream or a download before it is reconnected or given up. Default 90 seconds. */
+  /** The longest silence of a stream or a download before it is reconnected or given up. Defaults to 90 seconds. */
   readonly idle: Duration.Duration
   /**
-   * One call, with all its attempts and the waits between them; not for streams. A method of several requests is bounded as a
-   * whole, except for loads and syncs, where each batch is. Default: what the retry policy may take, and one more attempt (4
-   * minutes with the standard policy). Operations that are known to take longer (uploads, blocking
-   * runs) raise the defaults; a limit that is set, here or by `DustClient.withOptions`, is a ceiling for them too.
+   * One call, with all its attempts and the pauses between them; not for streams. Bounds a method of several requests
+   * as a whole, except that loads and syncs are bounded per batch. Defaults to the time that the retry policy may take,
+   * plus one attempt (4 minutes with the standard policy). Slow operations (uploads, blocking runs) have longer
+   * defaults; a configured limit, here or in `DustClient.withOptions`, is a ceiling for them, too.
    */
   readonly total: Duration.Duration
 }
@@ -169,13 +169,13 @@ export interface Timeouts {
  * @since 0.1.0
  */
 export interface TimeoutOptions {
-  /** From sending a request to its response headers. Default 60 seconds. */
+  /** From sending a request to its response headers. Defaults to 60 seconds. */
   readonly headers?: Duration.DurationInput | undefined
-  /** From the response headers to the end of the body. Default 60 seconds. */
+  /** From the response headers to the end of the body. Defaults to 60 seconds. */
   readonly body?: Duration.DurationInput | undefined
-  /** The longest silence of a stream. Default 90 seconds. */
+  /** The longest silence of a stream. Defaults to 90 seconds. */
   readonly idle?: Duration.DurationInput | undefined
-  /** One call with all its attempts. Default: what the retry policy may take, and one more attempt. */
+  /** One call with all its attempts. Defaults to the time that the retry policy may take, plus one attempt. */
   readonly total?: Duration.DurationInput | undefined
 }
 
@@ -192,14 +192,14 @@ export interface Service {
   readonly credential: Credential
   readonly timeouts: Timeouts
   /**
-   * The limits that the application has set itself. They are ceilings: an operation that is known to be slow raises the
-   * other ones only. Without this, none of them is.
+   * The limits that the application configured. They are ceilings; slow operations raise only the others. If omitted,
+   * no limit is a ceiling.
    */
   readonly chosenLimits?: ReadonlyArray<keyof Timeouts> | undefined
   readonly retry: RetryPolicy.RetryPolicy
   /** Sent with every request to Dust, and nowhere else. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
-  /** Default 64 MiB. */
+  /** Defaults to 64 MiB. */
   readonly maxResponseSize?: number | undefined
   readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
@@ -211,31 +211,32 @@ export interface Service {
 export class DustConfig extends Context.Tag("effect-dust/DustConfig")<DustConfig, Service>() {}
 
 interface CommonOptions {
-  /** The id of the workspace: the part after `/w/` in the address of its web application. */
+  /** The id of the workspace: the part of its address after `/w/`. */
   readonly workspaceId: string
-  /** Where the workspace lives. Default `us`. Not together with `baseUrl`. */
+  /** The region of the workspace. Defaults to `us`. Cannot be combined with `baseUrl`. */
   readonly region?: Region | undefined
-  /** Another address, http or https, for proxies and Local Dust. Not together with `region`. */
+  /** Another base URL (http or https), for proxies and Local Dust. Cannot be combined with `region`. */
   readonly baseUrl?: string | URL | undefined
   readonly timeouts?: TimeoutOptions | undefined
-  /** Default `RetryPolicy.standard`. */
+  /** Defaults to `RetryPolicy.standard`. */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /** Extra headers for every request to Dust. They are treated as secrets. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
   /**
-   * The longest answer that is read as a whole, in bytes after decompression. Default 64 MiB. A longer one is a
-   * `DustContentTooLargeError` of type `response_too_large`, and not asked for again. Streams and downloads have no such
-   * limit.
+   * The maximum size in bytes of a response that is read as a whole, after decompression. Larger responses fail with
+   * `DustContentTooLargeError` (`response_too_large`) and are not retried. Streams and downloads have no such limit.
+   * Defaults to 64 MiB.
    */
   readonly maxResponseSize?: number | undefined
   /**
-   * Changes the HttpClient of the application for this SDK alone: every request, to the storage too, passes through it.
+   * Transforms the HttpClient of the application for this SDK only. Every request passes through it, including those to
+   * file storage.
    */
   readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
 
 /**
- * With a workspace API key.
+ * Options with a workspace API key.
  *
  * @category models
  * @since 0.1.0
@@ -247,7 +248,7 @@ export interface ApiKeyOptions extends CommonOptions {
 }
 
 /**
- * With a user's OAuth access token.
+ * Options with a user's OAuth access token.
  *
  * @category models
  * @since 0.1.0
@@ -255,14 +256,14 @@ export interface ApiKeyOptions extends CommonOptions {
 export interface AccessTokenOptions extends CommonOptions {
   readonly apiKey?: undefined
   /**
-   * The token of a member of the workspace, or an Effect that yields one. The Effect is run again, once for all callers,
+   * The token of a member of the workspace, or an Effect that returns one. The Effect runs again, once for all callers,
    * when the server reports an expired token; the refused request is then repeated once.
    */
   readonly accessToken: Redacted.Redacted<string> | TokenEffect
 }
 
 /**
- * The address of Dust, and the credential: one of `apiKey` or `accessToken`.
+ * The base URL of Dust, and the credential: either `apiKey` or `accessToken`.
  *
  * @category models
  * @since 0.1.0
@@ -300,7 +301,7 @@ const checkBaseUrl = (options: {
 }
 
 /**
- * Checks options. Every problem names its field and the expected value, and never shows a secret.
+ * Validates options. Errors name the field and the requirement, and never contain a secret.
  *
  * @category constructors
  * @since 0.1.0
@@ -373,7 +374,7 @@ const fromParts = (options: Parts, nameOf: NameOf): Either.Either<Service, Confi
   )
 
 /**
- * The configuration from values.
+ * Provides the configuration from values.
  *
  * @example
  * ```ts
@@ -414,7 +415,7 @@ export interface Configs {
 }
 
 /**
- * Reads and checks the configuration from `Config`s.
+ * Reads and validates the configuration from `Config`s.
  *
  * @category constructors
  * @since 0.2.0
@@ -443,7 +444,7 @@ const fromConfigsNamed = (
   })
 
 /**
- * The configuration from `Config`s, read through the `ConfigProvider` of the application.
+ * Provides the configuration from `Config`s, read through the `ConfigProvider` of the application.
  *
  * @example
  * ```ts
@@ -520,7 +521,7 @@ const secretVariable = (name: string) =>
   Config.map(optional(name), (value) => value === undefined ? undefined : Redacted.make(value))
 
 /**
- * Reads and checks the configuration from the variables of {@link layerEnv}.
+ * Reads and validates the configuration from the variables of {@link layerEnv}.
  *
  * @category constructors
  * @since 0.2.0
@@ -535,17 +536,17 @@ export const fromEnv: Effect.Effect<Service, ConfigError.ConfigError> = fromConf
 }, variableOf)
 
 /**
- * The configuration from the environment, or from whichever `ConfigProvider` is in force where the layer is used.
+ * Provides the configuration from the environment, or from the `ConfigProvider` in effect where the layer is used.
  *
  * | variable | meaning |
  * |---|---|
  * | `DUST_WORKSPACE_ID` | required |
  * | `DUST_API_KEY` or `DUST_ACCESS_TOKEN` | one of them is required |
  * | `DUST_REGION` | `us` (default) or `eu` |
- * | `DUST_BASE_URL` | another address, instead of `DUST_REGION` |
- * | `DUST_TIMEOUT` | the limit of one call with all its attempts, also of slow ones: milliseconds, or `30 seconds` |
+ * | `DUST_BASE_URL` | another base URL, instead of `DUST_REGION` |
+ * | `DUST_TIMEOUT` | the limit of one call with all its attempts, also of slow operations: milliseconds, or `30 seconds` |
  *
- * A missing, blank or malformed variable is a `ConfigError` that names it; of the two credentials one may be blank.
+ * A missing, blank or malformed variable is a `ConfigError` that names it. One of the two credentials may be blank.
  *
  * @category layers
  * @since 0.1.0

@@ -1,7 +1,7 @@
 /**
  * A Dust agent as the `LanguageModel` of `@effect/ai`, beside the models of other providers.
  *
- * Needs the optional peer `@effect/ai` (0.37), and is imported by its path only.
+ * Requires the optional peer `@effect/ai` (0.37); import it from its own path.
  *
  * ```ts
  * import { LanguageModel } from "@effect/ai"
@@ -14,7 +14,7 @@
  * )
  * ```
  *
- * What a prompt has is mapped as follows.
+ * Prompts are mapped as follows.
  *
  * | In `@effect/ai` | In Dust |
  * | --- | --- |
@@ -26,8 +26,8 @@
  * | `metadata.dust` of the finish part | conversation, message, tools used, generated files |
  * | `usage` | undefined: Dust does not report tokens per message |
  *
- * A model and its temperature belong to the agent: set `generationSettings` with `Agents.importAgent`, or choose another model
- * for single calls with `modelSelection` in {@link withConfig}.
+ * The model and its temperature belong to the agent: set `generationSettings` with `Agents.importAgent`, or choose
+ * another model for single calls with `modelSelection` in {@link withConfig}.
  *
  * @since 0.2.0
  */
@@ -79,16 +79,16 @@ declare module "@effect/ai/Response" {
 }
 
 /**
- * How the agent is asked. With a `conversationId`, only the messages after the last answer in the prompt are sent: the
- * conversation has the others.
+ * Options for asking the agent. With a `conversationId`, only the messages after the last answer in the prompt are
+ * sent, because the conversation already contains the others.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Settings extends Omit<SendOptions<DustAPIError>, "agent" | "message"> {
-  /** Asks another agent. */
+  /** The agent to ask instead. */
   readonly agent?: AgentRef | undefined
-  /** How often an answer that is not the object asked for is sent back with its issues: a whole number. Defaults to 2. */
+  /** The number of times to send an answer that is not the requested object back with its issues. Defaults to 2. */
   readonly repairs?: number | undefined
 }
 
@@ -101,7 +101,7 @@ export interface Options extends Settings {
 }
 
 /**
- * Settings of single calls. They replace those of the model one by one; see {@link withConfig}. For a Stream, use
+ * Settings of single calls. Each replaces that of the model; see {@link withConfig}. For a Stream, use
  * `Stream.provideService(DustLanguageModel.Config, settings)`.
  *
  * @category tags
@@ -267,13 +267,13 @@ const objectOf = (
   })
 
 /**
- * The service. Makes no request by itself.
+ * Makes the service. Makes no request by itself.
  *
- * Its errors are those of `@effect/ai`, with the error of this SDK as their `cause` ({@link dustError} finds it):
- * `MalformedInput` for an unsupported prompt (before any request), `HttpRequestError` for the network and for time limits,
- * `HttpResponseError` for an answer with a status such as 401 or 429, `MalformedOutput` for an answer that cannot be read or
- * is not the object asked for, and `UnknownError` for a run that failed. Each message is sent at most once; interrupted, the
- * run is cancelled.
+ * Fails with the errors of `@effect/ai`, with the error of this SDK as their `cause` ({@link dustError} finds it):
+ * `MalformedInput` for an unsupported prompt (before any request), `HttpRequestError` for network failures and
+ * timeouts, `HttpResponseError` for a response with a status such as 401 or 429, `MalformedOutput` for a response that
+ * cannot be read or is not the requested object, and `UnknownError` for a failed run. Each message is sent at most
+ * once; interruption cancels the run.
  *
  * @category constructors
  * @since 0.2.0
@@ -324,8 +324,8 @@ export const layer = (options: Options): Layer.Layer<LanguageModel.LanguageModel
 /**
  * The agent as a `Model`: for `Effect.provide`, and for an `ExecutionPlan` with models of other providers.
  *
- * A failure may come after the agent was asked, and another attempt asks again. For safe repetitions only, use
- * {@link isRetryable} as the condition of a step; the next step of a plan is tried after every failure.
+ * A call may fail after the agent was asked, so that another attempt asks again. For safe retries only, use {@link
+ * isRetryable} as the condition of a step; a plan tries its next step after every failure.
  *
  * @example
  * ```ts
@@ -380,9 +380,9 @@ export const withConfig: {
 )
 
 /**
- * Keeps one Dust conversation for all calls inside an Effect: the first one starts it, and each later one sends only those
- * messages of its prompt that the conversation does not have yet. Without it, every call is a conversation of its own, and
- * earlier turns are sent as text. Calls at the same time wait for each other.
+ * Keeps one Dust conversation for all calls inside an Effect. The first call starts it, and each later call sends only
+ * the messages that the conversation does not have yet. Without it, every call is a new conversation, and earlier turns
+ * are sent as text. Concurrent calls wait for each other.
  *
  * @example
  * ```ts
@@ -410,9 +410,10 @@ export const withConversation = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.
   )
 
 /**
- * Serves a Toolkit with its handlers while an Effect runs, and gives its tools to the agents that are asked inside.
+ * Serves a Toolkit with its handlers while an Effect runs, and makes its tools available to the agents that are asked
+ * inside.
  *
- * Requires a user access token. Fails as `McpServers.serve` does. `name` is what the agent knows the server by.
+ * Requires a user access token. Errors as for `McpServers.serve`. `name` is the name of the server that the agent sees.
  *
  * @example
  * ```ts
@@ -464,7 +465,7 @@ export const withToolkit: {
 )
 
 /**
- * The error of this SDK behind an error of `@effect/ai`, or behind anything else that has one as its `cause`.
+ * Returns the error of this SDK behind an error of `@effect/ai`, or behind any other value that has it as its `cause`.
  *
  * @category getters
  * @since 0.2.0
@@ -475,7 +476,7 @@ export const dustError = (error: unknown): Option.Option<DustAPIError> => {
 }
 
 /**
- * Whether it is safe to ask again after an error, and may help: the message was not sent.
+ * Returns whether a retry is safe and may help: the message was not sent.
  *
  * @category guards
  * @since 0.2.0

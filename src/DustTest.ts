@@ -1,14 +1,14 @@
 /**
- * Local Dust: a Dust workspace in memory, for tests and for running without an account.
+ * Local Dust: an in-memory Dust workspace, for tests and for running without an account.
  *
- * It answers the real HTTP API the way the real server does, peculiarities included, and it keeps state: conversations with
- * their versions, agents that follow a script, approvals, retained events. There are two ways in, over one implementation:
+ * It implements the HTTP API like the real server, including its quirks, and keeps state: conversations with their
+ * versions, scripted agents, approvals, retained events. There are two ways to use it:
  *
- * - {@link layer} provides every service of the SDK without a socket. All time comes from Effect's Clock, so that under
- *   `TestClock` an approval that takes two hours is tested in milliseconds.
- * - {@link serve} listens on a real port, for other clients and for tests of the wire.
+ * - {@link layer} provides every service of the SDK without a socket. It uses Effect's Clock, so that under `TestClock`
+ *   an approval that takes two hours is tested in milliseconds.
+ * - {@link serve} listens on a real port, for other clients and wire-level tests.
  *
- * Nothing here is loaded by an application that does not import this module.
+ * Applications that do not import this module load nothing of it.
  *
  * @example
  * ```ts
@@ -168,7 +168,7 @@ export type {
 }
 
 /**
- * What a test can ask of the workspace, and do to it.
+ * Inspects and controls the workspace in a test.
  *
  * @category models
  * @since 0.1.0
@@ -176,7 +176,7 @@ export type {
 export interface Service extends Control {}
 
 /**
- * The workspace itself, beside the services of the SDK.
+ * The workspace, beside the services of the SDK.
  *
  * @category tags
  * @since 0.1.0
@@ -184,47 +184,47 @@ export interface Service extends Control {}
 export class DustTest extends Context.Tag("effect-dust/DustTest")<DustTest, Service>() {}
 
 /**
- * How a workspace is made.
+ * Options of a workspace.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** The scripted agents by sId. `echo` and the global agent `dust` are always there and repeat the message. */
+  /** The scripted agents by `sId`. `echo` and the global agent `dust` always exist and repeat the message. */
   readonly agents?: Readonly<Record<string, AgentOptions | AgentBehavior>> | undefined
-  /** What exists from the start. */
+  /** The initial content of the workspace. */
   readonly seed?: Seed | undefined
-  /** Peculiarities of the real server, to be changed one by one. */
+  /** Quirks of the real server that can be changed one by one. */
   readonly quirks?: Partial<Quirks> | undefined
   /**
-   * The limits of the workspace. `true`: those of Dust's server; an object: those, with these changes; `false`: sizes only,
-   * no limit per minute or hour. Defaults to `false` in {@link layer} and {@link layerHttpClient}, where a test that shares
-   * a clock with others would wait for ever, and to `true` in {@link serve} and {@link layerServe}.
+   * The limits of the workspace: `true` for those of Dust's server, an object to change some of them, `false` for size
+   * limits only. Defaults to `false` in {@link layer} and {@link layerHttpClient}, where tests that share a clock could
+   * wait forever, and to `true` in {@link serve} and {@link layerServe}.
    */
   readonly limits?: boolean | Partial<Limits> | undefined
-  /** Further credentials; the four of {@link Service} are always valid. */
+  /** Additional credentials; the four of {@link Service} are always valid. */
   readonly credentials?: CredentialOptions | undefined
-  /** What goes wrong from the start. */
+  /** The initial faults. */
   readonly faults?: ReadonlyArray<FaultRule> | undefined
-  /** Decides everything random: ids, and faults with a probability. Default 1. */
+  /** The seed of everything random: ids, and faults with a probability. Defaults to 1. */
   readonly randomSeed?: number | undefined
-  /** The time before each token of steps that have no pace of their own. Default 0. */
+  /** The time before each token of steps without their own pace. Defaults to 0. */
   readonly pace?: Duration.DurationInput | undefined
-  /** Default `LocalDust1`. */
+  /** Defaults to `LocalDust1`. */
   readonly workspaceId?: string | undefined
   readonly workspaceName?: string | undefined
 }
 
 /**
- * How the services of {@link layer} and {@link layerServe} call the workspace.
+ * Options of the services of {@link layer} and {@link layerServe}.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ClientOptions {
   /**
-   * The caller. `apiKey` (the default), `adminApiKey`, `userToken` and `adminToken` are those of {@link Service}; anything
-   * else is passed to the SDK as it is.
+   * The credential of the caller. `apiKey` (the default), `adminApiKey`, `userToken` and `adminToken` are those of
+   * {@link Service}; any other value is passed to the SDK unchanged.
    */
   readonly credential?:
     | "apiKey"
@@ -239,7 +239,7 @@ export interface ClientOptions {
   readonly headers?: DustConfig.Options["headers"] | undefined
 }
 
-/** Local Dust has no limits unless it is asked for them. */
+/** Local Dust has no rate limits unless configured. */
 const ungoverned = Effect.succeed(governorOff)
 
 const dustOptions = (control: Control, options: ClientOptions): DustConfig.Options => {
@@ -276,8 +276,8 @@ const inProcess = (options: Options): Layer.Layer<DustTest | HttpClient.HttpClie
   )
 
 /**
- * An HttpClient whose other end is Local Dust, and the workspace itself. Requests to any origin arrive there. Redirects are
- * handed to the caller.
+ * An HttpClient connected to Local Dust, and the workspace. Requests to any origin arrive there. Redirects are returned
+ * to the caller.
  *
  * @category layers
  * @since 0.1.0
@@ -312,20 +312,20 @@ export const layer = (options?: Options & ClientOptions): Layer.Layer<Dust.Servi
   )
 
 /**
- * Where {@link serve} listens.
+ * The address of {@link serve}.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ServeOptions extends Options {
-  /** Default 0: a free one. */
+  /** Defaults to 0, which selects a free port. */
   readonly port?: number | undefined
-  /** Default `127.0.0.1`. */
+  /** Defaults to `127.0.0.1`. */
   readonly host?: string | undefined
 }
 
 /**
- * Local Dust on a real port, until the scope closes. Needs Node: `node:http` is loaded here, and only here.
+ * Serves Local Dust on a real port until the scope closes. Requires Node: only this function loads `node:http`.
  *
  * @example
  * ```ts
@@ -351,7 +351,7 @@ export const serve = (options?: ServeOptions): Effect.Effect<Service, DustTestSe
   })
 
 /**
- * Every service of the SDK over Local Dust on a real port, through the HttpClient that the caller chooses.
+ * Every service of the SDK over Local Dust on a real port, through the HttpClient of the caller.
  *
  * @category layers
  * @since 0.1.0
@@ -367,7 +367,7 @@ export const layerServe = (
   )
 
 /**
- * The ids and credentials that every workspace starts with.
+ * The ids and credentials that every workspace has.
  *
  * @category constants
  * @since 0.1.0
@@ -389,8 +389,8 @@ export const credentials = {
 export const faults = faultConstructors
 
 /**
- * Text of the answer, cut into words. With `tokens` it is cut as they say: they are what is sent, and `content` is not looked
- * at. `pace` is the time before each token; default: that of the workspace, which is none.
+ * Sends text, split into words. `tokens` sets the pieces to send instead; `content` is then ignored. `pace` is the time
+ * before each token and defaults to that of the workspace, which is none.
  *
  * @category steps
  * @since 0.1.0
@@ -401,7 +401,7 @@ export const text = (
 ): Step => Step.Tokens({ tokens: options?.tokens ?? tokenize(content), classification: "tokens", pace: options?.pace })
 
 /**
- * Text of the answer from tokens that are made while they are sent: a million of them need no array.
+ * Sends text from tokens that are generated while they are sent, so that a million of them need no array.
  *
  * @category steps
  * @since 0.1.0
@@ -412,7 +412,7 @@ export const tokens = (
 ): Step => Step.Tokens({ tokens: all, classification: "tokens", pace: options?.pace })
 
 /**
- * Chain of thought.
+ * Sends chain of thought.
  *
  * @category steps
  * @since 0.1.0
@@ -421,7 +421,7 @@ export const think = (content: string, options?: { readonly pace?: Duration.Dura
   Step.Tokens({ tokens: tokenize(content), classification: "chain_of_thought", pace: options?.pace })
 
 /**
- * Markup around a chain of thought, which clients skip.
+ * Sends markup around a chain of thought, which clients skip.
  *
  * @category steps
  * @since 0.1.0
@@ -430,7 +430,7 @@ export const delimiter = (kind: "opening_delimiter" | "closing_delimiter", marku
   Step.Delimiter({ text: markup, kind })
 
 /**
- * A tool call: started, its parameters, its notifications, its result.
+ * Calls a tool: sends its start, parameters, notifications and result.
  *
  * @category steps
  * @since 0.1.0
@@ -438,7 +438,7 @@ export const delimiter = (kind: "opening_delimiter" | "closing_delimiter", marku
 export const tool = (options: ToolOptions): Step => Step.Tool({ tool: options })
 
 /**
- * A tool call that waits for a human's approval (`tool_approve_execution`, `validate-action`), then runs or is denied.
+ * Calls a tool that waits for approval (`tool_approve_execution`, `validate-action`), then runs or is denied.
  *
  * @category steps
  * @since 0.1.0
@@ -446,7 +446,7 @@ export const tool = (options: ToolOptions): Step => Step.Tool({ tool: options })
 export const approval = (options: ApprovalOptions): Step => Step.Approval({ tool: options })
 
 /**
- * A question to the human (`tool_ask_user_question`, `answer-question`).
+ * Asks the user a question (`tool_ask_user_question`, `answer-question`).
  *
  * @category steps
  * @since 0.1.0
@@ -454,7 +454,7 @@ export const approval = (options: ApprovalOptions): Step => Step.Approval({ tool
 export const question = (options: QuestionOptions): Step => Step.Question({ question: options })
 
 /**
- * A tool that waits until the human has connected an account: `resolveAction` of {@link Service} does it.
+ * Calls a tool that waits until the user connects an account: see `resolveAction` of {@link Service}.
  *
  * @category steps
  * @since 0.1.0
@@ -462,7 +462,7 @@ export const question = (options: QuestionOptions): Step => Step.Question({ ques
 export const authentication = (options: AuthenticationOptions): Step => Step.Authentication({ tool: options })
 
 /**
- * A tool that waits until the human has granted access to a file: `resolveAction` of {@link Service} does it.
+ * Calls a tool that waits until the user grants access to a file: see `resolveAction` of {@link Service}.
  *
  * @category steps
  * @since 0.1.0
@@ -471,7 +471,7 @@ export const fileAuthentication = (options: FileAuthenticationOptions): Step =>
   Step.FileAuthentication({ tool: options })
 
 /**
- * A tool of a client-side MCP server that the user message lists.
+ * Calls a tool of a client-side MCP server that the user message lists.
  *
  * @category steps
  * @since 0.1.0
@@ -479,7 +479,7 @@ export const fileAuthentication = (options: FileAuthenticationOptions): Step =>
 export const clientTool = (options: ClientToolOptions): Step => Step.ClientTool({ tool: options })
 
 /**
- * Another agent's answer, in a conversation of its own.
+ * Runs another agent in a separate conversation.
  *
  * @category steps
  * @since 0.1.0
@@ -487,7 +487,7 @@ export const clientTool = (options: ClientToolOptions): Step => Step.ClientTool(
 export const subAgent = (options: SubAgentOptions): Step => Step.SubAgent({ agent: options })
 
 /**
- * Several tools at the same time, in one step of the agent loop.
+ * Runs several tools concurrently in one step of the agent loop.
  *
  * @category steps
  * @since 0.1.0
@@ -495,7 +495,7 @@ export const subAgent = (options: SubAgentOptions): Step => Step.SubAgent({ agen
 export const parallel = (steps: ReadonlyArray<Step>): Step => Step.Parallel({ steps })
 
 /**
- * The agent fails (`agent_error`).
+ * Fails the agent (`agent_error`).
  *
  * @category steps
  * @since 0.1.0
@@ -503,7 +503,7 @@ export const parallel = (steps: ReadonlyArray<Step>): Step => Step.Parallel({ st
 export const fail = (options?: FailOptions): Step => Step.Fail({ error: options ?? {} })
 
 /**
- * A tool fails in a way that ends the run (`tool_error`).
+ * Fails a tool so that the run ends (`tool_error`).
  *
  * @category steps
  * @since 0.1.0
@@ -511,7 +511,7 @@ export const fail = (options?: FailOptions): Step => Step.Fail({ error: options 
 export const toolError = (options?: FailOptions): Step => Step.ToolError({ error: options ?? {} })
 
 /**
- * Nothing happens for this time; without a duration: for ever.
+ * Waits for this time, or forever without a duration.
  *
  * @category steps
  * @since 0.1.0
@@ -519,7 +519,7 @@ export const toolError = (options?: FailOptions): Step => Step.ToolError({ error
 export const silence = (duration?: Duration.DurationInput): Step => Step.Silence({ duration })
 
 /**
- * The current step of the agent loop is run again, as after a crash: its events are repeated under new ids.
+ * Repeats the current step of the agent loop, as after a crash: its events are sent again under new ids.
  *
  * @category steps
  * @since 0.1.0
@@ -527,7 +527,7 @@ export const silence = (duration?: Duration.DurationInput): Step => Step.Silence
 export const rerun: Step = Step.Rerun()
 
 /**
- * Old content is dropped from the model's context (`agent_context_pruned`).
+ * Drops old content from the context of the model (`agent_context_pruned`).
  *
  * @category steps
  * @since 0.1.0
@@ -535,7 +535,7 @@ export const rerun: Step = Step.Rerun()
 export const contextPruned: Step = Step.ContextPruned()
 
 /**
- * The run stops between two steps, with what it has (`agent_message_gracefully_stopped`).
+ * Stops the run between two steps; the content so far remains (`agent_message_gracefully_stopped`).
  *
  * @category steps
  * @since 0.1.0
@@ -543,7 +543,7 @@ export const contextPruned: Step = Step.ContextPruned()
 export const gracefulStop: Step = Step.GracefulStop()
 
 /**
- * Any object as an event.
+ * Sends any object as an event.
  *
  * @category steps
  * @since 0.1.0
@@ -551,7 +551,7 @@ export const gracefulStop: Step = Step.GracefulStop()
 export const unknownEvent = (event: unknown): Step => Step.Raw({ event })
 
 /**
- * A frame whose data is this text, whatever it is.
+ * Sends a frame with this text as its data.
  *
  * @category steps
  * @since 0.1.0

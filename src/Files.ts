@@ -89,7 +89,10 @@ export interface Service extends Methods<typeof endpoints> {
   readonly upload: <E = never, R = never, E2 = never, R2 = never>(
     options: UploadOptions<E, R, E2, R2>
   ) => Effect.Effect<File, E | E2 | RequestError, R | R2>
-  /** {@link Service.upload} as a Stream: its progress in bytes, then the file. Progress events are dropped when the consumer falls behind. */
+  /**
+   * Uploads a file like {@link Service.upload}, as a Stream: progress in bytes, then the file. Progress events are
+   * dropped if the consumer falls behind.
+   */
   readonly uploadStream: <E = never, R = never, E2 = never, R2 = never>(
     options: UploadOptions<E, R, E2, R2>
   ) => Stream.Stream<UploadEvent, E | E2 | RequestError, R | R2>

@@ -1,12 +1,12 @@
 /**
  * Values for tests that replace a service: replies, messages, conversations, events and errors, in one line each.
  *
- * Every builder returns a whole and valid value. What is given replaces the default, and what belongs together agrees: the
- * `text` of a {@link reply} is also the content of its message. A member that does not fit its schema throws. Ids and times
- * are always the same, so that results can be compared. Nothing else in this library imports this module: it is in no
- * bundle of an application.
+ * Every builder returns a complete, valid value. Given members replace the defaults, and related members agree: the
+ * `text` of a {@link reply} is also the content of its message. A member that does not fit its schema throws. Ids and
+ * times are constant, so that results can be compared. No other module imports this one, so that it is in no bundle of
+ * an application.
  *
- * To test against a Dust that keeps conversations and answers requests, see `DustTest`.
+ * To test against a workspace that keeps state, use `DustTest`.
  *
  * @example
  * ```ts
@@ -36,7 +36,7 @@ import { runEvents } from "./internal/fixtures/runEvents.ts"
 import * as Messages from "./Message.ts"
 
 /**
- * What to have instead of the defaults. The discriminator of a union is fixed by the builder.
+ * Members that replace the defaults. The builder sets the discriminator of a union.
  *
  * @category models
  * @since 0.2.0
@@ -44,7 +44,7 @@ import * as Messages from "./Message.ts"
 export type Overrides<A> = Partial<Omit<A, "_tag" | "type">>
 
 /**
- * An agent: `dust`, active.
+ * Makes an agent: `dust`, active.
  *
  * @category agents
  * @since 0.2.0
@@ -52,7 +52,7 @@ export type Overrides<A> = Partial<Omit<A, "_tag" | "type">>
 export const agent: (overrides?: Overrides<Agents.Agent>) => Agents.Agent = parts.agent
 
 /**
- * One use of a tool, which has succeeded.
+ * Makes a successful tool call.
  *
  * @category messages
  * @since 0.2.0
@@ -60,7 +60,7 @@ export const agent: (overrides?: Overrides<Agents.Agent>) => Agents.Agent = part
 export const agentAction: (overrides?: Overrides<Messages.AgentAction>) => Messages.AgentAction = parts.agentAction
 
 /**
- * What a program wrote with an API key: "Hello", to the agent `dust`.
+ * Makes a message sent with an API key: "Hello", to the agent `dust`.
  *
  * @category messages
  * @since 0.2.0
@@ -78,7 +78,7 @@ export const userMessage = (overrides: Overrides<Messages.UserMessage> = {}): Me
   })
 
 /**
- * An answer of the agent `dust` to {@link userMessage}, which has succeeded: "Hello!".
+ * Makes a successful answer of the agent `dust` to {@link userMessage}: "Hello!".
  *
  * @category messages
  * @since 0.2.0
@@ -86,7 +86,7 @@ export const userMessage = (overrides: Overrides<Messages.UserMessage> = {}): Me
 export const agentMessage: (overrides?: Overrides<Messages.AgentMessage>) => Messages.AgentMessage = parts.agentMessage
 
 /**
- * A text that was attached.
+ * Makes a text attachment.
  *
  * @category messages
  * @since 0.2.0
@@ -107,7 +107,7 @@ export const contentFragment = (overrides: Overrides<Messages.ContentFragment> =
   })
 
 /**
- * A message of a kind that this version does not know.
+ * Makes a message of an unknown kind.
  *
  * @category messages
  * @since 0.2.0
@@ -127,8 +127,8 @@ export const unknownMessage = (overrides: Overrides<Messages.UnknownMessage> = {
 }
 
 /**
- * A conversation. Each of `messages` gets a position of its own, in this order; `content` says it position by position, with
- * all versions. Default: {@link userMessage} and {@link agentMessage}.
+ * Makes a conversation. Each of `messages` gets its own position, in this order; use `content` to set all versions of
+ * each position. Defaults to {@link userMessage} and {@link agentMessage}.
  *
  * @category conversations
  * @since 0.2.0
@@ -149,7 +149,7 @@ export const conversation = (
   })
 
 /**
- * What `Conversations.createMessage` returns: {@link userMessage}, and {@link agentMessage} as its answer.
+ * Makes a result of `Conversations.createMessage`: {@link userMessage}, and {@link agentMessage} as its answer.
  *
  * @category conversations
  * @since 0.2.0
@@ -162,8 +162,7 @@ export const messageCreated = (
 }
 
 /**
- * What `Conversations.create` returns for a conversation that begins with a message. Its content are this message and
- * its answers.
+ * Makes a result of `Conversations.create` with a first message. Its content is this message and its answers.
  *
  * @category conversations
  * @since 0.2.0
@@ -182,8 +181,8 @@ export const conversationWithMessage = (
 }
 
 /**
- * A whole answer: "Hello!". `text`, `actions`, `chainOfThought` and `message` are also in its `agentMessage`, and the other
- * way round where only `agentMessage` is given.
+ * Makes a complete reply: "Hello!". `text`, `actions`, `chainOfThought` and `message` also appear in its
+ * `agentMessage`, and vice versa if only `agentMessage` is given.
  *
  * @category events
  * @since 0.2.0
@@ -213,7 +212,7 @@ export const reply = (overrides: Overrides<Events.Reply> = {}): Events.Reply => 
 const place = { conversationId: ids.conversationId, messageId: ids.messageId }
 
 /**
- * Every event of `Chat`, by its `_tag`.
+ * Builders for every event of `Chat`, by `_tag`.
  *
  * @example
  * ```ts
@@ -273,8 +272,8 @@ export const chatEvent: {
 }
 
 /**
- * The events of an answer from its start to its end, as `Chat.stream` emits them: {@link reply} with its text in one piece,
- * after the tools that it used.
+ * Makes the events of a complete answer, as `Chat.stream` emits them: the tool calls of {@link reply}, then its text in
+ * one piece.
  *
  * @category events
  * @since 0.2.0
@@ -296,7 +295,7 @@ export const chatEvents = (overrides: Overrides<Events.Reply> = {}): ReadonlyArr
 }
 
 /**
- * Every event of `Conversations.messageEvents`, by its `type`.
+ * Builders for every event of `Conversations.messageEvents`, by `type`.
  *
  * @category events
  * @since 0.2.0
@@ -308,8 +307,8 @@ export const agentMessageEvent: {
 } = runEvents
 
 /**
- * Every error of `DustAPIError`, by its `_tag`, as the SDK makes it when `Conversations.get` or `createMessage` fails (for
- * `DustAgentError`, `Chat.send`). The message follows `module`, `method`, `status` and `type`.
+ * Builders for every error of `DustAPIError`, by `_tag`, as `Conversations.get` or `createMessage` fails with it
+ * (`DustAgentError`: `Chat.send`). The message follows from `module`, `method`, `status` and `type`.
  *
  * @example
  * ```ts

@@ -1,7 +1,6 @@
 /**
- * The rate limits of a workspace, shared by every call of a layer: messages, uploads and upserts wait for a free place
- * instead of being refused, and one refusal pauses all calls of its class until the limit reopens. All other calls have no known
- * limit; a refusal pauses the calls of the same route. After a pause, calls start a few at a time, and more as they succeed.
+ * Shares the rate limits of a workspace among all calls of a layer: messages, uploads and upserts wait for a free place
+ * instead of being refused, and a refusal pauses all calls of its class until the limit reopens.
  *
  * `Dust.layer` governs its calls by default, in memory. Provide {@link layer} to change the limits, {@link layerOff} to
  * switch it off, and {@link layerStore} to share the limits between processes and machines, in Redis for example. Local

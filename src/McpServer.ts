@@ -292,7 +292,7 @@ export interface ServeOptions<Tools extends ReadonlyArray<Tool<unknown>>> {
   /** 5 to 30 characters. */
   readonly name: string
   readonly tools: Tools
-  /** Default `1.0.0`. */
+  /** Defaults to `1.0.0`. */
   readonly version?: string | undefined
   /** How to use the tools together, for the model. */
   readonly instructions?: string | undefined

@@ -42,16 +42,16 @@ export interface SuggestionsOptions {
 }
 
 /**
- * Every method works with an API key and with a user's access token, fails with `RequestError`, and is retried as the
- * retry policy says.
+ * All methods accept an API key or an access token, fail with `RequestError`, and are retried according to the retry
+ * policy.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Service extends Methods<typeof mentions> {
   /**
-   * Returns the agents and people whose name matches. Dust's `current` parameter is not offered: the server refuses any
-   * value of it.
+   * Returns the agents and people whose name matches. Dust's parameter `current` is not offered, because the server
+   * refuses every value of it.
    *
    * Sources: `GET /api/v1/w/{workspaceId}/assistant/mentions/suggestions`, and with a conversation
    * `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}/mentions/suggestions`.

@@ -27,8 +27,8 @@ import type { RequestError } from "./DustAPIError.ts"
 import type { LimitClass } from "./Governor.ts"
 
 /**
- * Whether a request that may have reached its handler may be sent again. A `creation` may leave something behind twice: it is
- * sent again only where the caller's policy allows that.
+ * Whether a request may be repeated after it may have reached its handler. A `creation` may leave a duplicate behind;
+ * it is repeated only if the caller's policy allows it.
  *
  * @category models
  * @since 0.2.0
@@ -94,13 +94,13 @@ export interface Identity {
   readonly http: HttpMethod
   readonly route: string
   readonly credential: RequiredCredential
-  /** Error types of this operation that mean something else than they do everywhere else. */
+  /** Error types with a different meaning for this operation than for others. */
   readonly errors: Readonly<Record<string, ErrorTag>>
 }
 
 /**
- * Whether an error means that the work is done already. That is a success where an earlier attempt of the same call may have
- * done it, and nowhere else.
+ * Whether an error means that the work is already done. Treated as a success only if an earlier attempt of the same
+ * call may have done it.
  *
  * @category models
  * @since 0.2.0
@@ -116,7 +116,7 @@ export type Done = (error: RequestError) => boolean
 export type Final = (error: RequestError) => boolean
 
 /**
- * The `final` of endpoints where Dust answers permanent refusals with 500 `internal_server_error`.
+ * The `final` of endpoints for which Dust responds to permanent failures with 500 `internal_server_error`.
  *
  * @category constants
  * @since 0.2.0
@@ -147,7 +147,7 @@ export interface Operation<Route extends string, Body, A> extends Identity {
 }
 
 /**
- * What every endpoint is declared with.
+ * The declaration that every endpoint has.
  *
  * @category models
  * @since 0.2.0
@@ -157,14 +157,14 @@ export interface BaseOptions<Route extends string> {
   readonly name: `${string}.${string}`
   readonly http: HttpMethod
   readonly route: Route
-  /** Default: `safe` for GET and DELETE, `once` for everything else. */
+  /** Defaults to `safe` for GET and DELETE, `once` for everything else. */
   readonly replay?: Replay | undefined
-  /** Default `any`. */
+  /** Defaults to `any`. */
   readonly credential?: RequiredCredential | undefined
   readonly errors?: Readonly<Record<string, ErrorTag>> | undefined
   readonly timeouts?: OperationTimeouts | undefined
   readonly limits?: LimitClass | undefined
-  /** The errors after which the request is not repeated. Defaults to none but those that are never repeated. */
+  /** The additional errors after which the request is not repeated. */
   readonly final?: Final | undefined
 }
 
@@ -195,7 +195,7 @@ const base = <Route extends string>(options: BaseOptions<Route>) => {
 }
 
 /**
- * Declares an endpoint that answers JSON.
+ * Declares an endpoint that returns JSON.
  *
  * @category constructors
  * @since 0.2.0
@@ -209,7 +209,7 @@ export const make = <const Route extends string, A, I, B = undefined, BI = undef
 })
 
 /**
- * Declares an endpoint whose answer is text, or nothing at all.
+ * Declares an endpoint that returns text or an empty body.
  *
  * @category constructors
  * @since 0.2.0
@@ -227,7 +227,7 @@ export const text = <const Route extends string, A, B = undefined, BI = undefine
 })
 
 /**
- * Declares an endpoint whose answer is nothing that matters: an empty body, `{ "success": true }`.
+ * Declares an endpoint without a meaningful response: an empty body, or `{ "success": true }`.
  *
  * @category constructors
  * @since 0.2.0
@@ -252,7 +252,7 @@ export type QueryValue = string | number | boolean | null | undefined | Readonly
 export type Query = Readonly<Record<string, QueryValue>>
 
 /**
- * What a call of any endpoint may have.
+ * The arguments that every call may have.
  *
  * @category models
  * @since 0.2.0
@@ -262,9 +262,9 @@ export interface FieldsOf<Body> {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** A body that the caller constructs, sent unchanged. It may be a stream. */
   readonly rawBody?: HttpBody.HttpBody | undefined
-  /** An address that the server gave for this call. Refused before any request unless it is on the Dust origin. */
+  /** A URL that the server returned for this call. Refused before any request unless it is on the Dust origin. */
   readonly url?: string | undefined
-  /** Parts of the path that are secrets: left out of what an error says, should an answer repeat them. */
+  /** Secret parts of the path, removed from errors if a response repeats them. */
   readonly secrets?: ReadonlyArray<Redacted.Redacted<string>> | undefined
   readonly body?: Body | undefined
 }

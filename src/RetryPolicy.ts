@@ -51,20 +51,22 @@ export interface RetryPolicy {
 export interface Options {
   /** The maximum number of attempts after the first. Defaults to 4. */
   readonly retries?: number | undefined
-  /** The delay before the second attempt; it doubles each time, with jitter (80 to 120 %). Default 500 milliseconds. */
+  /** The delay before the second attempt; it doubles each time, with jitter (80 to 120 %). Defaults to 500 milliseconds. */
   readonly base?: Duration.DurationInput | undefined
-  /** The longest delay between two attempts, before its jitter (a `Retry-After` may be longer). Default 30 seconds. */
+  /** The longest delay between two attempts, before its jitter (a `Retry-After` may be longer). Defaults to 30 seconds. */
   readonly maxDelay?: Duration.DurationInput | undefined
-  /** The longest `Retry-After` that is waited for. Default 60 seconds. */
+  /** The longest `Retry-After` to wait for. Defaults to 60 seconds. */
   readonly maxRetryAfter?: Duration.DurationInput | undefined
-  /** No further attempt starts later than this after the first. Default 2 minutes. */
+  /** The time after the first attempt in which further attempts may start. Defaults to 2 minutes. */
   readonly maxElapsed?: Duration.DurationInput | undefined
   /**
-   * The pauses after rate limits that come without a `Retry-After`. Default 15, 30 and 30
-   * seconds, since Dust counts by the minute; with a `schedule` of its own none.
+   * The pauses after rate limits without a `Retry-After`. Defaults to 15, 30 and 30 seconds, because Dust counts per
+   * minute, or to none with a `schedule`.
    */
   readonly rateLimitPauses?: ReadonlyArray<Duration.DurationInput> | undefined
-  /** Repeats the creation of a conversation or a file also when the first may have been made. Default false. */
+  /**
+   * Whether to repeat the creation of a conversation or a file even if the first may have succeeded. Defaults to false.
+   */
   readonly repeatCreations?: boolean | undefined
   /** Replaces `retries`, `base` and `maxDelay`. */
   readonly schedule?: Schedule.Schedule<unknown, RequestError> | undefined
@@ -73,7 +75,7 @@ export interface Options {
 const minutePauses: ReadonlyArray<Duration.DurationInput> = ["15 seconds", "30 seconds", "30 seconds"]
 
 /**
- * A policy from its parts: jittered exponential delays unless `schedule` is given.
+ * Makes a policy. Delays are exponential with jitter unless `schedule` is given.
  *
  * @example
  * ```ts
@@ -125,7 +127,7 @@ export const patient: RetryPolicy = make({
 })
 
 /**
- * One attempt only. A stream that loses its connection still continues if it can reconnect at once.
+ * Makes one attempt only. A stream that loses its connection still continues if it can reconnect at once.
  *
  * @category presets
  * @since 0.1.0

@@ -31,14 +31,14 @@ import type { Node, NodePage, UnifiedResults } from "./SearchResult.ts"
  * @since 0.1.0
  */
 export interface CommonOptions {
-  /** Documents, tables, or both. Default `all`. */
+  /** Documents, tables, or both. Defaults to `all`. */
   readonly viewType?: "all" | "document" | "table" | undefined
   /**
    * The spaces to search. Must not be empty. By default, the SDK lists the spaces of the caller, including projects, and searches
    * all of them, which takes one more request per call or stream.
    */
   readonly spaceIds?: ReadonlyArray<SpaceId> | undefined
-  /** Whether the data sources themselves are found, too. Default `true`. */
+  /** Whether to include data sources themselves. Defaults to `true`. */
   readonly includeDataSources?: boolean | undefined
 }
 
@@ -51,7 +51,7 @@ export interface CommonOptions {
 export interface ByQuery extends CommonOptions {
   readonly query: string
   readonly nodeIds?: undefined
-  /** Whether the addresses of nodes are searched, too: for pasted URLs. Default `false`. */
+  /** Whether to search the URLs of nodes, too, for pasted URLs. Defaults to `false`. */
   readonly searchSourceUrls?: boolean | undefined
 }
 
@@ -82,9 +82,9 @@ export type NodesOptions = ByQuery | ByNodeIds
  * @since 0.1.0
  */
 export interface PageOptions {
-  /** 1 to 2000. Default 100. */
+  /** 1 to 2000. Defaults to 100. */
   readonly limit?: number | undefined
-  /** The `nextPageCursor` of the page before. */
+  /** The `nextPageCursor` of the previous page. */
   readonly cursor?: string | undefined
 }
 
@@ -97,13 +97,15 @@ export interface PageOptions {
 export interface UnifiedOptions extends CommonOptions {
   /** Not blank; Dust advises three characters or more. */
   readonly query: string
-  /** Results per source, 1 to 100. Default 25. */
+  /** Results per source, 1 to 100. Defaults to 25. */
   readonly limit?: number | undefined
-  /** The `nextPageCursor` of the knowledge results before; tools do not page, and are not asked when it is given. */
+  /**
+   * The `nextPageCursor` of the previous knowledge results. Tools have no pages, and are not searched if it is given.
+   */
   readonly cursor?: string | undefined
-  /** Whether the addresses of nodes are searched, too. Default `false`. */
+  /** Whether to search the URLs of nodes, too. Defaults to `false`. */
   readonly searchSourceUrls?: boolean | undefined
-  /** Whether connected tools are asked. Default `true`. */
+  /** Whether to search connected tools. Defaults to `true`. */
   readonly includeTools?: boolean | undefined
 }
 

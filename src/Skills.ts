@@ -16,7 +16,7 @@ import * as Multipart from "./internal/util/multipart.ts"
 import type { SkillFile, SkillImport, SkillImportResult } from "./Skill.ts"
 
 /**
- * Every method works with an API key and with a user's access token, and fails with `RequestError`.
+ * All methods accept an API key or an access token, and fail with `RequestError`.
  *
  * @category models
  * @since 0.1.0

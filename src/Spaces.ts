@@ -18,7 +18,7 @@ import { pickByName } from "./internal/input/findByName.ts"
 import type { Space } from "./Space.ts"
 
 /**
- * Every method works with an API key and with a user's access token, and fails with `RequestError`.
+ * All methods accept an API key or an access token, and fail with `RequestError`.
  *
  * @category models
  * @since 0.1.0

@@ -21,7 +21,7 @@ import * as Schedule from "effect/Schedule"
  * @since 0.2.0
  */
 export interface Options {
-  /** Defaults to `effect_dust_store`. It is created where it does not exist. */
+  /** Defaults to `effect_dust_store`. Created if it does not exist. */
   readonly table?: string | undefined
 }
 
