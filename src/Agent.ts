@@ -11,6 +11,7 @@
  * const labels = Effect.flatMap(Agents, (agents) => agents.list()).pipe(Effect.map((all) => all.map(label)))
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

@@ -4,6 +4,7 @@
  * Sends the input and the JSON Schema of the output to the agent, and decodes its answer. An invalid answer is sent back with its
  * issues, in the same conversation, until it is valid or the attempts are used up.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"

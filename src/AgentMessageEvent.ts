@@ -11,6 +11,7 @@
  *   event.type === "generation_tokens" && event.classification === "tokens" ? event.text : ""
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -1,6 +1,7 @@
 /**
  * Finds, reads, changes, archives, imports and exports the agents of the workspace ("agent configurations").
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -1,6 +1,7 @@
 /**
  * Dust apps, their runs, and the events of a run: what `Apps` returns and takes. {@link values} returns the results of a run.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"

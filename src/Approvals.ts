@@ -2,6 +2,7 @@
  * Handlers that decide about the tools of an agent and answer its questions: ready-made policies, and the types to write your
  * own.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"

@@ -8,6 +8,7 @@
  * A run uses a *deployed version* of an app, identified by its specification hash, which Dust shows in the API menu of the
  * app. An API key's limit is 10,000 runs per app in 24 hours (`DustQuotaExceededError`).
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -30,6 +30,7 @@
  *   }).pipe(Effect.provide(Replayed)))
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"

@@ -4,6 +4,7 @@
  * Every message is stored at most once, every answer arrives complete or fails with a typed error, and interrupting the effect
  * stops the agent.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import type { PlatformError } from "@effect/platform/Error"

@@ -24,6 +24,7 @@
  * const api = HttpApiBuilder.api(Api).pipe(Layer.provide(chat))
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"

@@ -7,6 +7,7 @@
  * Each event is a schema and a type, so that events can be sent to a browser, through a queue or over RPC:
  * `Schema.encode(ChatEvent)` yields plain JSON, and unknown events are preserved.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

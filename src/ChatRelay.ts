@@ -10,6 +10,7 @@
  * into the argument of `chat.resume`. The id comes from the page: use the credential of its user, or check that the
  * user owns the conversation.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as HttpServer from "@effect/platform/HttpServer"

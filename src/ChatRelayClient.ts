@@ -22,6 +22,7 @@
  * }
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as ChatEvent from "./ChatEvent.ts"

@@ -18,6 +18,7 @@
  * Use {@link router} for servers of `@effect/platform`, {@link toWebHandler} for functions from `Request` to
  * `Response`, and `ChatApi` for an `HttpApi`.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as HttpApp from "@effect/platform/HttpApp"

@@ -12,6 +12,7 @@
  *   )
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

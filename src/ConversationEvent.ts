@@ -13,6 +13,7 @@
  *     ))
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

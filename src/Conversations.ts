@@ -3,6 +3,7 @@
  *
  * Use `Chat`, which is built on this service, to ask an agent and receive its answer.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

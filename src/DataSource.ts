@@ -16,6 +16,7 @@
  *     )
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"

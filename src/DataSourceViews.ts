@@ -1,6 +1,7 @@
 /**
  * Views: a data source, or a part of it, in a space. Agents and searches use views. Lists, searches and changes them.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -15,6 +15,7 @@
  * source is not in the space or the credential cannot read it, and with `DustForbiddenError` (`data_source_auth_error`) if the
  * credential cannot write to it. Managed connections are read-only.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

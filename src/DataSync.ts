@@ -13,6 +13,7 @@
  *     : `${event.progress.processed} of ${event.progress.total ?? "?"}`
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as DateTime from "effect/DateTime"

@@ -22,6 +22,7 @@
  *
  * All machines must share one `KeyValueStore`, such as `SqlKeyValueStore` in the database of the cluster.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import { KeyValueStore } from "@effect/platform/KeyValueStore"

@@ -7,6 +7,7 @@
  * The layers of single services are constants: to compose them for two workspaces in one graph, use `Layer.fresh` for each
  * workspace.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"

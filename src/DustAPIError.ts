@@ -37,6 +37,7 @@
  * )
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"

@@ -4,6 +4,7 @@
  * Use {@link withOptions} and {@link withCredential} to change single calls. To call an endpoint that has no method yet,
  * declare it with {@link operation}, or use the authenticated `HttpClient` in `http`.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"

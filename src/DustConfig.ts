@@ -1,6 +1,7 @@
 /**
  * Connection settings: workspace, region or base URL, credentials, timeouts and retries.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"

@@ -29,6 +29,7 @@
  * The model and its temperature belong to the agent: set `generationSettings` with `Agents.importAgent`, or choose
  * another model for single calls with `modelSelection` in {@link withConfig}.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as AiError from "@effect/ai/AiError"

@@ -25,6 +25,7 @@
  *   }).pipe(Effect.provide(DustTest.layer({ agents: { helper: "I can help" } }))))
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"

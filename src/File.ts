@@ -8,6 +8,7 @@
  * File.isSupported("video/mp4") // false
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import type { PlatformError } from "@effect/platform/Error"

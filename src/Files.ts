@@ -1,6 +1,7 @@
 /**
  * Uploads files for conversations in one call, from text, bytes, a Blob or a Stream, and downloads files as Streams.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import type { PlatformError } from "@effect/platform/Error"

@@ -22,6 +22,7 @@
  * const Busy = Layer.mock(Chat, { send: () => Effect.fail(Fixtures.error.DustRateLimitError()) })
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as Agents from "./Agent.ts"

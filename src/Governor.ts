@@ -6,6 +6,7 @@
  * switch it off, and {@link layerStore} to share the limits between processes and machines, in Redis for example. Local
  * Dust (`DustTest.layer`) is not governed unless a governor is provided.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Context from "effect/Context"

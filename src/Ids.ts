@@ -10,6 +10,7 @@
  * const conversationId: ConversationId = "cnv_9gY7BmTQ"
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

@@ -7,6 +7,7 @@
  * const result: CallResult = { content: [{ type: "text", text: "Order 42: shipped" }], isError: false }
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as Context from "effect/Context"

@@ -32,6 +32,7 @@
  * All methods require a user access token; with an API key they fail with `DustUserRequiredError` before any request. A
  * registration belongs to the workspace and the user, and expires ten minutes after the last heartbeat.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -12,6 +12,7 @@
  *   Effect.flatMap(Mentions, (mentions) => mentions.suggestions({ query })).pipe(Effect.map((all) => all.map(option)))
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"

@@ -7,6 +7,7 @@
  * const describe = (status: Open<"active" | "archived">) => status === "archived" ? "no longer available" : status
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 export type { Open } from "./internal/decode/schema.ts"

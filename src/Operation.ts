@@ -17,6 +17,7 @@
  * type Reports = typeof reports extends Operation<string, infer _Body, infer A> ? A : never
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as HttpBody from "@effect/platform/HttpBody"

@@ -4,6 +4,7 @@
  * The operation, not the policy, decides whether a request may be retried. Reads and idempotent writes are retried after 408, 429,
  * 5xx, timeouts and network failures; requests that create something only if they provably did not reach their handler.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

@@ -3,6 +3,7 @@
  *
  * Search returns *nodes*. To search the text of documents, use `DataSources.search` and `DataSourceViews.search`.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"

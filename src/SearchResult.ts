@@ -12,6 +12,7 @@
  *     : []
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"

@@ -11,6 +11,7 @@
  * const program = Effect.flatMap(Skills, (skills) => skills.list()).pipe(Effect.map((all) => all.map(describe)))
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"

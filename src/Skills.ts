@@ -1,6 +1,7 @@
 /**
  * Skills: instructions with files and tools that agents can use. Lists, imports and archives them.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

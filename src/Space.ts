@@ -11,6 +11,7 @@
  * const openSpaces = Effect.flatMap(Spaces, (spaces) => spaces.list()).pipe(Effect.map((all) => all.filter(isOpen)))
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"

@@ -4,6 +4,7 @@
  * Methods fail with `DustNotFoundError` (`space_not_found`) if the space does not exist or the credential cannot access it;
  * Dust does not distinguish the two. Dust's API cannot create, change or delete spaces.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

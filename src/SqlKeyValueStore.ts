@@ -5,6 +5,7 @@
  * Requires the optional peer `@effect/sql`; import it from its own path. Supports databases with `ON CONFLICT`, such as PostgreSQL and
  * SQLite.
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import * as Error from "@effect/platform/Error"

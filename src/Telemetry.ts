@@ -18,6 +18,7 @@
  * const name = Telemetry.spans.run // "invoke_agent"
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Metric from "effect/Metric"

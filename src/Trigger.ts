@@ -7,6 +7,7 @@
  * const schedule = ({ configuration }: Trigger) => "cron" in configuration ? configuration.cron : undefined
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as Redacted from "effect/Redacted"

@@ -3,6 +3,7 @@
  *
  * Dust's API cannot create or change triggers and webhook sources.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as HttpBody from "@effect/platform/HttpBody"

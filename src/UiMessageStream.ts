@@ -32,6 +32,7 @@
  *   }))
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"

@@ -14,6 +14,7 @@
  *   )
  * ```
  *
+ * @packageDocumentation
  * @since 0.2.0
  */
 import type * as DateTime from "effect/DateTime"

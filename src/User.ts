@@ -11,6 +11,7 @@
  * const program = Effect.flatMap(Workspace, (workspace) => workspace.me()).pipe(Effect.map(greeting))
  * ```
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"

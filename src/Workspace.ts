@@ -3,6 +3,7 @@
  *
  * Dust has withdrawn two older usage exports (`/usage`, `/workspace-usage`); {@link Service.analytics} replaces them.
  *
+ * @packageDocumentation
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -22,12 +22,16 @@ app.converter.on(Converter.EVENT_CREATE_DOCUMENT, (_context: unknown, document: 
 
 const project = await app.convert()
 if (project !== undefined) {
+  // The page has the name of the project as its title already.
+  const [first] = project.readme ?? []
+  if (first?.kind === "text") first.text = first.text.replace(/^# .*\n+/, "")
   app.validate(project)
   await app.generateOutputs(project)
   const modules = (project.children ?? []).map(({ comment, name }) => ({
     name,
     summary: (comment?.summary ?? []).map(({ text }) => text).join("").split("\n\n")[0]?.replaceAll(/\s+/g, " ") ?? ""
   }))
+  for (const { name, summary } of modules) if (summary === "") app.logger.error(`${name} has no @packageDocumentation`)
   writeFileSync(`${root}site/llms.txt`, llmsText(modules))
   writeFileSync(`${root}site/llms-full.txt`, fullText())
   cpSync(`${root}docs`, `${root}site/docs`, { recursive: true })
