@@ -2,7 +2,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { execFileSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { agents as common, type CommandLine, commandLine, run, start, variables } from "../support/commandLine.ts"
 
@@ -51,6 +51,47 @@ describe("the command line", { timeout: 120_000 }, () => {
       }
     }))
 
+  it.effect("a misspelt command or option: code 2, and the nearest name", () =>
+    Effect.gen(function*() {
+      const stderr = (...args: ReadonlyArray<string>) =>
+        Effect.map(run(line, args), ({ code, stderr, stdout }) => [code, stdout, stderr.trim()])
+      assert.deepStrictEqual(
+        yield* Effect.forEach([
+          ["aks", "hi"],
+          ["export", "agnet", "x"],
+          ["--hlep"],
+          ["ask", "--jsn", "hi"],
+          ["agents", "--local", "--log-level=debgu"]
+        ], (args) => stderr(...args)),
+        [
+          [2, "", "effect-dust: unknown command aks; did you mean ask? See effect-dust --help"],
+          [2, "", "effect-dust: unknown command export agnet; did you mean agent? See effect-dust --help"],
+          [2, "", "effect-dust: unknown option --hlep; did you mean --help? See effect-dust --help"],
+          [2, "", "effect-dust: unknown option --jsn; did you mean --json? See effect-dust ask --help"],
+          [
+            2,
+            "",
+            "effect-dust: --log-level must be followed by one of: debug, info, warning, error, none; see effect-dust agents --help"
+          ]
+        ]
+      )
+    }))
+
+  it.effect("--log-level behind a command: logs each request with its ids, and is no word of the message", () =>
+    Effect.gen(function*() {
+      const { stderr, stdout } = yield* run(line, ["ask", "--local", "--log-level", "debug", "hi"])
+      assert.strictEqual(stdout, "hi\n")
+      assert.match(stderr, /^debug: Request .*operation=Conversations\.createMessage/m)
+      assert.match(stderr, /^debug: Request messageId=\w+ conversationId=\w+ .*operation=Conversations\.messageEvents/m)
+      const unasked = yield* run(line, ["ask", "--local", "--", "--log-level", "debug"])
+      assert.deepStrictEqual([unasked.stdout, unasked.stderr], ["--log-level debug\n", ""])
+    }))
+
+  it.effect("help before a command: the same as --help behind it", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* run(line, ["help", "ask"]), yield* run(line, ["ask", "--help"]))
+    }))
+
   it.effect("--completions bash: prints a script that bash accepts", () =>
     Effect.gen(function*() {
       const { stdout } = yield* run(line, ["--completions", "bash"])
@@ -60,7 +101,7 @@ describe("the command line", { timeout: 120_000 }, () => {
 
   for (
     const [args, complaint] of [
-      [["bogus"], /Invalid subcommand.*see effect-dust --help/],
+      [["bogus"], /unknown command bogus; there are: ask, chat, .*see effect-dust --help/],
       [["ask", "hi", "--bogus"], /unknown option --bogus.*see effect-dust ask --help/],
       [["ask", "hi", "--agent"], /--agent must be followed by its value/],
       [["ask"], /no message: give it as an argument/],
@@ -261,6 +302,41 @@ describe("the command line", { timeout: 120_000 }, () => {
       assert.deepInclude(last.progress, { upserted: 1, skipped: 0, deleted: 1, failed: 0 })
       const passages = yield* run(line, ["search", "-d", "handbook", "travel"], { env })
       assert.include(passages.stdout, "Travel")
+    }))
+
+  it.scopedLive("sync: reports broken links, folders linked in a circle and binary files, and syncs the rest", () =>
+    Effect.gen(function*() {
+      const dust = yield* local
+      const env = variables(dust)
+      const folder = `${line.directory}/odd`
+      mkdirSync(`${folder}/sub`, { recursive: true })
+      writeFileSync(`${folder}/good.md`, "# Good\n")
+      writeFileSync(`${folder}/sub/utf16.txt`, Buffer.from("\uFEFFGrüße", "utf16le"))
+      writeFileSync(`${folder}/latin.md`, Buffer.from("caf\xe9", "latin1"))
+      writeFileSync(`${folder}/binary.md`, Buffer.from([104, 0, 105]))
+      writeFileSync(`${folder}/two\nlines.md`, "Odd name\n")
+      symlinkSync("/nowhere", `${folder}/dangling.md`)
+      symlinkSync(".", `${folder}/circle`)
+      const first = yield* run(line, ["sync", "odd", "-d", "handbook", "--prefix", "odd/"], { env })
+      assert.deepStrictEqual([first.code, first.stderr.trim().split("\n")], [1, [
+        "✗ dangling.md: the link leads nowhere",
+        "✗ binary.md: must be text in UTF-8",
+        "✗ latin.md: must be text in UTF-8",
+        "3 written, 0 unchanged, 0 deleted, 0 failed",
+        "effect-dust: 3 of 6 documents failed; run the same command again to retry only those"
+      ]])
+      const found = yield* run(line, ["search", "-d", "handbook", "Grüße"], { env })
+      assert.match(found.stdout, /Grüße/)
+      // A file that cannot be read any longer, or is not asked for, is not gone.
+      writeFileSync(`${folder}/good.md`, Buffer.from([0]))
+      writeFileSync(`${folder}/new.md`, "# New\n")
+      rmSync(`${folder}/two\nlines.md`)
+      const planned = yield* run(
+        line,
+        ["sync", "odd", "-d", "handbook", "--prefix", "odd/", "--ext", "md", "--delete", "--dry-run"],
+        { env }
+      )
+      assert.strictEqual(planned.stdout, "+ odd/new.md\n- odd/two lines.md\n")
     }))
 
   it.scopedLive("sync: code 1 if a document fails, and it names the document", () =>

@@ -5,8 +5,8 @@
  */
 import { build as bundle, transform } from "esbuild"
 import { execFile } from "node:child_process"
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { dirname } from "node:path"
+import { chmodSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { root } from "./modules.ts"
@@ -18,6 +18,33 @@ const run = promisify(execFile)
  * its argument, unless an error has no fields.
  */
 const constructorOfNow = /import\("effect\/Types"\)\.VoidIfEmpty<(\{[^{}]*\})>/g
+
+const relative = /(?:from\s*|import\s*\(?\s*)"(\.[^"]+)"/g
+
+/** The files that the public modules import. The others belong to the command line, or declare what no program can meet. */
+const reached = (folder: string, extension: ".js" | ".d.ts"): ReadonlySet<string> => {
+  const seen = new Set<string>()
+  const visit = (file: string): void => {
+    if (seen.has(file)) return
+    seen.add(file)
+    for (const [, path = ""] of readFileSync(file, "utf8").matchAll(relative)) {
+      visit(join(dirname(file), path.replace(/\.[jt]s$/, extension)))
+    }
+  }
+  for (const name of readdirSync(folder)) if (name.endsWith(extension)) visit(join(folder, name))
+  return seen
+}
+
+const removeUnreached = (folder: string): void => {
+  const kept = new Set([...reached(folder, ".js"), ...reached(folder, ".d.ts")])
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    if (/\.(js|d\.ts)$/.test(name) && !kept.has(join(folder, name))) rmSync(join(folder, name))
+  }
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" }).toSorted().toReversed()) {
+    const path = join(folder, name)
+    if (statSync(path).isDirectory() && readdirSync(path).length === 0) rmdirSync(path)
+  }
+}
 
 /** Modules and declarations. Comments stay in the declarations, where editors read them. */
 const modules = async (folder: string) => {
@@ -36,6 +63,7 @@ const modules = async (folder: string) => {
       writeFileSync(file, code)
     }
   }
+  removeUnreached(folder)
 }
 
 /** The packages that are in the bundle, with their licenses. */

@@ -181,22 +181,120 @@ const optionsOf = ({ doc }: Entry): ReadonlyMap<string, boolean> =>
     })
   )
 
-const everywhere: ReadonlySet<string> = new Set(["--version", "--completions", "--log-level", "--wizard"])
+/** Options of every command, and the values that they take. */
+const everywhere: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["--version", []],
+  ["--completions", ["bash", "zsh", "fish", "sh"]],
+  ["--log-level", ["debug", "info", "warning", "error", "none", "all", "trace", "fatal"]]
+])
+
+/** The number of letters to insert, delete, replace or swap with their neighbour. */
+const distance = (a: string, b: string): number => {
+  let before: Array<number> = []
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1]
+      let least = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + (same ? 0 : 1))
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        least = Math.min(least, (before[j - 2] ?? 0) + 1)
+      }
+      row.push(least)
+    }
+    before = last
+    last = row
+  }
+  return last[b.length] ?? 0
+}
+
+/** `; did you mean X?` if a name is near. */
+const suggestion = (word: string, names: Iterable<string>): string => {
+  const bare = word.replace(/^-+/, "")
+  const [nearest] = [...names]
+    .map((name) => ({ name, off: distance(bare.toLowerCase(), name.replace(/^-+/, "")) }))
+    .filter(({ name, off }) => name.length > 2 && off <= Math.max(1, Math.floor(bare.length / 3)))
+    .sort((a, b) => a.off - b.off)
+  return nearest === undefined ? "" : `; did you mean ${nearest.name}?`
+}
+
+/** Returns the problem with the command's name, or with what stands in its place. */
+const wrongCommand = (entries: ReadonlyArray<Entry>, args: ReadonlyArray<string>): string | undefined => {
+  const at = args.findIndex((_, index) =>
+    !entries.some(({ path }) => args.slice(0, index + 1).every((word, index) => path[index] === word))
+  )
+  const word = args[at]
+  if (word === undefined) return undefined
+  const names = entries.filter(({ path }) => args.slice(0, at).every((one, index) => path[index] === one))
+    .flatMap(({ path }) => path[at] ?? [])
+  if (!word.startsWith("-")) {
+    const known = [...new Set(names)]
+    return `unknown command ${[...args.slice(0, at), word].join(" ")}${
+      suggestion(word, known) || `; there are: ${known.join(", ")}`
+    }`
+  }
+  const [name = ""] = word.split("=")
+  return name === "--help" || name === "-h"
+    ? undefined
+    : `unknown option ${name}${suggestion(name, ["--help", ...everywhere.keys()])}`
+}
 
 /**
- * Returns the problem with the options, if any. The parser treats unknown options and those without a value as words of
+ * Moves the options of every command to the front. The parser accepts them only there, and takes them for words of the
+ * message behind a command. Also turns `help ask` into `ask --help`.
+ */
+export const normalized = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  if (args[0] === "help") return [...args.slice(1), "--help"]
+  const front: Array<string> = []
+  const rest: Array<string> = []
+  for (let index = 0; index < args.length; index++) {
+    const word = args[index] ?? ""
+    if (word === "--") return [...front, ...rest, ...args.slice(index)]
+    const values = everywhere.get(word.split("=", 1)[0] ?? "")
+    if (values === undefined) rest.push(word)
+    else if (values.length === 0 || word.includes("=")) front.push(word)
+    else front.push(word, ...args.slice(++index, index + 1))
+  }
+  return [...front, ...rest]
+}
+
+/** The number of leading words that are options of every command, and the problem with one of them. */
+const leading = (args: ReadonlyArray<string>): { readonly count: number; readonly wrong?: string } => {
+  let count = 0
+  for (;;) {
+    const [name = "", given] = (args[count] ?? "").split(/=(.*)/s)
+    const values = everywhere.get(name)
+    if (values === undefined) return { count }
+    if (values.length > 0) {
+      const value = given ?? args[++count]
+      if (value === undefined || !values.includes(value.toLowerCase())) {
+        return { count, wrong: `${name} must be followed by one of: ${values.slice(0, 5).join(", ")}` }
+      }
+    }
+    count++
+  }
+}
+
+/**
+ * Returns the problem with the command or its options, if any. The parser treats unknown options and those without a value as words of
  * a variadic argument; this check prevents sending a misspelt option to an agent.
  */
-export const wrongOption = (entries: ReadonlyArray<Entry>, args: ReadonlyArray<string>): string | undefined => {
+export const wrongWord = (entries: ReadonlyArray<Entry>, all: ReadonlyArray<string>): string | undefined => {
+  const { count, wrong } = leading(all)
+  if (wrong !== undefined) return wrong
+  const args = all.slice(count)
   const entry = entries.find(({ path }) => path.every((word, index) => args[index] === word))
-  if (entry === undefined) return undefined
+  if (entry === undefined) return wrongCommand(entries, args)
   const options = optionsOf(entry)
   for (let index = entry.path.length; index < args.length; index++) {
     const [name = "", value] = (args[index] ?? "").split(/=(.*)/s)
     if (name === "--") return undefined
-    if (!/^--?[a-z]/i.test(name) || everywhere.has(name)) continue
+    if (!/^--?[a-z]/i.test(name)) continue
     const takesValue = options.get(name)
-    if (takesValue === undefined) return `unknown option ${name}; put -- before arguments that begin with a dash`
+    if (takesValue === undefined) {
+      const near = suggestion(name, options.keys())
+      return `unknown option ${name}${near || "; put -- before arguments that begin with a dash"}`
+    }
     if (!takesValue || value !== undefined) continue
     index++
     if (index >= args.length || options.has(args[index] ?? "")) return `${name} must be followed by its value`

@@ -23,7 +23,7 @@ import { logout } from "./commands/logout.ts"
 import { serve } from "./commands/serve.ts"
 import { sync } from "./commands/sync.ts"
 import { codes, reportOf, UsageError } from "./failure.ts"
-import { entryOf, helpFor, wrongOption } from "./help.ts"
+import { entryOf, helpFor, normalized, wrongWord } from "./help.ts"
 import * as Output from "./output.ts"
 import * as Signals from "./signals.ts"
 import * as Terminal from "./terminal.ts"
@@ -72,10 +72,11 @@ const withConsole = <A, E, R>(self: Effect.Effect<A, E, R>) =>
 /** Writes logs to stderr, since stdout is for results. */
 const logger = Logger.replace(
   Logger.defaultLogger,
-  Logger.make(({ cause, logLevel, message }) => {
+  Logger.make(({ annotations, cause, logLevel, message }) => {
     const text = (Array.isArray(message) ? message : [message]).map(String).join(" ")
     const why = Cause.isEmpty(cause) ? "" : `: ${reportOf(cause, 0).line ?? "interrupted"}`
-    process.stderr.write(`${logLevel.label.toLowerCase()}: ${Output.clean(text + why)}\n`)
+    const facts = [...annotations].map(([name, value]) => ` ${name}=${String(value)}`).join("")
+    process.stderr.write(`${logLevel.label.toLowerCase()}: ${Output.oneLine(text + facts + why, Infinity)}\n`)
   })
 )
 
@@ -102,7 +103,8 @@ const report = (cause: Cause.Cause<unknown>, args: ReadonlyArray<string>, interr
 
 /** The help command to refer to in an error. */
 const helpCommand = (args: ReadonlyArray<string>) => {
-  const path = entries.find(({ path }) => path.every((word, index) => args[index] === word))?.path ?? []
+  const at = args.findIndex((word) => entries.some(({ path }) => path[0] === word))
+  const path = entries.find(({ path }) => path.every((word, index) => args[at + index] === word))?.path ?? []
   return ["effect-dust", ...path, "--help"].join(" ")
 }
 
@@ -126,15 +128,20 @@ const stdinLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
  * Runs the command line and returns its exit code. `interruptedWith` is read after an interruption.
  */
 export const run = (
-  args: ReadonlyArray<string>,
+  given: ReadonlyArray<string>,
   signals: Signals.Service,
   interruptedWith: () => number
-): Effect.Effect<number> =>
-  Effect.gen(function*() {
+): Effect.Effect<number> => {
+  const args = normalized(given)
+  return Effect.gen(function*() {
     const { columns, line, style } = yield* Output.Output
     const help = helpFor(entries, args, Math.min(columns(), 110), style)
-    const wrong = help === undefined ? wrongOption(entries, args) : undefined
-    if (wrong !== undefined) return yield* new UsageError({ message: `${wrong}; see ${helpCommand(args)}` })
+    const wrong = help === undefined ? wrongWord(entries, args) : undefined
+    if (wrong !== undefined) {
+      return yield* new UsageError({
+        message: `${wrong}${wrong.endsWith("?") ? " See" : "; see"} ${helpCommand(args)}`
+      })
+    }
     yield* help === undefined ? withConsole(parse(["node", "effect-dust", ...stdinLast(args)])) : line(help)
   }).pipe(
     Effect.as<number>(codes.ok),
@@ -144,3 +151,4 @@ export const run = (
     Effect.provide(logger),
     Logger.withMinimumLogLevel(LogLevel.Warning)
   )
+}

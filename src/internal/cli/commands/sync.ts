@@ -1,52 +1,21 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import * as FileSystem from "@effect/platform/FileSystem"
-import * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { DataSources, type DocumentInput, type SyncEvent } from "../../../DataSources.ts"
-import { contentTypeOf } from "../../../File.ts"
+import { DataSources, type SyncEvent } from "../../../DataSources.ts"
 import { asJson } from "../asking.ts"
 import { connected, local } from "../connect.ts"
 import { PartialFailure, UsageError } from "../failure.ts"
-import { bar, json, Output } from "../output.ts"
+import { documentsIn } from "../folder.ts"
+import { bar, json, oneLine, Output } from "../output.ts"
 import { dataSource, locate, space } from "../place.ts"
 
 const defaultExtensions = ["md", "mdx", "markdown", "txt", "html", "htm"]
 
-/** The files to sync, by their path below the folder with `/` between names. Skips hidden files and node_modules. */
-const filesIn = (folder: string, extensions: ReadonlyArray<string>) =>
-  Effect.gen(function*() {
-    const fileSystem = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const info = yield* Effect.mapError(
-      fileSystem.stat(folder),
-      () => new UsageError({ message: `${folder}: no such folder` })
-    )
-    if (info.type !== "Directory") return yield* new UsageError({ message: `${folder} is not a folder` })
-    const wanted = new Set(extensions.map((one) => one.replace(/^\./, "").toLowerCase()))
-    const names = (yield* fileSystem.readDirectory(folder, { recursive: true }))
-      .map((name) => name.split(path.sep).join("/"))
-      .filter((name) =>
-        wanted.has(path.extname(name).slice(1).toLowerCase()) &&
-        !name.split("/").some((part) => part.startsWith(".") || part === "node_modules")
-      )
-    return yield* Effect.filter(names.toSorted(), (name) =>
-      Effect.map(fileSystem.stat(path.join(folder, name)), ({ type }) => type === "File"))
-  })
-
-const documentOf = (folder: string, name: string, prefix: string) =>
-  Effect.gen(function*() {
-    const fileSystem = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const text = yield* fileSystem.readFileString(path.join(folder, name))
-    const mimeType = contentTypeOf(name) ?? "text/plain"
-    const heading = mimeType === "text/markdown" ? /^# (.+)$/m.exec(text)?.[1]?.trim() : undefined
-    const document: DocumentInput = { documentId: `${prefix}${name}`, title: heading ?? name, mimeType, text }
-    return document
-  })
+/** Names of files may contain line ends and escape sequences. */
+const flat = (text: string) => oneLine(text, Infinity)
 
 /** Returns a function that prints events for people. */
 const report = (event: SyncEvent) =>
@@ -60,7 +29,7 @@ const report = (event: SyncEvent) =>
           `${bar(processed, total, "documents")}, waiting for Dust's limit until ${DateTime.formatIso(event.until)}`
         )
       case "Failed":
-        return note(`${noteStyle.red("✗")} ${event.documentId}: ${event.error.message}`)
+        return note(`${noteStyle.red("✗")} ${flat(`${event.documentId}: ${event.error.message}`)}`)
       case "Done":
         return note(`${upserted} written, ${skipped} unchanged, ${deleted} deleted, ${failed} failed`)
       default:
@@ -107,21 +76,28 @@ export const sync = Command.make(
       if (limit === null) {
         return yield* new UsageError({ message: "--max-deletions: must be a number or a share, such as 20 or 10%" })
       }
-      const names = yield* filesIn(flags.folder, flags.extensions.length === 0 ? defaultExtensions : flags.extensions)
+      const { line, note, noteStyle, style } = yield* Output
+      let unreadable = 0
+      const { documents, isGone, total } = yield* documentsIn({
+        folder: flags.folder,
+        extensions: flags.extensions.length === 0 ? defaultExtensions : flags.extensions,
+        prefix: flags.prefix,
+        onUnreadable: (name, why) => {
+          unreadable++
+          return note(`${noteStyle.red("✗")} ${flat(`${name || flags.folder}: ${why}`)}`)
+        }
+      })
+      const files = total + unreadable
       yield* Effect.gen(function*() {
         const dataSources = yield* DataSources
-        const { note } = yield* Output
         const options = {
           ...(yield* locate(flags)),
-          documents: Stream.mapEffect(
-            Stream.fromIterable(names),
-            (name) => documentOf(flags.folder, name, flags.prefix)
-          ),
-          total: names.length,
+          documents,
+          total,
           unchanged: "fingerprint",
           deleteStale: flags.remove
             ? ({ documentId, tags }: { readonly documentId: string; readonly tags: ReadonlyArray<string> }) =>
-              documentId.startsWith(flags.prefix) && tags.some((tag) => tag.startsWith("fingerprint:"))
+              isGone(documentId) && tags.some((tag) => tag.startsWith("fingerprint:"))
             : false,
           maxDeletions: limit[2] === "%" ? (`${Number(limit[1])}%` as const) : Number(limit[1])
         } as const
@@ -133,12 +109,11 @@ export const sync = Command.make(
               refused: plan.refused.map(({ documentId, error }) => ({ documentId, message: error.message }))
             })
           }
-          const { line, style } = yield* Output
           for (const { documentId, exists } of plan.upserts) {
-            yield* line(exists ? style.yellow(`~ ${documentId}`) : style.green(`+ ${documentId}`))
+            yield* line(exists ? style.yellow(`~ ${flat(documentId)}`) : style.green(`+ ${flat(documentId)}`))
           }
-          for (const documentId of plan.deletions) yield* line(style.red(`- ${documentId}`))
-          for (const { documentId, error } of plan.refused) yield* note(`✗ ${documentId}: ${error.message}`)
+          for (const documentId of plan.deletions) yield* line(style.red(`- ${flat(documentId)}`))
+          for (const { documentId, error } of plan.refused) yield* note(`✗ ${flat(`${documentId}: ${error.message}`)}`)
           return yield* note(
             `Would write ${plan.upserts.length}, skip ${plan.skipped.length} and delete ${plan.deletions.length}.`
           )
@@ -148,9 +123,11 @@ export const sync = Command.make(
           failed = event.progress.failed
           return flags.json ? eventJson(event) : report(event)
         })
-        if (failed > 0) {
+        if (failed + unreadable > 0) {
           return yield* new PartialFailure({
-            message: `${failed} of ${names.length} documents failed; run the same command again to retry only those`
+            message: `${
+              failed + unreadable
+            } of ${files} documents failed; run the same command again to retry only those`
           })
         }
       }).pipe(Effect.provide(connected(flags.local)))

@@ -1,0 +1,256 @@
+/**
+ * Changes the core at random and looks whether a test notices: `npm run mutants -- --seed 1 --count 40`. Folders or
+ * files as arguments restrict it. Every change that type-checks is run against the test files that reach it, the most
+ * specific first, up to `--budget` seconds of tests; what escapes is printed. It works on a copy outside the repository.
+ */
+import { type ChildProcess, execFileSync, fork } from "node:child_process"
+import { createHash } from "node:crypto"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { parseArgs } from "node:util"
+import ts from "typescript"
+import { root } from "./modules.ts"
+import type { Job, Outcome } from "./mutantRunner.ts"
+import { changed, type Site, sitesOf, switched } from "./mutantSites.ts"
+
+const core = ["request", "stream", "chat", "decode", "input", "data"].map((name) => `src/internal/${name}/`)
+
+interface Mutant extends Site {
+  readonly id: number
+  readonly file: string
+}
+
+/** What the tests do without a change: how long a file takes, and how often it reaches each place. */
+interface Baseline {
+  readonly [file: string]: { readonly milliseconds: number; readonly reached: ReadonlyArray<readonly [number, number]> }
+}
+
+const { positionals, values: options } = parseArgs({
+  args: process.argv.slice(2).filter((argument) => argument !== "--"),
+  allowPositionals: true,
+  options: {
+    seed: { type: "string", default: String(Date.now() % 10_000) },
+    count: { type: "string", default: "30" },
+    budget: { type: "string", default: "90" },
+    tests: { type: "string", default: "^test/(core|services)/" },
+    only: { type: "string" }
+  }
+})
+
+const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root, encoding: "utf8" })
+  .split("\n").filter((file) => file !== "" && existsSync(`${root}${file}`))
+const read = (file: string) => readFileSync(`${root}${file}`, "utf8")
+
+const all: ReadonlyArray<Mutant> = files
+  .filter((file) => file.endsWith(".ts") && core.some((folder) => file.startsWith(folder)))
+  .flatMap((file) => sitesOf(file, read(file)).map((site) => ({ ...site, file })))
+  .map((mutant, id) => ({ ...mutant, id }))
+
+/** Shuffled by a seed (mulberry32). */
+const shuffled = <A>(values: ReadonlyArray<A>, seed: number): Array<A> => {
+  let state = seed
+  const random = () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+  }
+  return values.map((value) => [random(), value] as const).sort(([a], [b]) => a - b).map(([, value]) => value)
+}
+
+/** Whether the changed file still type-checks; an unused name is no objection. */
+const typeChecker = () => {
+  const parsed = ts.parseJsonConfigFileContent(
+    ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile).config,
+    ts.sys,
+    root
+  )
+  const replaced = new Map<string, string>()
+  let version = 0
+  const service = ts.createLanguageService({
+    getCompilationSettings: () => ({
+      ...parsed.options,
+      noUnusedLocals: false,
+      noUnusedParameters: false,
+      plugins: []
+    }),
+    getScriptFileNames: () => files.filter((file) => /^src\/[^/]*\.ts$/.test(file)).map((file) => `${root}${file}`),
+    getScriptVersion: (name) => replaced.has(name) ? String(version) : "0",
+    getScriptSnapshot: (name) => {
+      const text = replaced.get(name) ?? ts.sys.readFile(name)
+      return text === undefined ? undefined : ts.ScriptSnapshot.fromString(text)
+    },
+    getCurrentDirectory: () => root,
+    getDefaultLibFileName: ts.getDefaultLibFilePath,
+    fileExists: ts.sys.fileExists,
+    readFile: ts.sys.readFile,
+    readDirectory: ts.sys.readDirectory,
+    directoryExists: ts.sys.directoryExists,
+    getDirectories: ts.sys.getDirectories
+  })
+  return (mutant: Mutant): boolean => {
+    const name = `${root}${mutant.file}`
+    version++
+    replaced.set(name, changed(read(mutant.file), mutant))
+    const valid = service.getSyntacticDiagnostics(name).length === 0 &&
+      service.getSemanticDiagnostics(name).length === 0
+    replaced.set(name, read(mutant.file))
+    version++
+    return valid
+  }
+}
+
+const copy = (): string => {
+  const directory = mkdtempSync(`${tmpdir()}/effect-dust-mutants-`)
+  for (const file of files) cpSync(`${root}${file}`, `${directory}/${file}`)
+  symlinkSync(`${root}node_modules`, `${directory}/node_modules`)
+  for (const file of new Set(all.map(({ file }) => file))) {
+    writeFileSync(
+      `${directory}/${file}`,
+      switched(file, read(file), all.find((mutant) => mutant.file === file)?.id ?? 0)
+    )
+  }
+  return directory
+}
+
+/** A runner that is started again after it had to be killed. */
+const runner = (directory: string) => {
+  let child: ChildProcess | undefined
+  /** Its next message; `undefined` if it ends before. */
+  const next = (process: ChildProcess) =>
+    new Promise<unknown>((resolve) => {
+      const end = (message?: unknown) => {
+        process.off("message", end).off("exit", ended)
+        resolve(message)
+      }
+      const ended = () => end()
+      process.on("message", end).on("exit", ended)
+    })
+  const stop = () => {
+    child?.kill("SIGKILL")
+    child = undefined
+  }
+  const run = async (job: Job, limit: number): Promise<Outcome> => {
+    if (child === undefined || child.exitCode !== null) {
+      child = fork(`${root}test/tools/mutantRunner.ts`, [directory], {
+        cwd: directory,
+        execArgv: ["--import", "tsx"],
+        stdio: ["ignore", "ignore", "ignore", "ipc"]
+      })
+      await next(child)
+    }
+    const answer = next(child)
+    child.send(job)
+    const timer = setTimeout(stop, limit)
+    const outcome = await answer
+    clearTimeout(timer)
+    if (outcome === undefined) child = undefined
+    return (outcome as Outcome | undefined) ?? { passed: false, milliseconds: limit }
+  }
+  return { run, stop }
+}
+
+/** By default the tests of single modules, the quickest; those of whole applications would take most of the time. */
+const tests = new RegExp(options.tests)
+
+/** Kept between runs for each state of the sources and of the test, as far as it got. */
+const baselineOf = async (directory: string, run: ReturnType<typeof runner>["run"]): Promise<Baseline> => {
+  const sources = createHash("sha256")
+  for (const file of files.filter((file) => /^(src|test\/support)\//.test(file))) {
+    sources.update(file).update(read(file))
+  }
+  const folder = `${tmpdir()}/effect-dust-mutants/${sources.digest("hex").slice(0, 16)}`
+  mkdirSync(folder, { recursive: true })
+  const baseline: Record<string, Baseline[string]> = {}
+  const reached = `${directory}/reached.json`
+  for (const file of files.filter((file) => /^test\/.*\.test\.ts$/.test(file) && tests.test(file))) {
+    const cache = `${folder}/${createHash("sha256").update(file).update(read(file)).digest("hex").slice(0, 16)}.json`
+    if (!existsSync(cache)) {
+      rmSync(reached, { force: true })
+      const { milliseconds, passed } = await run({ file, active: -1, reached }, 120_000)
+      const places = passed && existsSync(reached) ? JSON.parse(readFileSync(reached, "utf8")) : undefined
+      writeFileSync(cache, JSON.stringify(places === undefined ? {} : { milliseconds, reached: places }))
+    }
+    const known = JSON.parse(readFileSync(cache, "utf8"))
+    if (known.reached === undefined) console.log(`left out, as it fails without a change: ${file}`)
+    else baseline[file] = known
+  }
+  return baseline
+}
+
+/** The files that reach the change, those first that reach most of its surroundings in the shortest time. */
+const candidates = (
+  mutant: Mutant,
+  baseline: Baseline,
+  noticed: ReadonlyMap<string, number>
+): ReadonlyArray<string> => {
+  const near = new Set(
+    all.filter(({ file, line }) => file === mutant.file && Math.abs(line - mutant.line) <= 30).map(({ id }) => id)
+  )
+  return Object.entries(baseline)
+    .filter(([, { reached }]) => reached.some(([id]) => id === mutant.id))
+    .map(([file, { milliseconds, reached }]) => {
+      const hits = reached.filter(([id]) => near.has(id)).reduce((sum, [, times]) => sum + Math.min(times, 20), 0)
+      return [file, hits * (1 + (noticed.get(`${file} ${mutant.file}`) ?? 0)) / (milliseconds + 2000)] as const
+    })
+    .sort(([, a], [, b]) => b - a)
+    .map(([file]) => file)
+}
+
+const main = async () => {
+  const directory = copy()
+  const { run, stop } = runner(directory)
+  try {
+    const baseline = await baselineOf(directory, run)
+    const typed = typeChecker()
+    const noticed = new Map<string, number>()
+    const escaped: Array<string> = []
+    const pool = options.only === undefined
+      ? shuffled(
+        all.filter(({ file }) => positionals.length === 0 || positionals.some((path) => file.startsWith(path))),
+        Number(options.seed)
+      )
+      : all.filter(({ id }) => options.only?.split(",").includes(String(id)))
+    let untyped = 0
+    let tried = 0
+    for (const mutant of pool) {
+      if (tried === Number(options.count)) break
+      if (!typed(mutant)) {
+        untyped++
+        continue
+      }
+      tried++
+      const label = `#${mutant.id} ${mutant.file}:${mutant.line} ${mutant.kind}: ${mutant.before} → ${mutant.after}`
+      let spent = 0
+      let by: string | undefined
+      const reaching = candidates(mutant, baseline, noticed)
+      let ran = 0
+      for (const file of reaching) {
+        const usual = baseline[file]?.milliseconds ?? 0
+        if (spent > 0 && spent + usual > Number(options.budget) * 1000) continue
+        spent += usual
+        ran++
+        const { passed } = await run({ file, active: mutant.id }, 30_000 + usual * 5)
+        if (passed) continue
+        by = file
+        noticed.set(`${file} ${mutant.file}`, (noticed.get(`${file} ${mutant.file}`) ?? 0) + 1)
+        break
+      }
+      if (by === undefined) escaped.push(label)
+      console.log(
+        `${by === undefined ? `ESCAPED (${ran} of ${reaching.length} files)` : "noticed"} ${label}${
+          by === undefined ? "" : ` | ${by}`
+        }`
+      )
+    }
+    console.log(
+      `seed ${options.seed}: ${tried - escaped.length} of ${tried} noticed; ${untyped} more did not type-check`
+    )
+    for (const label of escaped) console.log(`  escaped: ${label}`)
+  } finally {
+    stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+await main()
