@@ -24,6 +24,8 @@ process.on("SIGINT", () => {
   interrupted = true
   end(codes.interrupted)
 })
+// The terminal was closed. The agent must not go on unseen.
+process.on("SIGHUP", () => end(codes.hungUp))
 process.on("SIGTERM", () => end(codes.terminated))
 // The reader of a pipe may leave early, as `head` does. That is no failure.
 process.stdout.on("error", () => end(codes.ok))

@@ -105,6 +105,8 @@ describe("the command line", { timeout: 120_000 }, () => {
       [["ask", "hi", "--bogus"], /unknown option --bogus.*see effect-dust ask --help/],
       [["ask", "hi", "--agent"], /--agent must be followed by its value/],
       [["ask"], /no message: give it as an argument/],
+      [["ask", "-f", "nope.pdf", "x"], /nope\.pdf: there is no such file/],
+      [["ask", "-f", "/tmp", "x"], /\/tmp is a folder; attach its files/],
       [["sync", "."], /--data-source.*see effect-dust sync --help/],
       [["search", "-n", "many", "x"], /'many'.*see effect-dust search --help/],
       [["serve", "--port", ""], /--port: must be a number/],
@@ -225,17 +227,19 @@ describe("the command line", { timeout: 120_000 }, () => {
         }
       }))
 
-    it.scopedLive("SIGINT: stops the agent, and ends with 130", () =>
-      Effect.gen(function*() {
-        const dust = yield* local
-        const { child, ended, says } = yield* start(line, ["ask", "-a", "slow", "--json", "x"], {
-          env: variables(dust)
-        })
-        yield* says(/TextDelta/)
-        child.kill("SIGINT")
-        assert.strictEqual((yield* ended).code, 130)
-        assert.isNotEmpty(yield* dust.requests({ where: ({ path }) => path.endsWith("/cancel") }))
-      }))
+    for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+      it.scopedLive(`${signal}: stops the agent, and ends with ${expected}`, () =>
+        Effect.gen(function*() {
+          const dust = yield* local
+          const { child, ended, says } = yield* start(line, ["ask", "-a", "slow", "--json", "x"], {
+            env: variables(dust)
+          })
+          yield* says(/TextDelta/)
+          child.kill(signal)
+          assert.strictEqual((yield* ended).code, expected)
+          assert.isNotEmpty(yield* dust.requests({ where: ({ path }) => path.endsWith("/cancel") }))
+        }))
+    }
 
     it.effect("--local: answers without an account", () =>
       Effect.gen(function*() {
@@ -319,7 +323,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       symlinkSync(".", `${folder}/circle`)
       const first = yield* run(line, ["sync", "odd", "-d", "handbook", "--prefix", "odd/"], { env })
       assert.deepStrictEqual([first.code, first.stderr.trim().split("\n")], [1, [
-        "✗ dangling.md: the link leads nowhere",
+        "✗ dangling.md: there is no such file",
         "✗ binary.md: must be text in UTF-8",
         "✗ latin.md: must be text in UTF-8",
         "3 written, 0 unchanged, 0 deleted, 0 failed",

@@ -58,6 +58,22 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
       assert.notInclude(yield* shown({ NO_COLOR: "1" }), "\u001b[90m")
     }))
 
+  it.scopedLive("agents: columns are aligned below names of double width", () =>
+    Effect.gen(function*() {
+      const env = variables(
+        yield* DustTest.serve({
+          agents: {
+            a: { name: "東京👩‍👩‍👧", description: "first", script: [] },
+            b: { name: "Café", description: "second", script: [] }
+          }
+        })
+      )
+      const { ended } = yield* startInTerminal(line, ["agents"], { env })
+      const rows = plain((yield* ended).stdout).split("\n")
+      assert.include(rows, "a     東京👩‍👩‍👧  first")
+      assert.include(rows, "b     Café    second")
+    }))
+
   it.scopedLive("ask: asks before a tool runs, and asks what the agent wants to know", () =>
     Effect.gen(function*() {
       const env = variables(yield* local)

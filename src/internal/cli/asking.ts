@@ -1,7 +1,7 @@
 /** Shared options and functions of the commands that talk to agents. */
 import * as Options from "@effect/cli/Options"
 import type * as Prompt from "@effect/cli/Prompt"
-import type * as FileSystem from "@effect/platform/FileSystem"
+import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -11,7 +11,7 @@ import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ContentFragmentInput } from "../../Conversations.ts"
 import * as File from "../../File.ts"
 import { Files } from "../../Files.ts"
-import type { Left } from "./failure.ts"
+import { type Left, unreadable, UsageError } from "./failure.ts"
 import { bar, Output } from "./output.ts"
 import { askApproval, askQuestion } from "./people.ts"
 import { show, type ShowOptions } from "./show.ts"
@@ -61,13 +61,17 @@ export const attach = (
   paths: ReadonlyArray<string>
 ): Effect.Effect<
   ReadonlyArray<ContentFragmentInput>,
-  Effect.Effect.Error<ReturnType<typeof File.fromPath> | ReturnType<Files["Type"]["upload"]>>,
+  UsageError | Effect.Effect.Error<ReturnType<typeof File.fromPath> | ReturnType<Files["Type"]["upload"]>>,
   Files | FileSystem.FileSystem | Path.Path | Output
 > =>
   Effect.forEach(paths, (path) =>
     Effect.gen(function*() {
       const files = yield* Files
       const output = yield* Output
+      const info = yield* Effect.flatMap(FileSystem.FileSystem, (fileSystem) => fileSystem.stat(path)).pipe(
+        Effect.mapError((error) => new UsageError({ message: `${path}: ${unreadable(error)}` }))
+      )
+      if (info.type === "Directory") return yield* new UsageError({ message: `${path} is a folder; attach its files` })
       const file = yield* File.fromPath(path)
       const uploaded = yield* files.upload({
         ...file,

@@ -1,4 +1,5 @@
 /** Failures of commands: one line with the next step for people, and an exit code for scripts. */
+import type { PlatformError } from "@effect/platform/Error"
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
 import * as Data from "effect/Data"
@@ -17,6 +18,7 @@ export const codes = {
   /** A credential is missing, refused, or of the wrong kind. */
   credential: 4,
   interrupted: 130,
+  hungUp: 129,
   terminated: 143
 } as const
 
@@ -31,6 +33,18 @@ export class PartialFailure extends Data.TaggedError("PartialFailure")<{ readonl
 
 /** The user pressed Ctrl-C at a prompt. */
 export class Left extends Data.TaggedError("Left")<Record<never, never>> {}
+
+/** Why a file cannot be read. */
+export const unreadable = (error: PlatformError): string => {
+  switch (error._tag === "SystemError" ? error.reason : undefined) {
+    case "NotFound":
+      return "there is no such file"
+    case "PermissionDenied":
+      return "no permission to read it"
+    default:
+      return error.message
+  }
+}
 
 export interface Report {
   readonly code: number

@@ -1,5 +1,4 @@
 /** The documents in a folder. A file that cannot be read is reported and skipped, so that it does not end a sync. */
-import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
@@ -7,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { DocumentInput } from "../../DataSources.ts"
 import { contentTypeOf } from "../../File.ts"
-import { UsageError } from "./failure.ts"
+import { unreadable as whyNot, UsageError } from "./failure.ts"
 
 export interface FolderOptions {
   readonly folder: string
@@ -22,17 +21,6 @@ export interface Folder {
   readonly documents: Stream.Stream<DocumentInput>
   /** Whether the document is one of this folder and these extensions whose file is not there, as far as could be read. */
   readonly isGone: (documentId: string) => boolean
-}
-
-const whyOf = (error: PlatformError): string => {
-  switch (error._tag === "SystemError" ? error.reason : undefined) {
-    case "NotFound":
-      return "the link leads nowhere"
-    case "PermissionDenied":
-      return "no permission to read it"
-    default:
-      return error.message
-  }
 }
 
 const hidden = (name: string) => name.startsWith(".") || name === "node_modules"
@@ -63,11 +51,11 @@ const walk = (folder: string, unreadable: (name: string, why: string) => Effect.
           if (hidden(name)) continue
           const file = below === "" ? name : `${below}/${name}`
           const info = yield* Effect.either(fileSystem.stat(path.join(folder, file)))
-          if (info._tag === "Left") yield* unreadable(file, whyOf(info.left))
+          if (info._tag === "Left") yield* unreadable(file, whyNot(info.left))
           else if (info.right.type === "Directory") yield* visit(file, [...above, real])
           else if (info.right.type === "File") found.push(file)
         }
-      }).pipe(Effect.catchAll((error) => unreadable(below, whyOf(error))))
+      }).pipe(Effect.catchAll((error) => unreadable(below, whyNot(error))))
     yield* visit("", [])
     return found
   })
@@ -110,7 +98,7 @@ export const documentsIn = (
             })
           }
         })),
-        Effect.catchAll((error) => Effect.as(skip(name, whyOf(error)), Option.none<DocumentInput>()))
+        Effect.catchAll((error) => Effect.as(skip(name, whyNot(error)), Option.none<DocumentInput>()))
       )
     return {
       total: names.length,

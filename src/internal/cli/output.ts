@@ -52,11 +52,36 @@ const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 /** Removes terminal control characters from untrusted text. */
 export const clean = (text: string): string => text.replaceAll("\r\n", "\n").replace(controls, "")
 
+/** Characters that change the direction of text: with them, what is shown is not what is there. */
+const directions = /[\u202a-\u202e\u2066-\u2069]/g
+
+const characters = new Intl.Segmenter("en", { granularity: "grapheme" })
+
+/** What takes two columns: Chinese, Japanese and Korean writing, and emoji. */
+const wide =
+  /[\p{Emoji_Presentation}\ufe0f\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]/u
+
+const columnsOf = (character: string) => wide.test(character) ? 2 : 1
+
+/** The columns that text takes in a terminal. */
+const widthOf = (text: string): number => {
+  let width = 0
+  for (const { segment } of characters.segment(text)) width += columnsOf(segment)
+  return width
+}
+
 /** The same, as one line of at most the given number of columns. */
 export const oneLine = (text: string, columns: number): string => {
-  const flat = clean(text).replace(/\s+/g, " ").trim()
-  const characters = [...flat]
-  return characters.length <= columns ? flat : `${characters.slice(0, Math.max(columns - 1, 0)).join("")}…`
+  const flat = clean(text).replace(directions, "").replace(/\s+/g, " ").trim()
+  if (flat.length * 2 <= columns || widthOf(flat) <= columns) return flat
+  let shown = ""
+  let width = 1
+  for (const { segment } of characters.segment(flat)) {
+    width += columnsOf(segment)
+    if (width > columns) break
+    shown += segment
+  }
+  return `${shown}…`
 }
 
 const text = (name: string) => Config.string(name).pipe(Config.withDefault(""))
@@ -132,14 +157,14 @@ export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): Effect.Effect
       })
     }
     const widths = (rows[0] ?? []).map((_, column) =>
-      Math.min(40, Math.max(...rows.map((row) => [...oneLine(row[column] ?? "", 40)].length)))
+      Math.min(40, Math.max(...rows.map((row) => widthOf(oneLine(row[column] ?? "", 40)))))
     )
     return Effect.forEach(rows, (row) => {
       const cells = row.map((cell, column) => {
         const last = column === row.length - 1
         const before = widths.slice(0, column).reduce((sum, width) => sum + width + 2, 0)
         const shown = oneLine(cell, last ? Math.max(output.columns() - before, 10) : widths[column] ?? 40)
-        const padded = last ? shown : shown + " ".repeat(Math.max((widths[column] ?? 0) - [...shown].length, 0))
+        const padded = last ? shown : shown + " ".repeat(Math.max((widths[column] ?? 0) - widthOf(shown), 0))
         return column === 0 ? output.style.bold(padded) : last && column > 0 ? output.style.dim(padded) : padded
       })
       return output.line(cells.join("  "))
