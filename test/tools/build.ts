@@ -5,11 +5,25 @@
  */
 import { build as bundle, transform } from "esbuild"
 import { execFile } from "node:child_process"
-import { chmodSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { createHash } from "node:crypto"
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { root } from "./modules.ts"
+import { root, sources } from "./modules.ts"
 
 const run = promisify(execFile)
 
@@ -101,6 +115,34 @@ export const build = async (folder: string): Promise<void> => {
   rmSync(folder, { recursive: true, force: true })
   await modules(folder)
   await buildCommandLine(folder)
+}
+
+/** What a build depends on. */
+const inputs = (): string => {
+  const hash = createHash("sha256")
+  for (const { name, text } of sources) hash.update(name).update(text)
+  for (const name of ["package-lock.json", "tsconfig.json", "tsconfig.build.json", "test/tools/build.ts"]) {
+    hash.update(readFileSync(`${root}${name}`))
+  }
+  return hash.digest("hex").slice(0, 16)
+}
+
+/** The same as `build`, but copies an earlier build of the same sources. For tests, of which several need one. */
+export const buildOnce = async (folder: string): Promise<void> => {
+  const cache = `${root}node_modules/.cache`
+  const kept = `${cache}/effect-dust-build-${inputs()}`
+  if (!existsSync(kept)) {
+    mkdirSync(cache, { recursive: true })
+    for (const name of readdirSync(cache)) {
+      if (name.startsWith("effect-dust-build-")) rmSync(`${cache}/${name}`, { recursive: true, force: true })
+    }
+    const fresh = mkdtempSync(`${cache}/effect-dust-fresh-`)
+    await build(`${fresh}/dist`)
+    // Another process may have been quicker.
+    if (!existsSync(kept)) renameSync(`${fresh}/dist`, kept)
+    rmSync(fresh, { recursive: true, force: true })
+  }
+  cpSync(kept, folder, { recursive: true })
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await build(process.argv[2] ?? `${root}dist`)

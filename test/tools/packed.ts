@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { promisify } from "node:util"
-import { build } from "./build.ts"
+import { buildOnce } from "./build.ts"
 import { root } from "./modules.ts"
 
 const run = promisify(execFile)
@@ -29,7 +29,7 @@ export const packed = async (): Promise<Packed> => {
   for (const name of ["package.json", "README.md", "CHANGELOG.md", "LICENSE"]) {
     cpSync(`${root}${name}`, `${directory}/${name}`, { recursive: true })
   }
-  await build(`${directory}/dist`)
+  await buildOnce(`${directory}/dist`)
   const tsc = `${root}node_modules/typescript/bin/tsc`
   let programs = 0
   return {
