@@ -105,7 +105,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       [["ask", "hi", "--bogus"], /unknown option --bogus.*see effect-dust ask --help/],
       [["ask", "hi", "--agent"], /--agent must be followed by its value/],
       [["ask"], /no message: give it as an argument/],
-      [["ask", "-f", "nope.pdf", "x"], /nope\.pdf: there is no such file/],
+      [["ask", "-f", "nope.pdf", "x"], /nope\.pdf: no such file/],
       [["ask", "-f", "/tmp", "x"], /\/tmp is a folder; attach its files/],
       [["sync", "."], /--data-source.*see effect-dust sync --help/],
       [["search", "-n", "many", "x"], /'many'.*see effect-dust search --help/],
@@ -323,7 +323,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       symlinkSync(".", `${folder}/circle`)
       const first = yield* run(line, ["sync", "odd", "-d", "handbook", "--prefix", "odd/"], { env })
       assert.deepStrictEqual([first.code, first.stderr.trim().split("\n")], [1, [
-        "✗ dangling.md: there is no such file",
+        "✗ dangling.md: no such file",
         "✗ binary.md: must be text in UTF-8",
         "✗ latin.md: must be text in UTF-8",
         "3 written, 0 unchanged, 0 deleted, 0 failed",

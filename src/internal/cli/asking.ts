@@ -11,7 +11,7 @@ import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ContentFragmentInput } from "../../Conversations.ts"
 import * as File from "../../File.ts"
 import { Files } from "../../Files.ts"
-import { type Left, unreadable, UsageError } from "./failure.ts"
+import { type Left, UsageError } from "./failure.ts"
 import { bar, Output } from "./output.ts"
 import { askApproval, askQuestion } from "./people.ts"
 import { show, type ShowOptions } from "./show.ts"
@@ -68,9 +68,7 @@ export const attach = (
     Effect.gen(function*() {
       const files = yield* Files
       const output = yield* Output
-      const info = yield* Effect.flatMap(FileSystem.FileSystem, (fileSystem) => fileSystem.stat(path)).pipe(
-        Effect.mapError((error) => new UsageError({ message: `${path}: ${unreadable(error)}` }))
-      )
+      const info = yield* Effect.flatMap(FileSystem.FileSystem, (fileSystem) => fileSystem.stat(path))
       if (info.type === "Directory") return yield* new UsageError({ message: `${path} is a folder; attach its files` })
       const file = yield* File.fromPath(path)
       const uploaded = yield* files.upload({

@@ -1,5 +1,5 @@
 /** Failures of commands: one line with the next step for people, and an exit code for scripts. */
-import type { PlatformError } from "@effect/platform/Error"
+import type { PlatformError, SystemError } from "@effect/platform/Error"
 import * as Cause from "effect/Cause"
 import * as ConfigError from "effect/ConfigError"
 import * as Data from "effect/Data"
@@ -38,9 +38,9 @@ export class Left extends Data.TaggedError("Left")<Record<never, never>> {}
 export const unreadable = (error: PlatformError): string => {
   switch (error._tag === "SystemError" ? error.reason : undefined) {
     case "NotFound":
-      return "there is no such file"
+      return "no such file"
     case "PermissionDenied":
-      return "no permission to read it"
+      return "permission denied"
     default:
       return error.message
   }
@@ -120,17 +120,6 @@ const ofConfig = (error: ConfigError.ConfigError): Report => {
   }
 }
 
-/** A file that cannot be read: `report.pdf: no such file`. */
-const fileProblem = (error: unknown, message: string): string => {
-  if (!Predicate.hasProperty(error, "reason") || !Predicate.hasProperty(error, "pathOrDescriptor")) return message
-  const { pathOrDescriptor, reason } = error
-  return reason === "NotFound"
-    ? `${String(pathOrDescriptor)}: no such file`
-    : reason === "PermissionDenied"
-    ? `${String(pathOrDescriptor)}: permission denied`
-    : message
-}
-
 const ofError = (error: unknown): Report => {
   if (isDustAPIError(error)) return ofDust(error)
   if (ConfigError.isConfigError(error)) return ofConfig(error)
@@ -145,8 +134,12 @@ const ofError = (error: unknown): Report => {
       return report(codes.usage, message)
     case "CredentialError":
       return report(codes.credential, message)
-    case "SystemError":
-      return report(codes.usage, fileProblem(error, message))
+    case "SystemError": {
+      // A file that cannot be read: `report.pdf: no such file`.
+      const cause = error as SystemError
+      const why = unreadable(cause)
+      return report(codes.usage, why === cause.message ? message : `${String(cause.pathOrDescriptor)}: ${why}`)
+    }
     default:
       return report(codes.failure, message)
   }
