@@ -101,6 +101,13 @@ describe("server-sent events, as the HTML standard says", () => {
     )
   })
 
+  it("names and ids need no space after the colon", () => {
+    assert.deepStrictEqual(parse([encode("event:first\nid:7\ndata:a\n\nevent: second\nid: 8\ndata: b\n\n")]), [
+      { event: "first", data: "a", id: "7" },
+      { event: "second", data: "b", id: "8" }
+    ])
+  })
+
   it("an event that is not ended by a blank line is discarded", () => {
     assert.deepStrictEqual(data("data: a\n\ndata: b\n"), ["a"])
     assert.deepStrictEqual(data("data: a\n\ndata: b"), ["a"])
