@@ -76,8 +76,8 @@ export interface Options {
 }
 
 /**
- * Where the places of the limits are counted. One that does not answer within five seconds has failed: the call is not held
- * back, and a warning is logged.
+ * Where the places of the limits are counted. One that does not answer within five seconds has failed: calls are not held
+ * back, a warning is logged, and it is asked again after 30 seconds.
  *
  * @category models
  * @since 0.2.0
@@ -323,17 +323,31 @@ export const storeMemory: Effect.Effect<Store> = Effect.sync(memoryStore)
 
 const storeFailed = Effect.logWarning("The store of Dust's rate limits failed")
 
-/** Another machine may be silent for ever. */
-const answering = <A>(self: Effect.Effect<A>, otherwise: A): Effect.Effect<A> =>
-  Effect.timeoutOption(Effect.disconnect(self), "5 seconds").pipe(
-    Effect.flatMap(Option.match({ onNone: () => Effect.as(storeFailed, otherwise), onSome: Effect.succeed }))
-  )
-
-const answeringStore = (store: Store): Store => ({
-  take: (key, limits) => answering(store.take(key, limits), 0),
-  pause: (key, millis) => answering(store.pause(key, millis), undefined),
-  pauseLeft: (key) => answering(store.pauseLeft(key), 0)
-})
+/**
+ * Another machine may be silent for ever. A store that has not answered is not asked for half a minute: otherwise every call
+ * would wait for it, one after the other.
+ */
+const answeringStore = (store: Store): Store => {
+  let askAgain = Number.NEGATIVE_INFINITY
+  const answering = <A>(self: Effect.Effect<A>, otherwise: A): Effect.Effect<A> =>
+    Effect.flatMap(monotonic, (now) =>
+      now < askAgain ? Effect.succeed(otherwise) : Effect.flatMap(
+        Effect.timeoutOption(Effect.disconnect(self), "5 seconds"),
+        Option.match({
+          onNone: () =>
+            Effect.flatMap(monotonic, (now) => {
+              askAgain = now + 30_000
+              return Effect.as(storeFailed, otherwise)
+            }),
+          onSome: Effect.succeed
+        })
+      ))
+  return {
+    take: (key, limits) => answering(store.take(key, limits), 0),
+    pause: (key, millis) => answering(store.pause(key, millis), undefined),
+    pauseLeft: (key) => answering(store.pauseLeft(key), 0)
+  }
+}
 
 /**
  * The part of the `RateLimiterStore` of `@effect/experimental` that {@link storeTokenBucket} needs.
@@ -385,13 +399,13 @@ export const storeTokenBucket = <E>(buckets: TokenBucketStore<E>): Store => {
     return buckets.tokenBucket({ key: name, tokens, limit: burst, refillRate, allowOverflow })
   }
   const open = <A>(self: Effect.Effect<A, E>, otherwise: A): Effect.Effect<A> =>
-    answering(Effect.catchAll(self, () => Effect.as(storeFailed, otherwise)), otherwise)
+    Effect.catchAll(self, () => Effect.as(storeFailed, otherwise))
   /** The longest window first, so that the others are taken from only once it has a place. */
   const ordered = (limits: ReadonlyArray<Limit>) =>
     [...limits].sort((a, b) => Duration.toMillis(b.window) - Duration.toMillis(a.window))
   const pauses = pauseBucket(buckets)
 
-  return {
+  return answeringStore({
     take: (key, limits) =>
       open(
         Effect.gen(function*() {
@@ -412,7 +426,7 @@ export const storeTokenBucket = <E>(buckets: TokenBucketStore<E>): Store => {
       ),
     pause: (key, millis) => open(pauses.extend(key, millis), undefined),
     pauseLeft: (key) => open(Effect.map(pauses.left(key), (left) => Math.max(0, left)), 0)
-  }
+  })
 }
 
 /** A pause as a debt of tokens, one for each 100 milliseconds: other processes see it, too. */
