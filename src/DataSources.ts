@@ -19,6 +19,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
@@ -235,9 +236,9 @@ export interface Service extends Methods<typeof endpoints> {
    * single batch replaces them in one request. Fails with `DustBadRequestError` if the source is empty or would shrink the
    * table by more than half; see `allowEmpty` and `maxDeletions`.
    *
-   * Waits for rate limits as long as the retry policy and the `total` timeout of each batch allow. The load itself has no limit,
-   * because it takes as long as its source: use `Effect.timeout`. Run the load again after a failure: the same ids replace the
-   * same rows.
+   * Waits for rate limits as long as the retry policy and the `total` timeout of each batch allow. By default, the load as a whole
+   * has no limit, because it takes as long as its source; a `total` that you set bounds it (`DustTimeoutError`). Run the load again
+   * after a failure: the same ids replace the same rows.
    *
    * @example
    * ```ts
@@ -259,7 +260,10 @@ export interface Service extends Methods<typeof endpoints> {
   readonly loadTable: <E = never, R = never, E2 = never, R2 = never>(
     options: LoadTableOptions<E, R> & { readonly onProgress?: OnLoadProgress<E2, R2> | undefined }
   ) => Effect.Effect<LoadResult, E | E2 | RequestError, R | R2>
-  /** Loads a table like {@link Service.loadTable}, as a Stream: a `Progress` after each batch, then `Done`. */
+  /**
+   * Loads a table like {@link Service.loadTable}, as a Stream: a `Progress` after each batch, then `Done`. No `total` bounds
+   * it as a whole.
+   */
   readonly loadTableStream: <E = never, R = never>(
     options: LoadTableOptions<E, R>
   ) => Stream.Stream<LoadEvent, E | RequestError, R>
@@ -271,6 +275,9 @@ export interface Service extends Methods<typeof endpoints> {
    * Emits `Failed` for a document that cannot be written (invalid input, a quota, a firewall, a server error after its retries,
    * a duplicate id) and continues. The Stream fails if no document can be written (the credential is refused, the data source
    * is missing or read-only), if a rate limit requires a longer wait than the retry policy allows, and if the source fails.
+   *
+   * Every request has its limits; the sync as a whole has none, like every Stream. To bound a source that may fall silent, use
+   * `Stream.timeoutFail`.
    *
    * To continue after a stop, use `unchanged`, or pass the last `progress.checkpoint` as `resumeAfter`; discard it after
    * `Done`. {@link Service.planSync} shows what a sync would do.
@@ -296,7 +303,8 @@ export interface Service extends Methods<typeof endpoints> {
     options: SyncOptions<E, R>
   ) => Stream.Stream<SyncEvent, E | RequestError, R>
   /**
-   * Returns what {@link Service.syncDocuments} with the same options would write, skip, refuse and delete. Only reads.
+   * Returns what {@link Service.syncDocuments} with the same options would write, skip, refuse and delete. Only reads. By
+   * default, it takes as long as its source; a `total` that you set bounds it.
    */
   readonly planSync: <E = never, R = never>(
     options: SyncOptions<E, R>
@@ -310,6 +318,9 @@ export interface Service extends Methods<typeof endpoints> {
 export class DataSources extends Context.Tag("effect-dust/DataSources")<DataSources, Service>() {}
 
 type InTable = Location & { readonly tableId: TableId }
+
+/** A job takes as long as its source: only a configured `total` bounds the whole. */
+const unlessChosen = { needs: Duration.infinity }
 
 /**
  * @category constructors
@@ -364,12 +375,16 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(DataSou
       { onProgress, ...options }: LoadTableOptions<E, R> & {
         readonly onProgress?: OnLoadProgress<E2, R2> | undefined
       }
-    ) => loaded(loadTable(tableStore(tools, "loadTable", options), options), onProgress),
+    ) =>
+      client.withTotal(operation.loadTable.write, unlessChosen)(
+        loaded(loadTable(tableStore(tools, "loadTable", options), options), onProgress)
+      ),
     loadTableStream: <E = never, R = never>(options: LoadTableOptions<E, R>) =>
       loadTable(tableStore(tools, "loadTableStream", options), options),
     syncDocuments: <E = never, R = never>(options: SyncOptions<E, R>) =>
       syncDocuments(documentStore(tools, options), options),
-    planSync: <E = never, R = never>(options: SyncOptions<E, R>) => planSync(documentStore(tools, options), options)
+    planSync: <E = never, R = never>(options: SyncOptions<E, R>) =>
+      client.withTotal(operation.planSync.list, unlessChosen)(planSync(documentStore(tools, options), options))
   }
 })
 

@@ -156,9 +156,10 @@ export interface Timeouts {
   readonly idle: Duration.Duration
   /**
    * One call, with all its attempts and the pauses between them; not for streams. Bounds a method of several requests
-   * as a whole, except that loads and syncs are bounded per batch. Defaults to the time that the retry policy may take,
-   * plus one attempt (4 minutes with the standard policy). Slow operations (uploads, blocking runs) have longer
-   * defaults; a configured limit, here or in `DustClient.withOptions`, is a ceiling for them, too.
+   * as a whole. Defaults to the time that the retry policy may take, plus one attempt (4 minutes with the standard
+   * policy). Slow operations (uploads, blocking runs) have longer defaults; uploads, table loads and plans of syncs as a
+   * whole take as long as their source. A configured limit, here or in `DustClient.withOptions`, is a ceiling for all of
+   * them.
    */
   readonly total: Duration.Duration
 }

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Context, Data, Effect, Fiber, Layer, Stream, TestClock } from "effect"
 import * as DataSources from "effect-dust/DataSources"
+import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
 
@@ -157,6 +158,22 @@ describe("Old data stays: tables", () => {
       const result = yield* dataSources.loadTable({ ...at, table, csv: "id,n\nb,3\nc,4\n", rowId: "id", replace: true })
       assert.strictEqual((yield* requests(writes)).length, before + 1)
       assert.strictEqual(result.rowsInTable, 2)
+    }).pipe(local()))
+
+  it.effect("loadTable with replace: takes as long as its source, unless a total is set, which leaves every old row", () =>
+    Effect.gen(function*() {
+      const { count, load } = yield* nightly
+      const slow = Stream.tap(Stream.fromIterable(rows(0, 1200)), () => Effect.sleep("10 seconds"))
+      const bounded = yield* Effect.fork(Effect.flip(
+        DustClient.withOptions(load({ rows: slow }), { timeouts: { total: "1 hour" } })
+      ))
+      const unbounded = yield* Effect.fork(load({ rows: slow }))
+      yield* TestClock.adjust("1 hour")
+      const error = yield* Fiber.join(bounded)
+      assert.deepInclude(error, { _tag: "DustTimeoutError", phase: "total", method: "loadTable" })
+      assert.strictEqual(yield* count, 2000)
+      yield* TestClock.adjust("3 hours")
+      assert.strictEqual((yield* Fiber.join(unbounded)).rowsInTable, 1200)
     }).pipe(local()))
 
   it.effect("loadTable: a CSV without ids keeps its rows apart when lines move", () =>

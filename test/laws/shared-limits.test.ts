@@ -10,7 +10,9 @@ import { rmSync } from "node:fs"
 import { compile, run } from "../support/child.ts"
 
 const hasRedis = spawnSync("redis-server", ["--version"]).status === 0
-if (!hasRedis) console.warn("shared-limits: left out, there is no redis-server on this machine (apt-get install redis-server)")
+if (!hasRedis) {
+  console.warn("shared-limits: left out, there is no redis-server on this machine (apt-get install redis-server)")
+}
 
 const perWindow = 100
 const window = 4_000
@@ -30,52 +32,56 @@ describe.runIf(hasRedis)("Limits shared in Redis", () => {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  it.live("two processes together start no more than one may, and lose nothing, also if Dust refuses some", () =>
-    Effect.gen(function*() {
-      let seen = 0
-      let refused = 0
-      const dust = yield* DustTest.serve({
-        limits: false,
-        faults: [{
-          method: "POST",
-          when: () => {
-            const isRefused = ++seen > 40 && seen <= 45
-            if (isRefused) refused++
-            return isRefused
-          },
-          fault: DustTest.faults.status(429, { type: "rate_limit_error", headers: { "retry-after": "1" } })
-        }]
-      })
-      const common = {
-        port,
-        documents: 150,
-        limit: perWindow,
-        url: dust.url,
-        workspaceId: dust.workspaceId,
-        apiKey: Redacted.value(dust.apiKey)
-      }
-      const ended = yield* Effect.all(["a", "b"].map((name) => run(folder, { ...common, name })), { concurrency: 2 })
-      assert.deepStrictEqual(ended.map(({ errors }) => errors), ["", ""])
-      const each = ended.map(({ output }): ReadonlyArray<number> => JSON.parse(output))
-      const starts = each.flat().sort((a, b) => a - b)
-      assert.strictEqual(refused, 5)
-      assert.strictEqual(starts.length, 305)
-      // Both had their share of the first window.
-      assert.isTrue(each.every((own) => own.some((at) => at < starts[0]! + window)))
-      // A slow machine may delay starts, but never bring them forward. The two clocks may differ by a millisecond.
-      for (const [i, at] of starts.entries()) {
-        const allowed = perWindow / 10 + 0.9 * perWindow * (at - starts[0]! + 100) / window
-        assert.isAtMost(i + 1, Math.ceil(allowed) + 1, `start ${i + 1} after ${at - starts[0]!} ms`)
-      }
-      const stored = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
-        Stream.runCollect(
-          dataSources.streamDocuments({ spaceId: "vlt_global", dataSourceId: "dts_handbook" })
-        )).pipe(Effect.provide(
-          Dust.layer({ workspaceId: dust.workspaceId, apiKey: dust.apiKey, baseUrl: dust.url }).pipe(
-            Layer.provide(NodeHttpClient.layerUndici)
-          )
-        ))
-      const ids = new Set(Chunk.toReadonlyArray(stored).map(({ documentId }) => documentId))
-      for (const name of ["a", "b"]) for (let i = 0; i < 150; i++) assert.isTrue(ids.has(`${name}-${i}`))
-    }).pipe(Effect.scoped), 120_000)
+  it.live(
+    "two processes together start no more than one may, and lose nothing, also if Dust refuses some",
+    () =>
+      Effect.gen(function*() {
+        let seen = 0
+        let refused = 0
+        const dust = yield* DustTest.serve({
+          limits: false,
+          faults: [{
+            method: "POST",
+            when: () => {
+              const isRefused = ++seen > 40 && seen <= 45
+              if (isRefused) refused++
+              return isRefused
+            },
+            fault: DustTest.faults.status(429, { type: "rate_limit_error", headers: { "retry-after": "1" } })
+          }]
+        })
+        const common = {
+          port,
+          documents: 150,
+          limit: perWindow,
+          url: dust.url,
+          workspaceId: dust.workspaceId,
+          apiKey: Redacted.value(dust.apiKey)
+        }
+        const ended = yield* Effect.all(["a", "b"].map((name) => run(folder, { ...common, name })), { concurrency: 2 })
+        assert.deepStrictEqual(ended.map(({ errors }) => errors), ["", ""])
+        const each = ended.map(({ output }): ReadonlyArray<number> => JSON.parse(output))
+        const starts = each.flat().sort((a, b) => a - b)
+        assert.strictEqual(refused, 5)
+        assert.strictEqual(starts.length, 305)
+        // Both had their share of the first window.
+        assert.isTrue(each.every((own) => own.some((at) => at < starts[0]! + window)))
+        // A slow machine may delay starts, but never bring them forward. The two clocks may differ by a millisecond.
+        for (const [i, at] of starts.entries()) {
+          const allowed = perWindow / 10 + 0.9 * perWindow * (at - starts[0]! + 100) / window
+          assert.isAtMost(i + 1, Math.ceil(allowed) + 1, `start ${i + 1} after ${at - starts[0]!} ms`)
+        }
+        const stored = yield* Effect.flatMap(DataSources.DataSources, (dataSources) =>
+          Stream.runCollect(
+            dataSources.streamDocuments({ spaceId: "vlt_global", dataSourceId: "dts_handbook" })
+          )).pipe(Effect.provide(
+            Dust.layer({ workspaceId: dust.workspaceId, apiKey: dust.apiKey, baseUrl: dust.url }).pipe(
+              Layer.provide(NodeHttpClient.layerUndici)
+            )
+          ))
+        const ids = new Set(Chunk.toReadonlyArray(stored).map(({ documentId }) => documentId))
+        for (const name of ["a", "b"]) for (let i = 0; i < 150; i++) assert.isTrue(ids.has(`${name}-${i}`))
+      }).pipe(Effect.scoped),
+    120_000
+  )
 })

@@ -1,8 +1,8 @@
 /** A process that writes documents under limits it shares with other processes in Redis. Prints when it sent each request. */
 import * as RateLimiter from "@effect/experimental/RateLimiter"
 import * as Redis from "@effect/experimental/RateLimiter/Redis"
-import * as HttpClient from "@effect/platform/HttpClient"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
 import { Effect, Layer, Redacted } from "effect"
 import { DataSources } from "effect-dust/DataSources"
 import * as Dust from "effect-dust/Dust"
@@ -39,14 +39,17 @@ const Limits = Governor.layerStore(
   { limits: { upserts: [{ limit: options.limit, window: "4 seconds" }] } }
 ).pipe(Layer.provide(Redis.layerStore({ host: "127.0.0.1", port: options.port })))
 
-const job = Effect.flatMap(DataSources, (dataSources) =>
-  Effect.forEach(Array.from({ length: options.documents }, (_, i) => i), (i) =>
-    dataSources.upsertDocument({
-      spaceId: "vlt_global",
-      dataSourceId: "dts_handbook",
-      documentId: `${options.name}-${i}`,
-      text: `text ${i}`
-    }), { concurrency: "unbounded", discard: true }))
+const job = Effect.flatMap(
+  DataSources,
+  (dataSources) =>
+    Effect.forEach(Array.from({ length: options.documents }, (_, i) => i), (i) =>
+      dataSources.upsertDocument({
+        spaceId: "vlt_global",
+        dataSourceId: "dts_handbook",
+        documentId: `${options.name}-${i}`,
+        text: `text ${i}`
+      }), { concurrency: "unbounded", discard: true })
+)
 
 const Live = Dust.layer({
   workspaceId: options.workspaceId,
