@@ -46,7 +46,6 @@ import { makeLookBack } from "./internal/chat/lookBack.ts"
 import { makeReader, messageNotFound, type Reader } from "./internal/chat/readMessages.ts"
 import { makeSendOnce } from "./internal/chat/sendOnce.ts"
 import * as Checks from "./internal/input/validate.ts"
-import { withCallSites } from "./internal/request/callSite.ts"
 import { badInput, wrongCredential } from "./internal/request/errors.ts"
 import { segments } from "./internal/request/url.ts"
 import * as EventStream from "./internal/stream/resumable.ts"
@@ -564,5 +563,5 @@ export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Eff
  */
 export const layer: Layer.Layer<Conversations, never, DustClient> = Layer.scoped(
   Conversations,
-  Effect.map(make, withCallSites)
+  make
 )

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Either, Equal, Exit, Fiber, Option, Schema, Stream, TestClock } from "effect"
 import { Agents } from "effect-dust/Agents"
+import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"
 import * as DustAPIError from "effect-dust/DustAPIError"
 import * as DustClient from "effect-dust/DustClient"
@@ -242,6 +243,40 @@ describe("Networks: what failures say", () => {
       assert.match(pretty, /at Conversations\.get \(.*networks\.test\.ts:\d+:\d+\)/)
       assert.notMatch(pretty, /\/src\//)
     }).pipe(Effect.provide(dust(() => failure(404, "conversation_not_found")).layer)))
+
+  const shown = <A, E, R>(failing: Effect.Effect<A, E, R>) =>
+    Effect.map(
+      Effect.exit(Effect.withSpan(failing, "handler")),
+      (exit) => Exit.isFailure(exit) ? Cause.pretty(exit.cause).split("\n").slice(1) : []
+    )
+
+  it.effect("a failing call shows the caller's line once, above the caller's spans", () =>
+    Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const agents = yield* Agents
+      const chat = yield* Chat
+      const calls = {
+        "Conversations.get": conversations.get("nope"),
+        "Agents.list": agents.list(),
+        "Conversations.messageEvents": Stream.runDrain(
+          conversations.messageEvents({ conversationId: "nope", messageId: "nope" })
+        ),
+        "Conversations.create": Stream.runDrain(chat.stream({ agent: "dust", message: "hello" })),
+        "Chat.send": chat.send({ agent: "", message: "hello" })
+      }
+      for (const [name, call] of Object.entries<Effect.Effect<unknown, unknown>>(calls)) {
+        const lines = yield* shown(call)
+        assert.include(lines[0], `at ${name} (`)
+        assert.lengthOf(lines.filter((line) => /networks\.test\.ts/.test(line) && !line.includes("at handler")), 1, name)
+        if (name !== "Chat.send") assert.include(lines.at(-1), "at handler (")
+      }
+    }).pipe(Effect.provide(dust(() => failure(403, "app_auth_error")).layer)))
+
+  it.effect("a failure can be sent to a worker", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.withSpan(Effect.flatMap(Agents, (agents) => agents.list()), "work"))
+      assert.strictEqual(structuredClone(error).message, error.message)
+    }).pipe(Effect.provide(dust(() => failure(403, "app_auth_error")).layer)))
 })
 
 describe("Networks: addresses", () => {

@@ -6,7 +6,7 @@ import type { RequestError } from "../../DustAPIError.ts"
 import { DustClient } from "../../DustClient.ts"
 import { fieldsOf } from "../decode/fields.ts"
 import { encodeBody } from "../input/encode.ts"
-import { isDirect } from "../request/callSite.ts"
+import { isDirect, withCallSites } from "../request/callSite.ts"
 import {
   type AnyEndpoint,
   type Calls,
@@ -114,5 +114,5 @@ export const implement = <
     const thin = Object.fromEntries(Object.entries(call).filter(([name]) => group.members[name]?._tag === "Endpoint"))
     // The types of declared endpoints exist for the compiler only; the keys are those of the group.
     const tools = { client, call, operation } as unknown as Tools<Group<Name, M>>
-    return tag.of({ ...thin, ...written(tools) } as S)
+    return tag.of(withCallSites({ ...thin, ...written(tools) } as S))
   })

@@ -14,6 +14,7 @@ import type { Service as Conversations } from "../../Conversations.ts"
 import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
 import type { EventId } from "../../Ids.ts"
 import * as Checks from "../input/validate.ts"
+import { calledAt, captureCallSite } from "../request/callSite.ts"
 import { badInput, streamError } from "../request/errors.ts"
 import * as Pulled from "../stream/pulled.ts"
 import { type RunOptions, type RunTelemetry, runTelemetry } from "../telemetry/run.ts"
@@ -236,24 +237,27 @@ interface Follow<E, R> {
 }
 
 /** The events of a run, from start to end. */
-export const follow = <E, R>(options: Follow<E, R>): Stream.Stream<ChatEvent, DustAPIError | E, R> =>
-  Pulled.make(
+export const follow = <E, R>(options: Follow<E, R>): Stream.Stream<ChatEvent, DustAPIError | E, R> => {
+  const called = calledAt(captureCallSite())
+  return Pulled.make(
     Effect.zipWith(
       runTelemetry(options.run),
       Effect.context<R>(),
-      (telemetry, context) => opened(options, telemetry, context)
+      (telemetry, context) => opened(options, telemetry, context, called)
     )
   )
+}
 
 const opened = <E, R>(
   options: Follow<E, R>,
   telemetry: RunTelemetry,
-  context: Context.Context<R>
+  context: Context.Context<R>,
+  called: ReturnType<typeof calledAt>
 ): Pulled.Pulled<ChatEvent, DustAPIError | E, R> => {
   const ending = makeEnding()
   let follower: Follower<E, R> | undefined
   const inSpan = <A, E2, R2>(self: Effect.Effect<A, E2, R2>) => Effect.withParentSpan(self, telemetry.span)
-  const begin = anywhere(inSpan(Effect.gen(function*() {
+  const begin = called(anywhere(inSpan(Effect.gen(function*() {
     // Validate before sending anything.
     yield* Either.mapLeft(
       Checks.duration("silence", options.options.silence ?? "30 minutes"),
@@ -271,7 +275,7 @@ const opened = <E, R>(
       message: run.message,
       messageId: run.messageId
     })
-  })))
+  }))))
   // Cancel the run with the credential that started it.
   const abandoned = Effect.provide(inSpan(Effect.suspend(() => ending.abandon)), context)
   return {

@@ -1,6 +1,7 @@
 import type { Blocked } from "../../ChatEvent.ts"
 import type { DustAPIError } from "../../DustAPIError.ts"
 import type { ConversationId, EventId, MessageId, WorkspaceId } from "../../Ids.ts"
+import { sameSite } from "../request/callSite.ts"
 
 /** The position of a chat: the ids needed to continue from there. */
 export interface Place {
@@ -37,6 +38,5 @@ export const located = <E extends DustAPIError>(error: E, place: Place): E => {
     { ...error, ...known, message: `${error.message}${words(place)}` },
     { disableValidation: true }
   )
-  Object.defineProperty(copy, "stack", { value: error.stack, configurable: true, writable: true })
-  return copy
+  return sameSite(copy, error)
 }

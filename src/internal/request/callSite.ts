@@ -1,6 +1,10 @@
 /** The call site of an operation in the program: the first stack frame above the SDK's own. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Tracer from "effect/Tracer"
+import { isDustAPIError } from "../../DustAPIError.ts"
 
 /** The stack at the call. Its text is computed on first access. */
 export type CallSite = Error
@@ -45,9 +49,11 @@ export const locationOf = (site: CallSite | undefined): string | undefined => {
   return undefined
 }
 
+const isLocated = (error: Error): boolean => error.stack?.includes("\n    at ") === true
+
 /** Gives an error a stack that shows the call and none of the SDK's frames. */
 export const located = <E extends Error>(error: E, name: string, site: CallSite | undefined): E => {
-  const at = error.stack?.includes("\n    at ") === true ? undefined : locationOf(site)
+  const at = isLocated(error) ? undefined : locationOf(site)
   if (at !== undefined) {
     Object.defineProperty(error, "stack", {
       value: `${error.name}: ${error.message}\n    at ${name} (${at})`,
@@ -56,6 +62,34 @@ export const located = <E extends Error>(error: E, name: string, site: CallSite 
     })
   }
   return error
+}
+
+/**
+ * Where Effect keeps the span in which an error occurred: `Cause.pretty` prints it and its parents below the stack. An
+ * error that has none receives the one in which it fails, in a proxy that `structuredClone` refuses.
+ */
+const spanKey = Symbol.for("effect/SpanAnnotation")
+
+/** Prepares an error for {@link failedIn}. */
+export const withoutSpan = <E extends Error>(error: E): E => setSpan(error, undefined)
+
+const setSpan = <E extends Error>(error: E, span: unknown): E =>
+  Object.defineProperty(error, spanKey, { value: span, configurable: true, writable: true })
+
+/**
+ * Sets the span of a failed call. If the stack of the error shows the call, its span would show it again: that of the
+ * caller follows.
+ */
+export const failedIn = (error: Error, span: Tracer.Span): void => {
+  setSpan(error, isLocated(error) ? Option.getOrUndefined(span.parent) : span)
+}
+
+/** Copies the place of an error to another one. */
+export const sameSite = <E extends Error>(copy: E, error: Error): E => {
+  const frames = error.stack?.indexOf("\n    at ") ?? -1
+  const value = `${copy.name}: ${copy.message}${frames < 0 ? "" : error.stack?.slice(frames)}`
+  Object.defineProperty(copy, "stack", { value, configurable: true, writable: true })
+  return Predicate.hasProperty(error, spanKey) ? setSpan(copy, error[spanKey]) : copy
 }
 
 /** Calls a method of the SDK on behalf of its caller. */
@@ -78,6 +112,17 @@ export const isDirect = <F extends object>(method: F): F => {
   return method
 }
 
+/** Runs an effect on behalf of the call that made it, unless an outer call of the SDK runs it. */
+export const calledAt = (site: CallSite) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime<A, E, R>((fiber) =>
+    Context.get(fiber.currentContext, CurrentCallSite) === undefined
+      ? Effect.mapError(Effect.provideService(self, CurrentCallSite, site), (error) => {
+        if (isDustAPIError(error)) located(error, `${error.module}.${error.method}`, site)
+        return error
+      })
+      : self
+  )
+
 /**
  * A service whose methods record their call site for requests made later. If one is called inside another method of the
  * SDK, the outer call counts.
@@ -90,13 +135,7 @@ export const withCallSites = <S extends object>(service: S): S => {
       : (...args: ReadonlyArray<unknown>): unknown => {
         const site = calling ?? capture(3)
         const result: unknown = calledFrom(site, () => member(...args))
-        return Effect.isEffect(result)
-          ? Effect.withFiberRuntime<unknown, unknown, unknown>((fiber) =>
-            Context.get(fiber.currentContext, CurrentCallSite) === undefined
-              ? Effect.provideService(result, CurrentCallSite, site)
-              : result
-          )
-          : result
+        return Effect.isEffect(result) ? calledAt(site)(result) : result
       }
   }
   // The same members with the same types.

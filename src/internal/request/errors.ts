@@ -24,6 +24,7 @@ import {
 } from "../../DustAPIError.ts"
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import type { Identity } from "../api/operation.ts"
+import { withoutSpan } from "./callSite.ts"
 import { advice, classify, parseBody } from "./classify.ts"
 import { type Failure, failureOf, networkAdvice } from "./network.ts"
 import { retryAfter } from "./retryAfter.ts"
@@ -63,11 +64,11 @@ const common = (identity: Named, attempts: number): CommonFields => ({
 const nameOf = (identity: Named): string => `${identity.module}.${identity.method}`
 
 /** Frames of the SDK and of Effect do not help the caller, and cost more than the rest of the error. */
-const frameless = <E>(make: () => E): E => {
+const frameless = <E extends Error>(make: () => E): E => {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 0
   try {
-    return make()
+    return withoutSpan(make())
   } finally {
     Error.stackTraceLimit = limit
   }

@@ -11,7 +11,7 @@ import type { Identity } from "../api/operation.ts"
 import { debug } from "../telemetry/log.ts"
 import { record, recording, tagsOf } from "../telemetry/record.ts"
 import { event, setAttributes } from "../telemetry/span.ts"
-import { located, locationOf } from "./callSite.ts"
+import { failedIn, located, locationOf } from "./callSite.ts"
 import type { Call, Context, Trip } from "./context.ts"
 
 export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -104,7 +104,7 @@ export const ended = (
   const { attempts, begun, call } = trip
   const name = nameOf(call.identity)
   if (exit._tag === "Failure") {
-    if (exit.cause._tag === "Fail") located(exit.cause.error, name, call.site)
+    if (exit.cause._tag === "Fail") failedIn(located(exit.cause.error, name, call.site), span)
     // Like Effect when it ends a span.
     const at = locationOf(call.site)
     if (at !== undefined) span.attribute("code.stacktrace", at)

@@ -4,6 +4,7 @@ import * as HashSet from "effect/HashSet"
 import type * as Stream from "effect/Stream"
 import type { StreamError } from "../../DustAPIError.ts"
 import type { Service as Client } from "../../DustClient.ts"
+import { calledAt, captureCallSite } from "../request/callSite.ts"
 import { streamTelemetry } from "../telemetry/stream.ts"
 import { Follower, type Source } from "./follower.ts"
 import * as Pulled from "./pulled.ts"
@@ -45,5 +46,9 @@ const setUp = <Event, Route extends string>(
 export const make = <Event, Route extends string>(
   client: Client,
   source: Source<Event, Route> | Effect.Effect<Source<Event, Route>, StreamError>
-): Stream.Stream<Event, StreamError> =>
-  Pulled.make(setUp(client, Effect.isEffect(source) ? source : Effect.succeed(source)))
+): Stream.Stream<Event, StreamError> => {
+  // Connections are opened later, on behalf of this call.
+  const called = calledAt(captureCallSite())
+  const open: Client["open"] = (...call) => called(client.open(...call))
+  return Pulled.make(setUp({ ...client, open }, Effect.isEffect(source) ? source : Effect.succeed(source)))
+}
