@@ -25,9 +25,10 @@ import { type ContentFragmentInput, Conversations, type MessageContext } from ".
 import { type DustAPIError, isDustAPIError } from "./DustAPIError.ts"
 import { DustClient } from "./DustClient.ts"
 import type { AgentId, ConversationId, EventId, MessageId, SpaceId } from "./Ids.ts"
+import { makeAbandoned } from "./internal/chat/abandoned.ts"
 import { makeAgentIds } from "./internal/chat/agentIds.ts"
 import { anywhere } from "./internal/chat/anywhere.ts"
-import { makeAbandoned } from "./internal/chat/cancelAbandoned.ts"
+import { Attached } from "./internal/chat/conversationOf.ts"
 import { follow } from "./internal/chat/follow.ts"
 import { identity } from "./internal/chat/identity.ts"
 import { resumed } from "./internal/chat/resume.ts"
@@ -498,7 +499,13 @@ export const make: Effect.Effect<Service, never, Conversations | Agents | DustCl
       owner: client.config,
       client,
       conversations,
-      abandoned: yield* makeAbandoned(conversations),
+      abandoned: yield* makeAbandoned({
+        cancel: (options) => conversations.cancel(options),
+        deleteMessage: (ref) => conversations.deleteMessage(ref),
+        deleteConversation: (conversationId) => conversations.delete({ conversationId, force: true }),
+        allMessages: (id) => conversations.listMessages(id, { allVersions: true, deleted: true })
+      }),
+      attached: new Attached(),
       agentId: makeAgentIds(yield* Agents, client.caller),
       workspaceId: Effect.map(client.caller, ({ workspaceId }) => workspaceId)
     }

@@ -34,11 +34,11 @@ import * as ConversationEventModule from "./ConversationEvent.ts"
 import type { DustUnconfirmedError, RequestError, SendError, StreamError } from "./DustAPIError.ts"
 import { DustClient, type Service as Client } from "./DustClient.ts"
 import type { ConversationId, EventId } from "./Ids.ts"
-import { conversations as endpoints } from "./internal/api/conversations.ts"
+import { conversations as endpoints, operations } from "./internal/api/conversations.ts"
 import type { Methods } from "./internal/api/endpoint.ts"
 import { implement, type Tools } from "./internal/api/implement.ts"
 import type { Identity } from "./internal/api/operation.ts"
-import { type Abandoned, makeAbandoned } from "./internal/chat/abandonedSend.ts"
+import { type Abandoned, makeAbandoned } from "./internal/chat/abandoned.ts"
 import { makeSender } from "./internal/chat/createMessage.ts"
 import { answerOf, answersTo, messageEventsOf } from "./internal/chat/followRun.ts"
 import { Known } from "./internal/chat/known.ts"
@@ -553,7 +553,19 @@ const written = (tools: Endpoints, abandoned: Abandoned) => {
  * @since 0.1.0
  */
 export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Effect.flatMap(
-  Effect.flatMap(DustClient, makeAbandoned),
+  Effect.flatMap(DustClient, (client) =>
+    makeAbandoned({
+      cancel: ({ conversationId, messageIds }) =>
+        client.execute(operations.cancel, { path: { conversationId }, body: { messageIds } }),
+      deleteMessage: (path) => client.execute(operations.deleteMessage, { path }),
+      deleteConversation: (conversationId) =>
+        client.execute(operations.delete.everywhere, { path: { conversationId }, query: { forceDelete: true } }),
+      allMessages: (conversationId) =>
+        Effect.map(
+          client.execute(operations.listMessages.read, { path: { conversationId } }),
+          ({ conversation }) => messagesOf(conversation, { allVersions: true, deleted: true })
+        )
+    })),
   (abandoned) => implement(Conversations, endpoints, (tools) => written(tools, abandoned))
 )
 

@@ -8,6 +8,7 @@ import * as Dust from "effect-dust/Dust"
 import * as DustClient from "effect-dust/DustClient"
 import * as DustConfig from "effect-dust/DustConfig"
 import * as DustTest from "effect-dust/DustTest"
+import { gzipSync } from "node:zlib"
 import { dust, dustUser, failure, json, recorder } from "../support/http.ts"
 
 const agents = () => json({ agentConfigurations: [] })
@@ -238,6 +239,54 @@ describe("Law 7: tokens that renew", () => {
         assert.lengthOf(server.forms, 1)
       }).pipe(Effect.provide(server.layer(accessToken)))
     }))
+
+  const exchanged = JSON.stringify({ access_token: "access.1" })
+  const exchanges: ReadonlyArray<readonly [string, () => Response]> = [
+    ["compressed", () => new Response(gzipSync(exchanged).slice(), { headers: { "content-encoding": "gzip" } })],
+    ["with a byte order mark", () => new Response(`\ufeff${exchanged}`)]
+  ]
+
+  it.effect.each(exchanges)("refreshToken: reads an answer %s", ([, answer]) => {
+    const { layer: http, requests } = recorder(({ url }) =>
+      url.pathname === "/api/v1/auth/authenticate" ? answer() : agents()
+    )
+    const accessToken = DustConfig.refreshToken({
+      refreshToken: Redacted.make("refresh1"),
+      onRotated: () => Effect.void
+    })
+    return Effect.gen(function*() {
+      yield* list
+      assert.strictEqual(requests.at(-1)?.headers["authorization"], "Bearer access.1")
+    }).pipe(
+      Effect.provide(Dust.layer({ workspaceId: "ws1", baseUrl: "https://dust.example", accessToken })),
+      Effect.provide(http)
+    )
+  })
+
+  const refusals: ReadonlyArray<readonly [string, () => Response, string]> = [
+    ["a refused token", () => json({ error: "invalid_grant" }, { status: 400 }), "(invalid_grant); sign in again"],
+    [
+      "a login page",
+      () => new Response("<html>", { headers: { "content-type": "text/html" } }),
+      "responded with 200 and no token); check `baseUrl`"
+    ]
+  ]
+
+  it.effect.each(refusals)("refreshToken: %s is named, with what to do", ([, answer, expected]) => {
+    const { layer: http } = recorder(answer)
+    const accessToken = DustConfig.refreshToken({
+      refreshToken: Redacted.make("refresh1"),
+      onRotated: () => Effect.void
+    })
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(list)
+      assert.strictEqual(error.type, "token_unavailable")
+      assert.include(error.message, expected)
+    }).pipe(
+      Effect.provide(Dust.layer({ workspaceId: "ws1", baseUrl: "https://dust.example", accessToken })),
+      Effect.provide(http)
+    )
+  })
 
   it.effect("refreshToken: works per call, once for each user", () =>
     Effect.gen(function*() {

@@ -1,6 +1,6 @@
 /** Laws 4, 7, 9 and 10 on networks as they are: compression, prefixes, limits, proxies, and answers that never end. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Either, Equal, Exit, Fiber, Option, Schema, Stream, TestClock } from "effect"
+import { Cause, Duration, Effect, Either, Equal, Exit, Fiber, Option, Schema, Stream, TestClock } from "effect"
 import { Agents } from "effect-dust/Agents"
 import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"
@@ -57,6 +57,45 @@ describe("Networks: unrequested compression", () => {
       const error = yield* Effect.flip(list)
       assert.strictEqual(error.type, "unreadable_encoding")
     }).pipe(Effect.provide(dust(() => encoded(gzipSync(agents).subarray(0, 20), "gzip")).layer)))
+})
+
+describe("Networks: bytes", () => {
+  const latin1 = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0))
+  const utf16 = (text: string) => new Uint8Array(Uint16Array.from(`\ufeff${text}`, (char) => char.charCodeAt(0)).buffer)
+  const équipe = JSON.stringify({ agentConfigurations: [{ sId: "dust", name: "Équipe" }] })
+  const declared: ReadonlyArray<readonly [string, Uint8Array]> = [
+    ["utf-8", new TextEncoder().encode(équipe)],
+    ["iso-8859-1", latin1(équipe)],
+    ["utf-16le", utf16(équipe)],
+    ["iso-8859-1, which is not so", new TextEncoder().encode(équipe)],
+    ["nonsense", new TextEncoder().encode(équipe)]
+  ]
+
+  it.effect.each(declared)("reads an answer that is declared as %s", ([charset, bytes]) =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* list)[0]?.name, "Équipe")
+    }).pipe(Effect.provide(
+      dust(() => new Response(bytes.slice(), { headers: { "content-type": `application/json; charset=${charset}` } }))
+        .layer
+    )))
+
+  it.effect("a compressed answer that ends early is asked for again", () => {
+    const bytes = gzipSync(agents)
+    const { layer, requests } = dust(({ nth }) => encoded(nth === 1 ? bytes.subarray(0, -12) : bytes, "gzip"))
+    return Effect.gen(function*() {
+      const fiber = yield* Effect.fork(list)
+      yield* Effect.yieldNow()
+      while (requests.length < 2) yield* TestClock.adjust("1 second")
+      assert.lengthOf(yield* Fiber.join(fiber), 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("names compression that no header declares", () =>
+    Effect.gen(function*() {
+      assert.include((yield* Effect.flip(list)).message, "gzip without a content-encoding")
+    }).pipe(Effect.provide(
+      dust(() => new Response(gzipSync(agents).slice(), { headers: { "content-type": "application/json" } })).layer
+    )))
 })
 
 describe("Networks: answers that are too much", () => {
@@ -150,7 +189,11 @@ describe("Networks: what failures say", () => {
       false
     ],
     ["a tunnel that is refused", "Proxy response (502) !== 200 when HTTP Tunneling", "UND_ERR_ABORTED", false],
-    ["a reset", "read ECONNRESET", "ECONNRESET", true]
+    ["a reset", "read ECONNRESET", "ECONNRESET", true],
+    ["a stream of HTTP/2 that the server refuses", "Stream closed with error code NGHTTP2_REFUSED_STREAM", "ERR_HTTP2_STREAM_ERROR", false],
+    ["a stream of HTTP/2 that the server breaks off", "Stream closed with error code NGHTTP2_INTERNAL_ERROR", "ERR_HTTP2_STREAM_ERROR", true],
+    ["a session of HTTP/2 that takes no more", "New streams cannot be created after receiving a GOAWAY", "ERR_HTTP2_GOAWAY_SESSION", false],
+    ["a process without descriptors", "connect EMFILE", "EMFILE", false]
   ]
 
   it.effect.each(messages)("%s: whether the request was sent is decided by its phase", ([, message, code, reached]) => {
@@ -160,6 +203,26 @@ describe("Networks: what failures say", () => {
       assert.isTrue(error._tag === "DustNetworkError" && error.reachedServer === reached)
     }).pipe(Effect.provide(layer))
   })
+
+  it.effect.each(["99999999999999999999", "9".repeat(400)])("a Retry-After of %s is the error's, and finite", (value) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(list)
+      assert.isTrue(error.retryAfter !== undefined && Duration.isFinite(error.retryAfter))
+      assert.strictEqual(error.attempts, 1)
+    }).pipe(Effect.provide(dust(() => failure(429, undefined, "", { "retry-after": value })).layer)))
+
+  it.effect("a Retry-After as a date counts from the time of the answer, also behind a cache", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(list)
+      assert.deepStrictEqual(error.retryAfter, Duration.seconds(40))
+    }).pipe(Effect.provide(
+      dust(() =>
+        failure(503, undefined, "", {
+          date: "Wed, 21 Oct 2026 07:28:00 GMT",
+          age: "20",
+          "retry-after": "Wed, 21 Oct 2026 07:29:00 GMT"
+        }), { retry: RetryPolicy.none }).layer
+    )))
 
   it.effect("407 is the proxy's", () =>
     Effect.gen(function*() {
@@ -285,7 +348,12 @@ describe("Networks: addresses", () => {
     "https://10.0.0.1/x",
     "https://192.168.1.1/x",
     "https://[::1]/x",
-    "https://metadata.google.internal/x"
+    "https://metadata.google.internal/x",
+    "https://metadata.google.internal./x",
+    "https://localhost./x",
+    "https://127.1/x",
+    "https://0x7f000001/x",
+    "https://[::ffff:10.0.0.1]/x"
   ]
 
   it.effect.each(privates)("a download is not sent to %s", (location) => {

@@ -36,7 +36,7 @@ interface Schedule {
 /** Server and `Date` have whole seconds, and this is what the SDK allows them to differ. */
 const tolerance = 4_000
 
-const texts = ["Pay invoice 7", "Pay invoice 8", "  Caf\u0065\u0301\r\nau lait  ", "Yes", "No", "Go on"]
+const texts = ["Pay invoice 7", "Pay invoice 8", "  Caf\u0065\u0301\r\nau lait  ", "Yes", "No", "\tGo \u200b on\u00a0\u2026 "]
 
 const fate = fc.record<Fate>({
   handled: fc.oneof(fc.constant(null), fc.integer({ min: 0, max: 3_000 }), fc.integer({ min: 0, max: 60_000 })),
@@ -72,7 +72,7 @@ const schedule = fc.record<Schedule>({
     lag: fc.oneof(fc.constant(0), fc.constant(0), fc.integer({ min: 0, max: 60_000 })),
     cached: fc.oneof(fc.constant([]), fc.array(fc.integer({ min: 1, max: 8 }), { maxLength: 6 })),
     age: fc.boolean(),
-    normalize: fc.constantFrom<World["normalize"]>("none", "trim", "lines", "nfc", "all"),
+    normalize: fc.constantFrom<World["normalize"]>("none", "trim", "lines", "nfc", "blanks", "all"),
     fates: fc.array(fate, { minLength: 1, maxLength: 8 })
   }),
   fresh: fc.boolean(),

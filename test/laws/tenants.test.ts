@@ -11,6 +11,7 @@ import { Chat } from "effect-dust/Chat"
 import type * as ChatModule from "effect-dust/Chat"
 import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
+import * as Governor from "effect-dust/Governor"
 import { Search } from "effect-dust/Search"
 
 const recording = () => {
@@ -132,6 +133,19 @@ describe("No tenant meets another", () => {
       const [first, second] = yield* Effect.all([run, run]).pipe(Effect.provide(http.layer))
       assert.strictEqual(first[0], first[1])
       assert.notStrictEqual(first[0], second[0])
+    }))
+
+  it.effect("Dust.layerEnv: two uses with their own governors are two graphs", () =>
+    Effect.gen(function*() {
+      const http = recording()
+      const governed = Dust.layerEnv.pipe(
+        Layer.provide(Layer.fresh(Layer.effect(Governor.Governor, Effect.map(Governor.storeMemory, Governor.make))))
+      )
+      const same = yield* askBoth.pipe(
+        Effect.provide(bothOf(Layer.fresh(governed), Layer.fresh(governed)).pipe(Layer.provide(environment("sales")))),
+        Effect.provide(http.layer)
+      )
+      assert.isFalse(same)
     }))
 
   it.effect("Dust.layerConfig: one constant under two ConfigProviders is two graphs", () =>

@@ -2,13 +2,14 @@
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FastCheck as fc, Fiber, Layer, Option, TestClock, TestContext } from "effect"
+import { Effect, FastCheck as fc, Fiber, Layer, Option, Redacted, TestClock, TestContext } from "effect"
 import { Chat } from "effect-dust/Chat"
 import { Conversations } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import { withOptions } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
+import { dustUser, failure, json } from "../support/http.ts"
 
 const { faults } = DustTest
 
@@ -203,6 +204,21 @@ describe("Send once", () => {
       assert.isTrue(Option.isSome(polled))
       const error = yield* Fiber.join(fiber)
       assert.deepStrictEqual([error._tag, error.attempts], ["DustTimeoutError", 0])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("Send once: a token that is not renewed after a refusal is no reason to look for the message", () => {
+    let asked = 0
+    const { layer, requests } = dustUser(
+      ({ method }) => method === "POST" ? failure(401, "expired_oauth_token_error") : json({ conversation: { sId: "c", created: 0, content: [] } }),
+      { accessToken: Effect.suspend(() => asked++ === 0 ? Effect.succeed(Redacted.make("old.token")) : Effect.never) }
+    )
+    return Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.flip(send("Hello", "c")))
+      yield* TestClock.adjust("65 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([error._tag, error.type], ["DustTimeoutError", "token_timeout"])
+      assert.lengthOf(requests.filter(({ method }) => method === "POST"), 1)
     }).pipe(Effect.provide(layer))
   })
 

@@ -53,7 +53,7 @@ export interface World {
   readonly cached: ReadonlyArray<number>
   /** Whether the cache sends the age of its answer. */
   readonly age: boolean
-  readonly normalize: "none" | "trim" | "lines" | "nfc" | "all"
+  readonly normalize: "none" | "trim" | "lines" | "nfc" | "blanks" | "all"
   readonly fates: ReadonlyArray<Fate>
 }
 
@@ -62,6 +62,7 @@ const normalizers: Record<World["normalize"], (text: string) => string> = {
   trim: (text) => text.trim(),
   lines: (text) => text.replace(/\r\n/g, "\n"),
   nfc: (text) => text.normalize("NFC"),
+  blanks: (text) => text.normalize("NFKC").replace(/[\u200b-\u200d\ufeff]/g, "").replace(/\s+/g, " "),
   all: (text) => text.replace(/\r\n/g, "\n").normalize("NFC").trim()
 }
 

@@ -20,7 +20,7 @@ import { operations } from "../api/conversations.ts"
 import type { Identity } from "../api/operation.ts"
 import { badInput, forbidden } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
-import type { Abandoned } from "./abandonedSend.ts"
+import type { Abandoned } from "./abandoned.ts"
 import type { Known } from "./known.ts"
 import type { LookBack } from "./lookBack.ts"
 import { messageBody } from "./messageBody.ts"
@@ -148,7 +148,7 @@ const createMessage = (
           restore(wait(context, input, posted)).pipe(
             Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
             Effect.onInterrupt(() =>
-              input.onInterrupt === "leave" ? Effect.void : context.abandoned.cancel(input.conversationId, posted)
+              input.onInterrupt === "leave" ? Effect.void : context.abandoned.question(input.conversationId, posted.message, posted.agentMessages)
             )
           ))
       )
@@ -170,19 +170,8 @@ const createEmpty = (
   )
 
 /** Deletes a conversation whose first message was refused; no caller has seen it. An API key cannot delete it. */
-const discard = (context: Context, conversation: Conversation) =>
-  Effect.flatMap(context.client.caller, ({ hasUser }) =>
-    hasUser
-      ? context.abandoned.inBackground(
-        "An empty conversation could not be deleted",
-        conversation.sId,
-        [],
-        context.client.execute(operations.delete.everywhere, {
-          path: { conversationId: conversation.sId },
-          query: { forceDelete: true }
-        })
-      )
-      : Effect.void)
+const discard = (context: Context, { sId }: Conversation) =>
+  Effect.flatMap(context.client.caller, ({ hasUser }) => hasUser ? context.abandoned.conversation(sId) : Effect.void)
 
 const createWithMessage = (
   context: Context,

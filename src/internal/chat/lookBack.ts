@@ -9,7 +9,7 @@ import type { ConversationId } from "../../Ids.ts"
 import type { Message } from "../../Message.ts"
 import { ConversationEnvelope, operations } from "../api/conversations.ts"
 import { decodeJson } from "../decode/json.ts"
-import { decode } from "../request/errors.ts"
+import { decode, responseTooLarge } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
 import { isNewer, type Newer, type Position } from "./sameMessage.ts"
 
@@ -122,6 +122,15 @@ const decodeConversation = (operation: Read, text: string, status: number) =>
     ({ issues }) => decode(operation, 1, "cannot decode the conversation", issues, { status })
   )
 
+/** The bytes of a response, up to the size limit of the client. */
+const bounded = (client: Client, operation: Read, bytes: Stream.Stream<Uint8Array, RequestError>) => {
+  const limit = client.config.maxResponseSize ?? Number.POSITIVE_INFINITY
+  return Stream.mapAccumEffect(bytes, 0, (size, piece) => {
+    const whole = size + piece.length
+    return whole > limit ? Effect.fail(responseTooLarge(operation, 1, limit)) : Effect.succeed([whole, piece])
+  })
+}
+
 /** Uses `open`, because the time of a response is in its headers. */
 const readPage = (
   { client, clock }: Context,
@@ -133,7 +142,7 @@ const readPage = (
     const response = yield* client.open(operation, { path: { conversationId }, query })
     const arrived = yield* monotonic
     const times = timesOf(response.headers)
-    const text = yield* client.body(operation, response).pipe(
+    const text = yield* bounded(client, operation, client.body(operation, response)).pipe(
       Stream.decodeText(),
       Stream.runFold("", (all, piece) => all + piece)
     )

@@ -25,9 +25,13 @@ export interface Sought {
   readonly position: Position | null
 }
 
-/** A text as a server may store it: in NFC, with LF line ends, trimmed. */
+/**
+ * A text without what a server or a gateway may change in storing it: the Unicode form, the kind and amount of white
+ * space, and characters without a width.
+ */
 export const normalized = (text: string): string =>
-  text.replace(/\p{Surrogate}/gu, "\uFFFD").replace(/\0/g, "").replace(/\r\n?/g, "\n").normalize("NFC").trim()
+  text.replace(/\p{Surrogate}/gu, "\uFFFD").normalize("NFKC").replace(/\s+/g, " ").replace(/[\p{Cc}\p{Cf}]/gu, "")
+    .replace(/ +/g, " ").trim()
 
 const lane = (text: string, seed: number): string => {
   let high = 0xdeadbeef ^ seed

@@ -19,6 +19,7 @@ import type { ConversationId } from "../../Ids.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { Identity } from "../api/operation.ts"
 import { timeout, unconfirmedMessage } from "../request/errors.ts"
+import { isUnhandled } from "../request/retry.ts"
 import { warn } from "../telemetry/log.ts"
 import { recording } from "../telemetry/record.ts"
 import { monotonic } from "../util/monotonic.ts"
@@ -52,18 +53,18 @@ const looksForAnswers = 3
 /** How long a send waits for the position before it continues without it. */
 const positionWait = "5 seconds"
 
-/** Whether the server may have stored the message without confirming it. */
-const isAmbiguous = (error: RequestError): boolean => {
+/** Whether the server may have handled the request without confirming it. */
+export const isAmbiguous = (error: RequestError): boolean => {
   switch (error._tag) {
-    // Without an attempt, no message was sent: the token request timed out.
+    // Nothing is sent while a token is awaited, even if an attempt was refused before for an expired one.
     case "DustTimeoutError":
-      return error.attempts > 0
+      return error.attempts > 0 && error.type !== "token_timeout"
     case "DustDecodeError":
       return true
     case "DustNetworkError":
       return error.reachedServer
     case "DustServerError":
-      return !(error.status === 503 && error.type === "service_unavailable")
+      return !isUnhandled(error)
     default:
       // The status with which proxies report a closed client connection.
       return error.status === 499

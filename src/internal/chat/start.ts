@@ -10,8 +10,9 @@ import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput, notFound } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
 import type { Ref } from "./agentIds.ts"
-import type { Abandoned } from "./cancelAbandoned.ts"
+import type { Abandoned } from "./abandoned.ts"
 import { isRefusal, restricted, restrictionOf } from "./createMessage.ts"
+import { type Attached, attach, newConversation } from "./conversationOf.ts"
 import { answering } from "./followRun.ts"
 import { identity } from "./identity.ts"
 import { messageBody } from "./messageBody.ts"
@@ -25,6 +26,7 @@ export interface Context {
   readonly owner: object
   readonly conversations: Conversations
   readonly abandoned: Abandoned
+  readonly attached: Attached
   readonly agentId: (method: string, agent: Ref) => Effect.Effect<AgentId, DustAPIError>
   readonly workspaceId: Effect.Effect<WorkspaceId>
 }
@@ -64,35 +66,28 @@ export const unanswered = (method: string, agentId: AgentId, conversationId: Con
 }
 
 /** Validates a question before a conversation is created for it. */
-export const checked = (method: string, question: Question): Effect.Effect<void, DustAPIError> =>
+export const checked = (
+  { client }: Pick<Context, "client">,
+  method: string,
+  question: Question
+): Effect.Effect<void, DustAPIError> =>
   typeof question.message !== "string" || question.message.trim() === ""
     ? Effect.fail(badInput(identity(method), "message", "non-blank text"))
-    : Effect.asVoid(messageBody(identity(method), true, { ...question, content: question.message, mentions: [] }))
+    : Effect.flatMap(client.caller, ({ hasUser }) =>
+      Effect.asVoid(messageBody(identity(method), hasUser, { ...question, content: question.message, mentions: [] })))
 
 /** Resolves the agent and the conversation of a question. */
 const prepared = (
-  { agentId, conversations }: Context,
+  context: Context,
   method: string,
   question: Question
 ): Effect.Effect<readonly [AgentId, ConversationId], DustAPIError> => {
-  const { attachments = [], conversationId } = question
-  const agent = agentId(method, question.agent)
-  if (conversationId === undefined) {
-    const created = conversations.create({
-      title: question.title,
-      spaceId: question.spaceId,
-      contentFragments: question.attachments
-    })
-    return Effect.zip(agent, Effect.map(created, ({ sId }) => sId))
-  }
+  const { conversationId } = question
   return Effect.zip(
-    agent,
-    Effect.as(
-      Effect.forEach(attachments, (fragment) => conversations.createContentFragment({ conversationId, fragment }), {
-        discard: true
-      }),
-      conversationId
-    )
+    context.agentId(method, question.agent),
+    conversationId === undefined
+      ? Effect.map(newConversation(context, question), ({ sId }) => sId)
+      : Effect.as(attach(context, conversationId, question), conversationId)
   )
 }
 
@@ -123,7 +118,7 @@ export const start = (
   onConversation?: (id: ConversationId | undefined) => void
 ): Effect.Effect<Run, DustAPIError> =>
   Effect.gen(function*() {
-    yield* checked(method, question)
+    yield* checked(context, method, question)
     const workspaceId = yield* context.workspaceId
     const { client } = context
     const begun = yield* monotonic
@@ -139,9 +134,10 @@ export const start = (
     const message = yield* within(post(context, conversationId, agentId, question), left, limit).pipe(
       Effect.map(({ agentMessages, message }) => {
         answer = agentMessages[0]
+        context.attached.clear(conversationId)
         // Set at once: an interruption may arrive at the last step.
         if (question.onInterrupt !== "leave") {
-          ending.abandon = Effect.suspend(() => context.abandoned.question(conversationId, message, answer))
+          ending.abandon = Effect.suspend(() => context.abandoned.question(conversationId, message, agentMessages))
         }
         return message
       }),

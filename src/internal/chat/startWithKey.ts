@@ -18,6 +18,7 @@ import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput, conflict, unconfirmedMessage } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
 import { isRefusal } from "./createMessage.ts"
+import { attach, newConversation } from "./conversationOf.ts"
 import { identity } from "./identity.ts"
 import { messageBody } from "./messageBody.ts"
 import { located } from "./place.ts"
@@ -126,18 +127,14 @@ const lookFor = (
 const placed = (context: Context, question: Question, entry: string, { store }: Key) =>
   Effect.gen(function*() {
     const agentId = yield* context.agentId("start", question.agent)
-    const body = yield* messageBody(named, true, {
+    const { hasUser } = yield* context.client.caller
+    const body = yield* messageBody(named, hasUser, {
       context: question.context,
       content: question.message,
       mentions: [{ configurationId: agentId }]
     })
     const { conversations } = context
-    const conversationId = question.conversationId ??
-      (yield* conversations.create({
-        title: question.title,
-        spaceId: question.spaceId,
-        contentFragments: question.attachments
-      })).sId
+    const conversationId = question.conversationId ?? (yield* newConversation(context, question)).sId
     const position = question.conversationId === undefined
       ? beginning
       : newestOf(beginning, (yield* conversations.pageMessages({ conversationId, limit: 1, deleted: true })).messages)
@@ -153,16 +150,11 @@ const sent = (context: Context, question: Question, sending: Sending, entry: str
     const agentId = yield* context.agentId("start", question.agent)
     if (sending.refused) yield* store.set(entry, JSON.stringify({ ...sending, refused: false }))
     // The content fragments of a new conversation were created with it.
-    if (question.conversationId !== undefined) {
-      yield* Effect.forEach(
-        question.attachments ?? [],
-        (fragment) => context.conversations.createContentFragment({ conversationId, fragment }),
-        { discard: true }
-      )
-    }
+    if (question.conversationId !== undefined) yield* attach(context, conversationId, question)
     return yield* post(context, conversationId, agentId, { ...question, onInterrupt: "leave" }).pipe(
       Effect.map((one) => {
         posted.set(entry, { ...one, conversationId })
+        context.attached.clear(conversationId)
         return one
       }),
       Effect.tapError((error) =>
@@ -201,7 +193,7 @@ export const startWithKey = (
     if (settle === undefined) {
       return yield* Effect.fail(badInput(named, "settle", "a duration such as \"70 seconds\""))
     }
-    yield* checked("start", question)
+    yield* checked(context, "start", question)
     const prefix = `effect-dust/start/${yield* context.workspaceId}/${key}`
     const before = yield* read(options, `${prefix}/sent`, Sent)
     if (Option.isSome(before)) {

@@ -27,22 +27,17 @@ export const readText = (
   trip.entering("body", call.settings.timeouts.body)
   const limit = context.config.maxResponseSize ?? Number.POSITIVE_INFINITY
   const coding = headers["content-encoding"]
-  const over = () =>
-    errors.tooLarge(
-      call.identity,
-      trip.attempts,
-      "response_too_large",
-      `the response has more than ${limit} bytes; raise \`maxResponseSize\`, or request less`,
-      { limit }
-    )
+  const over = () => errors.responseTooLarge(call.identity, trip.attempts, limit)
   if (Number(headers["content-length"] ?? Number.NaN) > limit) return Effect.fail(over())
   const broken = (cause: unknown) =>
     errors.network(call.identity, trip.attempts, "the connection closed before the end of the response", {
       type: failureOf(cause).code,
       reachedServer: true
     })
+  const text = (pieces: ReadonlyArray<Uint8Array>, size: number) =>
+    textOf(joined(pieces, size), headers["content-type"])
   const source = coding === undefined ? directSource(answer) : undefined
-  if (source !== undefined) return whole(source, limit, over, broken)
+  if (source !== undefined) return whole(source, { limit, over, broken, text })
   return Effect.flatMap(Stream.toPull(answer.stream), (pull) =>
     Effect.flatMap(
       decompressed<RequestError>(
@@ -53,32 +48,55 @@ export const readText = (
           )
         ),
         coding,
-        (coding) => unreadable(call.identity, trip.attempts, coding)
+        (coding) => unreadable(call.identity, trip.attempts, coding),
+        () => broken(undefined)
       ),
-      (bytes) => collected(bytes, limit, over)
+      (bytes) => collected(bytes, { limit, over, text })
     ))
 }
 
-const decoder = new TextDecoder()
+/** How a body is read. */
+interface Reading {
+  /** In bytes. */
+  readonly limit: number
+  readonly over: () => RequestError
+  readonly text: (pieces: ReadonlyArray<Uint8Array>, size: number) => string
+}
 
-/** Decodes the chunks as one text. */
-const textOf = (pieces: ReadonlyArray<Uint8Array>, size: number): string => {
-  if (pieces.length === 1) return decoder.decode(pieces[0])
+const joined = (pieces: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+  if (pieces.length === 1 && pieces[0] !== undefined) return pieces[0]
   const bytes = new Uint8Array(size)
   let at = 0
   for (const piece of pieces) {
     bytes.set(piece, at)
     at += piece.length
   }
-  return decoder.decode(bytes)
+  return bytes
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+/**
+ * Decodes a body. Dust sends UTF-8, and some gateways declare another encoding without changing it: the declaration
+ * counts only for bytes that are not UTF-8.
+ */
+const textOf = (bytes: Uint8Array, contentType: string | undefined): string => {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    const charset = /charset\s*=\s*"?([\w-]+)/i.exec(contentType ?? "")?.[1] ?? "utf-8"
+    try {
+      return new TextDecoder(charset).decode(bytes)
+    } catch {
+      return new TextDecoder().decode(bytes)
+    }
+  }
 }
 
 /** Reads a body to its end, without an Effect per chunk. */
 const whole = (
   source: ByteSource,
-  limit: number,
-  over: () => RequestError,
-  broken: (cause: unknown) => RequestError
+  { broken, limit, over, text }: Reading & { readonly broken: (cause: unknown) => RequestError }
 ): Effect.Effect<string, RequestError> =>
   // If the attempt fails, the rest of the body is closed with its scope.
   Effect.async((resume) => {
@@ -95,7 +113,7 @@ const whole = (
       }
       if (size > limit) finish(Effect.failSync(over))
       else if (source.end === undefined) source.demand()
-      else if (Option.isNone(source.end)) finish(Effect.succeed(textOf(pieces, size)))
+      else if (Option.isNone(source.end)) finish(Effect.succeed(text(pieces, size)))
       else finish(Effect.fail(broken(source.end.value)))
     }
     source.onArrival()
@@ -103,15 +121,14 @@ const whole = (
 
 const collected = (
   pull: Bytes<RequestError>,
-  limit: number,
-  over: () => RequestError
+  { limit, over, text }: Reading
 ): Effect.Effect<string, RequestError> =>
   Effect.suspend(() => {
     const pieces: Array<Uint8Array> = []
     let size = 0
     const more: Effect.Effect<string, RequestError> = Effect.matchEffect(pull, {
       onFailure: Option.match({
-        onNone: () => Effect.succeed(textOf(pieces, size)),
+        onNone: () => Effect.succeed(text(pieces, size)),
         onSome: (error) => Effect.fail(error)
       }),
       onSuccess: (chunk) => {
@@ -141,7 +158,7 @@ export const decoded = <A>(
       : Either.right(kind.decode(plain))
   }
   return Either.mapLeft(decodedJson(kind.schema, plain), ({ issues, json }) => {
-    if (!json) return notDust(trip, answer, "JSON", "JSON")
+    if (!json) return notDust(trip, answer, "JSON", "JSON", isGzip(plain) ? "gzip without a content-encoding" : undefined)
     const [first] = issues
     const at = first === undefined ? "" : `: ${first.path || "the body"} ${errors.requirement(first.message)}`
     return errors.decode(trip.call.identity, trip.attempts, `unexpected response${at}`, issues, {
@@ -160,16 +177,23 @@ const decodedJson: typeof decodeJson = (schema, text) => {
   }
 }
 
+/** The first bytes of gzip, decoded as text. */
+const isGzip = (text: string): boolean => /^\u001f[\ufffd\u2039\u008b]/.test(text)
+
 /** No operation that is read as a whole returns a web page: it comes from a proxy or another server. */
 const isPage = (trip: Trip): boolean => /^(?:text\/html|application\/xhtml)/i.test(trip.headers["content-type"] ?? "")
 
-const notDust = (trip: Trip, answer: Answer, wanted: string, expected: string): RequestError =>
+const notDust = (
+  trip: Trip,
+  answer: Answer,
+  wanted: string,
+  expected: string,
+  received = trip.headers["content-type"]?.split(";")[0] ?? "a body without a content type"
+): RequestError =>
   errors.decode(
     trip.call.identity,
     trip.attempts,
-    `expected ${wanted} but received ${
-      trip.headers["content-type"]?.split(";")[0] ?? "a body without a content type"
-    }; check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
+    `expected ${wanted} but received ${received}; check that \`baseUrl\` (DUST_BASE_URL) is the address of Dust`,
     [{ path: "", message: expected }],
     { status: answer.status }
   )

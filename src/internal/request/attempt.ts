@@ -4,6 +4,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -30,6 +31,7 @@ export const attempt = (context: Context, trip: Trip): Effect.Effect<Answer, Req
   const ready = tokens.ready()
   const waiting = <A>(token: Effect.Effect<A, unknown>) =>
     Effect.suspend(() => {
+      trip.waitsForToken = true
       trip.entering("headers", call.settings.timeouts.headers)
       return Effect.mapError(token, (cause) => tokenError(trip, cause))
     })
@@ -50,8 +52,14 @@ const tokenError = ({ attempts, call }: Trip, cause: unknown): RequestError => {
     return errors.network(call.identity, attempts, `the access token could not be renewed: ${cause.message}`, {
       type: cause.type ?? "token_unavailable",
       reachedServer: false,
+      retryAfter: cause.retryAfter,
       details: { reason: cause._tag }
     })
+  }
+  // Says why, and what to do.
+  if (isDustAPIError(cause) && cause.type === "token_unavailable" && Predicate.isRecord(cause.details)) {
+    const { advice = "", reason } = cause.details
+    return errors.tokenUnavailable(call.identity, attempts, String(reason), String(advice))
   }
   const tag = typeof cause === "object" && cause !== null && "_tag" in cause
     ? String(cause._tag)

@@ -49,7 +49,8 @@ export const pull = (
         decompressed<BodyError>(
           bytes,
           response.headers["content-encoding"],
-          (coding) => unreadable(identity, 1, coding)
+          (coding) => unreadable(identity, 1, coding),
+          () => broken(identity, undefined)
         )
     ))
 

@@ -57,12 +57,13 @@ const nonEmpty = (bytes: Chunk.Chunk<Uint8Array>): Uint8Array | undefined =>
 
 /**
  * Decompresses a body as it arrives. An uncompressed body passes through unchanged. `unreadable`: the error for a
- * coding that the platform cannot decode, or for corrupt bytes.
+ * coding that the platform cannot decode, or for corrupt bytes. `cut`: the error for a compressed body without its end.
  */
 export const decompressed = <E>(
   pull: Bytes<E>,
   contentEncoding: string | undefined,
-  unreadable: (coding: string) => E
+  unreadable: (coding: string) => E,
+  cut: () => E = () => unreadable(codingOf(contentEncoding) ?? "")
 ): Effect.Effect<Bytes<E>, never, Scope.Scope> => {
   const coding = codingOf(contentEncoding)
   if (coding === undefined) return Effect.succeed(pull)
@@ -78,7 +79,7 @@ export const decompressed = <E>(
       }
       return format === "unreadable"
         ? Effect.fail(Option.some(unreadable(coding)))
-        : Effect.flatMap(inflating(pull, bytes, format, scope, () => unreadable(coding)), (inflated) => {
+        : Effect.flatMap(inflating(pull, bytes, format, scope, (isCut) => isCut ? cut() : unreadable(coding)), (inflated) => {
           ready = inflated
           return inflated
         })
@@ -87,12 +88,17 @@ export const decompressed = <E>(
   })
 }
 
+/** The platforms have no common code for compressed bytes without an end. */
+const isCut = (cause: unknown): boolean =>
+  cause instanceof Error &&
+  (("code" in cause && cause.code === "Z_BUF_ERROR") || /truncated|unexpected end/i.test(cause.message))
+
 const inflating = <E>(
   pull: Bytes<E>,
   first: Chunk.Chunk<Uint8Array>,
   format: Format,
   scope: Scope.Scope,
-  damaged: () => E
+  damaged: (cut: boolean) => E
 ): Effect.Effect<Bytes<E>> =>
   Effect.gen(function*() {
     const { readable, writable } = new DecompressionStream(format)
@@ -100,7 +106,7 @@ const inflating = <E>(
     const reader = readable.getReader()
     let failure: Option.Option<E> | undefined
     const attempt = <A>(promise: () => Promise<A>) =>
-      Effect.tryPromise({ try: promise, catch: () => Option.some(damaged()) })
+      Effect.tryPromise({ try: promise, catch: (cause) => Option.some(damaged(isCut(cause))) })
     const write = (bytes: Chunk.Chunk<Uint8Array>) =>
       Effect.forEach(bytes, (one) => attempt(() => writer.write(one.slice())), { discard: true })
     // A write waits until the previous one is consumed: the source is read at most one chunk ahead.

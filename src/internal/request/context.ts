@@ -96,6 +96,8 @@ export class Trip {
   #uncertain = false
   #failure: RequestError | undefined
   #watch: Watch<TimeoutPhase> | undefined
+  /** Waiting for an access token: no request is in flight. */
+  waitsForToken = false
 
   constructor(call: Call, now: () => number) {
     this.call = call
@@ -137,6 +139,7 @@ export class Trip {
   }
 
   attempting(): void {
+    this.waitsForToken = false
     this.#attempts++
     for (let tally = this.call.tally; tally !== undefined; tally = tally.outer) tally.attempts++
   }

@@ -143,13 +143,14 @@ export const timeout = (
   phase: TimeoutPhase,
   limit: Duration.Duration,
   what: string,
-  details: Readonly<Record<string, unknown>> = {}
+  details: Readonly<Record<string, unknown>> = {},
+  type: "timeout" | "token_timeout" = "timeout"
 ): DustTimeoutError =>
   frameless(() =>
     new DustTimeoutError({
       ...fieldsOf(identity, {
         message: what,
-        type: "timeout",
+        type,
         details: { phase, limit: Duration.format(limit), ...details },
         attempts
       }),
@@ -163,7 +164,12 @@ export const network = (
   identity: Named,
   attempts: number,
   message: string,
-  options: { readonly type: string | undefined; readonly reachedServer: boolean; readonly details?: unknown }
+  options: {
+    readonly type: string | undefined
+    readonly reachedServer: boolean
+    readonly retryAfter?: Duration.Duration | undefined
+    readonly details?: unknown
+  }
 ): DustNetworkError =>
   frameless(() =>
     new DustNetworkError({
@@ -173,6 +179,7 @@ export const network = (
         details: options.details ?? { code: options.type },
         attempts
       }),
+      retryAfter: options.retryAfter,
       reachedServer: options.reachedServer
     }, unchecked)
   )
@@ -224,6 +231,12 @@ export const tooLarge = (
 ): DustContentTooLargeError =>
   frameless(() => new DustContentTooLargeError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
 
+/** A response over the size limit of the client. */
+export const responseTooLarge = (identity: Named, attempts: number, limit: number): DustContentTooLargeError => {
+  const message = `the response has more than ${limit} bytes; raise \`maxResponseSize\`, or request less`
+  return tooLarge(identity, attempts, "response_too_large", message, { limit })
+}
+
 /** Content over a limit of the caller, detected before it is sent or kept. */
 export const overLimit = (identity: Named, type: string, expected: string): DustContentTooLargeError =>
   tooLarge(identity, 0, type, expected, { expected })
@@ -264,7 +277,7 @@ export const tokenUnavailable = (
       fieldsOf(identity, {
         message: `the access token could not be obtained (${reason})${advice}`,
         type: "token_unavailable",
-        details: { reason },
+        details: advice === "" ? { reason } : { reason, advice },
         attempts
       }),
       unchecked
@@ -272,8 +285,15 @@ export const tokenUnavailable = (
   )
 
 /** A request that succeeded, but whose work failed on the server. */
-export const serverFailure = (identity: Named, attempts: number, type: string, message: string, details: unknown) =>
-  frameless(() => new DustServerError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
+export const serverFailure = (
+  identity: Named,
+  attempts: number,
+  type: string,
+  message: string,
+  details: unknown,
+  retryAfter?: Duration.Duration
+) =>
+  frameless(() => new DustServerError({ ...fieldsOf(identity, { message, type, details, attempts }), retryAfter }, unchecked))
 
 /** The response that an error was made from. */
 type Answered = Pick<RequestError, "status" | "requestId">

@@ -191,13 +191,14 @@ const timeoutError = (
   const { identity } = trip.call
   const { limit, name } = reached ?? { name: "total" as const, limit: total ?? Duration.infinity }
   const failure = name === "total" ? trip.failure?.message.replace(`${nameOf(identity)}: `, "") : undefined
+  const waited = trip.waitsForToken ? "the access token was not obtained" : waitedFor[name]
   return errors.timeout(
     identity,
     trip.attempts,
     name,
     limit,
-    `${waitedFor[name]} within ${Duration.format(limit)}${
-      failure === undefined ? "" : `; the last failure: ${failure}`
-    }`
+    `${waited} within ${Duration.format(limit)}${failure === undefined ? "" : `; the last failure: ${failure}`}`,
+    {},
+    trip.waitsForToken ? "token_timeout" : "timeout"
   )
 }

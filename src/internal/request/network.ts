@@ -34,6 +34,13 @@ const connectCodes: ReadonlySet<string> = new Set([
   "ENETDOWN",
   "EHOSTDOWN",
   "EADDRNOTAVAIL",
+  // No descriptor or buffer for another connection.
+  "EMFILE",
+  "ENFILE",
+  "ENOBUFS",
+  // The session of HTTP/2 takes no more requests.
+  "ERR_HTTP2_GOAWAY_SESSION",
+  "ERR_HTTP2_INVALID_SESSION",
   "UND_ERR_CONNECT_TIMEOUT",
   "ConnectionRefused",
   "FailedToOpenSocket"
@@ -45,6 +52,8 @@ export const isClosedClient = (code: string | undefined): boolean =>
 
 /** Node reports an interrupted handshake as a plain reset; only the text distinguishes it. */
 const handshake = /before secure TLS connection was established|\(Connect\)/
+/** The server of HTTP/2 has not processed the request: RFC 9113, section 8.7. */
+const refusedStream = /NGHTTP2_REFUSED_STREAM/
 const tunnel = /Proxy response \((\d{3})\)/
 
 const isTls = (code: string): boolean =>
@@ -56,7 +65,7 @@ const isBeforeSending = (one: unknown): boolean => {
   const message = stringAt(one, "message") ?? ""
   return (code !== undefined && (connectCodes.has(code) || isTls(code) || isClosedClient(code))) ||
     stringAt(one, "syscall") === "connect" || stringAt(one, "syscall") === "getaddrinfo" ||
-    handshake.test(message) || tunnel.test(message)
+    handshake.test(message) || refusedStream.test(message) || tunnel.test(message)
 }
 
 export const failureOf = (cause: unknown): Failure => {

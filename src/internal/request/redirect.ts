@@ -34,7 +34,9 @@ export const dustTarget = (base: URL, from: string, location: string | undefined
 const isLoopback = (host: string): boolean => /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(host)
 
 /** Private addresses, which no outside server may direct the SDK to. */
-const isPrivate = (host: string): boolean => {
+const isPrivate = (name: string): boolean => {
+  // A name may end in a dot.
+  const host = name.replace(/\.$/, "")
   const octets = /^(\d+)\.(\d+)\.\d+\.\d+$/.exec(host)
   if (octets !== null) {
     const [a, b] = [Number(octets[1]), Number(octets[2])]
@@ -129,6 +131,8 @@ const refusedRedirect = (
   const origin = originOf(location, url)
   const reason = isHiddenRedirect(status)
     ? "the platform does not reveal where to (browsers hide redirects)"
+    : location === undefined
+    ? "it names no address"
     : !allowed
     ? call.origin === "storage"
       ? notStorage

@@ -51,6 +51,10 @@ const delaysFrom = (policy: RetryPolicy, clock: () => number, start: number = cl
   }
 }
 
+/** The statuses with which a server says that it has not processed the request: 425 by RFC 8470. */
+export const isUnhandled = ({ status, type }: { readonly status?: number | undefined; readonly type?: string | undefined }) =>
+  status === 425 || (status === 503 && type === "service_unavailable")
+
 /**
  * The only place that decides whether a failed attempt may be retried. `final` errors would recur. A request that may
  * already have been processed is retried only if its operation allows it.
@@ -74,7 +78,7 @@ export const mayRepeat = (
     case "DustServerError":
       return safe
         ? error.status !== 501 && error.status !== 505
-        : error.status === 503 && error.type === "service_unavailable"
+        : isUnhandled(error)
     default:
       return false
   }

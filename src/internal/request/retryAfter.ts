@@ -8,8 +8,11 @@ const time = "\\d\\d:\\d\\d:\\d\\d"
 const httpDate = `${day}, \\d\\d ${month} \\d{4} ${time} GMT` +
   `|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \\d\\d-${month}-\\d\\d ${time} GMT` +
   `|${day} ${month} [ \\d]\\d ${time} \\d{4}`
-const seconds = "\\d{1,12}(?:\\.\\d+)?"
+const seconds = "\\d+(?:\\.\\d+)?"
 const oneValue = new RegExp(`^\\s*(${seconds}|${httpDate})\\s*(?:,|$)`)
+
+/** Longer than anyone waits, and finite: an error goes through JSON. */
+const ever = 1e13
 
 const dateOf = (text: string): number => Date.parse(text.endsWith("GMT") ? text : `${text} GMT`)
 
@@ -23,7 +26,9 @@ export const retryAfter = (
   now: number
 ): Option.Option<Duration.Duration> => {
   const serverNow = Date.parse(headers["date"] ?? "")
-  const from = Number.isNaN(serverNow) ? now : serverNow
+  const age = Number(headers["age"] ?? "0")
+  // A cached response carries the date of the original one.
+  const from = Number.isNaN(serverNow) ? now : serverNow + (age > 0 ? age * 1_000 : 0)
   let rest = headers["retry-after"] ?? ""
   let longest: number | undefined
   while (rest.trim() !== "") {
@@ -33,5 +38,5 @@ export const retryAfter = (
     const millis = /^\d/.test(match[1]) ? Number(match[1]) * 1000 : Math.max(0, dateOf(match[1]) - from)
     if (!Number.isNaN(millis)) longest = Math.max(longest ?? 0, millis)
   }
-  return Option.map(Option.fromNullable(longest), Duration.millis)
+  return Option.map(Option.fromNullable(longest), (millis) => Duration.millis(Math.min(millis, ever)))
 }

@@ -3,18 +3,24 @@ import type * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
 import * as EffectContext from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import type { RequestError } from "../../DustAPIError.ts"
 import type * as DustConfig from "../../DustConfig.ts"
 import type { Identity } from "../api/operation.ts"
+import { pull } from "./body.ts"
 import type { Context } from "./context.ts"
 import { deadlinesOf, watching } from "./deadlines.ts"
 import * as errors from "./errors.ts"
 import { failureOf } from "./network.ts"
+import { retryAfter } from "./retryAfter.ts"
+import { withoutSecrets } from "./scrub.ts"
 import { requestInitOf, untracedRefs } from "./transport.ts"
 
 const identity: Identity = {
@@ -58,40 +64,78 @@ const exchanged = (
     body: HttpBody.text(form.toString(), "application/x-www-form-urlencoded")
   })
   return context.execute(request).pipe(
-    Effect.flatMap((answer) => Effect.map(answer.text, (text) => ({ answer, text }))),
-    Effect.scoped,
     Effect.mapError((error) => errors.transport(identity, 1, failureOf(error.cause), context.base.origin)),
-    Effect.flatMap(({ answer, text }) => tokensOf(answer, text))
+    Effect.flatMap((answer) =>
+      Effect.flatMap(
+        Effect.zip(textOf(answer, context.config.timeouts.headers), Clock.currentTimeMillis),
+        ([text, now]) => tokensOf(answer, text, refreshToken, now)
+      )
+    ),
+    Effect.scoped
   )
 }
+
+/** A pair of tokens is far shorter than this. */
+const longest = 64 * 1024
+
+const textOf = (
+  answer: HttpClientResponse.HttpClientResponse,
+  idle: Duration.Duration
+): Effect.Effect<string, RequestError> =>
+  Stream.fromPull(pull(identity, answer, idle)).pipe(
+    Stream.decodeText(),
+    Stream.runFoldWhile("", (text) => text.length < longest, (text, piece) => text + piece)
+  )
 
 const stringAt = (value: unknown, key: string): string | undefined =>
   Predicate.hasProperty(value, key) && typeof value[key] === "string" && value[key] !== "" ? value[key] : undefined
 
-const tokensOf = (
-  answer: HttpClientResponse.HttpClientResponse,
-  text: string
-): Effect.Effect<DustConfig.ExchangedTokens, RequestError> => {
-  let json: unknown
+const jsonOf = (text: string): unknown => {
   try {
-    json = JSON.parse(text)
+    return JSON.parse(text.replace(/^\ufeff/, ""))
   } catch {
-    json = undefined
+    return undefined
   }
+}
+
+const tokensOf = (
+  { headers, status }: HttpClientResponse.HttpClientResponse,
+  text: string,
+  refreshToken: Redacted.Redacted<string>,
+  now: number
+): Effect.Effect<DustConfig.ExchangedTokens, RequestError> => {
+  const json = jsonOf(text)
   const accessToken = stringAt(json, "access_token")
-  if (answer.status >= 200 && answer.status < 300 && accessToken !== undefined) {
+  if (status >= 200 && status < 300 && accessToken !== undefined) {
     const next = stringAt(json, "refresh_token")
     return Effect.succeed({
       accessToken: Redacted.make(accessToken),
       refreshToken: next === undefined ? undefined : Redacted.make(next)
     })
   }
+  if (status === 429 || status >= 500) {
+    return Effect.fail(
+      errors.serverFailure(identity, 1, "token_endpoint", `the token endpoint responded with ${status}`, {
+        status
+      }, Option.getOrUndefined(retryAfter(headers, now)))
+    )
+  }
+  const code = stringAt(json, "error")
   return Effect.fail(
-    answer.status === 429 || answer.status >= 500
-      ? errors.serverFailure(identity, 1, "token_endpoint", `the token endpoint responded with ${answer.status}`, {
-        status: answer.status
-      })
+    code === undefined && (status < 400 || status === 407)
+      // A login page, a proxy or another server.
+      ? errors.tokenUnavailable(
+        identity,
+        1,
+        `the token endpoint responded with ${status} and no token`,
+        "; check `baseUrl` (DUST_BASE_URL) and the proxies on the way"
+      )
       // The description may quote the token; the code does not.
-      : errors.tokenUnavailable(identity, 1, stringAt(json, "error") ?? `status ${answer.status}`, "; sign in again")
+      : errors.tokenUnavailable(
+        identity,
+        1,
+        withoutSecrets(code ?? `status ${status}`, [refreshToken]).slice(0, 64),
+        "; sign in again"
+      )
   )
 }

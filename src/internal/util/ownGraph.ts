@@ -5,8 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { DustConfig, type Service as Config } from "../../DustConfig.ts"
+import { Governor, type Service as GovernorService } from "../../Governor.ts"
 
 /**
  * A layer whose parts are shared with no other layer: they are memoised for it alone.
@@ -20,6 +22,7 @@ export const ownGraph = <A, E, R>(inner: Layer.Layer<A, E, R>): Layer.Layer<A, E
 
 interface Graph<A> {
   readonly config: Config
+  readonly governor: Option.Option<GovernorService>
   readonly scope: Scope.CloseableScope
   readonly context: Context.Context<A>
   users: number
@@ -36,20 +39,23 @@ export const graphPerConfig = <A>(
   const graphs = new WeakMap<HttpClient.HttpClient, Set<Graph<A | DustConfig>>>()
   const lock = Effect.unsafeMakeSemaphore(1)
 
-  const build = (config: Config) =>
+  const build = (config: Config, governor: Graph<A>["governor"]) =>
     Effect.flatMap(
       Scope.make(),
       (scope) =>
         Layer.buildWithScope(Layer.provideMerge(services, Layer.succeed(DustConfig, config)), scope).pipe(
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-          Effect.map((context): Graph<A | DustConfig> => ({ config, scope, context, users: 0 }))
+          Effect.map((context): Graph<A | DustConfig> => ({ config, governor, scope, context, users: 0 }))
         )
     )
 
   const acquire = (known: Set<Graph<A | DustConfig>>, config: Config) =>
     lock.withPermits(1)(Effect.gen(function*() {
-      const found = [...known].find((graph) => sameSettings(graph.config, config))
-      const graph = found ?? (yield* build(config))
+      const governor = yield* Effect.serviceOption(Governor)
+      const found = [...known].find((graph) =>
+        sameSettings(graph.config, config) && Equal.equals(graph.governor, governor)
+      )
+      const graph = found ?? (yield* build(config, governor))
       graph.users++
       known.add(graph)
       return graph
@@ -76,7 +82,7 @@ export const graphPerConfig = <A>(
 
 const sameSettings = (a: Config, b: Config): boolean =>
   a.workspaceId === b.workspaceId && a.baseUrl === b.baseUrl && a.retry === b.retry &&
-  a.maxResponseSize === b.maxResponseSize && a.transformClient === b.transformClient &&
+  a.maxResponseSize === b.maxResponseSize && (a.chosenLimits ?? []).join() === (b.chosenLimits ?? []).join() && a.transformClient === b.transformClient &&
   sameEntries(a.credential, b.credential) && sameEntries(a.timeouts, b.timeouts) && sameEntries(a.headers, b.headers)
 
 const sameEntries = (a: object, b: object): boolean => {

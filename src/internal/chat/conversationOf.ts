@@ -1,0 +1,84 @@
+/** The conversation that a question is asked in, with its attachments. */
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type { ContentFragmentInput, Conversation } from "../../Conversation.ts"
+import type { Service as Conversations } from "../../Conversations.ts"
+import type { RequestError } from "../../DustAPIError.ts"
+import type { ConversationId, SpaceId } from "../../Ids.ts"
+import { hash53 } from "../util/hash.ts"
+import { isAmbiguous } from "./sendOnce.ts"
+
+export interface Asked {
+  readonly conversationId?: ConversationId | undefined
+  readonly title?: string | undefined
+  readonly spaceId?: SpaceId | undefined
+  readonly attachments?: ReadonlyArray<ContentFragmentInput> | undefined
+}
+
+const rememberedConversations = 256
+
+/**
+ * The attachments that no message has followed yet: a message is posted after its attachments, and may be refused. Asked
+ * again, the question finds them in its conversation.
+ */
+export class Attached {
+  readonly #waiting = new Map<ConversationId, Array<string>>()
+
+  /** Takes an attachment that waits; `false` if none does. */
+  take(conversationId: ConversationId, fragment: ContentFragmentInput): boolean {
+    const waiting = this.#waiting.get(conversationId) ?? []
+    const index = waiting.indexOf(digest(fragment))
+    if (index >= 0) waiting.splice(index, 1)
+    return index >= 0
+  }
+
+  add(conversationId: ConversationId, fragments: ReadonlyArray<ContentFragmentInput>): void {
+    if (fragments.length === 0) return
+    const waiting = this.#waiting.get(conversationId) ?? []
+    this.#waiting.set(conversationId, [...waiting, ...fragments.map(digest)])
+    for (const oldest of this.#waiting.keys()) {
+      if (this.#waiting.size <= rememberedConversations) break
+      this.#waiting.delete(oldest)
+    }
+  }
+
+  /** A message has followed them. */
+  clear(conversationId: ConversationId): void {
+    this.#waiting.delete(conversationId)
+  }
+}
+
+const digest = (fragment: ContentFragmentInput): string =>
+  hash53(JSON.stringify(Object.entries(fragment).toSorted(([a], [b]) => a < b ? -1 : 1)))
+
+interface Context {
+  readonly conversations: Conversations
+  readonly attached: Attached
+}
+
+/** A lost response leaves an empty conversation, which nobody has seen: another one is created, once. */
+export const newConversation = (
+  { attached, conversations }: Context,
+  { attachments = [], spaceId, title }: Asked
+): Effect.Effect<Conversation, RequestError> =>
+  conversations.create({ title, spaceId, contentFragments: attachments }).pipe(
+    Effect.retry({ while: isAmbiguous, schedule: Schedule.intersect(Schedule.recurs(1), Schedule.spaced("500 millis")) }),
+    Effect.tap(({ sId }) => Effect.sync(() => attached.add(sId, attachments)))
+  )
+
+/** Posts the attachments of a question to an existing conversation, unless they wait there already. */
+export const attach = (
+  { attached, conversations }: Context,
+  conversationId: ConversationId,
+  { attachments = [] }: Asked
+): Effect.Effect<void, RequestError> =>
+  Effect.suspend(() => {
+    const waiting = attachments.filter((fragment) => attached.take(conversationId, fragment))
+    const missing = attachments.filter((fragment) => !waiting.includes(fragment))
+    attached.add(conversationId, waiting)
+    return Effect.forEach(missing, (fragment) =>
+      Effect.map(
+        conversations.createContentFragment({ conversationId, fragment }),
+        () => attached.add(conversationId, [fragment])
+      ), { discard: true })
+  })
