@@ -99,7 +99,11 @@ export interface SendOptions<E = never, R = never> extends FollowOptions<E, R> {
   readonly title?: string | undefined
   /** The space of the new conversation. */
   readonly spaceId?: SpaceId | undefined
-  /** Attachments of the message: text, uploaded files (`File.contentFragment`), nodes of data sources. */
+  /**
+   * Attachments of the message: text, uploaded files (`File.contentFragment`), nodes of data sources. In an existing
+   * conversation they are posted before the message. If the message is refused, they stay there, and asking again on the same
+   * layer does not post them again.
+   */
   readonly attachments?: ReadonlyArray<ContentFragmentInput> | undefined
   /** Author and origin of the message. All fields are optional. */
   readonly context?: MessageContext | undefined

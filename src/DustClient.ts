@@ -144,6 +144,9 @@ export const withStreamOptions: {
  *   )
  * ```
  *
+ * It applies to every Dust layer that the effect uses, whatever its workspace and host. For a call to another layer inside, set
+ * the credential of that layer around the call.
+ *
  * @category combinators
  * @since 0.2.0
  */

@@ -36,7 +36,14 @@ interface Schedule {
 /** Server and `Date` have whole seconds, and this is what the SDK allows them to differ. */
 const tolerance = 4_000
 
-const texts = ["Pay invoice 7", "Pay invoice 8", "  Caf\u0065\u0301\r\nau lait  ", "Yes", "No", "\tGo \u200b on\u00a0\u2026 "]
+const texts = [
+  "Pay invoice 7",
+  "Pay invoice 8",
+  "  Caf\u0065\u0301\r\nau lait  ",
+  "Yes",
+  "No",
+  "\tGo \u200b on\u00a0\u2026 "
+]
 
 const fate = fc.record<Fate>({
   handled: fc.oneof(fc.constant(null), fc.integer({ min: 0, max: 3_000 }), fc.integer({ min: 0, max: 60_000 })),

@@ -971,6 +971,35 @@ describe("The total limit", () => {
 })
 
 describe("A question that is refused", () => {
+  it.effect("attachments: are in their conversation once, however often the question is refused", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const fragments = dust.countRequests({ method: "POST", path: /content_fragments$/ })
+      const { conversationId } = yield* chat.send({ agent: "reader", message: "Hello" })
+      const note = { title: "Notes", content: "the sky is green", contentType: "text/plain" }
+      const more = { title: "More", content: "grass is blue", contentType: "text/plain" }
+      const ask = (agent: string, attachments: ReadonlyArray<typeof note>) =>
+        chat.send({ agent, message: "What?", conversationId, attachments }).pipe(passing("1 minute"))
+      yield* Effect.flip(ask("nobody", [note]))
+      yield* Effect.flip(ask("nobody", [note, more]))
+      assert.strictEqual((yield* ask("reader", [note, more])).text, "the sky is green, grass is blue")
+      assert.strictEqual(yield* fragments, 2)
+      // They belong to that message now.
+      yield* ask("reader", [note])
+      assert.strictEqual(yield* fragments, 3)
+    }).pipe(agents({ reader: ({ attachments }) => attachments.map(({ content }) => content).join(", ") })))
+
+  it.effect("what a credential cannot ask is refused before any request", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const context = { selectedMCPServerViewIds: ["msv_1"] }
+      const error = yield* Effect.flip(chat.send({ agent: "echo", message: "Hello", context }))
+      assert.deepStrictEqual([error._tag, error.attempts], ["DustUserRequiredError", 0])
+      assert.lengthOf(yield* dust.requests(), 0)
+    }).pipe(agents({})))
+
   const unknown = { agent: "nobody", message: "Hello" }
 
   it.effect("leaves no conversation behind with a user's token, and a session asks in a new one", () =>
@@ -1399,6 +1428,7 @@ describe("Send once", () => {
   for (
     const [what, rule] of [
       ["the creation is refused", { ...create, nth: 1, fault: faults.status(503, { type: "service_unavailable" }) }],
+      ["the creation is cut before its answer", { ...create, nth: 1, fault: faults.resetAfter() }],
       ["the message is cut before its answer", { ...post, nth: 1, fault: faults.resetAfter() }],
       ["the answer to the message breaks off", { ...post, nth: 1, fault: faults.cut(100) }],
       ["the message is told to be too much", {
@@ -1422,7 +1452,11 @@ describe("Send once", () => {
 
   for (
     const [what, tag, rule] of [
-      ["the creation is cut before its answer", "DustNetworkError", { ...create, nth: 1, fault: faults.resetAfter() }],
+      ["the creation is cut before its answer twice", "DustNetworkError", {
+        ...create,
+        nth: [1, 2],
+        fault: faults.resetAfter()
+      }],
       ["the message is cut before it arrives", "DustUnconfirmedError", {
         ...post,
         nth: 1,

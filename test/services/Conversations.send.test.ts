@@ -210,7 +210,10 @@ describe("Send once", () => {
   it.effect("Send once: a token that is not renewed after a refusal is no reason to look for the message", () => {
     let asked = 0
     const { layer, requests } = dustUser(
-      ({ method }) => method === "POST" ? failure(401, "expired_oauth_token_error") : json({ conversation: { sId: "c", created: 0, content: [] } }),
+      ({ method }) =>
+        method === "POST"
+          ? failure(401, "expired_oauth_token_error")
+          : json({ conversation: { sId: "c", created: 0, content: [] } }),
       { accessToken: Effect.suspend(() => asked++ === 0 ? Effect.succeed(Redacted.make("old.token")) : Effect.never) }
     )
     return Effect.gen(function*() {
@@ -379,6 +382,18 @@ describe("Send once", () => {
       assert.nestedPropertyVal(error, "details.cause._tag", "DustDecodeError")
       assert.strictEqual(yield* posts, 1)
     }).pipe(local([rule(faults.status(200, { body: "{}" }))])))
+
+  it.effect("Chat: another conversation is created for a question, once, when the response was lost", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const chat = yield* Chat
+      assert.strictEqual((yield* inTime(chat.send({ agent: "echo", message: "Hello" }))).text, "Hello")
+      assert.lengthOf(yield* stored, 1)
+      assert.lengthOf(yield* dust.conversations, 2)
+      yield* inTime(Effect.flip(chat.send({ agent: "echo", message: "Hello" })))
+      assert.lengthOf(yield* stored, 1)
+      assert.lengthOf(yield* dust.conversations, 4)
+    }).pipe(local([{ method: "POST", path: "/assistant/conversations", nth: [1, 3, 4], fault: faults.resetAfter() }])))
 
   it.effect("create with a message: creates the conversation empty, and finds the message again", () =>
     Effect.gen(function*() {

@@ -62,7 +62,10 @@ export const newConversation = (
   { attachments = [], spaceId, title }: Asked
 ): Effect.Effect<Conversation, RequestError> =>
   conversations.create({ title, spaceId, contentFragments: attachments }).pipe(
-    Effect.retry({ while: isAmbiguous, schedule: Schedule.intersect(Schedule.recurs(1), Schedule.spaced("500 millis")) }),
+    Effect.retry({
+      while: isAmbiguous,
+      schedule: Schedule.intersect(Schedule.recurs(1), Schedule.spaced("500 millis"))
+    }),
     Effect.tap(({ sId }) => Effect.sync(() => attached.add(sId, attachments)))
   )
 

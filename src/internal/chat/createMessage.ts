@@ -148,7 +148,9 @@ const createMessage = (
           restore(wait(context, input, posted)).pipe(
             Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
             Effect.onInterrupt(() =>
-              input.onInterrupt === "leave" ? Effect.void : context.abandoned.question(input.conversationId, posted.message, posted.agentMessages)
+              input.onInterrupt === "leave"
+                ? Effect.void
+                : context.abandoned.question(input.conversationId, posted.message, posted.agentMessages)
             )
           ))
       )

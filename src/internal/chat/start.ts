@@ -9,10 +9,10 @@ import type { AgentId, ConversationId, MessageId, SpaceId, WorkspaceId } from ".
 import type { AgentMessage, UserMessage } from "../../Message.ts"
 import { badInput, notFound } from "../request/errors.ts"
 import { monotonic } from "../util/monotonic.ts"
-import type { Ref } from "./agentIds.ts"
 import type { Abandoned } from "./abandoned.ts"
-import { isRefusal, restricted, restrictionOf } from "./createMessage.ts"
+import type { Ref } from "./agentIds.ts"
 import { type Attached, attach, newConversation } from "./conversationOf.ts"
+import { isRefusal, restricted, restrictionOf } from "./createMessage.ts"
 import { answering } from "./followRun.ts"
 import { identity } from "./identity.ts"
 import { messageBody } from "./messageBody.ts"
@@ -137,7 +137,9 @@ export const start = (
         context.attached.clear(conversationId)
         // Set at once: an interruption may arrive at the last step.
         if (question.onInterrupt !== "leave") {
-          ending.abandon = Effect.suspend(() => context.abandoned.question(conversationId, message, agentMessages))
+          ending.abandon = Effect.suspend(() =>
+            context.abandoned.question(conversationId, message, answer === undefined ? [] : [answer])
+          )
         }
         return message
       }),

@@ -158,7 +158,9 @@ export const decoded = <A>(
       : Either.right(kind.decode(plain))
   }
   return Either.mapLeft(decodedJson(kind.schema, plain), ({ issues, json }) => {
-    if (!json) return notDust(trip, answer, "JSON", "JSON", isGzip(plain) ? "gzip without a content-encoding" : undefined)
+    if (!json) {
+      return notDust(trip, answer, "JSON", "JSON", isGzip(plain) ? "gzip without a content-encoding" : undefined)
+    }
     const [first] = issues
     const at = first === undefined ? "" : `: ${first.path || "the body"} ${errors.requirement(first.message)}`
     return errors.decode(trip.call.identity, trip.attempts, `unexpected response${at}`, issues, {

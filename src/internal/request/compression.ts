@@ -79,10 +79,13 @@ export const decompressed = <E>(
       }
       return format === "unreadable"
         ? Effect.fail(Option.some(unreadable(coding)))
-        : Effect.flatMap(inflating(pull, bytes, format, scope, (isCut) => isCut ? cut() : unreadable(coding)), (inflated) => {
-          ready = inflated
-          return inflated
-        })
+        : Effect.flatMap(
+          inflating(pull, bytes, format, scope, (isCut) => isCut ? cut() : unreadable(coding)),
+          (inflated) => {
+            ready = inflated
+            return inflated
+          }
+        )
     })
     return Effect.suspend(() => ready ?? begin)
   })

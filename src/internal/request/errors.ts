@@ -293,7 +293,9 @@ export const serverFailure = (
   details: unknown,
   retryAfter?: Duration.Duration
 ) =>
-  frameless(() => new DustServerError({ ...fieldsOf(identity, { message, type, details, attempts }), retryAfter }, unchecked))
+  frameless(() =>
+    new DustServerError({ ...fieldsOf(identity, { message, type, details, attempts }), retryAfter }, unchecked)
+  )
 
 /** The response that an error was made from. */
 type Answered = Pick<RequestError, "status" | "requestId">

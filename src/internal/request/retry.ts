@@ -52,8 +52,9 @@ const delaysFrom = (policy: RetryPolicy, clock: () => number, start: number = cl
 }
 
 /** The statuses with which a server says that it has not processed the request: 425 by RFC 8470. */
-export const isUnhandled = ({ status, type }: { readonly status?: number | undefined; readonly type?: string | undefined }) =>
-  status === 425 || (status === 503 && type === "service_unavailable")
+export const isUnhandled = (
+  { status, type }: { readonly status?: number | undefined; readonly type?: string | undefined }
+) => status === 425 || (status === 503 && type === "service_unavailable")
 
 /**
  * The only place that decides whether a failed attempt may be retried. `final` errors would recur. A request that may

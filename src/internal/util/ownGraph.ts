@@ -82,7 +82,8 @@ export const graphPerConfig = <A>(
 
 const sameSettings = (a: Config, b: Config): boolean =>
   a.workspaceId === b.workspaceId && a.baseUrl === b.baseUrl && a.retry === b.retry &&
-  a.maxResponseSize === b.maxResponseSize && (a.chosenLimits ?? []).join() === (b.chosenLimits ?? []).join() && a.transformClient === b.transformClient &&
+  a.maxResponseSize === b.maxResponseSize && (a.chosenLimits ?? []).join() === (b.chosenLimits ?? []).join() &&
+  a.transformClient === b.transformClient &&
   sameEntries(a.credential, b.credential) && sameEntries(a.timeouts, b.timeouts) && sameEntries(a.headers, b.headers)
 
 const sameEntries = (a: object, b: object): boolean => {
