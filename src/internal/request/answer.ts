@@ -180,7 +180,7 @@ const decodedJson: typeof decodeJson = (schema, text) => {
 }
 
 /** The first bytes of gzip, decoded as text. */
-const isGzip = (text: string): boolean => /^\u001f[\ufffd\u2039\u008b]/.test(text)
+const isGzip = (text: string): boolean => text.startsWith("\u001f\ufffd")
 
 /** No operation that is read as a whole returns a web page: it comes from a proxy or another server. */
 const isPage = (trip: Trip): boolean => /^(?:text\/html|application\/xhtml)/i.test(trip.headers["content-type"] ?? "")
