@@ -254,7 +254,8 @@ const attempt = <O, OR, E, R>(
 /**
  * Makes an agent function. Nothing is requested before it is called.
  *
- * An answer may have prose, code fences and drafts around its JSON: the last JSON object that is valid counts.
+ * An answer may have prose, code fences and drafts around its JSON: the last JSON object that is valid counts. Comments and
+ * trailing commas in it are ignored.
  *
  * @example
  * ```ts

@@ -87,7 +87,7 @@ describe("AgentFunction", () => {
       assert.deepStrictEqual(answer.value, value)
       assert.strictEqual(answer.attempts, 3)
       assert.deepStrictEqual(asked.map((one) => one.conversationId), Array(3).fill(answer.reply.conversationId))
-      assert.include(asked[1]?.message, "no JSON was found")
+      assert.include(asked[1]?.message, "no valid JSON was found")
       assert.match(asked[2]?.message ?? "", /- queue: .*"billing".*actual "sales".*\n- urgent: .*\n- due: is missing/)
     }).pipe(Effect.provide(layer))
   })
@@ -129,6 +129,7 @@ describe("AgentFunction", () => {
     ["braces and quotation marks of prose", `{see "this} and {"note: ${good}`],
     ["a list of links", `[1] [docs](https://dust.tt) [2]\n${good}`],
     ["an opening that never ends", `{"queue": {"deep": [${good}`],
+    ["comments and a trailing comma", good.replace("{", `{ // it's the "queue\n`).replace(/}$/, `, /* } */ }`)],
     ["an echo of the schema", `{"type":"object","properties":{}} ${good} {"$defs":{}}`]
   ]
   for (const [what, answer] of around) {
@@ -152,23 +153,68 @@ describe("AgentFunction", () => {
       assert.deepStrictEqual(yield* decoded(Loose, `{"a":2,"why":"it is so"}`), { a: 2 })
     }))
 
-  it.effect("the JSON is found: a megabyte of openings takes no time", () =>
-    Effect.gen(function*() {
-      const text = `${"{\"a\":[".repeat(150_000)} ${good}`
-      const before = performance.now()
-      yield* Effect.flip(decoded(Triage, text))
-      assert.isBelow(performance.now() - before, 20_000)
-    }))
+  const endless = {
+    "openings": "{\"a\":[",
+    "openings of strings": "{\"",
+    "openings of comments": "{/*",
+    "code fences": "```\n[1\n",
+    "commas": "{\"a\":1,}, "
+  }
+  for (const [what, part] of Object.entries(endless)) {
+    it.effect(`the JSON is found: the time that an answer full of ${what} takes grows with its length alone`, () =>
+      Effect.gen(function*() {
+        const before = performance.now()
+        yield* Effect.flip(decoded(Schema.Array(Triage), part.repeat(300_000 / part.length)))
+        assert.isBelow(performance.now() - before, 20_000)
+      }))
+  }
 
   it.effect("an output that is no object: is asked for as one, and accepted alone", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* decoded(Schema.Array(Schema.Number), `They are {"value":[1,2]}.`), [1, 2])
       assert.deepStrictEqual(yield* decoded(Schema.Array(Schema.Number), "```\n[1,2]\n```"), [1, 2])
       assert.strictEqual(yield* decoded(Schema.Literal("yes", "no"), `"yes"`), "yes")
+      assert.deepStrictEqual(yield* decoded(Schema.Array(Schema.Number), "Here:\n```json\n[1,2]\n```\nDone."), [1, 2])
+      const Maybe = Schema.Array(Schema.Struct({ a: Schema.Number }))
+      assert.deepStrictEqual(yield* decoded(Maybe, "Here:\n```json\n[{\"a\":1}]\n```\nDone."), [{ a: 1 }])
+      assert.deepStrictEqual(yield* decoded(Schema.Object, "It is {\"a\":1}."), { a: 1 })
       const { asked, layer } = answering(`{"value":7}`)
       const count = AgentFunction.make({ agent: "triage", input: Schema.String, output: Schema.Int })
       assert.strictEqual(yield* Effect.provide(count("abc"), layer), 7)
       assert.include(asked[0]?.message, `"required":["value"]`)
+    }))
+
+  it.effect("an output that is one of several objects: is asked for as it is", () => {
+    const Shape = Schema.Union(
+      Schema.Struct({ _tag: Schema.Literal("Circle"), radius: Schema.Number }),
+      Schema.Struct({ _tag: Schema.Literal("Square"), side: Schema.Number })
+    )
+    const { asked, layer } = answering(`It is {"_tag":"Square","side":2}.`)
+    const shape = AgentFunction.make({ agent: "triage", input: Schema.Void, output: Shape, repairs: 0 })
+    return Effect.gen(function*() {
+      assert.deepStrictEqual(yield* shape(undefined), { _tag: "Square", side: 2 })
+      assert.notInclude(asked[0]?.message, "\"value\"")
+      assert.deepStrictEqual(
+        yield* decoded(Schema.Option(Schema.Struct({ a: Schema.Number })), `{"_tag":"Some","value":{"a":1}}`),
+        Option.some({ a: 1 })
+      )
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("an output that no JSON is: is refused before any request, with the remedy", () =>
+    Effect.gen(function*() {
+      const refused = <O, OE>(output: Schema.Schema<O, OE>) =>
+        Effect.map(Effect.flip(decoded(output, "{}")), ({ message }) => message)
+      assert.include(yield* refused(Schema.Void), "output must be a schema of a value")
+      assert.include(yield* refused(Schema.Never), "output must be a schema of a value")
+      interface Tree {
+        readonly trees: ReadonlyArray<Tree>
+      }
+      const Tree: Schema.Schema<Tree> = Schema.Struct({ trees: Schema.Array(Schema.suspend(() => Tree)) })
+      assert.include(yield* refused(Tree), "the field trees is recursive: give the schema inside Schema.suspend an identifier")
+      const Named: Schema.Schema<Tree> = Schema.Struct({ trees: Schema.Array(Schema.suspend(() => Named)) })
+        .annotations({ identifier: "Tree" })
+      assert.deepStrictEqual(yield* decoded(Named, `{"trees":[{"trees":[]}]}`), { trees: [{ trees: [] }] })
     }))
 
   it.effect("bad input: is refused before any request, with the name of the field", () => {

@@ -2,35 +2,104 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 
-const parsed = (text: string): Either.Either<unknown, unknown> => Either.try((): unknown => JSON.parse(text))
+const endOfLine = (text: string, from: number): number => {
+  const end = text.indexOf("\n", from)
+  return end === -1 ? text.length : end
+}
+
+/** One past the comment at `at`, or `at` if there is none. A comment is no JSON, but some models write them. */
+const endOfComment = (text: string, at: number): number => {
+  if (text[at] !== "/") return at
+  if (text[at + 1] === "/") return endOfLine(text, at)
+  if (text[at + 1] !== "*") return at
+  const end = text.indexOf("*/", at + 2)
+  return end === -1 ? text.length : end + 2
+}
+
+/** One past the string at `at`, whose line ends belong to prose, or `-1`. */
+const endOfString = (text: string, at: number): number => {
+  for (let index = at + 1; index < text.length; index++) {
+    const character = text[index]
+    if (character === "\\") index++
+    else if (character === "\"") return index + 1
+    else if (character === "\n") return -1
+  }
+  return -1
+}
+
+const isSpace = (character: string | undefined): boolean => character !== undefined && character.trim() === ""
+
+/** Without comments and trailing commas. */
+const strictly = (text: string): string => {
+  let written = ""
+  /** A comma, which is left out in front of a closing bracket, and the space behind it. */
+  let comma = ""
+  for (let index = 0; index < text.length;) {
+    const character = text[index]
+    const comment = endOfComment(text, index)
+    if (comment > index) {
+      index = comment
+      continue
+    }
+    if (character === ",") {
+      written += comma
+      comma = ","
+    } else if (comma !== "" && isSpace(character)) comma += character
+    else {
+      written += character === "}" || character === "]" ? comma.slice(1) : comma
+      comma = ""
+      const end = character === "\"" ? endOfString(text, index) : -1
+      written += end === -1 ? character : text.slice(index, end)
+      if (end !== -1) {
+        index = end
+        continue
+      }
+    }
+    index++
+  }
+  return written + comma
+}
+
+const parsed = (text: string): Either.Either<unknown, unknown> =>
+  Either.orElse(
+    Either.try((): unknown => JSON.parse(text)),
+    () => Either.try((): unknown => JSON.parse(strictly(text)))
+  )
 
 /** A search that is longer than this many times the text is given up: the time that an answer takes grows with its length alone. */
 const workPerCharacter = 64
 
 const fence = /^(?:```|~~~)[^\n]*\n([\s\S]*?)\n?(?:```|~~~)$/
+const fences = /^[ \t]*(?:```|~~~)[^\n]*\n([\s\S]*?)\n[ \t]*(?:```|~~~)/gm
 
 /** One past the bracket that closes the object at `from`; `-1`: not an object of JSON. `steps` is how far it was read. */
 const endOfObject = (text: string, from: number): { readonly end: number; readonly steps: number } => {
   let depth = 0
-  let quoted = false
-  for (let index = from; index < text.length; index++) {
+  for (let index = from; index < text.length;) {
     const character = text[index]
-    if (quoted) {
-      if (character === "\\") index++
-      else if (character === "\"") quoted = false
+    if (character === "\"") {
+      const end = endOfString(text, index)
       // A string of JSON has no line end, so this quotation mark was one of prose.
-      else if (character === "\n") return { end: -1, steps: index - from }
-    } else if (character === "\"") quoted = true
-    else if (character === "{" || character === "[") depth++
+      if (end === -1) return { end: -1, steps: endOfLine(text, index) - from }
+      index = end
+      continue
+    }
+    const comment = endOfComment(text, index)
+    if (comment > index) {
+      index = comment
+      continue
+    }
+    if (character === "{" || character === "[") depth++
     else if (character === "}" || character === "]") {
       depth--
       if (depth === 0) return { end: index + 1, steps: index - from }
     }
+    index++
   }
   return { end: -1, steps: text.length - from }
 }
 
-const opening = /\{\s*["}]/g
+const opening = /\{\s*["}/]/g
 
 /** The outermost JSON objects of a text, in their order. */
 export const objectsIn = (text: string): ReadonlyArray<unknown> => {
@@ -47,16 +116,24 @@ export const objectsIn = (text: string): ReadonlyArray<unknown> => {
   return found
 }
 
+/** Lists and other values that are no objects, in code fences of their own. */
+const fencedIn = (text: string): ReadonlyArray<unknown> =>
+  Array.from(text.matchAll(fences), ([, inside = ""]) => parsed(inside)).flatMap((one) =>
+    Either.isRight(one) && !Predicate.isRecord(one.right) ? [one.right] : []
+  )
+
+const isWrapped = Predicate.hasProperty("value")
+
 /**
  * Everything in an answer that could be its value, the likeliest first: the answer as a whole, then the JSON objects in it from
  * the last one to the first, since drafts and examples come before the result. With `wrapped`, the value is expected as
- * `{ "value": … }`, and an answer that is the value alone is accepted, too.
+ * `{ "value": … }`, and the value alone is accepted, too.
  */
 export const candidatesIn = (text: string, wrapped: boolean): ReadonlyArray<unknown> => {
   const trimmed = text.trim()
   const whole = parsed(fence.exec(trimmed)?.[1] ?? trimmed)
-  if (Either.isLeft(whole)) return objectsIn(text).toReversed()
-  return wrapped && !(Predicate.isRecord(whole.right) && "value" in whole.right)
-    ? [{ value: whole.right }]
-    : [whole.right]
+  const found = Either.isRight(whole) ? [whole.right] : objectsIn(text).toReversed()
+  if (!wrapped) return found
+  const alone = [...Either.isRight(whole) ? [] : fencedIn(text).toReversed(), ...found]
+  return [...found.filter(isWrapped), ...alone.map((value) => ({ value }))]
 }

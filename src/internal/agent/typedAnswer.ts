@@ -4,10 +4,11 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as AST from "effect/SchemaAST"
 import type { DustBadRequestError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
 import { problemOf } from "../input/encode.ts"
-import { type JsonObject, jsonSchema } from "../input/jsonSchema.ts"
+import { describesObject, type JsonObject, jsonSchema } from "../input/jsonSchema.ts"
 import { badInput } from "../request/errors.ts"
 import { candidatesIn } from "./findJson.ts"
 
@@ -33,7 +34,7 @@ const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<Issue> => {
   return Array.from(places.values(), ({ messages, path }) => ({ path, message: [...messages].join(", or ") }))
 }
 
-const noJson: ReadonlyArray<Issue> = [{ path: [], message: "no JSON was found in the answer" }]
+const noJson: ReadonlyArray<Issue> = [{ path: [], message: "no valid JSON was found in the answer" }]
 
 /** An issue in one line: `queue: Expected "billing" | "bug", actual "sales"`. */
 export const issueText = ({ message, path }: Issue): string =>
@@ -71,14 +72,18 @@ const reader = <O, I, R>(schema: Schema.Schema<O, I, R>, wrapped: boolean): Outp
     })
 }
 
+/** No JSON is a value of these. */
+const unanswerable: ReadonlySet<AST.AST["_tag"]> = new Set(["VoidKeyword", "UndefinedKeyword", "NeverKeyword"])
+
 /** An object is recognised among prose, and a number or a list is not: they are asked for as `{ "value": … }`. */
 export const outputOf = <O, I, R>(
   schema: Schema.Schema<O, I, R>,
   caller: Pick<Identity, "module" | "method"> = name
 ): Effect.Effect<Output<O, R>, DustBadRequestError> =>
   Effect.gen(function*() {
+    if (unanswerable.has(AST.encodedAST(schema.ast)._tag)) return yield* Effect.fail("a schema of a value")
     const description = yield* jsonSchema(schema)
-    if (description["type"] === "object") return { description, read: reader(schema, false) }
+    if (describesObject(description)) return { description, read: reader(schema, false) }
     const wrapper = Schema.Struct({ value: schema })
     const read = reader(wrapper, true)
     return {

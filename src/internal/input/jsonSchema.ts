@@ -79,6 +79,10 @@ const unwritable = (error: unknown): string => {
   const path = [.../^at path: (.*)$/m.exec(message)?.[1]?.matchAll(/\["?([^\]"]*)"?\]/g) ?? []].map((part) => part[1])
   const type = /^schema \([^)]*\): (.*)$/m.exec(message)?.[1]
   const where = path.length === 0 ? "" : `; the field ${path.join(".")}`
+  if (message.includes(`an "identifier" annotation`)) {
+    return `a schema with a JSON Schema${where === "" ? "; it" : where} is recursive: ` +
+      "give the schema inside Schema.suspend an identifier annotation"
+  }
   const what = type === undefined ? "" : `${where === "" ? "; it" : ""} is ${type}`
   return "a schema with a JSON Schema" + where + what +
     ": give it a jsonSchema annotation, or use a schema that is encoded as JSON"
@@ -97,6 +101,22 @@ export const jsonSchema = (schema: Schema.Schema.All): Effect.Effect<JsonObject,
       return Predicate.isRecord(plain) ? plain : {}
     }
   )
+
+/** Whether every value that a JSON Schema allows is an object. */
+export const describesObject = (root: JsonObject): boolean => {
+  const { $defs } = root
+  const isObject = (part: unknown, within: ReadonlyArray<unknown> = []): boolean => {
+    if (!Predicate.isRecord(part) || within.includes(part)) return false
+    const inside = (one: unknown) => isObject(one, [...within, part])
+    const { $ref, allOf, anyOf, type } = part
+    const named = typeof $ref === "string" && Predicate.isRecord($defs)
+      ? $defs[unescaped($ref.slice("#/$defs/".length))]
+      : undefined
+    return type === "object" || inside(named) ||
+      (Array.isArray(anyOf) && anyOf.length > 0 && anyOf.every(inside)) || (Array.isArray(allOf) && allOf.some(inside))
+  }
+  return isObject(root)
+}
 
 /** The JSON Schema of an object, or the requirement that the schema does not meet. */
 export const objectSchema = (schema: Schema.Schema.All): Effect.Effect<JsonObject, string> =>
