@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Fiber, TestClock } from "effect"
+import { candidatesIn } from "../../src/internal/agent/findJson.ts"
 import { csvRecords } from "../../src/internal/data/csvRecords.ts"
 import { makeBudget } from "../../src/internal/util/slidingWindow.ts"
 
@@ -31,4 +32,21 @@ describe("CSV", () => {
     assert.strictEqual(Either.getOrThrow(first!).values.length, values)
     assert.strictEqual(Either.isLeft(second!) && second.left.line, 3)
   })
+})
+
+describe("the JSON in an answer", () => {
+  const parts = {
+    "openings": "{\"a\":[",
+    "openings of strings": "{\"",
+    "openings of comments": "{/*",
+    "code fences": "```\n[1\n",
+    "commas": "{\"a\":1,}, "
+  }
+  for (const [what, part] of Object.entries(parts)) {
+    it(`is found in a time that grows with the length of the answer alone: ${what}`, () => {
+      const before = performance.now()
+      candidatesIn(part.repeat(100_000 / part.length), true)
+      assert.isBelow(performance.now() - before, 20_000)
+    })
+  }
 })
