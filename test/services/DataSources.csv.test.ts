@@ -61,6 +61,9 @@ const messy: ReadonlyArray<readonly [string, Csv, ReadonlyArray<Readonly<Record<
   ["spaces, which stay", { csv: "a,b\n x , 1\n" }, [{ a: " x ", b: " 1" }]],
   ["UTF-8 bytes", { csv: new TextEncoder().encode("a\nZoé 🍵\n") }, [{ a: "Zoé 🍵" }]],
   ["UTF-16 LE bytes with a mark", { csv: utf16("a;b\nZoé;1\n", false) }, [{ a: "Zoé", b: 1 }]],
+  ["UTF-16 bytes with a mark behind an empty piece", {
+    csv: Stream.make(new Uint8Array(), utf16("a;b\nZoé;1\n", false))
+  }, [{ a: "Zoé", b: 1 }]],
   ["UTF-16 BE bytes with a mark", { csv: utf16("a;b\nZoé;1\n", true) }, [{ a: "Zoé", b: 1 }]],
   ["UTF-16 bytes without a mark, named", { csv: utf16("a\nZoé\n", false, false), encoding: "utf-16le" }, [{
     a: "Zoé"
