@@ -225,7 +225,7 @@ const concurrent = async () => {
     })
     const kib = (reachable() - before) / streams
     const closing = await timed(() => Promise.all(handles.map((stop) => stop())))
-    while (Number(await (await fetch(`${baseUrl}/connections`)).text()) > 50) {
+    while (await (await fetch(`${baseUrl}/streams`)).text() !== "0") {
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
     return { kib, opening, closing }

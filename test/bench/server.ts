@@ -34,6 +34,9 @@ const pieces = (bytes: Buffer, size: number): ReadonlyArray<Buffer> =>
 /** When each numbered request's socket was closed, on the clock that all processes of this machine share. */
 const closed = new Map<string, string>()
 
+/** Event streams that are open. Connections that are kept alive after other requests do not count. */
+let streams = 0
+
 const open = (response: ServerResponse) => {
   response.writeHead(200, {
     "content-type": "text/event-stream",
@@ -41,6 +44,8 @@ const open = (response: ServerResponse) => {
     "content-encoding": "none"
   })
   response.flushHeaders()
+  streams++
+  response.on("close", () => streams--)
 }
 
 const write = async (response: ServerResponse, chunks: Iterable<Buffer>, paced: boolean) => {
@@ -170,8 +175,8 @@ const server = createServer({ noDelay: true }, (request, response) => {
     response.end(closed.get(path[2]!) ?? "")
     return
   }
-  if (path[1] === "connections") {
-    server.getConnections((_, count) => response.end(String(count)))
+  if (path[1] === "streams") {
+    response.end(String(streams))
     return
   }
   const at = path.indexOf("conversations")

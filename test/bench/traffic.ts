@@ -273,7 +273,7 @@ const open = async () => {
   const streams = quick ? 500 : 5_000
   let opened = 0
   const closed = async () => {
-    while (Number(await (await fetch(`${baseUrl}/connections`)).text()) > 50) {
+    while (await (await request(`${baseUrl}/streams`)).body.text() !== "0") {
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
