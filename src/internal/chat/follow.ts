@@ -240,10 +240,9 @@ interface Follow<E, R> {
 export const follow = <E, R>(options: Follow<E, R>): Stream.Stream<ChatEvent, DustAPIError | E, R> => {
   const called = calledAt(captureCallSite())
   return Pulled.make(
-    Effect.zipWith(
+    Effect.flatMap(
       runTelemetry(options.run),
-      Effect.context<R>(),
-      (telemetry, context) => opened(options, telemetry, context, called)
+      (telemetry) => Effect.map(Effect.context<R>(), (context) => opened(options, telemetry, context, called))
     )
   )
 }

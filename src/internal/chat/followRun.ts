@@ -119,8 +119,9 @@ const runOf = (
   /** Actions announced only by the list of blocked actions: the stream may deliver the same ones later. */
   const listed = new Set<string>()
   let last: AgentMessageEvent["type"] | undefined
-  const message = options.getMessage({ conversationId, messageId })
-  const actions = options.blockedActions(conversationId)
+  // Made when needed: most runs end without a look at the conversation.
+  const message = Effect.suspend(() => options.getMessage({ conversationId, messageId }))
+  const actions = Effect.suspend(() => options.blockedActions(conversationId))
   const truth = (
     message: Message,
     actions: Effect.Effect<ReadonlyArray<BlockedAction>, RequestError>

@@ -83,11 +83,12 @@ const prepared = (
   question: Question
 ): Effect.Effect<readonly [AgentId, ConversationId], DustAPIError> => {
   const { conversationId } = question
-  return Effect.zip(
+  const place = conversationId === undefined
+    ? Effect.map(newConversation(context, question), ({ sId }) => sId)
+    : Effect.as(attach(context, conversationId, question), conversationId)
+  return Effect.flatMap(
     context.agentId(method, question.agent),
-    conversationId === undefined
-      ? Effect.map(newConversation(context, question), ({ sId }) => sId)
-      : Effect.as(attach(context, conversationId, question), conversationId)
+    (agentId) => Effect.map(place, (conversationId) => [agentId, conversationId] as const)
   )
 }
 

@@ -1,10 +1,11 @@
 /** Opens one connection of an event stream. */
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import type { DustDecodeError, RequestError } from "../../DustAPIError.ts"
 import type { Input, Operation, Service as Client } from "../../DustClient.ts"
 import type { Identity } from "../api/operation.ts"
@@ -25,30 +26,41 @@ export interface Connection {
   orderly: boolean
 }
 
-/** Opens a connection that continues after an event. `interruptible`: even in an uninterruptible region. */
+/**
+ * Opens a connection that continues after an event, under a span. `interruptible`: even in an uninterruptible region.
+ */
 export const connect = <Route extends string>(
   client: Client,
   operation: Operation<Route, undefined, void>,
   input: Input<Route, undefined>,
-  options: { readonly lastEventId: string | undefined; readonly interruptible: boolean }
+  options: {
+    readonly lastEventId: string | undefined
+    readonly interruptible: boolean
+    readonly span: Tracer.Span
+    readonly now: () => number
+  }
 ): Effect.Effect<Connection, RequestError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Scope.make(), (scope) => {
       const query = { ...input.query, lastEventId: options.lastEventId }
       const opened = client.open(operation, { ...input, query }, { accept: "text/event-stream" }).pipe(
         Effect.flatMap((response) => eventStreamOf(operation, response)),
-        Effect.zip(client.settings),
-        Effect.zipWith(Clock.currentTimeMillis, ([source, { timeouts: { idle } }], since): Connection => ({
-          scope,
-          source,
-          parser: new Parser(eventLimit),
-          since,
-          idle: Duration.toMillis(idle),
-          seen: 0,
-          fresh: 0,
-          orderly: false
-        })),
-        Scope.extend(scope)
+        Effect.flatMap((source) =>
+          Effect.map(client.settings, ({ timeouts: { idle } }): Connection => ({
+            scope,
+            source,
+            parser: new Parser(eventLimit),
+            since: options.now(),
+            idle: Duration.toMillis(idle),
+            seen: 0,
+            fresh: 0,
+            orderly: false
+          }))
+        ),
+        // One change of the context for both.
+        Effect.mapInputContext((context: Context.Context<never>) =>
+          context.pipe(Context.add(Scope.Scope, scope), Context.add(Tracer.ParentSpan, options.span))
+        )
       )
       return Effect.onError(
         restore(options.interruptible ? Effect.interruptible(opened) : opened),

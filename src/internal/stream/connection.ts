@@ -88,7 +88,9 @@ class NodeSource extends ByteSource {
   }
   readonly #ended = (): void => this.ended(Option.none())
   readonly #failed = (error: unknown): void => this.ended(Option.some(error))
-  readonly #closed = (): void => this.ended(Option.some(new Error("closed before the end")))
+  readonly #closed = (): void => {
+    if (this.end === undefined) this.ended(Option.some(new Error("closed before the end")))
+  }
 
   constructor(readable: NodeReadable) {
     super()

@@ -293,13 +293,12 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     this.#telemetry.connecting()
     const started = this.#now
     const { input, operation } = this.#source
-    const opened = Effect.withParentSpan(
-      connect(this.#client, operation, input, {
-        lastEventId: later(this.#reached, this.#cursor.safePosition),
-        interruptible: this.#forced
-      }),
-      this.#telemetry.span
-    )
+    const opened = connect(this.#client, operation, input, {
+      lastEventId: later(this.#reached, this.#cursor.safePosition),
+      interruptible: this.#forced,
+      span: this.#telemetry.span,
+      now: () => this.#now
+    })
     const connected = Effect.matchEffect(opened, {
       onSuccess: (connection) => {
         this.#connection = connection

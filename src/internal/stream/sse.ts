@@ -11,6 +11,13 @@ export interface Frame {
 export const eventLimit = 64 * 1024 * 1024
 
 const colon = 58
+const byteOrderMark = 0xfeff
+
+/**
+ * Decodes chunks that end with a whole character, as those of Dust do. A decoder per stream is only made for others: it
+ * holds memory outside of the heap and decodes short texts more slowly.
+ */
+const whole = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** The parser received an event larger than its limit. */
 export class TooLarge {
@@ -26,7 +33,9 @@ export class TooLarge {
  * Runs in time linear in the size of an event, however small the chunks are.
  */
 export class Parser {
-  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: false })
+  #decoder: TextDecoder | undefined
+  /** Some text has arrived. */
+  #begun = false
   readonly #limit: number
   /** The chunks of the unfinished line. */
   #parts: Array<string> = []
@@ -59,8 +68,23 @@ export class Parser {
     return this.#data.length > 0 || (this.#parts.length > 0 && this.#parts[0]!.charCodeAt(0) !== colon)
   }
 
+  #decode(bytes: Uint8Array): string {
+    const last = bytes[bytes.length - 1]
+    if (last === undefined) return ""
+    let text: string
+    if (last < 128 && this.#decoder === undefined) {
+      text = whole.decode(bytes)
+    } else {
+      this.#decoder ??= new TextDecoder("utf-8", { ignoreBOM: true })
+      text = this.#decoder.decode(bytes, { stream: true })
+    }
+    if (this.#begun || text === "") return text
+    this.#begun = true
+    return text.charCodeAt(0) === byteOrderMark ? text.slice(1) : text
+  }
+
   #read(bytes: Uint8Array, frames: Array<Frame>): void {
-    const text = this.#decoder.decode(bytes, { stream: true })
+    const text = this.#decode(bytes)
     const length = text.length
     if (length === 0) return
     let start = 0
