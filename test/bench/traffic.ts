@@ -6,6 +6,7 @@
  */
 import { DustAPI } from "@dust-tt/client"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
 import { approveAll } from "effect-dust/Approvals"
 import * as Chat from "effect-dust/Chat"
 import * as Conversations from "effect-dust/Conversations"
@@ -19,6 +20,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { request } from "undici"
+import * as floors from "./floors.ts"
 import { type Cost, type Figure, median, reachable, round, timed } from "./measure.ts"
 import { messageId } from "./payloads.ts"
 
@@ -31,10 +33,14 @@ const runtime = ManagedRuntime.make(
   Dust.layer({ workspaceId: "bench", apiKey: Redacted.make(key), baseUrl }).pipe(
     // More messages than Dust allows are sent; the pauses are not measured.
     Layer.provide(Governor.layerOff),
-    Layer.provide(NodeHttpClient.layerUndici)
+    Layer.provideMerge(NodeHttpClient.layerUndici)
   )
 )
-const [conversations, chat] = await runtime.runPromise(Effect.all([Conversations.Conversations, Chat.Chat]))
+const [conversations, chat, client] = await runtime.runPromise(
+  Effect.all([Conversations.Conversations, Chat.Chat, HttpClient.HttpClient])
+)
+/** What Effect and the platform's HttpClient cost without this SDK. */
+const floor = { request: floors.request(client), events: floors.events(client), follow: floors.follow }
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {}, trace: () => {} }
 const api = new DustAPI({ url: baseUrl }, { workspaceId: "bench", apiKey: key }, quiet as never)
@@ -124,6 +130,7 @@ const events = {
     for await (const _ of result.value.eventStream) count++
     return count
   },
+  floor: (scenario: string) => floor.events(eventsUrl(scenario), headers),
   messageEvents: (scenario: string) =>
     runtime.runPromise(
       Stream.runFold(conversations.messageEvents({ conversationId: scenario, messageId }), 0, (count) => count + 1)
@@ -153,13 +160,14 @@ const paced = async () => {
     Promise.all(Array.from({ length: streams }, () => candidate(scenario)))
   for (const mix of ["tokens", "mixed"]) {
     const scenario = `paced.${mix}.${each}.20`
-    for (const name of ["undici", "fetch", "official", "messageEvents"] as const) {
+    for (const name of ["undici", "fetch", "official", "floor", "messageEvents"] as const) {
       expect(await events[name](scenario), each)
     }
     const costs = await alternating(quick ? 3 : 7, quick ? 1 : 2, {
       undici: all(scenario, events.undici),
       fetch: all(scenario, events.fetch),
       official: all(scenario, events.official),
+      floor: all(scenario, events.floor),
       messageEvents: all(scenario, events.messageEvents),
       chat: all(scenario, events.chat),
       approval: all(scenario, events.approval)
@@ -183,7 +191,11 @@ const paced = async () => {
         targets: [atMost("times bare undici", ours / bare, limit)],
         note: `bare fetch ${round(perEvent(costs.fetch) / bare)} x, official ${
           round(perEvent(costs.official) / bare)
-        } x; spread: bare ${costs.undici.spread}, official ${costs.official.spread}, ours ${costs[name].spread}`
+        } x, floor (an Effect Stream over the platform's HttpClient, without this SDK) ${
+          round(perEvent(costs.floor) / bare)
+        } x; spread: bare ${costs.undici.spread}, official ${costs.official.spread}, floor ${costs.floor.spread}, ours ${
+          costs[name].spread
+        }`
       })
     }
   }
@@ -206,18 +218,22 @@ const small = async () => {
         })
         return await answer.body.json()
       },
+      floor: () =>
+        floor.request("POST", `${conversationUrl("c")}/cancel`, json, JSON.stringify({ messageIds: [messageId] })),
       official: () => api.cancelMessageGeneration({ conversationId: "c", messageIds: [messageId] }),
       ours: () => runtime.runPromise(conversations.cancel({ conversationId: "c", messageIds: [messageId] }))
     },
     "getMessage, conversation of 10 KB": {
       undici: async () => (await request(conversationUrl(conversation), { headers: json })).body.json(),
+      floor: () => floor.request("GET", conversationUrl(conversation), json),
       official: () => api.getConversation({ conversationId: conversation }),
       ours: () => runtime.runPromise(conversations.getMessage({ conversationId: conversation, messageId: "msgAgent1" }))
     }
   }
-  for (const [title, { official, ours, undici }] of Object.entries(cases)) {
+  for (const [title, { floor, official, ours, undici }] of Object.entries(cases)) {
     const costs = await alternating(quick ? 3 : 9, 2, {
       undici: repeated(undici),
+      floor: repeated(floor),
       official: repeated(official),
       ours: repeated(ours)
     })
@@ -232,7 +248,9 @@ const small = async () => {
         atMost("times bare undici", costs.ours.cpu / costs.undici.cpu, 3),
         atMost("times official", costs.ours.cpu / costs.official.cpu, 1)
       ],
-      note: `spread: bare ${costs.undici.spread}, official ${costs.official.spread}, ours ${costs.ours.spread}`
+      note: `floor (the platform's HttpClient, without this SDK) ${
+        round(costs.floor.cpu / costs.undici.cpu)
+      } x; spread: bare ${costs.undici.spread}, floor ${costs.floor.spread}, official ${costs.official.spread}, ours ${costs.ours.spread}`
     })
   }
 }
@@ -257,6 +275,13 @@ const send = async () => {
       if (created.isErr()) throw new Error(JSON.stringify(created.error).slice(0, 500))
       expect(await events.official(created.value.conversation.sId), 20)
     }),
+    // As this SDK sends: the conversation first, so that the message of an unconfirmed request can be looked for.
+    floor: repeated(async () => {
+      const json = { authorization: `Bearer ${key}`, "content-type": "application/json" }
+      await floor.request("POST", conversationUrl("").slice(0, -1), json, JSON.stringify({ title: null }))
+      await floor.request("POST", `${conversationUrl("c")}/messages`, json, JSON.stringify({ content, mentions: [] }))
+      expect(await events.floor("stream.tokens.20.bulk"), 20)
+    }),
     ours: repeated(() => runtime.runPromise(chat.send({ agent: "dust", message: content })))
   })
   report({
@@ -265,7 +290,9 @@ const send = async () => {
     ours: round((costs.ours.cpu * 1000) / times),
     official: round((costs.official.cpu * 1000) / times),
     targets: [atMost("times official", round(costs.ours.cpu / costs.official.cpu), 1)],
-    note: `spread: official ${costs.official.spread}, ours ${costs.ours.spread}`
+    note: `floor (the three requests through the platform's HttpClient, without this SDK) ${
+      round(costs.floor.cpu / costs.official.cpu)
+    } x official, which makes two; spread: official ${costs.official.spread}, floor ${costs.floor.spread}, ours ${costs.ours.spread}`
   })
 }
 
@@ -325,6 +352,7 @@ const open = async () => {
     })
     return { kib, opening, stopping }
   }
+  const idle = await measured(floor.follow)
   const plain = await measured(bareStream)
   const fetched = await measured(fetchStream)
   for (
@@ -348,7 +376,9 @@ const open = async () => {
       ours: round(kib),
       bare: round(plain.kib),
       targets: [atMost("KiB", round(kib), limit)],
-      note: `bare fetch ${round(fetched.kib)} KiB; µs CPU to open one: ours ${
+      note: `bare fetch ${round(fetched.kib)} KiB; floor: a Stream that waits ${
+        round(idle.kib)
+      } KiB, and the bare stream ${round(plain.kib)} KiB; µs CPU to open one: ours ${
         round((opening.cpu * 1000) / streams)
       }, bare ${round((plain.opening.cpu * 1000) / streams)}`
     })
@@ -359,7 +389,11 @@ const open = async () => {
       ours: tenThousand(stopping),
       bare: tenThousand(plain.stopping),
       targets: [atMost("s", tenThousand(stopping), 3)],
-      note: `measured with ${streams.toLocaleString("en")}; bare fetch ${tenThousand(fetched.stopping)}`
+      note: `measured with ${streams.toLocaleString("en")}; bare fetch ${
+        tenThousand(fetched.stopping)
+      }; floor: interrupting a Stream that waits ${tenThousand(idle.stopping)} s, and the bare stream ${
+        tenThousand(plain.stopping)
+      } s`
     })
   }
 }
