@@ -301,6 +301,21 @@ describe("Law 7: tokens that renew", () => {
       assert.lengthOf(server.forms, 1)
     }))
 
+  it.effect("a token that no header can carry is refused before any request, also a renewed one", () =>
+    Effect.gen(function*() {
+      const long = Redacted.make("a".repeat(200_000))
+      const { layer: http, requests } = recorder(() => agents())
+      const layer = (accessToken: DustConfig.TokenEffect) =>
+        Dust.layer({ workspaceId: "ws1", baseUrl: "https://dust.example", accessToken }).pipe(Layer.provide(http))
+      const fixed = yield* Effect.flip(DustClient.withCredential(list, { accessToken: long })).pipe(
+        Effect.provide(layer(Effect.never))
+      )
+      assert.deepInclude({ ...fixed }, { _tag: "DustBadRequestError", attempts: 0 })
+      const renewed = yield* Effect.flip(list).pipe(Effect.provide(layer(Effect.succeed(long))))
+      assert.strictEqual(renewed._tag, "DustUnauthorizedError")
+      assert.lengthOf(requests, 0)
+    }))
+
   it.effect("refreshToken: a refused token is typed, and no error shows it", () =>
     Effect.gen(function*() {
       const server = tokenServer()

@@ -57,6 +57,9 @@ export const duration = (
 /** The prefix of API keys, by which alone the server distinguishes the two kinds of credential. */
 export const keyPrefix = "sk-"
 
+/** Servers refuse longer headers. */
+export const longestCredential = 8192
+
 const credentialPattern = /^[A-Za-z0-9._~+/-]+=*$/
 
 /** Text that is there. Taken from an unset variable, a value is missing at run time, whatever its type says. */
@@ -80,7 +83,9 @@ const secret = (
     return Either.left({ field, expected: "a Redacted value (`Redacted.make`) that has not been wiped" })
   }
   return Either.flatMap(present(field, text.value), (text) =>
-    credentialPattern.test(text)
+    text.length > longestCredential
+      ? Either.left({ field, expected: `at most ${longestCredential} characters, got ${text.length}` })
+      : credentialPattern.test(text)
       ? Either.right(Redacted.make(text))
       : Either.left({
         field,

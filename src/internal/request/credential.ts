@@ -200,7 +200,7 @@ const renewableToken = (source: TokenEffect, background: Background): Tokens => 
 /** The token as a header value; a wiped token has none. */
 const sendable = (token: unknown): Either.Either<string, { readonly _tag: "MalformedToken" }> => {
   const text = Option.getOrUndefined(Checks.revealed(token))
-  return typeof text === "string" && /^[\x21-\x7e]+$/.test(text.trim())
+  return typeof text === "string" && text.length <= Checks.longestCredential && /^[\x21-\x7e]+$/.test(text.trim())
     ? Either.right(text.trim())
     : Either.left({ _tag: "MalformedToken" })
 }
