@@ -85,6 +85,8 @@ const follow = async (id: string) => {
   const shown = showAgent("")
   let text = ""
   shown.turn.classList.add("open")
+  // A screen reader reads the answer once it is whole, not word by word.
+  shown.text.ariaBusy = "true"
   try {
     const events = chat.follow({
       id,
@@ -94,6 +96,8 @@ const follow = async (id: string) => {
       onConnection: (state) => banner(state === "open" ? "" : "The connection was lost. Connecting again…")
     })
     for await (const event of events) {
+      // Before the page grows: a reader who scrolled up stays there.
+      const atEnd = turns.scrollHeight - turns.scrollTop - turns.clientHeight < 80
       text = ChatRelayClient.textAfter(text, event)
       switch (event._tag) {
         case "Started":
@@ -134,7 +138,6 @@ const follow = async (id: string) => {
           break
         default:
       }
-      const atEnd = turns.scrollHeight - turns.scrollTop - turns.clientHeight < 80
       shown.text.textContent = text
       if (atEnd) turns.scrollTop = turns.scrollHeight
     }
@@ -150,6 +153,7 @@ const follow = async (id: string) => {
   } finally {
     shown.cards.replaceChildren()
     shown.turn.classList.remove("open")
+    shown.text.ariaBusy = "false"
     if (!leaving.signal.aborted) {
       setRunning(undefined)
       void listConversations()

@@ -90,6 +90,12 @@ const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Pr
   await ask(page, "Write a mail to the team")
   await page.until(`document.querySelector(".card") !== null`)
   await page.screenshot(`${shots}/3-approval.png`)
+  assert.isTrue(
+    await page.evaluate(`(() => {
+      const visible = document.querySelector("#turns").getBoundingClientRect().bottom
+      return document.querySelector(".card").getBoundingClientRect().bottom <= visible
+    })()`)
+  )
   await page.reload()
   await page.click(".card .primary")
   await page.until(finished)
@@ -122,6 +128,9 @@ const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Pr
   const address: string = await page.evaluate("location.href")
   await page.size(420, 760)
   await page.screenshot(`${shots}/5-narrow.png`)
+  assert.isTrue(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+  // A phone, too, has the list of conversations.
+  assert.isTrue(await page.evaluate(`document.querySelector("#conversations a").checkVisibility()`))
 
   // Enter is pressed twice: one question.
   await page.evaluate(`(() => {
