@@ -84,7 +84,7 @@ const secret = (
   }
   return Either.flatMap(present(field, text.value), (text) =>
     text.length > longestCredential
-      ? Either.left({ field, expected: `at most ${longestCredential} characters, got ${text.length}` })
+      ? Either.left({ field, expected: `a credential of at most ${longestCredential} characters` })
       : credentialPattern.test(text)
       ? Either.right(Redacted.make(text))
       : Either.left({
