@@ -269,6 +269,11 @@ describe("Law 7: tokens that renew", () => {
       "a login page",
       () => new Response("<html>", { headers: { "content-type": "text/html" } }),
       "responded with 200 and no token); check `baseUrl`"
+    ],
+    [
+      "a challenge page",
+      () => new Response("<html>", { status: 403, headers: { "content-type": "text/html" } }),
+      "responded with 403 and no token); check `baseUrl`"
     ]
   ]
 

@@ -122,8 +122,8 @@ const tokensOf = (
   }
   const code = stringAt(json, "error")
   return Effect.fail(
-    code === undefined && (status < 400 || status === 407)
-      // A login page, a proxy or another server.
+    status < 400 || !Predicate.hasProperty(json, "error")
+      // A login or challenge page, a proxy or another server.
       ? errors.tokenUnavailable(
         identity,
         1,
