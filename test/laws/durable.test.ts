@@ -1,14 +1,15 @@
 /**
  * A durable question is asked once and answered, whichever of two runners is killed with -9 at whatever step. `KILLS=100` kills
- * that often on each database; `npm test` a few times.
+ * that often in each test; `npm test` a few times.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
-import { chownSync, existsSync, mkdtempSync, rmSync } from "node:fs"
+import { chownSync, copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir, userInfo } from "node:os"
 import { compile } from "../support/child.ts"
+import type { ChildOptions } from "../support/durableChild.ts"
 
 // @effect-diagnostics-next-line processEnv:off
 const wanted = Number(process.env["KILLS"] ?? 0)
@@ -19,6 +20,13 @@ interface Ended {
   readonly errors: string
 }
 
+/** Databases, each a copy of one that a cluster has been started on. */
+interface Databases {
+  /** Whether several processes may use one at the same time: the driver of SQLite has no busy timeout. */
+  readonly shared: boolean
+  readonly first: string
+  readonly copy: (name: string) => string
+}
 const mailer: DustTest.AgentBehavior = [
   DustTest.text("I will write. ", { pace: "5 millis" }),
   DustTest.approval({
@@ -70,11 +78,12 @@ const postgres = () => {
     if (attempt > 100) return "PostgreSQL did not start"
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
   }
+  const database = (name: string, from = "template1") => {
+    run(`CREATE DATABASE ${name} TEMPLATE ${from}`)
+    return `postgres://postgres@127.0.0.1:${port}/${name}`
+  }
   return {
-    database: (name: string) => {
-      run(`CREATE DATABASE ${name}`)
-      return `postgres://postgres@127.0.0.1:${port}/${name}`
-    },
+    databases: (): Databases => ({ shared: true, first: database("first"), copy: (name) => database(name, "first") }),
     stop: () => {
       server.kill("SIGKILL")
       rmSync(directory, { recursive: true, force: true })
@@ -82,14 +91,41 @@ const postgres = () => {
   }
 }
 
+/** Databases of SQLite in a folder. */
+const sqlite = (folder: string): Databases => ({
+  shared: false,
+  first: `file:${folder}/first.db`,
+  copy: (name) => {
+    copyFileSync(`${folder}/first.db`, `${folder}/${name}.db`)
+    return `file:${folder}/${name}.db`
+  }
+})
+
+/** What happens to a question: a third process acts on it, or its workflow fails by itself. */
+interface Story {
+  readonly mode: "ask" | "fail"
+  readonly third: "approve" | "interrupt" | undefined
+  readonly ends: "succeeded" | "cancelled"
+}
+
+const stories = {
+  approved: { mode: "ask", third: "approve", ends: "succeeded" },
+  interrupted: { mode: "ask", third: "interrupt", ends: "cancelled" },
+  failing: { mode: "fail", third: undefined, ends: "cancelled" }
+} as const satisfies Record<string, Story>
+
 describe("a durable question", () => {
   let compiled: string
   beforeAll(async () => {
-    compiled = await compile("durableChild")
+    // With all that it imports, since hundreds of processes start.
+    compiled = await compile("durableChild", {
+      packages: "bundle",
+      external: ["@libsql/*", "libsql", "pg", "pg-*", "undici"]
+    })
   }, 60_000)
   afterAll(() => rmSync(compiled, { recursive: true, force: true }))
 
-  const run = (options: object): Effect.Effect<Ended> =>
+  const run = (options: ChildOptions): Effect.Effect<Ended> =>
     Effect.async((resume) => {
       const child = execFile(
         process.execPath,
@@ -101,74 +137,140 @@ describe("a durable question", () => {
       return Effect.sync(() => child.kill("SIGKILL"))
     })
 
-  /** `together`: two runners and a process that approves, at the same time; otherwise one runner after the other. */
-  const survives = (database: (name: string) => string, together: boolean) =>
+  const served = Effect.map(DustTest.serve({ limits: false, agents: { mailer } }), (dust) => ({
+    dust,
+    common: {
+      url: dust.url,
+      workspaceId: dust.workspaceId,
+      apiKey: Redacted.value(dust.apiKey),
+      directory: mkdtempSync(`${compiled}/kills-`),
+      kills: [],
+      ahead: "0 millis",
+      alone: false
+    }
+  }))
+
+  let port = 10_000
+
+  /**
+   * Two runners at the same time, and a third process; one runner where the database cannot be shared. A runner that is killed is
+   * started again, as a supervisor does.
+   */
+  const survives = (databases: Databases, name: string, { ends, mode, third }: Story) =>
     Effect.gen(function*() {
-      const dust = yield* DustTest.serve({ limits: false, agents: { mailer } })
-      const common = { url: dust.url, workspaceId: dust.workspaceId, apiKey: Redacted.value(dust.apiKey) }
-      let kills = 0
-      /** Two runners, of which the first is killed at a step, and a third process that approves. Returns how many steps there are. */
-      const attempt = (killAt: number, index: number) =>
+      const { common, dust } = yield* served
+      let killed = 0
+      const attempt = (kills: ReadonlyArray<number>, database: string, key: string) =>
         Effect.gen(function*() {
-          const key = `k${index}`
-          const options = { ...common, key, database: database(key) }
-          const port = 10_000 + 10 * index
-          const spare = run({ ...options, port: port + 1, killAt: -1, alone: !together })
-          const [first, second] = together
-            ? yield* Effect.all([
-              run({ ...options, port, killAt }),
-              killAt < 0 ? Effect.succeed(undefined) : Effect.delay(spare, "1 second"),
-              Effect.delay(run({ ...options, port: port + 2, killAt: -1, mode: "approve" }), "1 second")
-            ], { concurrency: "unbounded" })
-            : [yield* run({ ...options, port, killAt, alone: true }), killAt < 0 ? undefined : yield* spare]
-          const last = second ?? first
-          assert.strictEqual(last.errors, "", key)
-          if (first.killed) kills++
-          const { conversationId, steps, text } = JSON.parse(last.output)
-          assert.strictEqual(text, "It is on its way.", key)
+          const by: Array<number> = []
+          const runner = (which: number): Effect.Effect<Ended> => {
+            const options = { ...common, key, database, mode, kills, port: port++, alone: !databases.shared }
+            return Effect.repeat(run(options), {
+              while: (ended) => {
+                if (ended.killed) by.push(which)
+                return ended.killed
+              }
+            })
+          }
+          const [first, second] = yield* Effect.all([
+            runner(1),
+            kills.length === 0 || !databases.shared ? Effect.succeed(undefined) : runner(2),
+            third === undefined || !databases.shared
+              ? Effect.void
+              : run({ ...common, key, database, mode: third, port: port++ })
+          ], { concurrency: "unbounded" })
+          const [one, other] = [first, second ?? first].map(({ errors, output }) => {
+            assert.strictEqual(errors, "", key)
+            return JSON.parse(output)
+          })
+          assert.deepStrictEqual(one.exit, other.exit, key)
+          if (ends === "succeeded") assert.strictEqual(one.exit.value?.text, "It is on its way.", key)
+          else assert.strictEqual(one.exit._tag === "Failure" || one.exit.value.failed, true, key)
           const asked = (yield* dust.userMessages()).filter(({ content }) => content === `Question ${key}`)
           assert.strictEqual(asked.length, 1, key)
-          assert.strictEqual((yield* dust.agentMessages(conversationId)).length, 1, key)
-          return Number(steps)
+          const answers = (yield* dust.agentMessages()).filter(({ json }) => json["parentMessageId"] === asked[0]?.sId)
+          assert.deepStrictEqual(answers.map(({ status }) => status), [ends], key)
+          killed += by.length
+          return { steps: Math.max(one.steps, other.steps), by }
         })
-      const steps = yield* attempt(-1, 0)
+      const { steps } = yield* attempt([], databases.first, `${name}_first`)
       assert.isAbove(steps, 15)
       const points = wanted > 0
         ? Array.from({ length: wanted }, (_, index) => index % steps)
-        : [Math.floor(steps / 4), Math.floor(steps / 2)]
-      yield* Effect.forEach(points, (point, index) => attempt(point, index + 1), {
-        concurrency: wanted > 0 ? 2 : 1,
-        discard: true
-      })
-      // If the other runner reached the steps first, no process was killed.
-      yield* Effect.iterate(points.length + 1, {
-        while: (more) => kills === 0 && more < points.length + 10,
-        body: (more) => Effect.as(attempt(Math.floor(steps / 4), more), more + 1)
-      })
+        : [Math.floor(steps / 2)]
+      const table = yield* Effect.forEach(points, (point, index) => {
+        const key = `${name}_${index}`
+        // Every third time, the other one dies as well.
+        const kills = index % 3 === 2 ? [point, Math.floor(Math.random() * steps)] : [point]
+        return attempt(kills, databases.copy(key), key)
+      }, { concurrency: wanted > 0 ? 3 : 1 })
+      const of = (which: number) => table.filter(({ by }) => by.includes(which)).length
       console.log(
-        `${kills} kills at ${Math.min(points.length, steps)} of ${steps} steps, one message and one answer each`
+        `${name}: ${killed} kills in ${points.length} runs at ${Math.min(points.length, steps)} of ${steps} steps ` +
+          `(of the first runner in ${of(1)}, of the second in ${of(2)}), one message each, ${ends}`
       )
-      assert.isAbove(kills, 0)
+      assert.isAbove(killed, 0)
     }).pipe(Effect.scoped)
 
   const limit = wanted > 0 ? 7_200_000 : 300_000
 
+  for (const what of ["approved", "failing"] as const) {
+    it.live(
+      `in SQLite, ${what}: is asked once, and ends in the next process, when one is killed with -9`,
+      () => survives(sqlite(mkdtempSync(`${compiled}/sqlite-`)), what, stories[what]),
+      limit
+    )
+  }
+
+  const inPostgres = <A, E>(use: (databases: Databases) => Effect.Effect<A, E>) =>
+    Effect.gen(function*() {
+      const server = postgres()
+      if (typeof server === "string") return console.log(`not run: ${server}`)
+      yield* Effect.addFinalizer(() => Effect.sync(server.stop))
+      yield* use(server.databases())
+    }).pipe(Effect.scoped)
+
+  for (const [what, story] of Object.entries(stories)) {
+    it.live(
+      `in PostgreSQL, ${what}: is asked once, and ends the same in both runners, when either is killed with -9`,
+      () => inPostgres((databases) => survives(databases, what, story)),
+      limit
+    )
+  }
+
+  /** The clocks of the processes are ahead; the database and Dust keep theirs. */
+  const outlivesAWeek = (databases: Databases) =>
+    Effect.gen(function*() {
+      const { common, dust } = yield* served
+      const options = { ...common, key: "week", database: databases.first }
+      const decisions = Effect.map(dust.requests(), (requests) =>
+        requests.flatMap(({ body, path }) =>
+          path.endsWith("/validate-action") ? [Object(body).approved] : []
+        ))
+      const started = yield* run({ ...options, mode: "start", port: port++ })
+      assert.strictEqual(started.errors, "")
+      const early = yield* Effect.timeoutOption(
+        run({ ...options, mode: "ask", port: port++, ahead: "167 hours" }),
+        "10 seconds"
+      )
+      assert.isTrue(Option.isNone(early))
+      assert.deepStrictEqual(yield* decisions, [])
+      const late = yield* run({ ...options, mode: "ask", port: port++, ahead: "169 hours" })
+      assert.strictEqual(late.errors, "")
+      assert.strictEqual(JSON.parse(late.output).exit.value?.text, "I did not send it.")
+      assert.deepStrictEqual(yield* decisions, ["rejected"])
+      assert.strictEqual((yield* dust.userMessages()).length, 1)
+    }).pipe(Effect.scoped)
+
   it.live(
-    "in SQLite: is asked once and answered by the next process, when a runner is killed with -9",
-    // Not at the same time: the driver has no busy timeout, so two processes lock each other out.
-    () => survives((name) => `file:${compiled}/${name}.db`, false),
-    limit
+    "in SQLite: waits for an approval through restarts, and rejects the tool after its limit of a week",
+    () => outlivesAWeek(sqlite(mkdtempSync(`${compiled}/sqlite-`))),
+    120_000
   )
 
   it.live(
-    "in PostgreSQL: is asked once and answered by the other runner, when one is killed with -9",
-    () =>
-      Effect.gen(function*() {
-        const server = postgres()
-        if (typeof server === "string") return console.log(`not run: ${server}`)
-        yield* Effect.addFinalizer(() => Effect.sync(server.stop))
-        yield* survives(server.database, true)
-      }).pipe(Effect.scoped),
-    limit
+    "in PostgreSQL: waits for an approval through restarts, and rejects the tool after its limit of a week",
+    () => inPostgres(outlivesAWeek),
+    120_000
   )
 })

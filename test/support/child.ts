@@ -32,9 +32,14 @@ export const newFolder = (name: string): string => {
 }
 
 /** Bundles a file of `test/support` into a new folder, which it returns. */
-export const compile = async (name: string): Promise<string> => {
+export const compile = async (name: string, options: BuildOptions = {}): Promise<string> => {
   const folder = newFolder(name)
-  await build({ ...bundling, entryPoints: [`${root}test/support/${name}.ts`], outfile: `${folder}/child.mjs` })
+  await build({
+    ...bundling,
+    ...options,
+    entryPoints: [`${root}test/support/${name}.ts`],
+    outfile: `${folder}/child.mjs`
+  })
   return folder
 }
 
