@@ -5,6 +5,7 @@ import { cpSync, writeFileSync } from "node:fs"
 import { Application, Converter, type DocumentReflection, TSConfigReader, TypeDocReader } from "typedoc"
 import { fullText, guides, llmsText } from "./guides.ts"
 import { root } from "./modules.ts"
+import { brokenLinks } from "./siteLinks.ts"
 
 const app = await Application.bootstrapWithPlugins({ options: `${root}test/config/typedoc.json` }, [
   new TypeDocReader(),
@@ -35,5 +36,6 @@ if (project !== undefined) {
   writeFileSync(`${root}site/llms.txt`, llmsText(modules))
   writeFileSync(`${root}site/llms-full.txt`, fullText())
   cpSync(`${root}docs`, `${root}site/docs`, { recursive: true })
+  for (const link of brokenLinks(`${root}site`)) app.logger.error(`Broken link in ${link}`)
 }
 if (project === undefined || app.logger.hasErrors() || app.logger.hasWarnings()) process.exitCode = 1
