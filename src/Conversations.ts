@@ -45,6 +45,7 @@ import { Known } from "./internal/chat/known.ts"
 import { makeLookBack } from "./internal/chat/lookBack.ts"
 import { makeReader, messageNotFound, type Reader } from "./internal/chat/readMessages.ts"
 import { makeSendOnce } from "./internal/chat/sendOnce.ts"
+import { inRun } from "./internal/telemetry/run.ts"
 import * as Checks from "./internal/input/validate.ts"
 import { badInput, wrongCredential } from "./internal/request/errors.ts"
 import { segments } from "./internal/request/url.ts"
@@ -455,8 +456,10 @@ const simpleMethods = ({ call, client, operation }: Endpoints): Pick<Service, Si
 const following = (
   { call, client, operation }: Endpoints,
   reader: Reader
-): Pick<Service, "events" | "messageEvents" | "answer" | "answers"> & { readonly answerOfNew: Service["answer"] } & {
+): Pick<Service, "events" | "messageEvents" | "answer" | "answers"> & {
+  /** The same without a span: these are part of the run that a message starts. */
   readonly answerOfNew: Service["answer"]
+  readonly answersOfNew: Service["answers"]
 } => {
   const { getMessage } = reader
 
@@ -482,22 +485,39 @@ const following = (
       silence: undefined
     })
 
-  const answer: Service["answer"] = (options) =>
+  const final: Service["answer"] = (options) =>
     answerOf({ resume: true, ...options, messageEvents: eventsOf("answer"), getMessage })
 
-  /** The fields of a run in progress. */
-  const answerOfNew: Service["answer"] = (options) => answer({ ...options, resume: false })
+  /** For a run that has just begun: its state is not read first. */
+  const answerOfNew: Service["answer"] = (options) => final({ ...options, resume: false })
 
-  const answers: Service["answers"] = (options) =>
+  /** Waits under the span of a run that was started elsewhere. */
+  const inSpan = (wait: Service["answer"]): Service["answer"] => (options) =>
+    inRun({ agent: undefined, model: undefined, owner: client.config, serverIds: undefined }, (telemetry) =>
+      Effect.flatMap(client.caller, ({ workspaceId }) => {
+        const { conversationId, lastEventId, messageId } = options
+        const place = { workspaceId, conversationId, messageId, lastEventId }
+        telemetry.started({ ...place, message: undefined, agent: undefined, resumed: true })
+        return Effect.tap(wait(options), (message) => Effect.sync(() => telemetry.finished(message)))
+      }))
+
+  const answersBy = (answer: Service["answer"]): Service["answers"] => (options) =>
     answersTo({
       ...options,
       readConversation: reader.since("answers", options),
       notFound: messageNotFound(operation.answers.read, options.messageId),
       events,
-      answer: answerOfNew
+      answer
     })
 
-  return { events, messageEvents: eventsOf("messageEvents"), answer, answerOfNew, answers }
+  return {
+    events,
+    messageEvents: eventsOf("messageEvents"),
+    answer: inSpan(final),
+    answers: answersBy(inSpan(answerOfNew)),
+    answerOfNew,
+    answersOfNew: answersBy(answerOfNew)
+  }
 }
 
 const written = (tools: Endpoints, abandoned: Abandoned) => {
@@ -505,7 +525,7 @@ const written = (tools: Endpoints, abandoned: Abandoned) => {
   const known = new Known()
   const lookBack = makeLookBack(client)
   const reader = makeReader(client, known)
-  const { answerOfNew, ...followed } = following(tools, reader)
+  const { answerOfNew, answersOfNew, ...followed } = following(tools, reader)
   const sender = makeSender({
     client,
     known,
@@ -513,7 +533,7 @@ const written = (tools: Endpoints, abandoned: Abandoned) => {
     sendOnce: makeSendOnce({ client, identity: operation.createMessage.post, lookBack, known }),
     abandoned,
     answer: answerOfNew,
-    answers: followed.answers
+    answers: answersOfNew
   })
 
   function create(options: CreateWithMessageOptions): Effect.Effect<ConversationWithMessage, SendError>

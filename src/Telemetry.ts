@@ -34,7 +34,10 @@ import { keys } from "./internal/telemetry/keys.ts"
  * @since 0.2.0
  */
 export const spans = {
-  /** An agent run of `Chat`: `invoke_agent <agent>`, from sending the message to the end of the answer. */
+  /**
+   * An agent run of `Chat`, or of `Conversations.createMessage` with `blocking`: `invoke_agent <agent>`, from sending the message
+   * to the end of the answer. `invoke_agent` for a run that is followed with `resume`, `answer` or `answers`.
+   */
   run: "invoke_agent",
   /** A call of a client-side tool: `execute_tool <tool>`, linked to the run that it belongs to. */
   tool: "execute_tool",

@@ -147,6 +147,36 @@ describe("Telemetry of a chat", () => {
     }).pipe(Effect.provide(Layer.provideMerge(dust, layer)))
   })
 
+  it.effect("Telemetry: a blocking message, and an answer that is waited for, are runs, too", () => {
+    const { layer, span, spans } = otel()
+    return Effect.gen(function*() {
+      const conversations = yield* Conversations
+      const { sId: conversationId } = yield* conversations.create()
+      const ask = (agent: string, blocking: boolean) =>
+        conversations.createMessage({
+          conversationId,
+          content: "Hello",
+          mentions: [{ configurationId: agent }],
+          blocking
+        })
+      const whole = yield* (yield* passing(ask("fine", true)))
+      const [started] = (yield* ask("fine", false)).agentMessages
+      yield* passing(conversations.answer({ conversationId, messageId: started?.sId ?? "" }))
+      yield* passing(ask("failing", true))
+      const fine = span("invoke_agent fine").attributes
+      assert.strictEqual(fine[key.outcome], "succeeded")
+      assert.strictEqual(fine[key.messageId], whole.agentMessages[0]?.sId)
+      assert.strictEqual(span("invoke_agent").attributes[key.messageId], started?.sId)
+      assert.strictEqual(span("invoke_agent").attributes[key.outcome], "succeeded")
+      const failing = span("invoke_agent failing").attributes
+      assert.deepStrictEqual([failing[key.outcome], failing[key.errorType]], ["failed", "DustAgentError"])
+      assert.lengthOf(spans().filter(({ name }) => name.startsWith("invoke_agent")), 3)
+    }).pipe(Effect.provide(Layer.provideMerge(
+      DustTest.layer({ agents: { fine: "Fine", failing: [text("x"), fail()] } }),
+      layer
+    )))
+  })
+
   it.effect("Telemetry: a run whose consumer stops is marked as interrupted, and its cancellation belongs to its trace", () => {
     const { layer, metrics, span, spans } = otel()
     return Effect.gen(function*() {

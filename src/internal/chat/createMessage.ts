@@ -19,6 +19,7 @@ import type { AgentMessage, ContentFragment, UserMessage } from "../../Message.t
 import { operations } from "../api/conversations.ts"
 import type { Identity } from "../api/operation.ts"
 import { badInput, forbidden } from "../request/errors.ts"
+import { inRun } from "../telemetry/run.ts"
 import { monotonic } from "../util/monotonic.ts"
 import type { Abandoned } from "./abandoned.ts"
 import type { Known } from "./known.ts"
@@ -141,20 +142,57 @@ const createMessage = (
 ): Effect.Effect<MessageCreated, SendError> =>
   Effect.zipRight(
     checkBlocking(input, input.blocking),
-    input.blocking !== true ?
-      post(context, input, begun) :
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(post(context, input, begun)), (posted) =>
-          restore(wait(context, input, posted)).pipe(
-            Effect.map((agentMessages) => ({ message: posted.message, agentMessages })),
-            Effect.onInterrupt(() =>
-              input.onInterrupt === "leave"
-                ? Effect.void
-                : context.abandoned.question(input.conversationId, posted.message, posted.agentMessages)
-            )
-          ))
-      )
+    input.blocking === true ? createAndWait(context, input, begun) : post(context, input, begun)
   )
+
+const createAndWait = (
+  context: Context,
+  input: CreateMessageOptions,
+  begun: number | undefined
+): Effect.Effect<MessageCreated, SendError> => {
+  const { client } = context
+  const { conversationId, mentions = [], modelSelection, onInterrupt } = input
+  const mention = mentions.find((one) => "configurationId" in one)
+  const agentId = mention !== undefined && "configurationId" in mention ? mention.configurationId : undefined
+  const serverIds = input.context?.clientSideMCPServerIds
+  return inRun({ agent: agentId, model: modelSelection?.modelId, owner: client.config, serverIds }, (telemetry) => {
+    const started = (message: UserMessage, [answer]: ReadonlyArray<AgentMessage>) =>
+      answer === undefined ? Effect.void : Effect.map(client.caller, ({ workspaceId }) => {
+        const agent = agentId === undefined
+          ? undefined
+          : { id: agentId, name: answer.configuration?.name ?? agentId }
+        telemetry.started({
+          workspaceId,
+          conversationId,
+          message,
+          messageId: answer.sId,
+          agent,
+          lastEventId: undefined,
+          resumed: false
+        })
+      })
+    const sent = Effect.suspend(() => {
+      telemetry.sending()
+      return post(context, input, begun)
+    })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(sent), (posted) => {
+        const { agentMessages: announced, message } = posted
+        return started(message, announced).pipe(
+          Effect.zipRight(restore(wait(context, input, posted))),
+          Effect.tap((answers) => announced.length === 0 ? started(message, answers) : Effect.void),
+          Effect.map((agentMessages) => {
+            if (agentMessages[0] !== undefined) telemetry.finished(agentMessages[0])
+            return { message, agentMessages }
+          }),
+          Effect.onInterrupt(() =>
+            onInterrupt === "leave" ? Effect.void : context.abandoned.question(conversationId, message, announced)
+          )
+        )
+      })
+    )
+  })
+}
 
 const createEmpty = (
   context: Context,

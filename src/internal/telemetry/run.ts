@@ -162,6 +162,11 @@ export class RunTelemetry {
     this.#outcome ??= waiting ? "waiting" : "lost"
   }
 
+  /** An error of the run itself, or of following it once it is known. */
+  failed(error: unknown): void {
+    if (this.#open !== undefined) this.lost(error)
+  }
+
   end(exit: Exit.Exit<unknown, unknown>): void {
     const { owner, serverIds } = this.#options
     if (serverIds !== undefined) forgetServers(owner, serverIds, this.span)
@@ -178,7 +183,7 @@ export class RunTelemetry {
     setAttributes(this.span, {
       [attributes.outcome]: outcome,
       [attributes.waited]: this.#waited === 0n ? undefined : seconds(this.#waited),
-      [attributes.errorType]: outcome === "succeeded" ? undefined : errorTypeOf(error, exit),
+      [attributes.errorType]: outcome === "succeeded" ? undefined : errorTypeOf(error, exit, outcome),
       [attributes.errorCode]: isDustAPIError(error) ? error.type : undefined
     })
     this.span.end(now, outcome === "interrupted" ? Exit.interrupt(FiberId.none) : withoutWords(exit))
@@ -193,11 +198,17 @@ export class RunTelemetry {
   }
 }
 
-const errorTypeOf = (error: unknown, exit: Exit.Exit<unknown, unknown>): string | undefined => {
+const errorTypeOf = (
+  error: unknown,
+  exit: Exit.Exit<unknown, unknown>,
+  outcome: Telemetry.Outcome
+): string | undefined => {
   if (typeof error === "object" && error !== null && "_tag" in error) return String(error._tag)
   if (error instanceof Error) return error.name
   if (error !== undefined) return "_OTHER"
-  return Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? "defect" : undefined
+  if (Exit.isFailure(exit)) return Cause.isInterruptedOnly(exit.cause) ? undefined : "defect"
+  // The message of a failed run is a value to those who asked for the message.
+  return outcome === "failed" || outcome === "cancelled" ? "DustAgentError" : undefined
 }
 
 /** What an agent says of its failure may quote the conversation. */
@@ -206,6 +217,21 @@ const withoutWords = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unk
     if (!isDustAPIError(error) || error._tag !== "DustAgentError") return error
     return failure(error._tag, `the agent ${error.type === "cancelled" ? "was cancelled" : "failed"} (${error.code})`)
   })
+
+/** Follows a run, whose answer is wanted as a whole, under a span of its own. */
+export const inRun = <A, E, R>(
+  options: RunOptions,
+  follow: (telemetry: RunTelemetry) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    runTelemetry(options),
+    (telemetry) =>
+      Effect.withParentSpan(
+        Effect.tapError(follow(telemetry), (error) => Effect.sync(() => telemetry.failed(error))),
+        telemetry.span
+      ),
+    (telemetry, exit) => Effect.sync(() => telemetry.end(exit))
+  )
 
 /** Begins the span of a run, which {@link RunTelemetry.end} ends. */
 export const runTelemetry = (options: RunOptions): Effect.Effect<RunTelemetry> =>
