@@ -45,11 +45,11 @@ import { Known } from "./internal/chat/known.ts"
 import { makeLookBack } from "./internal/chat/lookBack.ts"
 import { makeReader, messageNotFound, type Reader } from "./internal/chat/readMessages.ts"
 import { makeSendOnce } from "./internal/chat/sendOnce.ts"
-import { inRun } from "./internal/telemetry/run.ts"
 import * as Checks from "./internal/input/validate.ts"
 import { badInput, wrongCredential } from "./internal/request/errors.ts"
 import { segments } from "./internal/request/url.ts"
 import * as EventStream from "./internal/stream/resumable.ts"
+import { inRun } from "./internal/telemetry/run.ts"
 import type { AgentMessage, ContentFragment, Mention, Message } from "./Message.ts"
 
 export type {
@@ -493,13 +493,16 @@ const following = (
 
   /** Waits under the span of a run that was started elsewhere. */
   const inSpan = (wait: Service["answer"]): Service["answer"] => (options) =>
-    inRun({ agent: undefined, model: undefined, owner: client.config, serverIds: undefined }, (telemetry) =>
-      Effect.flatMap(client.caller, ({ workspaceId }) => {
-        const { conversationId, lastEventId, messageId } = options
-        const place = { workspaceId, conversationId, messageId, lastEventId }
-        telemetry.started({ ...place, message: undefined, agent: undefined, resumed: true })
-        return Effect.tap(wait(options), (message) => Effect.sync(() => telemetry.finished(message)))
-      }))
+    inRun(
+      { agent: undefined, model: undefined, owner: client.config, serverIds: undefined },
+      (telemetry) =>
+        Effect.flatMap(client.caller, ({ workspaceId }) => {
+          const { conversationId, lastEventId, messageId } = options
+          const place = { workspaceId, conversationId, messageId, lastEventId }
+          telemetry.started({ ...place, message: undefined, agent: undefined, resumed: true })
+          return Effect.tap(wait(options), (message) => Effect.sync(() => telemetry.finished(message)))
+        })
+    )
 
   const answersBy = (answer: Service["answer"]): Service["answers"] => (options) =>
     answersTo({
