@@ -29,6 +29,7 @@ import { Conversations } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
 import * as McpServers from "effect-dust/McpServers"
+import { Search } from "effect-dust/Search"
 import * as Telemetry from "effect-dust/Telemetry"
 import { readFileSync } from "node:fs"
 import { keys, labels } from "../../src/internal/telemetry/keys.ts"
@@ -196,6 +197,18 @@ describe("Telemetry of a chat", () => {
       Effect.tagMetrics("tenant", "stopped"),
       Effect.provide(Layer.provideMerge(DustTest.layer({ agents: { left: [text("a b"), silence("1 hour")] } }), layer))
     )
+  })
+
+  it.effect("Telemetry: the span of a stream that is read once ends with the stream, and the stream is no longer open", () => {
+    const { layer, span } = otel()
+    return Effect.gen(function*() {
+      const search = yield* Search
+      const results = yield* Stream.runCount(search.unified({ query: "travel", spaceIds: ["vlt_global"] }))
+      assert.isAbove(results, 0)
+      assert.isAtLeast(Number(span("Search.unified").attributes[key.streamEvents]), results)
+      const open = yield* Metric.value(Metric.tagged(Telemetry.openStreams, "operation", "Search.unified"))
+      assert.strictEqual(open.value, 0)
+    }).pipe(Effect.provide(Layer.provideMerge(DustTest.layer(), layer)))
   })
 
   it.effect("Telemetry: the reason and duration of a wait distinguish a waiting run from a slow one", () => {

@@ -394,7 +394,7 @@ describe("reading", () => {
       const answer = yield* conversations.getMessage({ conversationId, messageId: agentMessageId })
       assert.strictEqual(answer.type, "agent_message")
       const error = yield* Effect.flip(conversations.getMessage({ conversationId, messageId: "nowhere" }))
-      assert.deepStrictEqual([error._tag, error.type], ["DustNotFoundError", "message_not_found"])
+      assert.deepStrictEqual([error._tag, error.type, error.attempts], ["DustNotFoundError", "message_not_found", 1])
       assert.include(error.message, "nowhere")
     }).pipe(local()))
 })

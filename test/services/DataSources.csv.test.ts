@@ -124,6 +124,12 @@ describe("DataSources.loadTable: a CSV", () => {
     ["a number too long to be stored", { csv: "n\n9007199254740993\n", columns: { n: "number" } }, "csv", "exactly"],
     ["a date that is none", { csv: "d\n2026-02-30\n", columns: { d: "datetime" } }, "csv", "line 2"],
     ["another boolean", { csv: "b\nmaybe\n", columns: { b: "boolean" } }, "csv", "line 2"],
+    [
+      "a boolean in other words",
+      { csv: "b\nja\n", columns: { b: "boolean" } },
+      "csv",
+      "true or false, yes or no, 1 or 0"
+    ],
     ["a column that is not in the header", { csv: "a,b\n1,2\n", columns: { c: "text" } }, "columns.c", "a, b"],
     ["a name that Dust does not take", { csv: "a\n1\n", columns: { a: { name: "A B" } } }, "columns.a.name", "a-z"],
     [

@@ -39,7 +39,13 @@ const { positionals, values: options } = parseArgs({
 
 const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root, encoding: "utf8" })
   .split("\n").filter((file) => file !== "" && existsSync(`${root}${file}`))
-const read = (file: string) => readFileSync(`${root}${file}`, "utf8")
+/** As it was at the start, so that the repository may change meanwhile. */
+const texts = new Map(
+  files.filter((file) => /^(src|test)\/.*\.ts$/.test(file)).map((
+    file
+  ) => [file, readFileSync(`${root}${file}`, "utf8")])
+)
+const read = (file: string) => texts.get(file) ?? readFileSync(`${root}${file}`, "utf8")
 
 const all: ReadonlyArray<Mutant> = files
   .filter((file) => file.endsWith(".ts") && core.some((folder) => file.startsWith(folder)))
@@ -205,6 +211,7 @@ const main = async () => {
     const typed = typeChecker()
     const noticed = new Map<string, number>()
     const escaped: Array<string> = []
+    const unreached: Array<string> = []
     const pool = options.only === undefined
       ? shuffled(
         all.filter(({ file }) => positionals.length === 0 || positionals.some((path) => file.startsWith(path))),
@@ -219,11 +226,15 @@ const main = async () => {
         untyped++
         continue
       }
-      tried++
       const label = `#${mutant.id} ${mutant.file}:${mutant.line} ${mutant.kind}: ${mutant.before} → ${mutant.after}`
+      const reaching = candidates(mutant, baseline, noticed)
+      if (reaching.length === 0) {
+        unreached.push(label)
+        continue
+      }
+      tried++
       let spent = 0
       let by: string | undefined
-      const reaching = candidates(mutant, baseline, noticed)
       let ran = 0
       for (const file of reaching) {
         const usual = baseline[file]?.milliseconds ?? 0
@@ -247,6 +258,7 @@ const main = async () => {
       `seed ${options.seed}: ${tried - escaped.length} of ${tried} noticed; ${untyped} more did not type-check`
     )
     for (const label of escaped) console.log(`  escaped: ${label}`)
+    for (const label of unreached) console.log(`  reached by none of these tests: ${label}`)
   } finally {
     stop()
     rmSync(directory, { recursive: true, force: true })
