@@ -390,6 +390,61 @@ describe("Old data stays: documents", () => {
       assert.isTrue(closed)
     }).pipe(local()))
 
+  it.effect("syncDocuments: what is no document is named and skipped, and keeps stale documents from being deleted", () =>
+    Effect.gen(function*() {
+      const { count, dataSources, dust } = yield* existing
+      // What plain JavaScript passes: a hole of a query, an id that is a number, tags that are text.
+      const odd: ReadonlyArray<unknown> = [
+        null,
+        undefined,
+        { documentId: 5, text: "x" },
+        { documentId: "tags", text: "x", tags: "a,b" },
+        ...documents(15)
+      ]
+      const source = odd as ReadonlyArray<DataSources.DocumentInput>
+      const events = Chunk.toReadonlyArray(
+        yield* Stream.runCollect(dataSources.syncDocuments({ ...at, documents: source, unchanged: "fingerprint" }))
+      )
+      const named = events.flatMap((event) => event._tag === "Failed" ? [event.documentId] : [])
+      assert.deepStrictEqual(named, ["documents.0", "documents.1", "documents.2", "tags"])
+      assert.strictEqual(events.at(-1)?.progress.upserted, 15)
+      assert.strictEqual(events.at(-1)?.progress.checkpoint, "doc-14")
+      for (const documents of [source, Stream.fromIterable(source)]) {
+        const error = yield* Effect.flip(
+          Stream.runDrain(dataSources.syncDocuments({ ...at, documents, unchanged: "fingerprint", deleteStale: true }))
+        )
+        assert.deepInclude(error.details, { field: "documents" })
+      }
+      assert.strictEqual((yield* dust.requests({ method: "DELETE" })).length, 0)
+      assert.strictEqual(yield* count, 20)
+    }).pipe(local()))
+
+  it.effect("jobs: a source that is neither an Iterable nor a Stream fails with the field, before any request", () =>
+    Effect.gen(function*() {
+      const dataSources = yield* DataSources.DataSources
+      const sources: ReadonlyArray<unknown> = [undefined, 5, "abc", Promise.resolve([]), (async function*() {})()]
+      for (const source of sources) {
+        const documents = source as ReadonlyArray<DataSources.DocumentInput>
+        const rows = source as ReadonlyArray<{ readonly rowId: string; readonly value: object }>
+        const errors = [
+          yield* Effect.flip(Stream.runDrain(dataSources.syncDocuments({ ...at, documents }))),
+          yield* Effect.flip(dataSources.planSync({ ...at, documents })),
+          yield* Effect.flip(dataSources.loadTable({ ...at, table: { name: "t" }, rows }))
+        ]
+        for (const [i, field] of ["documents", "documents", "rows"].entries()) {
+          assert.deepInclude(errors[i]?.details, { field })
+        }
+      }
+      const hole: ReadonlyArray<unknown> = [null]
+      for (const records of [hole as ReadonlyArray<object>, Stream.fromIterable(hole as ReadonlyArray<object>)]) {
+        const error = yield* Effect.flip(
+          dataSources.loadTable({ ...at, table: { name: "t" }, records, rowId: "id" })
+        )
+        assert.include(error.message, "rows.0 must be an object")
+      }
+      assert.strictEqual((yield* requests()).length, 0)
+    }).pipe(local()))
+
   it.effect("syncDocuments: addresses that Dust refuses fail before any request, or are omitted", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources

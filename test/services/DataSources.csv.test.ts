@@ -32,6 +32,17 @@ const messy: ReadonlyArray<readonly [string, Csv, ReadonlyArray<Readonly<Record<
   ["pipes", { csv: "a|b\n1|2\n" }, [{ a: 1, b: 2 }]],
   ["commas in quotes under semicolons", { csv: "a;b\n\"x,y,z\";\"1,2\"\n" }, [{ a: "x,y,z", b: "1,2" }]],
   ["Excel's sep line", { csv: "sep=;\r\na;b\r\n1;2\r\n" }, [{ a: 1, b: 2 }]],
+  ["a quoted sep line", { csv: "\"sep=;\"\r\na;b\r\n1;2\r\n" }, [{ a: 1, b: 2 }]],
+  ["booleans of Excel in other languages", {
+    csv: "b,c\nWAHR,FAUX\nFALSCH,VRAI\n",
+    columns: { b: "boolean", c: "boolean" }
+  }, [
+    { b: true, c: false },
+    { b: false, c: true }
+  ]],
+  ["letters without a decomposition in headers", { csv: "Straße;Łódź;Ære;Søn\n1;2;3;4\n" }, [
+    { strasse: 1, lodz: 2, aere: 3, son: 4 }
+  ]],
   ["one column", { csv: "n\n1\n2\n" }, [{ n: 1 }, { n: 2 }]],
   ["line ends of CR alone", { csv: "a,b\r1,2\r3,4\r" }, [{ a: 1, b: 2 }, { a: 3, b: 4 }]],
   ["CRLF and no last line end", { csv: "a,b\r\n1,2\r\n3,4" }, [{ a: 1, b: 2 }, { a: 3, b: 4 }]],
@@ -42,7 +53,7 @@ const messy: ReadonlyArray<readonly [string, Csv, ReadonlyArray<Readonly<Record<
   ["Japanese headers", { csv: "名前,価格,id\n茶,3,x\n" }, [{ column_1: "茶", column_2: 3, id: "x" }]],
   ["repeated headers", { csv: "name,Name,name\na,b,c\n" }, [{ name: "a", name_2: "b", name_3: "c" }]],
   ["empty headers of a spreadsheet", { csv: "a,,b,\n1,2,3,\n" }, [{ a: 1, column_2: 2, b: 3, column_4: null }]],
-  ["accents in headers", { csv: "Größe,Prénom\n1,Zoé\n" }, [{ gro_e: 1, prenom: "Zoé" }]],
+  ["accents in headers", { csv: "Größe,Prénom\n1,Zoé\n" }, [{ grosse: 1, prenom: "Zoé" }]],
   ["headers of camelCase", { csv: "userId,HTTPStatus\n1,200\n" }, [{ user_id: 1, http_status: 200 }]],
   ["versions, exponents, leading zeros and large ids", {
     csv: "version,code,zip,id\n1.10,1E5,01234,9007199254740993\n1.2,2E5,98765,1\n"
@@ -89,6 +100,54 @@ const messy: ReadonlyArray<readonly [string, Csv, ReadonlyArray<Readonly<Record<
 ]
 
 describe("DataSources.loadTable: a CSV", () => {
+  const imposters: ReadonlyArray<readonly [string, string, string]> = [
+    ["a workbook", "PK\u0003\u0004\u0014\u0000\u0006", "Excel workbook"],
+    ["an old workbook", "\u00d0\u00cf\u0011\u00e0\u00a1", "Excel workbook"],
+    ["a PDF", "%PDF-1.7\n", "a PDF"],
+    ["a gzip archive", "\u001f\u008b\u0008", "gzip"],
+    ["a page of a firewall", "\n<!DOCTYPE html>\n<title>Sign in</title>\n", "HTML"]
+  ]
+  for (const [name, content, found] of imposters) {
+    for (const encoding of [undefined, "windows-1252"] as const) {
+      it.effect(`refuses ${name} in place of a CSV, and names it (encoding: ${encoding})`, () =>
+        Effect.gen(function*() {
+          const error = yield* Effect.flip(load({ csv: latin1(content), encoding }))
+          assert.deepInclude(error.details, { field: "csv" })
+          assert.include(error.message, found)
+        }).pipe(local))
+    }
+  }
+
+  it.effect("refuses a file without line ends, a truncated one, and what is neither text nor bytes", () =>
+    Effect.gen(function*() {
+      const long = yield* Effect.flip(load({ csv: `${"x".repeat(5000)},b` }))
+      assert.include(long.message, "line ends")
+      const cut = yield* Effect.flip(load({ csv: utf16("a\tb\n1\t2\n", false).subarray(0, -1) }))
+      assert.include(cut.message, "utf-16le; is the file truncated?")
+      const lines: unknown = ["a", "1"]
+      const odd = yield* Effect.flip(load({ csv: lines as string }))
+      assert.deepInclude(odd.details, { field: "csv" })
+      const encoding: unknown = "ebcdic"
+      const unknown = yield* Effect.flip(load({ csv: latin1("a\n1\n"), encoding: encoding as "latin1" }))
+      assert.deepInclude(unknown.details, { field: "encoding" })
+      const type: unknown = "int"
+      const typed = yield* Effect.flip(load({ csv: "a\n1\n", columns: { a: type as "number" } }))
+      assert.deepInclude(typed.details, { field: "columns.a.type" })
+    }).pipe(local))
+
+  it.effect("takes the bytes of a Blob, a buffer and a web stream", () =>
+    Effect.gen(function*() {
+      const text = "a,b\n1,x\n"
+      const contents: ReadonlyArray<unknown> = [
+        new Blob([text]),
+        latin1(text).buffer.slice(0),
+        new Blob([text]).stream()
+      ]
+      for (const csv of contents) {
+        assert.deepStrictEqual((yield* load({ csv: csv as string })).rows, [{ a: 1, b: "x" }])
+      }
+    }).pipe(local))
+
   for (const [name, options, expected] of messy) {
     it.effect(`with ${name} is read value by value`, () =>
       Effect.gen(function*() {

@@ -1,9 +1,26 @@
+/** Letters without a decomposition in Unicode. */
+const latin: Readonly<Record<string, string>> = {
+  "\u00df": "ss",
+  "\u00e6": "ae",
+  "\u0153": "oe",
+  "\u00f8": "o",
+  "\u0142": "l",
+  "\u0111": "d",
+  "\u00f0": "d",
+  "\u00fe": "th",
+  "\u0131": "i"
+}
+
 /**
  * Converts a name to a column name of Dust: `a`-`z`, `0`-`9` and `_`. Splits camelCase words and drops accents; a name
  * in a script without Latin letters becomes empty.
  */
 export const columnName = (name: string): string =>
-  name.normalize("NFKD").replace(/\p{M}/gu, "")
+  name.replace(
+    /[\u00df\u00e6\u0153\u00f8\u0142\u0111\u00f0\u00fe\u0131]/giu,
+    (letter) => latin[letter.toLowerCase()] ?? letter
+  )
+    .normalize("NFKD").replace(/\p{M}/gu, "")
     .replace(/([a-z0-9])([A-Z])/g, "$1_$2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1_$2")
     .toLowerCase().replace(/[^a-z0-9_]+/g, "_").replace(/^_+|_+$/g, "")
 

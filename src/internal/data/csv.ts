@@ -61,6 +61,10 @@ const ruleOf = (
   return undefined
 }
 
+const maxHeader = 1024
+
+const types: ReadonlySet<string> = new Set<CsvColumnType>(["text", "number", "datetime", "boolean"])
+
 /** The columns of a header: unnamed and repeated ones are numbered; `columns` renames and types them. */
 const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<ReadonlyArray<Column>, Problem> => {
   const names = new ColumnNames()
@@ -73,6 +77,19 @@ const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<Readon
     const keys = earlier === 0 ? [given, name] : [`${given}_${earlier + 1}`, `${name}_${earlier + 1}`]
     const rule = ruleOf(options, [...keys, `column_${i + 1}`], used) ?? {}
     const full: CsvColumn = typeof rule === "string" ? { type: rule } : rule
+    if (given.length > maxHeader) {
+      return Either.left({
+        line: header.line,
+        expected: `names of columns with at most ${maxHeader} characters; does the file have line ends?`
+      })
+    }
+    if (full.type !== undefined && !types.has(full.type)) {
+      return Either.left({
+        line: header.line,
+        field: `columns.${given}.type`,
+        expected: `one of ${[...types].join(", ")}`
+      })
+    }
     const { format, name: renamed, nulls, type } = full
     if (renamed !== undefined && !/^[a-z0-9_]+$/.test(renamed)) {
       return Either.left({
@@ -202,6 +219,19 @@ function* slices(text: string): Generator<string> {
   }
 }
 
+/** Files that are often saved or downloaded in place of a CSV, and would be read as a table of one column. */
+const imposters: ReadonlyArray<readonly [start: RegExp, name: string]> = [
+  [/^PK[\x03\x05\x07]/, "a ZIP archive or an Excel workbook"],
+  [/^\xd0\xcf\x11\xe0/, "an Excel workbook"],
+  [/^%PDF-/, "a PDF"],
+  [/^\x1f\x8b/, "a gzip archive"],
+  [/^PAR1/, "a Parquet file"],
+  [/^\s*<(?:!doctype|html|head|\?xml)\b/i, "an HTML or XML page"]
+]
+
+/** The kind of a file that is not a CSV. */
+export const imposterOf = (start: string): string | undefined => imposters.find(([pattern]) => pattern.test(start))?.[1]
+
 const checkText = (slice: string): Problem | undefined =>
   slice.includes("\0")
     ? { line: 1, expected: "text without NUL characters; is it UTF-16?" }
@@ -219,6 +249,8 @@ const columnsByHeader = (columns: ReadonlyArray<Column>): Readonly<Record<string
 /** Reads a CSV with a header: once to validate it and infer the types of its columns, then row by row. */
 export const readCsv = (text: string, options: CsvOptions): Effect.Effect<CsvTable, Problem> =>
   Effect.suspend(() => {
+    const imposter = imposterOf(text.slice(0, 1000).replace(/^\ufeff/, ""))
+    if (imposter !== undefined) return Effect.fail({ line: 1, expected: `a CSV, but found ${imposter}` })
     const dialect = dialectOf(text, options.delimiter)
     const ids = new Set<string>()
     let columns: ReadonlyArray<Column> = []

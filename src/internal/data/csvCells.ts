@@ -47,8 +47,29 @@ const readNumber = (decimal: "." | ","): ReadCell => {
   }
 }
 
-const truths: ReadonlySet<string> = new Set(["true", "t", "yes", "y", "1"])
-const falsehoods: ReadonlySet<string> = new Set(["false", "f", "no", "n", "0"])
+/** With the words that Excel writes in other languages. */
+const truths: ReadonlySet<string> = new Set(
+  [
+    "true",
+    "t",
+    "yes",
+    "y",
+    "1",
+    "wahr",
+    "ja",
+    "vrai",
+    "oui",
+    "verdadero",
+    "s\u00ed",
+    "vero",
+    "s\u00ec",
+    "waar",
+    "verdadeiro"
+  ]
+)
+const falsehoods: ReadonlySet<string> = new Set(
+  ["false", "f", "no", "n", "0", "falsch", "nein", "faux", "non", "falso", "onwaar", "nee"]
+)
 
 const readBoolean: ReadCell = (value) => {
   const text = value.trim().toLowerCase()

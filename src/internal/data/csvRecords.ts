@@ -161,10 +161,10 @@ const probe = (text: string, dialect: Dialect, isAll: boolean) => {
  */
 export const dialectOf = (text: string, given: string | undefined): Dialect => {
   const start = text.startsWith("\ufeff") ? 1 : 0
-  const said = /^sep=([^\r\n])(\r\n|\r|\n)/i.exec(text.slice(start, start + 10))
+  const said = /^("?)sep=([^\r\n])\1(\r\n|\r|\n)/i.exec(text.slice(start, start + 12))
   const from = start + (said?.[0].length ?? 0)
   const rest = { crOnly: newlines(text, from), from, line: said === null ? 1 : 2 }
-  const delimiter = given ?? said?.[1]
+  const delimiter = given ?? said?.[2]
   if (delimiter !== undefined) return { delimiter, ...rest }
   const head = text.slice(0, from + probedText)
   let best = { delimiter: ",", columns: 1, agree: false }

@@ -1,9 +1,11 @@
 import * as Effect from "effect/Effect"
 import type { CsvEncoding } from "../../DataSync.ts"
 import { inSlices } from "../util/slices.ts"
+import { imposterOf } from "./csv.ts"
 
 /** An error in the encoding of a CSV. */
 export interface EncodingProblem {
+  readonly field?: string
   readonly expected: string
 }
 
@@ -25,8 +27,8 @@ function* pieces(chunks: ReadonlyArray<Uint8Array>): Generator<Uint8Array> {
 }
 
 const unreadable = (encoding: CsvEncoding, given: boolean): EncodingProblem => ({
-  expected: given
-    ? `bytes that are ${encoding}`
+  expected: given || encoding !== "utf-8"
+    ? `bytes that are ${encoding}; is the file truncated?`
     : "UTF-8, or UTF-16 with a byte order mark; set encoding if it is another one, such as windows-1252"
 })
 
@@ -36,7 +38,11 @@ export const decodeText = (
   encoding: CsvEncoding | undefined
 ): Effect.Effect<string, EncodingProblem> =>
   Effect.suspend(() => {
-    const found = encoding ?? detected(chunks.find((chunk) => chunk.length > 0) ?? new Uint8Array())
+    const first = chunks.find((chunk) => chunk.length > 0) ?? new Uint8Array()
+    // Bytes as characters: a file of another kind has no encoding.
+    const imposter = imposterOf(String.fromCharCode(...first.subarray(0, 8)))
+    if (imposter !== undefined) return Effect.fail({ field: "csv", expected: `a CSV, but found ${imposter}` })
+    const found = encoding ?? detected(first)
     if (found === "utf-16") {
       return Effect.fail({ expected: "text without NUL bytes; set encoding if it is utf-16le or utf-16be" })
     }

@@ -78,10 +78,12 @@ export const wireCell = (value: unknown): Either.Either<Cell | undefined, string
 const wireRow = (
   identity: Identity,
   columns: ColumnNames,
-  { rowId, value }: RowInput,
+  row: RowInput,
   at: number
 ): Checked<WireRow> => {
   const refused = (where: string, expected: string) => Either.left(badInput(identity, `rows.${at}.${where}`, expected))
+  if (!Predicate.isObject(row)) return Either.left(badInput(identity, `rows.${at}`, "an object"))
+  const { rowId, value } = row
   if (typeof rowId !== "string" || rowId.trim() === "" || plainText.test(rowId)) {
     return refused("rowId", "a non-blank string")
   }

@@ -1,14 +1,35 @@
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { DustBadRequestError } from "../../DustAPIError.ts"
+import type { Identity } from "../api/operation.ts"
+import { badInput } from "../request/errors.ts"
 
 export type Source<A, E, R> = Iterable<A> | Stream.Stream<A, E, R>
 
 export const isStream = <A, E, R>(source: Source<A, E, R>): source is Stream.Stream<A, E, R> =>
   Predicate.hasProperty(source, Stream.StreamTypeId)
+
+/** Rejects what plain JavaScript may pass instead of a source, such as a Promise or text. */
+export const checkSource = (
+  identity: Identity,
+  field: string,
+  source: unknown
+): Either.Either<void, DustBadRequestError> =>
+  Predicate.hasProperty(source, Stream.StreamTypeId) ||
+    (typeof source === "object" && source !== null && Symbol.iterator in source)
+    ? Either.void
+    : Either.left(badInput(
+      identity,
+      field,
+      Predicate.hasProperty(source, Symbol.asyncIterator)
+        ? "an Iterable or a Stream (Stream.fromAsyncIterable)"
+        : "an Iterable or a Stream"
+    ))
 
 /** The next element of a source, `None` at its end. */
 export type Pull<A, E, R> = Effect.Effect<Option.Option<A>, E, R>

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Document, DocumentInput } from "../../DataSource.ts"
@@ -19,7 +20,7 @@ import { allowed, checkLimit, emptySource, tooMany } from "./deletions.ts"
 import { checkedDocument, isFingerprint, withFingerprint } from "./document.ts"
 import { cannotGoOn, isPermanent } from "./failures.ts"
 import { makePersist, type Persist } from "./persist.ts"
-import { type Pull, pulled } from "./source.ts"
+import { checkSource, type Pull, pulled } from "./source.ts"
 
 const identity = operations.syncDocuments.write
 
@@ -39,6 +40,8 @@ type Existing = ReadonlyMap<string, Document>
 
 interface Item {
   readonly input: DocumentInput
+  /** The id, or the position of a document without one. */
+  readonly documentId: DocumentId
   readonly index: number
   readonly resumed: boolean
   readonly again: boolean
@@ -66,6 +69,7 @@ const rulesOf = <E, R>(options: SyncOptions<E, R>): Either.Either<Rules, Request
     if (!wholeNumber(perMinute)) {
       return yield* Either.left(badInput(identity, "perMinute", "a whole number, at least 1"))
     }
+    yield* checkSource(identity, "documents", options.documents)
     yield* checkLimit(identity, options.maxDeletions)
     const since = yield* epochMillis(identity, "since", options.since)
     if (Array.isArray(options.documents)) yield* notEmpty(options, options.documents.length)
@@ -101,6 +105,9 @@ const withoutBadUrl = (input: DocumentInput): DocumentInput =>
 const decide = (rules: Rules, before: Existing, item: Item): Either.Either<Decision, RequestError> =>
   Either.gen(function*() {
     const { options, since } = rules
+    if (!Predicate.isObject(item.input)) {
+      return yield* Either.left(badInput(identity, item.documentId, "an object"))
+    }
     if (item.resumed) return { _tag: "Skip", reason: "resumed" } as const
     if (item.again) return yield* Either.left(badInput(identity, "documentId", "unique within this sync"))
     const given = options.invalidSourceUrl === "omit" ? withoutBadUrl(item.input) : item.input
@@ -108,38 +115,53 @@ const decide = (rules: Rules, before: Existing, item: Item): Either.Either<Decis
     if (since !== undefined && timestamp !== undefined && timestamp <= since) {
       return { _tag: "Skip", reason: "since" } as const
     }
+    // A fingerprint needs valid content. The document that is written differs by a tag only.
+    if (options.unchanged === "fingerprint") yield* checkedDocument(given)
     const input = options.unchanged === "fingerprint" ? yield* withFingerprint(given) : given
     if (isUnchanged(options, input, timestamp, before.get(input.documentId))) {
       return { _tag: "Skip", reason: "unchanged" } as const
     }
-    yield* checkedDocument(input)
+    if (options.unchanged !== "fingerprint") yield* checkedDocument(input)
     return { _tag: "Write", input } as const
   })
+
+const hasId = (input: DocumentInput | null | undefined): input is DocumentInput => typeof input?.documentId === "string"
+
+const idOf = (input: DocumentInput | null | undefined, index: number): DocumentId =>
+  hasId(input) ? input.documentId : `documents.${index}`
 
 /** Reads the source item by item, and records the ids it has read. */
 const makeReader = <E, R>(pull: Pull<DocumentInput, E, R>, resumeAfter: DocumentId | undefined) => {
   const seen = new Set<string>()
   const turn = Effect.unsafeMakeSemaphore(1)
   let position = 0
+  let isNamed = true
   let resuming = resumeAfter !== undefined
   const next: Effect.Effect<Option.Option<Item>, E, R> = turn.withPermits(1)(Effect.map(
     pull,
     Option.map((input): Item => {
       const resumed = resuming
-      if (resuming && input.documentId === resumeAfter) resuming = false
-      const again = seen.has(input.documentId)
-      seen.add(input.documentId)
-      return { input, index: position++, resumed, again }
+      const index = position++
+      const documentId = idOf(input, index)
+      isNamed &&= hasId(input)
+      if (resuming && documentId === resumeAfter) resuming = false
+      const again = seen.has(documentId)
+      seen.add(documentId)
+      return { input, documentId, index, resumed, again }
     })
   ))
-  return { next, seen, isResuming: () => resuming }
+  return { next, seen, isResuming: () => resuming, isNamed: () => isNamed }
 }
 
 /** The documents missing from a complete source, if they may be deleted. */
 const staleOf = (
   { options }: Rules,
   before: Existing,
-  reader: { readonly seen: ReadonlySet<string>; readonly isResuming: () => boolean },
+  reader: {
+    readonly seen: ReadonlySet<string>
+    readonly isResuming: () => boolean
+    readonly isNamed: () => boolean
+  },
   added: number
 ): Either.Either<{ readonly stale: ReadonlyArray<DocumentId>; readonly limit: number }, RequestError> =>
   Either.gen(function*() {
@@ -148,6 +170,9 @@ const staleOf = (
     }
     yield* notEmpty(options, reader.seen.size)
     const { deleteStale = false } = options
+    if (deleteStale !== false && !reader.isNamed()) {
+      return yield* Either.left(badInput(identity, "documents", "documents with ids if stale ones are to be deleted"))
+    }
     const stale = deleteStale === false
       ? []
       : [...before.values()].filter((existing) =>
@@ -175,8 +200,8 @@ class Counter {
     return { ...this.counts, total: this.total, checkpoint: this.#checkpoint }
   }
 
-  finish({ index, input }: Item): void {
-    this.#finished.set(index, input.documentId)
+  finish({ documentId, index }: Item): void {
+    this.#finished.set(index, documentId)
     for (let id = this.#finished.get(this.#next); id !== undefined; id = this.#finished.get(++this.#next)) {
       this.#finished.delete(this.#next)
       this.#checkpoint = id
@@ -187,7 +212,7 @@ class Counter {
     this.counts.processed++
     this.counts.skipped++
     this.finish(item)
-    return { _tag: "Skipped", documentId: item.input.documentId, reason, progress: this.progress }
+    return { _tag: "Skipped", documentId: item.documentId, reason, progress: this.progress }
   }
 
   upserted(item: Item, isNew: boolean): SyncEvent {
@@ -195,14 +220,14 @@ class Counter {
     this.counts.processed++
     this.counts.upserted++
     this.finish(item)
-    return { _tag: "Upserted", documentId: item.input.documentId, progress: this.progress }
+    return { _tag: "Upserted", documentId: item.documentId, progress: this.progress }
   }
 
   failed(item: Item, error: RequestError): SyncEvent {
     this.counts.processed++
     this.counts.failed++
     if (isPermanent(error)) this.finish(item)
-    return { _tag: "Failed", documentId: item.input.documentId, action: "upsert", error, progress: this.progress }
+    return { _tag: "Failed", documentId: item.documentId, action: "upsert", error, progress: this.progress }
   }
 
   deleted(documentId: DocumentId): SyncEvent {
@@ -365,12 +390,16 @@ const checkArray = <E, R>(
   { documents, resumeAfter }: SyncOptions<E, R>
 ): Either.Either<void, RequestError> => {
   if (!Array.isArray(documents)) return Either.void
-  const seen = new Set((documents as ReadonlyArray<DocumentInput>).map((document) => document.documentId))
+  const seen = new Set((documents as ReadonlyArray<DocumentInput>).map(idOf))
   return Either.flatMap(
     staleOf(
       rules,
       before,
-      { seen, isResuming: () => resumeAfter !== undefined && !seen.has(resumeAfter) },
+      {
+        seen,
+        isResuming: () => resumeAfter !== undefined && !seen.has(resumeAfter),
+        isNamed: () => (documents as ReadonlyArray<DocumentInput>).every(hasId)
+      },
       [...seen].filter((id) => !before.has(id)).length
     ),
     ({ limit, stale }) => notTooMany(before, stale, limit)
@@ -406,7 +435,7 @@ export const planSync = <E, R>(
     const skipped: Array<SyncPlan["skipped"][number]> = []
     const refused: Array<SyncPlan["refused"][number]> = []
     for (let item = yield* reader.next; Option.isSome(item); item = yield* reader.next) {
-      const { documentId } = item.value.input
+      const { documentId } = item.value
       const decision = decide(rules, before, item.value)
       if (Either.isLeft(decision)) refused.push({ documentId, error: decision.left })
       else if (decision.right._tag === "Skip") skipped.push({ documentId, reason: decision.right.reason })

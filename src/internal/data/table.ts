@@ -3,10 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { RowInput, Table, TableInput, TableSummary } from "../../DataSource.ts"
-import type { LoadEvent, LoadProgress, LoadTableOptions, TableContent } from "../../DataSync.ts"
+import type { CsvEncoding, LoadEvent, LoadProgress, LoadTableOptions, TableContent } from "../../DataSync.ts"
 import type { RequestError } from "../../DustAPIError.ts"
 import type { Settings } from "../../DustClient.ts"
 import type { RowId, TableId } from "../../Ids.ts"
@@ -14,12 +15,13 @@ import { maxRows, operations, type WireRow } from "../api/dataSources.ts"
 import { badInput, badRequest } from "../request/errors.ts"
 import { inSlices } from "../util/slices.ts"
 import { ColumnNames } from "./columns.ts"
+import { sourceOf } from "./content.ts"
 import { readCsv } from "./csv.ts"
 import { decodeText } from "./csvText.ts"
 import { allowed, checkLimit, emptySource, tooMany } from "./deletions.ts"
 import { makePersist, type Persist } from "./persist.ts"
 import { tooManyRows, wireRows } from "./rows.ts"
-import { type Pull, pulled, type Source } from "./source.ts"
+import { checkSource, type Pull, pulled, type Source } from "./source.ts"
 
 const identity = operations.loadTable.write
 
@@ -53,6 +55,7 @@ interface Content<E, R> {
 
 const keyed = (rowId: string | ((record: never) => string)) => (record: object): RowInput => {
   // The caller's function takes records of the caller's source, whose type is erased here.
+  if (!Predicate.isObject(record)) return record
   const id: unknown = typeof rowId === "function"
     ? rowId(record as never)
     : (record as Readonly<Record<string, unknown>>)[rowId]
@@ -76,14 +79,23 @@ const csvProblem = (problem: { readonly field?: string; readonly line?: number; 
   )
 }
 
+const encodings: ReadonlySet<string> = new Set<CsvEncoding>(["utf-8", "utf-16le", "utf-16be", "latin1", "windows-1252"])
+
 type CsvContent<E, R> = Extract<TableContent<E, R>, { readonly delimiter?: unknown }>
 
 const csvText = <E, R>({ csv, encoding }: CsvContent<E, R>): Effect.Effect<string, E | RequestError, R> => {
   const decoded = (chunks: ReadonlyArray<Uint8Array>) =>
-    Effect.mapError(decodeText(chunks, encoding), ({ expected }) => csvProblem({ field: "encoding", expected }))
+    Effect.mapError(decodeText(chunks, encoding), (problem) => csvProblem({ field: "encoding", ...problem }))
   if (typeof csv === "string") return Effect.succeed(csv)
-  if (!(Stream.StreamTypeId in csv)) return decoded([csv])
-  return Effect.flatMap(Stream.runCollect(csv), (pieces) => {
+  if (encoding !== undefined && !encodings.has(encoding)) {
+    return Effect.fail(badInput(identity, "encoding", `one of ${[...encodings].join(", ")}`))
+  }
+  const source = sourceOf<E, R, RequestError>(csv, () => badInput(identity, "csv", "content that can be read"))
+  if (source === undefined) return Effect.fail(badInput(identity, "csv", "text, bytes, or a Stream of either"))
+  if (source.bytes !== undefined) return decoded([source.bytes])
+  // A Stream may also be one of text.
+  const content: Stream.Stream<string | Uint8Array, E | RequestError, R> = source.stream
+  return Effect.flatMap(Stream.runCollect(content), (pieces) => {
     const texts: Array<string> = []
     const chunks: Array<Uint8Array> = []
     for (const piece of pieces) {
@@ -144,6 +156,12 @@ const sourceContent = <E, R>(rows: Source<RowInput, E, R>): Content<E, R> => {
 
 const contentOf = <E, R>(options: LoadTableOptions<E, R>): Effect.Effect<Content<E, R>, E | RequestError, R> => {
   if (options.csv !== undefined) return csvContent(options)
+  const checked = checkSource(
+    identity,
+    options.records === undefined ? "rows" : "records",
+    options.records ?? options.rows
+  )
+  if (Either.isLeft(checked)) return Effect.fail(checked.left)
   if (options.records === undefined) {
     const { rows } = options
     return Array.isArray(rows)
