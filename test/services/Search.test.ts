@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Fiber, Option, Stream, TestClock } from "effect"
+import * as Chat from "effect-dust/Chat"
+import * as Conversations from "effect-dust/Conversations"
 import * as DustTest from "effect-dust/DustTest"
 import * as Search from "effect-dust/Search"
 import type * as SearchResult from "effect-dust/SearchResult"
@@ -23,6 +25,41 @@ const sse = (...events: ReadonlyArray<unknown>) =>
 
 const collect = <E, R>(stream: Stream.Stream<SearchResult.UnifiedResults, E, R>) =>
   Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
+
+describe("A node of a search", () => {
+  it.effect("attached to a message: the conversation has it, with the view in which it was found", () =>
+    Effect.gen(function*() {
+      const search = yield* Search.Search
+      const chat = yield* Chat.Chat
+      const [node] = (yield* search.pageNodes({ query: "travel" })).nodes
+      const [view] = node?.dataSourceViews ?? []
+      assert.isDefined(node)
+      assert.isDefined(view)
+      const reply = yield* chat.send({
+        agent: "reader",
+        message: "How do I travel?",
+        attachments: [{ title: node.title, nodeId: node.internalId, nodeDataSourceViewId: view.sId }]
+      })
+      assert.strictEqual(reply.text, node.title)
+      const { listMessages } = yield* Conversations.Conversations
+      const fragment = (yield* listMessages(reply.conversationId)).find((one) => one.type === "content_fragment")
+      assert.isDefined(fragment)
+      assert.deepInclude(fragment, {
+        contentFragmentType: "content_node",
+        nodeId: node.internalId,
+        nodeDataSourceViewId: view.sId
+      })
+    }).pipe(local({
+      agents: { reader: ({ attachments }) => attachments.map(({ title }) => title).join() },
+      seed: {
+        dataSources: [{
+          sId: "dts_handbook",
+          name: "handbook",
+          documents: [{ documentId: "travel", text: "By train.", title: "Travel" }]
+        }]
+      }
+    })))
+})
 
 describe("Search.pageNodes", () => {
   it.effect("asks for the spaces of the caller first, and searches in all of them", () =>

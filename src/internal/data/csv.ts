@@ -220,17 +220,19 @@ function* slices(text: string): Generator<string> {
 }
 
 /** Files that are often saved or downloaded in place of a CSV, and would be read as a table of one column. */
-const imposters: ReadonlyArray<readonly [start: RegExp, name: string]> = [
-  [/^PK[\x03\x05\x07]/, "a ZIP archive or an Excel workbook"],
-  [/^\xd0\xcf\x11\xe0/, "an Excel workbook"],
-  [/^%PDF-/, "a PDF"],
-  [/^\x1f\x8b/, "a gzip archive"],
-  [/^PAR1/, "a Parquet file"],
-  [/^\s*<(?:!doctype|html|head|\?xml)\b/i, "an HTML or XML page"]
+const imposters: ReadonlyArray<readonly [starts: ReadonlyArray<string>, name: string]> = [
+  [["PK\u0003\u0004", "PK\u0005\u0006", "PK\u0007\u0008"], "a ZIP archive or an Excel workbook"],
+  [["\u00d0\u00cf\u0011\u00e0"], "an Excel workbook"],
+  [["%PDF-"], "a PDF"],
+  [["\u001f\u008b"], "a gzip archive"],
+  [["PAR1"], "a Parquet file"]
 ]
 
 /** The kind of a file that is not a CSV. */
-export const imposterOf = (start: string): string | undefined => imposters.find(([pattern]) => pattern.test(start))?.[1]
+export const imposterOf = (start: string): string | undefined =>
+  /^\s*<(?:!doctype|html|head|\?xml)\b/i.test(start)
+    ? "an HTML or XML page"
+    : imposters.find(([starts]) => starts.some((one) => start.startsWith(one)))?.[1]
 
 const checkText = (slice: string): Problem | undefined =>
   slice.includes("\0")
