@@ -51,7 +51,8 @@ export interface Service extends Methods<typeof agents> {
    * )
    * ```
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations`.
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations`;
+   * `front-api/routes/v1/w/[wId]/assistant/agent_configurations.ts` in dust-tt/dust.
    */
   readonly findByName: (name: string) => Effect.Effect<Agent, RequestError>
   /**

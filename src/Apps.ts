@@ -43,7 +43,8 @@ export interface Service extends Methods<typeof apps> {
    * space, with `DustBadRequestError` (`run_error`) for a wrong hash or configuration, and with `DustQuotaExceededError` beyond
    * 10,000 runs of the app in 24 hours (`apps/[aId]/runs/index.ts` in dust-tt/dust).
    *
-   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs` with `blocking`.
+   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs` with `blocking`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/apps/[aId]/runs/index.ts` in dust-tt/dust.
    */
   readonly run: (
     options: AppRunOptions & { readonly blockFilter?: ReadonlyArray<string> | undefined }
@@ -53,7 +54,8 @@ export interface Service extends Methods<typeof apps> {
    *
    * Credential, repetition and errors as for {@link Service.run}.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs`.
+   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/apps/[aId]/runs/index.ts` in dust-tt/dust.
    */
   readonly start: (options: AppRunOptions) => Effect.Effect<Run, RequestError>
   /**
@@ -97,7 +99,8 @@ export interface Service extends Methods<typeof apps> {
    *   )))
    * ```
    *
-   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs` with `stream`.
+   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs` with `stream`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/apps/[aId]/runs/index.ts` in dust-tt/dust.
    */
   readonly stream: (options: AppRunOptions) => Stream.Stream<RunEvent, StreamError>
 }

@@ -83,7 +83,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Accepts any credential. Fails with `DustBadRequestError` for invalid input, with `DustNotFoundError` (`space_not_found`),
    * and with the errors of `createMessage`.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations`
+   * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/index.ts` in dust-tt/dust.
    *
    * @example
    * ```ts
@@ -108,19 +109,22 @@ export interface Service extends Methods<typeof endpoints> {
    * Returns a conversation with every version of every message. Retried automatically. Fails with `DustNotFoundError` if it does
    * not exist or the credential cannot see it.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    */
   readonly get: (conversationId: ConversationId) => Effect.Effect<Conversation, RequestError>
   /**
    * Marks a conversation as read for the user of the access token. Has no effect with an API key. Retried automatically.
    *
-   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    */
   readonly markRead: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
   /**
    * Marks a conversation as unread for the user of the access token. Has no effect with an API key. Retried automatically.
    *
-   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    */
   readonly markUnread: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
   /**
@@ -149,7 +153,8 @@ export interface Service extends Methods<typeof endpoints> {
    * `DustRateLimitError`, `DustQuotaExceededError`, `DustForbiddenError`, `DustUserRequiredError` (MCP servers with an API
    * key), and with `blocking` also with `DustStreamError`.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}/messages`
+   * Source: `POST /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}/messages`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/index.ts` in dust-tt/dust.
    *
    * @example
    * ```ts
@@ -180,7 +185,8 @@ export interface Service extends Methods<typeof endpoints> {
    * If the message was never stored, an equal message (author, agent, text) that another process stored after the send is
    * returned in its place: Dust's responses do not distinguish the two.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    *
    * @since 0.2.0
    *
@@ -208,7 +214,8 @@ export interface Service extends Methods<typeof endpoints> {
    *
    * Accepts any credential. Fails with `DustBadRequestError` if it is not a user message, and with `DustNotFoundError`.
    *
-   * Source: `POST …/conversations/{conversationId}/messages/{messageId}/edit`
+   * Source: `POST …/conversations/{conversationId}/messages/{messageId}/edit`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/edit.ts` in dust-tt/dust.
    */
   readonly editMessage: (
     options: MessageRef & {
@@ -223,7 +230,8 @@ export interface Service extends Methods<typeof endpoints> {
    *
    * Accepts any credential. Fails with `DustBadRequestError` if it is not an agent message, and with `DustNotFoundError`.
    *
-   * Source: `POST …/conversations/{conversationId}/messages/{messageId}/retry`
+   * Source: `POST …/conversations/{conversationId}/messages/{messageId}/retry`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/retry.ts` in dust-tt/dust.
    */
   readonly retryMessage: (
     options: MessageRef & {
@@ -238,7 +246,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Returns all messages in order, each in its current version, without deleted ones by default. Accepts any credential.
    * Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    *
    * @example
    * ```ts
@@ -266,7 +275,8 @@ export interface Service extends Methods<typeof endpoints> {
    * `limit` counts messages of people and agents; attachments between them are included. Accepts any credential. Retried
    * automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}?limit=&lastValue=`
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}?limit=&lastValue=`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    */
   readonly pageMessages: (options: PageOptions) => Effect.Effect<MessagePage, RequestError>
   /**
@@ -278,14 +288,16 @@ export interface Service extends Methods<typeof endpoints> {
    * Returns a message, in the version that has the id. Accepts any credential. Retried automatically. Fails with
    * `DustNotFoundError` (`message_not_found`) if the conversation does not contain the message.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`: there is no public route for one message
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`: there is no public route for one message;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    */
   readonly getMessage: (options: MessageRef) => Effect.Effect<Message, RequestError>
   /**
    * Attaches text, a file or a node to a conversation. Agents receive it with the next user message. Not retried after an
    * ambiguous failure. Accepts any credential. Fails with `DustBadRequestError` (size, type) and `DustNotFoundError`.
    *
-   * Source: `POST …/conversations/{conversationId}/content_fragments`
+   * Source: `POST …/conversations/{conversationId}/content_fragments`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/content_fragments.ts` in dust-tt/dust.
    */
   readonly createContentFragment: (options: {
     readonly conversationId: ConversationId
@@ -295,7 +307,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Streams a file of the conversation's folder. `path` is relative to that folder. Accepts any credential. Fails with
    * `DustNotFoundError`, with `DustForbiddenError`, and with `DustNetworkError` if the connection breaks.
    *
-   * Source: `GET …/conversations/{conversationId}/files/conversation/{path}`
+   * Source: `GET …/conversations/{conversationId}/files/conversation/{path}`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/files/[...rel].ts` in dust-tt/dust.
    */
   readonly downloadFile: (options: {
     readonly conversationId: ConversationId
@@ -307,7 +320,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Requires a user access token, or an API key with the e-mail address of an active member in `userEmail`; otherwise fails with
    * `DustUserRequiredError` before any request. Retried automatically.
    *
-   * Source: `POST …/messages/{messageId}/feedbacks`
+   * Source: `POST …/messages/{messageId}/feedbacks`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/feedbacks.ts` in dust-tt/dust.
    */
   readonly createFeedback: (
     options: MessageRef & {
@@ -323,7 +337,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Deletes feedback. Credential as for `createFeedback`. Fails with `DustBadRequestError` if there is no feedback. Retried
    * automatically.
    *
-   * Source: `DELETE …/messages/{messageId}/feedbacks`
+   * Source: `DELETE …/messages/{messageId}/feedbacks`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/feedbacks.ts` in dust-tt/dust.
    */
   readonly deleteFeedback: (
     options: MessageRef & { readonly userEmail?: string | undefined }
@@ -332,7 +347,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Streams the events of a conversation, each once and in order, across reconnections. Never ends by itself. Accepts any
    * credential. Fails with `DustNotFoundError`, and with errors that remain after the retries.
    *
-   * Source: `GET …/conversations/{conversationId}/events`
+   * Source: `GET …/conversations/{conversationId}/events`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/events.ts` in dust-tt/dust.
    */
   readonly events: (options: {
     readonly conversationId: ConversationId
@@ -363,7 +379,8 @@ export interface Service extends Methods<typeof endpoints> {
    *     ))
    * ```
    *
-   * Source: `GET …/messages/{messageId}/events`
+   * Source: `GET …/messages/{messageId}/events`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/events.ts` in dust-tt/dust.
    */
   readonly messageEvents: (options: FollowOptions) => Stream.Stream<AgentMessageEvent, StreamError>
   /**

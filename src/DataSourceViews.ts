@@ -69,7 +69,8 @@ export interface Service extends Methods<typeof dataSourceViews> {
    * Adds nodes to a view or removes them. Retried automatically. Fails with `DustForbiddenError` (`workspace_auth_error`)
    * unless the credential may administer the view.
    *
-   * Source: `PATCH …/data_source_views/{dataSourceViewId}`
+   * Source: `PATCH …/data_source_views/{dataSourceViewId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_source_views/[dsvId]/index.ts` in dust-tt/dust.
    */
   readonly update: (options: DataSourceViewUpdate) => Effect.Effect<DataSourceView, RequestError>
   /**
@@ -90,7 +91,8 @@ export interface Service extends Methods<typeof dataSourceViews> {
    * })
    * ```
    *
-   * Source: `GET …/data_source_views/{dataSourceViewId}/search`
+   * Source: `GET …/data_source_views/{dataSourceViewId}/search`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_source_views/[dsvId]/search.ts` in dust-tt/dust.
    */
   readonly search: (
     options: DataSourceViewLocation & SearchOptions

@@ -115,7 +115,8 @@ export interface Service extends Methods<typeof endpoints> {
   /**
    * Returns one page of documents. While documents are added or deleted, pages can overlap or miss some. Retried automatically.
    *
-   * Source: `GET …/data_sources/{dataSourceId}/documents`
+   * Source: `GET …/data_sources/{dataSourceId}/documents`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/documents/index.ts` in dust-tt/dust.
    */
   readonly pageDocuments: (options: ListDocumentsOptions) => Effect.Effect<{
     readonly documents: ReadonlyArray<Document>
@@ -130,7 +131,8 @@ export interface Service extends Methods<typeof endpoints> {
    * sizes only; mode `async` queues it and returns its id. Title, URL, timestamp and depth of sections are checked
    * before any request. Retried: the same id is written again. Many documents: {@link Service.syncDocuments}.
    *
-   * Source: `POST …/data_sources/{dataSourceId}/documents/{documentId}`
+   * Source: `POST …/data_sources/{dataSourceId}/documents/{documentId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/documents/[documentId]/index.ts` in dust-tt/dust.
    *
    * @example
    * ```ts
@@ -166,7 +168,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Sets the parents of a document, from the nearest to the farthest. An empty list moves it to the top. Retried
    * automatically.
    *
-   * Source: `POST …/data_sources/{dataSourceId}/documents/{documentId}/parents`
+   * Source: `POST …/data_sources/{dataSourceId}/documents/{documentId}/parents`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/documents/[documentId]/parents.ts` in dust-tt/dust.
    */
   readonly updateParents: (
     options: Location & { readonly documentId: DocumentId; readonly parents: ReadonlyArray<string> }
@@ -175,7 +178,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Searches documents by meaning. Returns each document with the chunks that match and their scores;
    * `DataSource.passages` returns them as one list. `topK` defaults to 10. Retried automatically.
    *
-   * Source: `GET …/data_sources/{dataSourceId}/search`
+   * Source: `GET …/data_sources/{dataSourceId}/search`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/search.ts` in dust-tt/dust.
    */
   readonly search: (options: Location & SearchOptions) => Effect.Effect<ReadonlyArray<Document>, RequestError>
   /**
@@ -184,14 +188,16 @@ export interface Service extends Methods<typeof endpoints> {
    *
    * Fails with `DustConflictError` (`table_name_taken`) if another table has the name.
    *
-   * Source: `POST …/data_sources/{dataSourceId}/tables`
+   * Source: `POST …/data_sources/{dataSourceId}/tables`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/index.ts` in dust-tt/dust.
    */
   readonly upsertTable: (options: Location & TableInput) => Effect.Effect<Table, RequestError>
   /**
    * Returns one page of rows. Retried automatically. Fails with `DustNotFoundError` (`table_not_found`) if the table does not
    * exist.
    *
-   * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}/rows`
+   * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}/rows`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/[tId]/rows/index.ts` in dust-tt/dust.
    */
   readonly pageRows: (options: Location & Page & { readonly tableId: TableId }) => Effect.Effect<{
     readonly rows: ReadonlyArray<Row>
@@ -210,7 +216,8 @@ export interface Service extends Methods<typeof endpoints> {
    * 500. For a missing table, see
    * {@link Service.pageRows}.
    *
-   * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}`
+   * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/[tId]/rows/[rId].ts` in dust-tt/dust.
    */
   readonly getRow: (
     options: Location & { readonly tableId: TableId; readonly rowId: RowId }
@@ -222,7 +229,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Fails with `DustRateLimitError` if too many updates of the table are waiting. For a missing table, see
    * {@link Service.pageRows}.
    *
-   * Source: `POST …/data_sources/{dataSourceId}/tables/{tableId}/rows`
+   * Source: `POST …/data_sources/{dataSourceId}/tables/{tableId}/rows`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/[tId]/rows/index.ts` in dust-tt/dust.
    */
   readonly upsertRows: (options: UpsertRowsOptions) => Effect.Effect<TableSummary, RequestError>
   /**

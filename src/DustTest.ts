@@ -61,14 +61,10 @@ import type { AgentOptions } from "./internal/local/domains/agents.ts"
 import { type Fault, faults as faultConstructors } from "./internal/local/server/faults.ts"
 import { makeClient } from "./internal/local/server/inProcess.ts"
 import { DustTestServeError, listen } from "./internal/local/server/node.ts"
+import { DustTestRuleError, type FaultTarget, path, type RulePath } from "./internal/local/server/patterns.ts"
 import type { SeenRequest } from "./internal/local/server/pipeline.ts"
-import {
-  DustTestRuleError,
-  type FaultRule,
-  type FaultTarget,
-  path,
-  type RulePath
-} from "./internal/local/server/rules.ts"
+import type { FaultRule } from "./internal/local/server/rules.ts"
+import { DustTestOptionsError } from "./internal/local/state/check.ts"
 import {
   type Control,
   type ConversationState,
@@ -111,7 +107,7 @@ import type { Quirks, Role } from "./internal/local/state/state.ts"
 import { defaultPlace, makeWorkspace, type Workspace, type WorkspaceOptions } from "./internal/local/state/workspace.ts"
 import { governorOr } from "./internal/request/governed.ts"
 
-export { DustTestNotFoundError, DustTestRuleError, DustTestServeError, path }
+export { DustTestNotFoundError, DustTestOptionsError, DustTestRuleError, DustTestServeError, path }
 export type {
   AgentBehavior,
   AgentInput,

@@ -58,7 +58,8 @@ export interface Service extends Methods<typeof endpoints> {
    * (`file_too_large`) if the file exceeds the limit of its type, and with `DustBadRequestError` (`file_type_not_supported`)
    * if the workspace does not accept the type. Retried as `RetryPolicy` allows for creations; unused announcements expire.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/files`
+   * Source: `POST /api/v1/w/{workspaceId}/files`;
+   * `front-api/routes/v1/w/[wId]/files/index.ts` in dust-tt/dust.
    */
   readonly create: (options: CreateOptions) => Effect.Effect<AnnouncedFile, RequestError>
   /**
@@ -116,7 +117,8 @@ export interface Service extends Methods<typeof endpoints> {
    *   ))
    * ```
    *
-   * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=download`
+   * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=download`;
+   * `front-api/routes/v1/w/[wId]/files/[fileId].ts` in dust-tt/dust.
    */
   readonly download: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
   /**
@@ -132,7 +134,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Streams the bytes of a file from Dust itself; those of types that are not safe to display from the storage, like
    * {@link Service.download}. With `version: "processed"`, the content of a document is plain text, regardless of its type.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=view`
+   * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=view`;
+   * `front-api/routes/v1/w/[wId]/files/[fileId].ts` in dust-tt/dust.
    */
   readonly view: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
   /** Returns the text of a file, decoded as UTF-8. See {@link Service.view}. */

@@ -172,7 +172,8 @@ export interface Service extends Methods<typeof mcpServers> {
    *
    * Requires a user access token. Retried automatically. Fails with `DustNotFoundError` if the server is not registered.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/mcp/heartbeat`.
+   * Source: `POST /api/v1/w/{workspaceId}/mcp/heartbeat`;
+   * `front-api/routes/v1/w/[wId]/mcp/heartbeat.ts` in dust-tt/dust.
    */
   readonly heartbeat: (serverId: McpServerId) => Effect.Effect<McpServer.Registration, RequestError>
   /**
@@ -182,7 +183,8 @@ export interface Service extends Methods<typeof mcpServers> {
    *
    * Requires a user access token. Fails with `DustForbiddenError` (`mcp_auth_error`) if the server is not registered.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/mcp/requests`.
+   * Source: `GET /api/v1/w/{workspaceId}/mcp/requests`;
+   * `front-api/routes/v1/w/[wId]/mcp/requests.ts` in dust-tt/dust.
    */
   readonly requests: (options: {
     readonly serverId: McpServerId

@@ -137,7 +137,8 @@ export interface Service extends Methods<typeof endpoints> {
    * `DustNotFoundError` (`space_not_found`) for a space that the caller cannot see, and with `DustBadRequestError` before any
    * request for an empty list of spaces.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/search`, with the paging in its address.
+   * Source: `POST /api/v1/w/{workspaceId}/search`, with the paging in its address;
+   * `front-api/routes/v1/w/[wId]/search/index.ts` in dust-tt/dust.
    */
   readonly pageNodes: (options: NodesOptions & PageOptions) => Effect.Effect<NodePage, RequestError>
   /**
@@ -154,7 +155,8 @@ export interface Service extends Methods<typeof endpoints> {
    * )
    * ```
    *
-   * Source: `POST /api/v1/w/{workspaceId}/search`, with the paging in its address.
+   * Source: `POST /api/v1/w/{workspaceId}/search`, with the paging in its address;
+   * `front-api/routes/v1/w/[wId]/search/index.ts` in dust-tt/dust.
    */
   readonly streamNodes: (
     options: NodesOptions & { readonly pageSize?: number | undefined }
@@ -184,14 +186,16 @@ export interface Service extends Methods<typeof endpoints> {
    *   })))
    * ```
    *
-   * Source: `GET /api/v1/w/{workspaceId}/search`.
+   * Source: `GET /api/v1/w/{workspaceId}/search`;
+   * `front-api/routes/v1/w/[wId]/search/index.ts` in dust-tt/dust.
    */
   readonly unified: (options: UnifiedOptions) => Stream.Stream<UnifiedResults, StreamError>
   /**
    * Copies a file of a tool into Dust, so that it can be attached to a message. Never retried. Fails with `DustBadRequestError` if
    * the tool has no usable connection, and with `DustServerError` if the tool does not return the file.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/search/tools/upload`.
+   * Source: `POST /api/v1/w/{workspaceId}/search/tools/upload`;
+   * `front-api/routes/v1/w/[wId]/search/tools/upload.ts` in dust-tt/dust.
    */
   readonly uploadToolFile: (options: UploadToolFileOptions) => Effect.Effect<File, RequestError>
 }

@@ -45,7 +45,8 @@ export interface Service extends Methods<typeof skills> {
    *   }))
    * ```
    *
-   * Source: `POST /api/v1/w/{workspaceId}/skills` (multipart).
+   * Source: `POST /api/v1/w/{workspaceId}/skills` (multipart);
+   * `front-api/routes/v1/w/[wId]/skills/index.ts` in dust-tt/dust.
    */
   readonly importSkills: (options: SkillImport) => Effect.Effect<SkillImportResult, RequestError>
 }

@@ -42,7 +42,8 @@ export interface Service extends Methods<typeof spaces> {
    * )
    * ```
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces`;
+   * `front-api/routes/v1/w/[wId]/spaces/index.ts` in dust-tt/dust.
    */
   readonly findByName: (name: string) => Effect.Effect<Space, RequestError>
 }

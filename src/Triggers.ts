@@ -43,13 +43,15 @@ export interface Service extends Methods<typeof triggers> {
   /**
    * Returns all triggers that match the filter, enabled ones only unless `status` is set. Makes as many requests as needed.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/triggers`.
+   * Source: `GET /api/v1/w/{workspaceId}/triggers`;
+   * `front-api/routes/v1/w/[wId]/triggers/index.ts` in dust-tt/dust.
    */
   readonly list: (filter?: TriggerFilter) => Effect.Effect<ReadonlyArray<Trigger>, RequestError>
   /**
    * Streams all triggers that match the filter, page by page (100 at a time) as they are consumed.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/triggers`.
+   * Source: `GET /api/v1/w/{workspaceId}/triggers`;
+   * `front-api/routes/v1/w/[wId]/triggers/index.ts` in dust-tt/dust.
    */
   readonly stream: (filter?: TriggerFilter) => Stream.Stream<Trigger, RequestError>
   /**
@@ -57,7 +59,8 @@ export interface Service extends Methods<typeof triggers> {
    *
    * Fails with `DustBadRequestError` before any request if `limit` or `offset` is out of range.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/triggers`.
+   * Source: `GET /api/v1/w/{workspaceId}/triggers`;
+   * `front-api/routes/v1/w/[wId]/triggers/index.ts` in dust-tt/dust.
    */
   readonly page: (options?: TriggerPageOptions) => Effect.Effect<TriggerPage, RequestError>
   /**
@@ -84,7 +87,8 @@ export interface Service extends Methods<typeof triggers> {
    *   }))
    * ```
    *
-   * Source: `POST /api/v1/w/{workspaceId}/triggers/hooks/{webhookSourceId}/{webhookSourceUrlSecret}`.
+   * Source: `POST /api/v1/w/{workspaceId}/triggers/hooks/{webhookSourceId}/{webhookSourceUrlSecret}`;
+   * `front-api/routes/v1/w/[wId]/triggers/hooks/[webhookSourceId]/[webhookSourceUrlSecret]/index.ts` in dust-tt/dust.
    */
   readonly sendWebhook: (options: Webhook) => Effect.Effect<void, RequestError>
 }

@@ -46,7 +46,8 @@ export interface Service extends Methods<typeof workspace> {
    * Returns whether the workspace exists and the credential is valid for it: a cheap readiness check. Returns
    * `false` only if the workspace does not exist in this region; every other problem is an error.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/exists`.
+   * Source: `GET /api/v1/w/{workspaceId}/exists`;
+   * `front-api/routes/v1/w/[wId]/exists.ts` in dust-tt/dust.
    */
   readonly exists: () => Effect.Effect<boolean, RequestError>
   /**
@@ -68,7 +69,8 @@ export interface Service extends Methods<typeof workspace> {
    * })
    * ```
    *
-   * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=json`.
+   * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=json`;
+   * `front-api/routes/v1/w/[wId]/analytics/export.ts` in dust-tt/dust.
    */
   readonly analytics: <Table extends AnalyticsTable>(
     options: AnalyticsOptions<Table>
@@ -77,13 +79,15 @@ export interface Service extends Methods<typeof workspace> {
    * Returns a usage table as CSV with all columns, also for tables that this version does not know. Credential and errors
    * as for `analytics`.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`.
+   * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`;
+   * `front-api/routes/v1/w/[wId]/analytics/export.ts` in dust-tt/dust.
    */
   readonly analyticsCsv: (options: AnalyticsOptions<Open<AnalyticsTable>>) => Effect.Effect<string, RequestError>
   /**
    * Streams the same CSV as it arrives. Credential and errors as for `analytics`.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`.
+   * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`;
+   * `front-api/routes/v1/w/[wId]/analytics/export.ts` in dust-tt/dust.
    */
   readonly streamAnalyticsCsv: (
     options: AnalyticsOptions<Open<AnalyticsTable>>
@@ -95,13 +99,15 @@ export interface Service extends Methods<typeof workspace> {
    * Fails with `DustStreamError` (`remote`) after the rows received so far if the export fails on the server, which stops
    * after ten seconds. Choose a shorter period then.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`ndjson`).
+   * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`ndjson`);
+   * `front-api/routes/v1/w/[wId]/analytics/consumption/export.ts` in dust-tt/dust.
    */
   readonly streamConsumption: (options: ConsumptionOptions) => Stream.Stream<ConsumptionRow, StreamError>
   /**
    * Streams the same calls as CSV, line by line. Fails like `streamConsumption`.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`csv`).
+   * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`csv`);
+   * `front-api/routes/v1/w/[wId]/analytics/consumption/export.ts` in dust-tt/dust.
    */
   readonly streamConsumptionCsv: (options: ConsumptionOptions) => Stream.Stream<string, StreamError>
 }

@@ -188,9 +188,7 @@ describe("Cassette", () => {
       const program = Effect.flatMap(HttpClient.HttpClient, (client) =>
         client.get("https://local-dust.test/api/v1/w/LocalDust1/spaces/vlt_secret"))
       const { client, tape } = yield* Effect.flatMap(HttpClient.HttpClient, (inner) =>
-        Cassette.record(inner, { redact })).pipe(
-          Effect.provide(DustTest.layerHttpClient())
-        )
+        Cassette.record(inner, { redact }))
       yield* Effect.provideService(program, HttpClient.HttpClient, client)
       const taped = yield* tape
       assert.strictEqual(taped.exchanges[0]?.request.path, "/api/v1/w/LocalDust1/spaces/vlt_1")
@@ -200,7 +198,7 @@ describe("Cassette", () => {
         Cassette.replay(taped, { redact }).client
       )
       assert.strictEqual(response.status, taped.exchanges[0]?.response?.status)
-    }))
+    }).pipe(Effect.provide(DustTest.layerHttpClient())))
 
   it.effect("replay: an unrecorded request fails with the nearest one and their differences", () =>
     Effect.gen(function*() {

@@ -102,7 +102,7 @@ describe("serve: files", () => {
         yield* files.writeFileString(path, `export default ["helper"]`)
         assert.match(yield* refused({ agents: path }), /must export its agents/)
         yield* files.writeFileString(path, `export default { helper: [{ say: "Hello" }] }`)
-        assert.match(yield* refused({ agents: path }), /the agent helper must be a text, an array of steps/)
+        assert.match(yield* refused({ agents: path }), /the agent helper\[0\] must be a step, such as DustTest\.text/)
       })
     ))
 
@@ -119,10 +119,10 @@ describe("serve: files", () => {
         yield* write({ conversation: [] })
         assert.match(
           yield* refused({ seed: path }),
-          /conversation is no part of a seed; the nearest are conversations, /
+          /conversation is unknown; the nearest: conversations, /
         )
         yield* write({ files: {} })
-        assert.match(yield* refused({ seed: path }), /files must be a list of objects/)
+        assert.match(yield* refused({ seed: path }), /files must be a list, not an object/)
         yield* files.writeFileString(path, "{")
         assert.match(yield* refused({ seed: path }), /seed\.json is no JSON/)
       })

@@ -37,7 +37,8 @@ export const agents = group("Agents", {
   /**
    * Searches agents by name. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/search`.
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/search`;
+   * `front-api/routes/v1/w/[wId]/assistant/agent_configurations/search.ts` in dust-tt/dust.
    */
   search: get("/assistant/agent_configurations/search", {
     ...answer,
@@ -49,7 +50,8 @@ export const agents = group("Agents", {
    * Fails with `DustNotFoundError` for an unknown id (also of a retired agent of Dust), and with
    * `DustForbiddenError` for a hidden agent, unless the caller is an administrator.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}?variant=light`.
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}?variant=light`;
+   * `front-api/routes/v1/w/[wId]/assistant/agent_configurations/[sId]/index.ts` in dust-tt/dust.
    */
   get: get("/assistant/agent_configurations/{agentId}", {
     constant: { variant: "light" },
@@ -59,7 +61,8 @@ export const agents = group("Agents", {
   /**
    * Returns one agent with its tools and skills. Errors as for `get`. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}?variant=full`.
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}?variant=full`;
+   * `front-api/routes/v1/w/[wId]/assistant/agent_configurations/[sId]/index.ts` in dust-tt/dust.
    */
   getFull: get("/assistant/agent_configurations/{agentId}", {
     constant: { variant: "full" },
@@ -74,7 +77,8 @@ export const agents = group("Agents", {
    *
    * Fails with `DustBadRequestError` if it is archived already, unless this call was retried after a lost response.
    *
-   * Source: `DELETE /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}`.
+   * Source: `DELETE /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}`;
+   * `front-api/routes/v1/w/[wId]/assistant/agent_configurations/[sId]/index.ts` in dust-tt/dust.
    */
   archive: del("/assistant/agent_configurations/{agentId}", { done: ({ status }) => status === 400 }),
   importAgent: using({
@@ -83,7 +87,8 @@ export const agents = group("Agents", {
   /**
    * Returns the complete configuration of an agent as YAML. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}/export/yaml`.
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/agent_configurations/{agentId}/export/yaml`;
+   * `front-api/routes/v1/w/[wId]/assistant/agent_configurations/[sId]/export/yaml.ts` in dust-tt/dust.
    */
   exportYaml: get("/assistant/agent_configurations/{agentId}/export/yaml", { text: (text) => text })
 })

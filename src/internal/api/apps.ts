@@ -45,7 +45,8 @@ export const apps = group("Apps", {
    *
    * Fails with `DustNotFoundError` if the space does not exist or the credential cannot see it.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/apps`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/apps`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/apps/index.ts` in dust-tt/dust.
    */
   list: get("/spaces/{spaceId}/apps", { response: Schema.Struct({ apps: list(app) }), pick: ({ apps }) => apps }),
   run: using({ post: runs }),
@@ -57,14 +58,16 @@ export const apps = group("Apps", {
    * Fails with `DustNotFoundError` if the app or the run does not exist, or the credential cannot read it; Dust does not
    * distinguish these.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs/{runId}`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/{appId}/runs/{runId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/apps/[aId]/runs/[runId]/index.ts` in dust-tt/dust.
    */
   getRun: oneRun,
   awaitRun: using({ read: oneRun }),
   /**
    * Returns whether versions of apps of a space are deployed. Retried automatically.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/check` (not in Dust's reference).
+   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/apps/check` (not in Dust's reference);
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/apps/check.ts` in dust-tt/dust.
    */
   check: post("/spaces/{spaceId}/apps/check", {
     replay: "safe",

@@ -78,7 +78,8 @@ export const conversations = group("Conversations", {
    *
    * Requires a user access token; fails with `DustUserRequiredError` before any request with an API key.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations`
+   * Source: `GET /api/v1/w/{workspaceId}/assistant/conversations`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/index.ts` in dust-tt/dust.
    */
   list: get("/assistant/conversations", {
     credential: "user",
@@ -89,7 +90,8 @@ export const conversations = group("Conversations", {
    * Sets the title (at most 512 characters) and marks the conversation as read for the caller. Accepts any credential. Retried
    * automatically.
    *
-   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`
+   * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
    */
   updateTitle: patch("/assistant/conversations/{conversationId}", {
     replay: "safe",
@@ -134,7 +136,8 @@ export const conversations = group("Conversations", {
    * Cancels the runs of agent messages. Ignores unknown and finished messages. The end of a run arrives as an event. Accepts any
    * credential. Retried automatically.
    *
-   * Source: `POST …/conversations/{conversationId}/cancel`
+   * Source: `POST …/conversations/{conversationId}/cancel`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/cancel.ts` in dust-tt/dust.
    */
   cancel: post("/assistant/conversations/{conversationId}/cancel", {
     replay: "safe",
@@ -194,7 +197,8 @@ export const conversations = group("Conversations", {
    * Returns the user's feedback in a conversation. Requires a user access token; fails with `DustUserRequiredError` before any
    * request with an API key. Retried automatically.
    *
-   * Source: `GET …/conversations/{conversationId}/feedbacks`
+   * Source: `GET …/conversations/{conversationId}/feedbacks`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/feedbacks.ts` in dust-tt/dust.
    */
   listFeedback: get("/assistant/conversations/{conversationId}/feedbacks", {
     credential: "user",
@@ -204,7 +208,8 @@ export const conversations = group("Conversations", {
   /**
    * Returns the tool calls that wait for a person. Accepts any credential. Retried automatically.
    *
-   * Source: `GET …/conversations/{conversationId}/actions/blocked`
+   * Source: `GET …/conversations/{conversationId}/actions/blocked`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/actions/blocked.ts` in dust-tt/dust.
    */
   blockedActions: get("/assistant/conversations/{conversationId}/actions/blocked", {
     response: Schema.Struct({ blockedActions: list(blockedAction) }),
@@ -218,7 +223,8 @@ export const conversations = group("Conversations", {
    * Fails with `DustBadRequestError` (`action_not_blocked`) if the action no longer waits, and with `DustServerError` if the caller
    * may not decide (not retried).
    *
-   * Source: `POST …/messages/{messageId}/validate-action`
+   * Source: `POST …/messages/{messageId}/validate-action`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/validate-action.ts` in dust-tt/dust.
    */
   validateAction: post("/assistant/conversations/{conversationId}/messages/{messageId}/validate-action", {
     replay: "safe",
@@ -233,7 +239,8 @@ export const conversations = group("Conversations", {
    * Answers the question of an agent with the indices of the selected options, or with text. Accepts any credential. Retried
    * automatically. Fails with `DustForbiddenError`, `DustNotFoundError`, and `DustBadRequestError` (`action_not_blocked`).
    *
-   * Source: `POST …/messages/{messageId}/answer-question`
+   * Source: `POST …/messages/{messageId}/answer-question`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/answer-question.ts` in dust-tt/dust.
    */
   answerQuestion: post("/assistant/conversations/{conversationId}/messages/{messageId}/answer-question", {
     replay: "safe",
@@ -252,7 +259,8 @@ export const conversations = group("Conversations", {
    * Returns the credits that a conversation has used so far. Accepts any credential. Retried automatically. Fails with
    * `DustNotFoundError` on servers without this operation.
    *
-   * Source: `GET …/conversations/{conversationId}/consumption`
+   * Source: `GET …/conversations/{conversationId}/consumption`;
+   * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/consumption.ts` in dust-tt/dust.
    */
   consumption: get("/assistant/conversations/{conversationId}/consumption", { response: consumption }),
   events: using({ read: get("/assistant/conversations/{conversationId}/events") }),

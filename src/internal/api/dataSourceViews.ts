@@ -21,14 +21,16 @@ export const dataSourceViews = group("DataSourceViews", {
   /**
    * Returns the views of a space, in one request. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_source_views`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_source_views`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_source_views/index.ts` in dust-tt/dust.
    */
   list: get("/spaces/{spaceId}/data_source_views", views),
   findByName: using({ list: get("/spaces/{spaceId}/data_source_views", views) }),
   /**
    * Returns one view. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_source_views/{dataSourceViewId}`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_source_views/{dataSourceViewId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_source_views/[dsvId]/index.ts` in dust-tt/dust.
    */
   get: get("/spaces/{spaceId}/data_source_views/{dataSourceViewId}", one),
   update: using({

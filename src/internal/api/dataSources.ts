@@ -146,7 +146,8 @@ export const dataSources = group("DataSources", {
    * Fails with `DustNotFoundError` (`space_not_found`) if the space does not exist or the credential cannot see it. Retried
    * automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_sources`
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/data_sources`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/index.ts` in dust-tt/dust.
    */
   list: sources,
   findByName: using({ list: sources }),
@@ -155,7 +156,8 @@ export const dataSources = group("DataSources", {
   /**
    * Returns one document with its chunks. Fails with `DustNotFoundError` if it does not exist. Retried automatically.
    *
-   * Source: `GET …/data_sources/{dataSourceId}/documents/{documentId}`
+   * Source: `GET …/data_sources/{dataSourceId}/documents/{documentId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/documents/[documentId]/index.ts` in dust-tt/dust.
    */
   getDocument: get("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}", {
     response: Schema.Struct({ document }),
@@ -177,7 +179,8 @@ export const dataSources = group("DataSources", {
   /**
    * Deletes a document. Retried automatically; succeeds if it was deleted by an earlier attempt whose response was lost.
    *
-   * Source: `DELETE …/data_sources/{dataSourceId}/documents/{documentId}`
+   * Source: `DELETE …/data_sources/{dataSourceId}/documents/{documentId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/documents/[documentId]/index.ts` in dust-tt/dust.
    */
   deleteDocument: del("/spaces/{spaceId}/data_sources/{dataSourceId}/documents/{documentId}", {
     done: isMissingDocument
@@ -199,7 +202,8 @@ export const dataSources = group("DataSources", {
   /**
    * Splits a text into the tokens of the data source's embedding model, within 280 seconds. Retried automatically.
    *
-   * Source: `POST …/data_sources/{dataSourceId}/tokenize`
+   * Source: `POST …/data_sources/{dataSourceId}/tokenize`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tokenize.ts` in dust-tt/dust.
    */
   tokenize: post("/spaces/{spaceId}/data_sources/{dataSourceId}/tokenize", {
     replay: "safe",
@@ -211,7 +215,8 @@ export const dataSources = group("DataSources", {
   /**
    * Returns all tables of a data source, in one request. Retried automatically.
    *
-   * Source: `GET …/data_sources/{dataSourceId}/tables`
+   * Source: `GET …/data_sources/{dataSourceId}/tables`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/index.ts` in dust-tt/dust.
    */
   listTables: get("/spaces/{spaceId}/data_sources/{dataSourceId}/tables", {
     response: Schema.Struct({ tables: list(table) }),
@@ -221,7 +226,8 @@ export const dataSources = group("DataSources", {
    * Returns one table with its columns. Fails with `DustNotFoundError` (`table_not_found`) if it does not exist. Retried
    * automatically.
    *
-   * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}`
+   * Source: `GET …/data_sources/{dataSourceId}/tables/{tableId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/[tId]/index.ts` in dust-tt/dust.
    */
   getTable: get("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}", {
     response: Schema.Struct({ table }),
@@ -242,7 +248,8 @@ export const dataSources = group("DataSources", {
    * (`data_source_not_found`). Fails with `DustNotFoundError` (`table_not_found`) if the table does not exist. Retried
    * automatically; succeeds if it was deleted by an earlier attempt whose response was lost.
    *
-   * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}`
+   * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/[tId]/index.ts` in dust-tt/dust.
    */
   deleteTable: del("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}", {
     done: ({ type }) => type === "table_not_found"
@@ -260,7 +267,8 @@ export const dataSources = group("DataSources", {
   /**
    * Deletes a row. Fails with `DustNotFoundError` (`table_not_found`) if the table does not exist. Retried automatically.
    *
-   * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}`
+   * Source: `DELETE …/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/tables/[tId]/rows/[rId].ts` in dust-tt/dust.
    */
   deleteRow: del("/spaces/{spaceId}/data_sources/{dataSourceId}/tables/{tableId}/rows/{rowId}"),
   loadTable: using({ write: writeRows }),

@@ -50,7 +50,8 @@ export const files = group("Files", {
    * Deletes a file. Retried automatically. Fails with `DustNotFoundError` (`file_not_found`) if it does not exist, unless an
    * earlier attempt of this call deleted it.
    *
-   * Source: `DELETE /api/v1/w/{workspaceId}/files/{fileId}`
+   * Source: `DELETE /api/v1/w/{workspaceId}/files/{fileId}`;
+   * `front-api/routes/v1/w/[wId]/files/[fileId].ts` in dust-tt/dust.
    */
   delete: del("/files/{fileId}", { done: ({ type }) => type === "file_not_found" })
 })

@@ -28,7 +28,8 @@ export const mcpServers = group("McpServers", {
    * Requires a user access token. Not retried once it may have reached Dust. Fails with `DustBadRequestError` for a name
    * of the wrong length, and if there are more than 256 servers of this name.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/mcp/register`.
+   * Source: `POST /api/v1/w/{workspaceId}/mcp/register`;
+   * `front-api/routes/v1/w/[wId]/mcp/register.ts` in dust-tt/dust.
    */
   register,
   serve: using({ register }),
@@ -49,7 +50,8 @@ export const mcpServers = group("McpServers", {
    * Requires a user access token. Retried automatically; Dust counts an id once. Fails with `DustForbiddenError`
    * (`mcp_auth_error`) if the server is not registered, and with `DustContentTooLargeError`.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/mcp/results`.
+   * Source: `POST /api/v1/w/{workspaceId}/mcp/results`;
+   * `front-api/routes/v1/w/[wId]/mcp/results.ts` in dust-tt/dust.
    */
   postResult: post("/mcp/results", {
     credential: "user",
@@ -61,7 +63,8 @@ export const mcpServers = group("McpServers", {
    *
    * Requires a user access token. Retried automatically.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/mcp/deregister`.
+   * Source: `POST /api/v1/w/{workspaceId}/mcp/deregister`;
+   * `front-api/routes/v1/w/[wId]/mcp/deregister.ts` in dust-tt/dust.
    */
   deregister: post("/mcp/deregister", { credential: "user", replay: "safe", body: Schema.Struct({ serverId }) })
 })

@@ -32,7 +32,8 @@ export const mentions = group("Mentions", {
    * const program = Effect.flatMap(Mentions, (mentions) => mentions.parse("Ask @Support about it"))
    * ```
    *
-   * Source: `POST /api/v1/w/{workspaceId}/assistant/mentions/parse`.
+   * Source: `POST /api/v1/w/{workspaceId}/assistant/mentions/parse`;
+   * `front-api/routes/v1/w/[wId]/assistant/mentions/parse.ts` in dust-tt/dust.
    */
   parse: post("/assistant/mentions/parse", {
     replay: "safe",

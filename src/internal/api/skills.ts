@@ -32,7 +32,8 @@ export const skills = group("Skills", {
    * Fails with `DustNotFoundError` (`skill_not_found`) if it does not exist, and with `DustForbiddenError` if the caller
    * may not archive it. Retried automatically.
    *
-   * Source: `DELETE /api/v1/w/{workspaceId}/skills/{skillId}`.
+   * Source: `DELETE /api/v1/w/{workspaceId}/skills/{skillId}`;
+   * `front-api/routes/v1/w/[wId]/skills/[skillId].ts` in dust-tt/dust.
    */
   archive: del("/skills/{skillId}")
 })

@@ -24,7 +24,8 @@ export const spaces = group("Spaces", {
    *
    * Fails with `DustBadRequestError` before any request if `kinds` is empty or has an unknown kind. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces`;
+   * `front-api/routes/v1/w/[wId]/spaces/index.ts` in dust-tt/dust.
    */
   list: get("/spaces", spaceList),
   findByName: using({ list: get("/spaces", spaceList) }),
@@ -35,7 +36,8 @@ export const spaces = group("Spaces", {
    * Requires the administrator role; otherwise fails with `DustForbiddenError`. Fails with `DustNotFoundError` for other kinds of
    * spaces. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/members`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/members`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/members/index.ts` in dust-tt/dust.
    */
   listMembers: get("/spaces/{spaceId}/members", {
     response: Schema.Struct({ users: list(member) }),
@@ -47,7 +49,8 @@ export const spaces = group("Spaces", {
    * Never retried. Fails with `DustConflictError` if one of them is a member already, and with `DustNotFoundError` if a user does
    * not exist.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/members`.
+   * Source: `POST /api/v1/w/{workspaceId}/spaces/{spaceId}/members`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/members/index.ts` in dust-tt/dust.
    */
   addMembers: post("/spaces/{spaceId}/members", {
     errors: forbidden,
@@ -64,7 +67,8 @@ export const spaces = group("Spaces", {
    * Fails with `DustBadRequestError` if the user is not a member, unless an earlier attempt of this call removed the user, and with
    * `DustNotFoundError` if the space is open or managed by groups. Retried automatically.
    *
-   * Source: `DELETE /api/v1/w/{workspaceId}/spaces/{spaceId}/members/{userId}`.
+   * Source: `DELETE /api/v1/w/{workspaceId}/spaces/{spaceId}/members/{userId}`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/members/[userId].ts` in dust-tt/dust.
    */
   removeMember: del("/spaces/{spaceId}/members/{userId}", {
     errors: forbidden,
@@ -74,7 +78,8 @@ export const spaces = group("Spaces", {
    * Returns the MCP servers of a space, in one request. Without `includeAuto` (default `false`) only those that a person
    * added; with it also those that Dust provides. Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/mcp_server_views`.
+   * Source: `GET /api/v1/w/{workspaceId}/spaces/{spaceId}/mcp_server_views`;
+   * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/mcp_server_views/index.ts` in dust-tt/dust.
    */
   listMcpServerViews: get("/spaces/{spaceId}/mcp_server_views", {
     query: Schema.Struct({ includeAuto: Schema.optional(Schema.Boolean) }),

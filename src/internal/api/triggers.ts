@@ -20,7 +20,8 @@ export const triggers = group("Triggers", {
   /**
    * Returns one trigger. Fails with `DustNotFoundError` (`trigger_not_found`) for an unknown id.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/triggers/{triggerId}`.
+   * Source: `GET /api/v1/w/{workspaceId}/triggers/{triggerId}`;
+   * `front-api/routes/v1/w/[wId]/triggers/[tId]/index.ts` in dust-tt/dust.
    */
   get: get("/triggers/{triggerId}", {
     response: Schema.Struct({ trigger }),

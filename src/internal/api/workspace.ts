@@ -48,14 +48,16 @@ export const workspace = group("Workspace", {
    * Returns the user of the access token, with the user's workspaces. Fails with `DustUserRequiredError` before any request with an
    * API key. Retried automatically.
    *
-   * Source: `GET /api/v1/me`.
+   * Source: `GET /api/v1/me`;
+   * `front-api/routes/v1/me.ts` in dust-tt/dust.
    */
   me: get("/api/v1/me", { credential: "user", response: Schema.Struct({ user }), pick: (answer) => answer.user }),
   /**
    * Returns the active members, in one request. Requires the administrator role; otherwise fails with `DustForbiddenError`.
    * Retried automatically.
    *
-   * Source: `GET /api/v1/w/{workspaceId}/members`.
+   * Source: `GET /api/v1/w/{workspaceId}/members`;
+   * `front-api/routes/v1/w/[wId]/members/index.ts` in dust-tt/dust.
    */
   listMembers: get("/members", {
     response: Schema.Struct({ users: list(member) }),
@@ -64,7 +66,8 @@ export const workspace = group("Workspace", {
   /**
    * Returns whether an e-mail address belongs to an active member. Retried automatically.
    *
-   * Source: `POST /api/v1/w/{workspaceId}/members/validate`.
+   * Source: `POST /api/v1/w/{workspaceId}/members/validate`;
+   * `front-api/routes/v1/w/[wId]/members/validate.ts` in dust-tt/dust.
    */
   validateMember: post("/members/validate", {
     replay: "safe",

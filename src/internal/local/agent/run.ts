@@ -13,6 +13,7 @@ import {
   type UserMessage
 } from "../domains/conversations/models.ts"
 import { publish } from "../server/pubsub.ts"
+import { report } from "../state/report.ts"
 import type { World } from "../state/state.ts"
 import { finish } from "./finish.ts"
 import { Ended, type Loop } from "./loop.ts"
@@ -122,17 +123,20 @@ export const startRun = (
           title: conversation.title
         })
       }
-      return runScript(loop, typeof behavior === "function" ? behavior(input) : behavior)
+      return typeof behavior === "function"
+        ? runScript(loop, behavior(input), "the result of the script's function")
+        : runScript(loop, behavior)
     }).pipe(
-      // A script that throws fails the agent.
-      Effect.catchAllDefect((defect) =>
-        Effect.fail(
-          new Ended({
-            outcome: "error",
-            error: { code: "script_error", message: Cause.pretty(Cause.die(defect)).split("\n")[0]!, metadata: null }
-          })
+      // A script that throws fails the agent. Reported, too: a test that expects failing agents would not show it.
+      Effect.catchAllDefect((defect) => {
+        const reason = Cause.pretty(Cause.die(defect)).split("\n")[0]!
+        return Effect.zipRight(
+          report(`Local Dust: the script of the agent ${message.agent.sId} failed: ${reason}`),
+          Effect.fail(
+            new Ended({ outcome: "error", error: { code: "script_error", message: reason, metadata: null } })
+          )
         )
-      )
+      })
     )
     return Effect.raceFirst(
       Effect.map(Effect.either(steps), (result) => Either.isLeft(result) ? result.left : "success" as const),

@@ -4,6 +4,7 @@ import * as Stream from "effect/Stream"
 import { publishJson, publishRaw } from "../server/pubsub.ts"
 import { pause } from "../state/state.ts"
 import { runApproval, runAuthentication, runQuestion } from "./blocking.ts"
+import { checkedScript, checkedStep } from "./checkScript.ts"
 import { runClientTool } from "./clientTool.ts"
 import { emit, Ended, type Loop, nextStep } from "./loop.ts"
 import { type Script, Step, tokenize } from "./steps.ts"
@@ -98,12 +99,14 @@ const stopIfAsked = (loop: Loop): Effect.Effect<void, Ended> =>
     loop.message.run.stopRequested ? Effect.fail(new Ended({ outcome: "gracefully_stopped" })) : Effect.void
   )
 
-export const runScript = (loop: Loop, script: Script): Effect.Effect<void, Ended> => {
+/** Runs a script. `place` is what returned it, for the error of a value that is no script. */
+export const runScript = (loop: Loop, given: Script, place?: string): Effect.Effect<void, Ended> => {
+  const script = checkedScript(given, place ?? "the script")
   if (typeof script === "string") {
     return runStep(loop, Step.Tokens({ tokens: tokenize(script), classification: "tokens", pace: undefined }))
   }
   const one = (step: Step) => Effect.zipRight(stopIfAsked(loop), runStep(loop, step))
   return Array.isArray(script)
     ? Effect.forEach(script as ReadonlyArray<Step>, one, { discard: true })
-    : Stream.runForEach(script as Stream.Stream<Step>, one)
+    : Stream.runForEach(script as Stream.Stream<Step>, (step) => one(checkedStep(step, "an element of the stream")))
 }

@@ -2,30 +2,19 @@
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import { nearest } from "../state/check.ts"
+import { quirkWords } from "../state/checkOptions.ts"
 import { defaultQuirks } from "../state/create.ts"
 import type { Quirks } from "../state/state.ts"
 
 type Name = keyof Quirks
 
 const words: { readonly [K in Name]?: ReadonlyArray<string> } = {
-  credits: ["available", "exhausted", "no_seat", "user_cap", "group_cap", "key_cap"],
-  rateLimitStatus: ["403", "429"]
+  credits: quirkWords.credits,
+  rateLimitStatus: quirkWords.rateLimitStatus.map(String)
 }
 
 const names = Object.keys(defaultQuirks) as ReadonlyArray<Name>
-
-/** Length of the common prefix and suffix of two names. */
-const likeness = (a: string, b: string): number => {
-  const [one, two] = [a.toLowerCase(), b.toLowerCase()]
-  let from = 0
-  while (from < Math.min(one.length, two.length) && one[from] === two[from]) from++
-  let to = 0
-  while (to < Math.min(one.length, two.length) - from && one.at(-1 - to) === two.at(-1 - to)) to++
-  return from + to
-}
-
-export const nearest = (name: string, all: ReadonlyArray<string>): string =>
-  [...all].sort((a, b) => likeness(name, b) - likeness(name, a)).slice(0, 3).join(", ")
 
 const valueOf = (name: Name, text: string): Either.Either<unknown, string> => {
   const choice = words[name]

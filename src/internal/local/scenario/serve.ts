@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import { type DustTestServeError, listen } from "../server/node.ts"
+import { DustTestOptionsError } from "../state/check.ts"
 import type { Control } from "../state/control.ts"
 import { defaultPlace, makeWorkspace } from "../state/workspace.ts"
 import { type Agents, loadAgents, loadSeed, ScenarioError, versionOf } from "./files.ts"
@@ -91,7 +92,15 @@ export const serveScenario = (
       quirks: quirks.right,
       seed,
       agents
-    }, place)
+    }, place).pipe(
+      Effect.catchAllDefect((defect) =>
+        defect instanceof DustTestOptionsError
+          ? new ScenarioError({
+            message: `${options.seed ?? "the seed"}: ${defect.message.replace("Local Dust: ", "")}`
+          })
+          : Effect.die(defect)
+      )
+    )
     const isLocal = isLoopback(options.host)
     const handle = yield* withView(workspace, isLocal)
     yield* listen(handle, place, { port: options.port, host: options.host })

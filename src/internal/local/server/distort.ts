@@ -23,7 +23,12 @@ const withStream = (
   f: (stream: Stream.Stream<Uint8Array, Reset>) => Stream.Stream<Uint8Array, Reset>
 ): LocalResponse => ({ ...response, body: { _tag: "Stream", stream: f(bodyStream(response)) } })
 
-const cutAfter = (self: Stream.Stream<Uint8Array, Reset>, bytes: number, orderly: boolean) =>
+const cutAfter = (
+  self: Stream.Stream<Uint8Array, Reset>,
+  bytes: number,
+  orderly: boolean,
+  onWhole: (reason: string) => void
+) =>
   Stream.suspend(() => {
     let left = bytes
     return self.pipe(
@@ -36,7 +41,10 @@ const cutAfter = (self: Stream.Stream<Uint8Array, Reset>, bytes: number, orderly
       Stream.takeUntil(() => left <= 0),
       Stream.concat(
         Stream.suspend(() => left <= 0 && !orderly ? Stream.fail(new Reset({ kind: "reset" })) : Stream.empty)
-      )
+      ),
+      Stream.ensuring(Effect.sync(() => {
+        if (left > 0) onWhole(`only ${bytes - left} bytes of the body were sent`)
+      }))
     )
   })
 
@@ -75,12 +83,17 @@ export const delayed = (world: World, response: LocalResponse, duration: Duratio
     (stream) => Stream.unwrap(Effect.as(pause(world, duration, "a fault that delays the body"), stream))
   )
 
-/** Truncates the body after this many bytes. */
-export const cut = (response: LocalResponse, afterBytes: number, orderly: boolean): LocalResponse => {
+/** Truncates the body after this many bytes. `onWhole` is called if it ends or is left before. */
+export const cut = (
+  response: LocalResponse,
+  afterBytes: number,
+  orderly: boolean,
+  onWhole: (reason: string) => void
+): LocalResponse => {
   const { "content-length": length, ...rest } = response.headers
   // A truncated body that ends normally has no content-length.
   const headers = orderly || length === undefined ? rest : response.headers
-  return withStream({ ...response, headers }, (stream) => cutAfter(stream, afterBytes, orderly))
+  return withStream({ ...response, headers }, (stream) => cutAfter(stream, afterBytes, orderly, onWhole))
 }
 
 /** Rewrites the text of the body, or of each event of an event stream. */

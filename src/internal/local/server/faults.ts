@@ -2,9 +2,23 @@
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import {
+  anything,
+  type Check,
+  duration,
+  flag,
+  fn,
+  isRecord,
+  nearest,
+  object,
+  oneOf,
+  shown,
+  wholeFrom
+} from "../state/check.ts"
 import { pause, type World } from "../state/state.ts"
 import { cut, delayed, doubled, dripped, overJson, reordered, rewritten } from "./distort.ts"
 import { bytes, encodeText, errorResponse, type LocalResponse, redirect, Reset, text } from "./http.ts"
+import { DustTestRuleError } from "./patterns.ts"
 
 /** A failure. @category models @since 0.1.0 */
 export type Fault = Data.TaggedEnum<{
@@ -104,14 +118,92 @@ export const faults = {
   drip: (bytes: number, every: Duration.DurationInput = 0): Fault => Fault.Drip({ bytes, every })
 } as const
 
+const statusCheck: Check = (value, place) => {
+  const status = isRecord(value) ? value["status"] : undefined
+  return typeof status === "number" && Number.isInteger(status) && status >= 200 && status < 600
+    ? undefined
+    : `${place}.status must be a whole number from 200 to 599, not ${shown(status)}`
+}
+
+type Parts<Tag extends Fault["_tag"]> = Required<Omit<Extract<Fault, { readonly _tag: Tag }>, "_tag">>
+
+const checks: { readonly [Tag in Fault["_tag"]]: { readonly [K in keyof Parts<Tag>]: Check } } = {
+  Respond: { response: statusCheck },
+  Delay: { before: oneOf("headers", "body"), duration },
+  NeverAnswer: { handlerRuns: flag },
+  Refuse: {},
+  Reset: { handlerRuns: flag },
+  Cut: { afterBytes: wholeFrom(0), orderly: flag },
+  TransformJson: { f: fn },
+  TransformText: { f: fn },
+  DoubleFrames: {},
+  ReorderFrames: {},
+  Drip: { bytes: wholeFrom(1), every: duration }
+}
+
+/** A fault, as the constructors make it. */
+export const checkFault: Check = (value, place) => {
+  if (typeof value === "function") return `${place} is a function; call it, as in DustTest.faults.resetAfter()`
+  const name = isRecord(value) ? value["_tag"] : undefined
+  if (typeof name !== "string") return `${place} must be made by DustTest.faults, not ${shown(value)}`
+  const known = Object.entries<Readonly<Record<string, Check>>>(checks).find(([one]) => one === name)
+  return known === undefined
+    ? `${place} is no fault: ${name}; the nearest: ${nearest(name, Object.keys(checks))}`
+    : object({ _tag: anything, ...known[1] }, {})(value, place)
+}
+
+/** The function of a fault; its mistakes are those of the rule. */
+const guarded = <A, B>(name: string, f: (before: A) => B) => (before: A): B => {
+  let after: B
+  try {
+    after = f(before)
+  } catch (cause) {
+    throw new DustTestRuleError({ message: `The function of ${name} threw ${String(cause)}.` })
+  }
+  if (after === undefined || after instanceof Promise) {
+    throw new DustTestRuleError({ message: `The function of ${name} must return the new body, not ${shown(after)}.` })
+  }
+  return after
+}
+
+/** Why a fault does not change this response, if it does not. */
+const idleAt = (fault: Fault, { body, headers }: LocalResponse): string | undefined => {
+  switch (fault._tag) {
+    case "DoubleFrames":
+    case "ReorderFrames":
+      return headers["content-type"]?.startsWith("text/event-stream") === true
+        ? undefined
+        : "the response is no event stream"
+    case "Cut":
+    case "TransformJson":
+    case "TransformText":
+    case "Drip":
+      if (body._tag === "Empty") return "the response has no body"
+      return fault._tag === "Cut" && body._tag === "Bytes" && body.bytes.length < fault.afterBytes
+        ? `the body has only ${body.bytes.length} bytes`
+        : undefined
+    default:
+      return undefined
+  }
+}
+
 const reset = (kind: "refused" | "reset") => Effect.fail(new Reset({ kind }))
 
-/** The response to a request that a fault hits; `run` is the regular handling. Handles every fault. */
+/**
+ * The response to a request that a fault hits; `run` is the regular handling. `onIdle` is called if the fault does not
+ * change the response.
+ */
 export const inject = (
   world: World,
   fault: Fault,
-  run: Effect.Effect<LocalResponse, Reset>
+  handled: Effect.Effect<LocalResponse, Reset>,
+  onIdle: (reason: string) => void
 ): Effect.Effect<LocalResponse, Reset> => {
+  const run = Effect.tap(handled, (response) =>
+    Effect.sync(() => {
+      const reason = idleAt(fault, response)
+      if (reason !== undefined) onIdle(reason)
+    }))
   switch (fault._tag) {
     case "Respond":
       return Effect.succeed(fault.response)
@@ -126,11 +218,11 @@ export const inject = (
         ? Effect.zipRight(pause(world, fault.duration, "a fault that delays the answer"), run)
         : Effect.map(run, (response) => delayed(world, response, fault.duration))
     case "Cut":
-      return Effect.map(run, (response) => cut(response, fault.afterBytes, fault.orderly))
+      return Effect.map(run, (response) => cut(response, fault.afterBytes, fault.orderly, onIdle))
     case "TransformJson":
-      return Effect.map(run, (response) => rewritten(response, overJson(fault.f)))
+      return Effect.map(run, (response) => rewritten(response, overJson(guarded("transformJson", fault.f))))
     case "TransformText":
-      return Effect.map(run, (response) => rewritten(response, fault.f))
+      return Effect.map(run, (response) => rewritten(response, guarded("transformText", fault.f)))
     case "DoubleFrames":
       return Effect.map(run, doubled)
     case "ReorderFrames":

@@ -5,9 +5,10 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { afterTheEnd } from "../state/ended.ts"
 import type { World } from "../state/state.ts"
 import { authenticate, describeCredential } from "./auth.ts"
-import { type Fault, inject } from "./faults.ts"
+import { inject } from "./faults.ts"
 import {
   decodeText,
   errorResponse,
@@ -223,31 +224,48 @@ const logged = (
   return { ...response, body: { _tag: "Stream" as const, stream: Stream.fromPull(pull), pull } }
 }
 
+const recentOf = (entries: ReadonlyArray<Entry>): string => {
+  const last = entries.slice(-3).map(({ method, path, route, status }) =>
+    `${method} ${route ?? path} (${status ?? "not answered yet"})`
+  )
+  return last.length === 0 ? "No request has arrived." : `The last requests: ${last.join("; ")}.`
+}
+
 export const makeHandler = (world: World): Handler => {
   const log = new Log()
   const rules: Array<ActiveRule> = []
   const listeners = new Set<() => void>()
   let arrived = 0
   const changed = () => {
+    world.life.activity++
     for (const listener of listeners) listener()
   }
+  world.life.recent = () => recentOf(log.entries)
   const handle = (request: LocalRequest): Effect.Effect<LocalResponse, Reset> =>
     Effect.suspend(() => {
+      if (world.life.ended) return Effect.die(afterTheEnd(`${request.method} ${request.url.pathname}`))
       const to = routed(world, request)
       const entry = entryOf(world, request, to, ++arrived)
       log.remember(entry, isMultipart(request) ? 0 : request.body.length)
       const close = closing(world, request, entry, changed)
-      const fault: Fault | undefined = pickFault(world, rules, {
+      const hit = pickFault(world, rules, {
         method: request.method,
         pathname: request.url.pathname,
         route: to.redirected ? undefined : to.match?.route.path,
         query: request.url.searchParams,
         body: entry.body
       })
-      entry.fault = fault?._tag
+      entry.fault = hit?.rule.fault._tag
       changed()
       const run = answerTo(world, request, to)
-      return (fault === undefined ? run : inject(world, fault, run)).pipe(
+      let idle = false
+      const onIdle = (reason: string) => {
+        if (hit === undefined || idle) return
+        idle = true
+        hit.fired--
+        hit.idle = reason
+      }
+      return (hit === undefined ? run : inject(world, hit.rule.fault, run, onIdle)).pipe(
         Effect.withClock(world.clock),
         Effect.onExit((exit) =>
           Effect.sync(() => {

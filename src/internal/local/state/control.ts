@@ -6,8 +6,9 @@ import type { AgentBehavior, UserAnswer } from "../agent/steps.ts"
 import type { AgentOptions } from "../domains/agents.ts"
 import type { AgentMessage } from "../domains/conversations/models.ts"
 import type { Fault } from "../server/faults.ts"
+import type { RequestPattern } from "../server/patterns.ts"
 import type { SeenRequest } from "../server/pipeline.ts"
-import type { FaultRule, RequestPattern } from "../server/rules.ts"
+import type { FaultRule } from "../server/rules.ts"
 import type { ConversationSeed, MessageSeed } from "./seed.ts"
 
 /**

@@ -3,11 +3,14 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { addAgent } from "../domains/agents.ts"
 import { encodeText } from "../server/http.ts"
+import { agentCheck, checked, conversationSeed, messageSeed } from "./checkOptions.ts"
 import type { Control, MessageState } from "./control.ts"
 import { defaults } from "./defaults.ts"
+import { alive } from "./ended.ts"
 import { allConversations, conversationState, findConversation, findMessage, messageState, notFound } from "./find.ts"
 import { seedConversation, seedMessage } from "./seeding.ts"
 import type { World } from "./state.ts"
+import { awaiting } from "./waiting.ts"
 
 const messagesOf = (world: World, role: MessageState["role"], conversationId: string | undefined) =>
   Effect.sync(() =>
@@ -33,7 +36,15 @@ export const conversationControl = (
   | "addMessage"
   | "addConversationFile"
 > => ({
-  setAgent: (sId, agent) => Effect.sync(() => void addAgent(world, sId, agent)),
+  setAgent: (sId, agent) =>
+    alive(
+      world,
+      "setAgent",
+      Effect.zipRight(
+        checked(agentCheck, agent, `the agent ${sId}`),
+        Effect.sync(() => void addAgent(world, sId, agent))
+      )
+    ),
   conversation: (conversationId) =>
     Effect.map(findConversation(world, conversationId), (found) => conversationState(world, found)),
   conversations: Effect.sync(() => allConversations(world).map((one) => conversationState(world, one))),
@@ -43,17 +54,23 @@ export const conversationControl = (
   waitForRun: (messageId) =>
     Effect.flatMap(findMessage(world, messageId), (message) =>
       message.type === "agent_message"
-        ? Effect.map(Deferred.await(message.run.done), () => messageState(world, message))
+        ? Effect.map(
+          awaiting(world, `the end of the run of ${message.agent.name}`, Deferred.await(message.run.done)),
+          () => messageState(world, message)
+        )
         : notFound("agent message", messageId)),
   addConversation: (seed) =>
-    Effect.map(
-      seedConversation(world, seed, world.userTokens.get(defaults.userToken)?.user ?? null),
-      (conversation) => conversationState(world, conversation)
+    checked(conversationSeed, seed, "the conversation").pipe(
+      Effect.zipRight(
+        Effect.suspend(() => seedConversation(world, seed, world.userTokens.get(defaults.userToken)?.user ?? null))
+      ),
+      Effect.map((conversation) => conversationState(world, conversation))
     ),
   addMessage: (conversationId, seed) =>
-    Effect.flatMap(
-      findConversation(world, conversationId),
-      (conversation) => Effect.map(seedMessage(world, conversation, seed), (message) => messageState(world, message))
+    checked(messageSeed, seed, "the message").pipe(
+      Effect.zipRight(findConversation(world, conversationId)),
+      Effect.flatMap((conversation) => seedMessage(world, conversation, seed)),
+      Effect.map((message) => messageState(world, message))
     ),
   addConversationFile: (conversationId, file) =>
     Effect.map(findConversation(world, conversationId), (conversation) => {

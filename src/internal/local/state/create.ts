@@ -301,6 +301,7 @@ export const makeWorld = (
       waits,
       slices,
       ids: chance.ids,
-      restart
+      restart,
+      life: { activity: 0, recent: () => "", ended: false }
     }
   })

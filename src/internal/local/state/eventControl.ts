@@ -1,12 +1,26 @@
 /** The handle's functions for streams, blocked actions, tokens and client-side MCP servers. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import type { UserAnswer } from "../agent/steps.ts"
 import { answerAction } from "../domains/conversations/blocked.ts"
 import { anyServer, forget, type McpServer, mcpServers } from "../domains/mcp/servers.ts"
 import { publish, publishJson, publishRaw, retained } from "../server/pubsub.ts"
+import { DustTestOptionsError, shown } from "./check.ts"
 import type { Control } from "./control.ts"
 import { allConversations, findChannel, notFound } from "./find.ts"
 import type { World } from "./state.ts"
+
+/** Why an answer does not fit a blocked action, if it does not. */
+const mismatch = (status: string, how: "approved" | "rejected" | UserAnswer | undefined): string | undefined => {
+  if (status === "blocked_user_answer_required") {
+    return typeof how === "string"
+      ? `is a question: answer it with { selectedOptions: [0] }, not ${shown(how)}`
+      : undefined
+  }
+  return typeof how === "object" || (how !== undefined && how !== "approved" && how !== "rejected")
+    ? `is no question: resolve it with "approved" or "rejected", not ${shown(how)}`
+    : undefined
+}
 
 export const eventControl = (
   world: World
@@ -40,6 +54,10 @@ export const eventControl = (
       for (const conversation of allConversations(world)) {
         const action = conversation.blocked.get(actionId)
         if (action === undefined) continue
+        const problem = mismatch(action.status, how)
+        if (problem !== undefined) {
+          return Effect.die(new DustTestOptionsError({ message: `Local Dust: the action ${actionId} ${problem}` }))
+        }
         return answerAction(
           action,
           typeof how === "object"

@@ -13,6 +13,7 @@ import {
   nextRank,
   type UserMessage
 } from "../domains/conversations/models.ts"
+import { DustTestOptionsError, nearest } from "./check.ts"
 import type { ConversationSeed, MessageSeed } from "./seed.ts"
 import type { LocalUser, World } from "./state.ts"
 
@@ -61,7 +62,16 @@ export const seedMessage = (
     const parent = conversation.ranks.map(latest).findLast((message): message is UserMessage =>
       message?.type === "user_message"
     )
-    const agent = agents(world).byId.has(seed.agent ?? "echo") ? seed.agent ?? "echo" : "echo"
+    const agent = seed.agent ?? "echo"
+    if (!agents(world).byId.has(agent)) {
+      return yield* Effect.die(
+        new DustTestOptionsError({
+          message: `Local Dust: there is no agent ${JSON.stringify(agent)}; the nearest: ${
+            nearest(agent, agents(world).byId.keys())
+          }`
+        })
+      )
+    }
     const made = yield* makeAgentMessage(world, conversation, {
       agent,
       parent: parent ?? makeUserMessage(world, conversation, {

@@ -167,6 +167,16 @@ export interface Lookups {
   space?: (spaceId: string) => { readonly name: string } | undefined
 }
 
+/** What happens to the workspace as a whole. */
+export interface Life {
+  /** Grows whenever a request arrives, is answered or is closed. */
+  activity: number
+  /** The newest requests in words, for warnings. */
+  recent: () => string
+  /** Whether the scope of the workspace is closed. */
+  ended: boolean
+}
+
 export interface World {
   readonly workspaceId: string
   readonly workspaceName: string
@@ -204,6 +214,7 @@ export interface World {
   readonly ids: ReadonlySet<string>
   /** Ends the background work and resets the state, as in a new workspace. */
   readonly restart: Effect.Effect<void>
+  readonly life: Life
 }
 
 /** Sleeps on the workspace's clock. `what` describes the wait in the warning about a TestClock that does not move. */

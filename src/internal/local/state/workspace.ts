@@ -11,10 +11,13 @@ import { installSpaces } from "../domains/spaces.ts"
 import { type Handler, makeHandler } from "../server/pipeline.ts"
 import { closeChannels } from "../server/pubsub.ts"
 import { activate, type ActiveRule, type FaultRule, reportUnused } from "../server/rules.ts"
+import { checkOptions } from "./checkOptions.ts"
+import { checkReferences } from "./checkReferences.ts"
 import type { Control } from "./control.ts"
 import { conversationControl } from "./conversationControl.ts"
 import { makeWorld, type Place, type WorldOptions } from "./create.ts"
 import { defaults } from "./defaults.ts"
+import { alive } from "./ended.ts"
 import { eventControl } from "./eventControl.ts"
 import { allConversations } from "./find.ts"
 import { faultControl, requestControl } from "./requestControl.ts"
@@ -44,13 +47,19 @@ export const makeWorkspace = (
   place: Place
 ): Effect.Effect<Workspace, never, Scope.Scope> =>
   Effect.gen(function*() {
+    yield* checkOptions(options)
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const world = yield* makeWorld(options, scope, place)
     const handler = makeHandler(world)
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        world.life.ended = true
+      })
+    )
     yield* watchTestClock(world, handler.log, handler.listeners)
-    const own = yield* Effect.forEach(options.faults ?? [], activate)
+    for (const rule of options.faults ?? []) handler.rules.push(yield* activate(rule, handler.rules))
+    const own = [...handler.rules]
     const scripted: Array<ActiveRule> = []
-    handler.rules.push(...own)
     yield* Effect.addFinalizer(() => reportUnused([...own, ...scripted]))
     yield* furnish(world, options)
     const reset = Effect.gen(function*() {
@@ -74,6 +83,7 @@ const furnish = (world: World, options: WorkspaceOptions): Effect.Effect<void> =
     addAgent(world, "echo", { description: "Repeats the message" })
     addAgent(world, "dust", { name: "dust", description: "The global agent", scope: "global" })
     for (const [sId, agent] of Object.entries(options.agents ?? {})) addAgent(world, sId, agent)
+    yield* checkReferences(world)
     const ada = world.userTokens.get(defaults.userToken)?.user ?? null
     for (const seed of world.seed.conversations ?? []) yield* seedConversation(world, seed, ada)
   })
@@ -96,7 +106,7 @@ const makeControl = (
   scripted: Array<ActiveRule>,
   reset: Effect.Effect<void>
 ): Control => ({
-  reset,
+  reset: alive(world, "reset", reset),
   get url() {
     return place.origin
   },
@@ -106,7 +116,7 @@ const makeControl = (
   userToken: Redacted.make(defaults.userToken),
   adminToken: Redacted.make(defaults.adminToken),
   ...requestControl(world, handler),
-  ...faultControl(handler, scripted),
+  ...faultControl(world, handler, scripted),
   ...conversationControl(world),
   ...eventControl(world)
 })

@@ -65,12 +65,13 @@ const deleteFeedback: Handler = (context) =>
 
 const listFeedbacks: Handler = (context) =>
   Effect.gen(function*() {
+    const conversation = yield* findConversation(context)
+    // After the conversation. Source: `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/feedbacks.ts`.
     const user = yield* requireUser(context, {
       status: 401,
       type: "user_authentication_required",
-      message: "A user is required."
+      message: "You must be logged in as a user to access this resource."
     })
-    const conversation = yield* findConversation(context)
     return json({
       feedbacks: conversation.feedbacks.filter((one) => one.user.sId === user.sId).map(({ user, ...one }) => ({
         ...one,
