@@ -5,6 +5,7 @@ import { Schema } from "effect"
 import recorded from "../fixtures/wire-fields.json" with { type: "json" }
 import { type Fields, official, ours, sample } from "../support/fields.ts"
 import { models } from "../support/models.ts"
+import { operations } from "../support/operations.ts"
 
 const lastNames = (fields: Iterable<string>): ReadonlyArray<string> =>
   [...new Set([...fields].map((path) => path.split(".").at(-1)!))].filter((name) => name !== "*").sort()
@@ -19,9 +20,16 @@ const schemaOf = (name: string) => {
 
 describe("Fields of models", () => {
   // Written by test/tools/wire-fields.ts; review its diff.
-  it("each model has a record of its fields, and each record a model", () => {
-    assert.sameMembers(models.map(([name]) => name), Object.keys(recorded))
+  it("each model, request and answer has a record of its fields, and each record one of these", () => {
+    assert.sameMembers([...models, ...operations].map(([name]) => name), Object.keys(recorded))
   })
+
+  for (const [name, schema] of operations) {
+    it(`${name}: its names on the wire are the recorded ones`, () => {
+      const record: Readonly<Record<string, string>> = recorded
+      assert.deepStrictEqual(lastNames(ours(schema)), words(record[name] ?? ""))
+    })
+  }
 
   for (const [name, schema] of models) {
     it(`${name}: its names on the wire are the recorded ones`, () => {

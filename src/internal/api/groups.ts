@@ -25,7 +25,7 @@ import { triggers } from "./triggers.ts"
 import { workspace } from "./workspace.ts"
 
 /** The groups by the names of their services: one that is missing or under another name does not compile. */
-const groups = {
+export const groups = {
   Workspace: workspace,
   Spaces: spaces,
   Apps: apps,
