@@ -6,7 +6,7 @@ import { createHmac } from "node:crypto"
 import { dust, json } from "../support/http.ts"
 
 const local = (options?: DustTest.Options & DustTest.ClientOptions) =>
-  Effect.provide(DustTest.layer({ credential: "adminApiKey", ...options }))
+  Effect.provide(DustTest.layer({ credential: "adminApiKey", agents: { even: {}, odd: {} }, ...options }))
 
 const requests = Effect.flatMap(DustTest.DustTest, (dust) => dust.countRequests())
 const last = Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())
