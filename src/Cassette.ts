@@ -186,7 +186,10 @@ export const load = (path: string): Effect.Effect<Tape, CassetteReadError, FileS
       Effect.mapError((error) =>
         new CassetteReadError({ message: `The tape ${path} cannot be read: ${error.message}`, line: undefined })
       ),
-      Effect.flatMap(parse)
+      Effect.flatMap((text) =>
+        Effect.mapError(parse(text), ({ line, message }) =>
+          new CassetteReadError({ message: `${path}: ${message}`, line }))
+      )
     ))
 
 /**

@@ -313,4 +313,83 @@ describe("Cassette", () => {
       assert.strictEqual((yield* Effect.flip(Cassette.parse(""))).message, "The tape is empty")
       assert.strictEqual((yield* Effect.flip(Cassette.parse(`${lines[0]}\n{`))).line, 2)
     }))
+
+  const edits: ReadonlyArray<
+    readonly [name: string, edit: (lines: Array<string>) => void, line: number, message: RegExp]
+  > = [
+    [
+      "cut in its last line",
+      (lines) => void (lines[1] = lines[1]!.slice(0, -20)),
+      2,
+      /Line 2 of the tape is unreadable/
+    ],
+    ["of another version", (lines) => void (lines[0] = lines[0]!.replace(":1", ":2")), 1, /version 2 is unknown/],
+    ["without its first line", (lines) => void lines.shift(), 1, /it is not the first line of a tape/],
+    ["followed by another", (lines) => void lines.splice(2, 0, lines[0]!), 3, /a second tape begins here/],
+    ["with a line twice", (lines) => void lines.splice(2, 0, lines[1]!), 3, /number 1 is on line 2, too/],
+    ["with a misspelt field", (lines) => void (lines[1] = lines[1]!.replace(`"response"`, `"respnse"`)), 2, /respnse/],
+    [
+      "with a status that is none",
+      (lines) => void (lines[1] = lines[1]!.replace(`"status":200`, `"status":20`)),
+      2,
+      /no status/
+    ],
+    [
+      "with a response that is no base64",
+      (lines) => void (lines[1] = lines[1]!.replace(/"body":\{"json".*(?=,"end")/, `"body":{"base64":"?"}`)),
+      2,
+      /body\.base64: not base64/
+    ],
+    [
+      "with a request that has no outcome",
+      (lines) => void (lines[1] = lines[1]!.replace(/,"response":.*$/, "}")),
+      2,
+      /neither a response nor a failure/
+    ]
+  ]
+  for (const [name, edit, line, message] of edits) {
+    it.effect(`parse: a tape ${name} fails with its line and the reason`, () =>
+      Effect.gen(function*() {
+        const { tape } = yield* recorded(Effect.flatMap(Spaces, (spaces) => spaces.list()))
+        const lines = Cassette.format(tape).trimEnd().split("\n")
+        edit(lines)
+        const error = yield* Effect.flip(Cassette.parse(lines.join("\n")))
+        assert.match(error.message, message)
+        assert.strictEqual(error.line, line)
+      }))
+  }
+
+  it.scoped("load: the error names the file", () =>
+    Effect.gen(function*() {
+      const files = yield* FileSystem.FileSystem
+      const path = `${yield* files.makeTempDirectoryScoped()}/tape.jsonl`
+      yield* files.writeFileString(path, "{")
+      assert.include((yield* Effect.flip(Cassette.load(path))).message, `${path}: Line 1`)
+    }).pipe(Effect.provide(NodeFileSystem.layer)))
+
+  it.effect("record: secrets in forms, nested objects and known shapes are redacted", () =>
+    Effect.gen(function*() {
+      const secrets = [
+        "first-in-form",
+        "verifier-1234",
+        "nested-secret",
+        "12345678901",
+        "ghp_abcdefghijkl",
+        "MIIEvQIBADANBg"
+      ]
+      const { client, tape } = yield* Effect.flatMap(HttpClient.HttpClient, (inner) => Cassette.record(inner))
+      const request = HttpClientRequest.post("https://local-dust.test/api/v1/me")
+      yield* client.execute(HttpClientRequest.bodyText(
+        request,
+        `refresh_token=${secrets[0]}&code_verifier=${secrets[1]}`,
+        "application/x-www-form-urlencoded"
+      ))
+      yield* client.execute(HttpClientRequest.bodyUnsafeJson(request, {
+        credentials: { deep: [{ value: secrets[2] }] },
+        otp: 12345678901,
+        text: `use ${secrets[4]} and -----BEGIN PRIVATE KEY-----\n${secrets[5]}\n-----END PRIVATE KEY-----`
+      }))
+      const text = Cassette.format(yield* tape)
+      assert.deepStrictEqual(secrets.filter((secret) => text.includes(secret)), [])
+    }).pipe(Effect.provide(DustTest.layerHttpClient())))
 })

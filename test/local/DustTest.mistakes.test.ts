@@ -1,4 +1,6 @@
 /** Mistakes of a tester: each is reported at once, with its place and the nearest names. */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Layer, Logger, Option, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
@@ -315,6 +317,23 @@ describe("mistakes in options", () => {
       assert.match(yield* defectOf(dust.reset), /DustTest\.reset came after the end/)
       assert.match(yield* defectOf(Effect.provide(ask, context)), /^POST \S+ came after the end of the workspace/)
     }))
+})
+
+describe("secrets in snapshots", () => {
+  it.effect("a snapshot has no secret of a path, a query or a body", () =>
+    Effect.gen(function*() {
+      const { post } = yield* Effect.map(HttpClient.HttpClient, (client) => ({
+        post: (url: string, body: Json) =>
+          client.execute(
+            HttpClientRequest.bodyUnsafeJson(HttpClientRequest.post(`https://local-dust.test${url}`), body)
+          )
+      }))
+      yield* post("/api/v1/w/LocalDust1/triggers/hooks/whs_1/url-secret?access_token=in-query", { password: "in-body" })
+      const dust = yield* DustTest.DustTest
+      const text = yield* dust.snapshot()
+      assert.deepStrictEqual(["url-secret", "in-query", "in-body"].filter((secret) => text.includes(secret)), [])
+      assert.include(text, "<redacted>")
+    }).pipe(Effect.provide(DustTest.layerHttpClient())))
 })
 
 describe("mistakes in waits", () => {

@@ -27,7 +27,7 @@ export const removed = "<redacted>"
 const shortest = 6
 
 const secretField =
-  /^(?:x-)?(?:authorization|cookie|set-cookie|password|passwd|secret|.*[_-]?secret|.*secret(?:key|token)?|api[_-]?key|.*(?:access|refresh|id|auth|bearer|session|device|share)[_-]?token|credentials?|private[_-]?key|signature|shared[_-]?secret)$/i
+  /^(?:x-)?(?:authorization|cookie|set-cookie|password|passwd|passphrase|pwd|otp|jwt|token|code[_-]?verifier|client[_-]?assertion|secret|.*[_-]?secret|.*secret(?:key|token)?|api[_-]?key|.*(?:access|refresh|id|auth|bearer|session|device|share)[_-]?token|credentials?|private[_-]?key|signature|shared[_-]?secret)$/i
 
 const shapes: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bsk-[\w-]{6,}/g, removed],
@@ -35,12 +35,15 @@ const shapes: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(Bearer|Basic)\s+(?!<redacted>)[\w.~+/=-]{6,}/gi, `$1 ${removed}`],
   // Signed URLs, also within text.
   [
-    /([?&](?:[\w.-]*(?:token|signature|sig|secret|password|credential|api[_-]?key|policy|jwt)|key)=)(?!<redacted>)[^&\s"'<>)\]]+/gi,
+    /((?:^|[?&])(?:[\w.-]*(?:token|signature|sig|secret|password|credential|api[_-]?key|policy|jwt|code_verifier|client_assertion)|key)=)(?!<redacted>)[^&\s"'<>)\]]+/gi,
     `$1${removed}`
   ],
   [/(\/triggers\/hooks\/[^/?#\s"]+\/)(?!<redacted>)[^/?#\s"]+/g, `$1${removed}`],
   // The user and password of a URL.
-  [/\b(https?:\/\/)[^/\s:@"]+:[^/\s@"]+@/gi, `$1${removed}@`]
+  [/\b(https?:\/\/)[^/\s:@"]+:[^/\s@"]+@/gi, `$1${removed}@`],
+  // Keys of common services, and private keys.
+  [/\b(?:gh[pousr]_|github_pat_|xox[abeoprs]-|AKIA|ASIA|AIza|glpat-)[\w-]{8,}/g, removed],
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, removed]
 ]
 
 /** Protocol values without white space, which masking keeps. */
@@ -103,6 +106,7 @@ export class Redactor {
   }
 
   json(value: unknown, field = ""): unknown {
+    if (secretField.test(field) && (typeof value === "number" || typeof value === "bigint")) return removed
     if (typeof value === "string") {
       if (secretField.test(field) && value !== "") {
         this.learn(value)
@@ -115,7 +119,8 @@ export class Redactor {
     if (Array.isArray(value)) return value.map((one) => this.json(one, field))
     if (!isRecord(value)) return value
     return Object.fromEntries(
-      Object.entries(value).map(([key, one]) => [this.text(key), this.json(one, key)])
+      // Everything inside a secret field is secret.
+      Object.entries(value).map(([key, one]) => [this.text(key), this.json(one, secretField.test(field) ? field : key)])
     )
   }
 

@@ -152,24 +152,73 @@ const reason = (error: unknown): string =>
     ? error.message
     : String(error)
 
+/** What a schema cannot say about an exchange; `undefined` if nothing is wrong. */
+const faultOf = (exchange: Exchange): string | undefined => {
+  if (exchange.response === undefined && exchange.failure === undefined) return "neither a response nor a failure"
+  const { request, response } = exchange
+  if (
+    response !== undefined && !(Number.isInteger(response.status) && response.status >= 100 && response.status < 600)
+  ) {
+    return `response.status: ${response.status} is no status`
+  }
+  for (const body of [request.body, response?.body]) {
+    if (
+      body !== undefined && "base64" in body &&
+      !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(body.base64)
+    ) {
+      return "body.base64: not base64"
+    }
+  }
+  return undefined
+}
+
+const isHead = (value: unknown): boolean => typeof value === "object" && value !== null && "cassette" in value
+
+/** The problem of the first line, before its schema. */
+const headProblem = (value: unknown): string | undefined => {
+  if (!isHead(value)) return "it is not the first line of a tape, which begins with {\"cassette\":1"
+  const version = (value as { readonly cassette: unknown }).cassette
+  return version === 1 ? undefined : `version ${String(version)} is unknown; this package reads version 1`
+}
+
 export const parse = (text: string): Effect.Effect<Tape, CassetteReadError> =>
   Effect.gen(function*() {
     const lines = text.split(/\r?\n/).map((content, index) => ({ content, line: index + 1 })).filter(({ content }) =>
       content.trim() !== ""
     )
-    const decode = <A, I>(schema: Schema.Schema<A, I>, { content, line }: (typeof lines)[number]) =>
+    const unreadable = (line: number, why: string) =>
+      new CassetteReadError({ message: `Line ${line} of the tape is unreadable: ${why}`, line })
+    const decode = <A, I>(
+      schema: Schema.Schema<A, I>,
+      { content, line }: (typeof lines)[number],
+      problem: (value: unknown) => string | undefined
+    ) =>
       Effect.try(() => JSON.parse(content) as unknown).pipe(
-        Effect.mapError((error) => error.error),
-        Effect.flatMap(Schema.decodeUnknown(schema)),
-        Effect.mapError((error) =>
-          new CassetteReadError({ message: `Line ${line} of the tape is unreadable: ${reason(error)}`, line })
-        )
+        Effect.mapError((error) => reason(error.error)),
+        Effect.filterOrElse((value) => problem(value) === undefined, (value) => Effect.fail(problem(value) ?? "")),
+        // A misspelt field of a tape that was edited by hand would be lost otherwise.
+        Effect.flatMap((value) =>
+          Effect.mapError(Schema.decodeUnknown(schema, { onExcessProperty: "error" })(value), reason)
+        ),
+        Effect.mapError((why) => unreadable(line, why))
       )
     const [first, ...rest] = lines
     if (first === undefined) {
       return yield* new CassetteReadError({ message: "The tape is empty", line: undefined })
     }
-    const head = yield* decode(Head, first)
-    const exchanges = yield* Effect.forEach(rest, (line) => decode(Exchange, line))
+    const head = yield* decode(Head, first, headProblem)
+    const lineOf = new Map<number, number>()
+    const exchanges = yield* Effect.forEach(rest, (line) =>
+      Effect.tap(
+        decode(Exchange, line, (value) => isHead(value) ? "a second tape begins here" : undefined),
+        (exchange) => {
+          const problem = faultOf(exchange)
+          if (problem !== undefined) return unreadable(line.line, problem)
+          const before = lineOf.get(exchange.number)
+          if (before !== undefined) return unreadable(line.line, `number ${exchange.number} is on line ${before}, too`)
+          lineOf.set(exchange.number, line.line)
+          return Effect.void
+        }
+      ))
     return { ...head, exchanges: exchanges.sort((a, b) => a.number - b.number) }
   })

@@ -1,4 +1,5 @@
 /** Renders requests as text that is the same in every run. */
+import { Redactor } from "../../cassette/redact.ts"
 import type { SeenRequest } from "../server/pipeline.ts"
 import type { World } from "./state.ts"
 
@@ -69,8 +70,18 @@ const bodyOf = ({ body }: SeenRequest, names: Names): ReadonlyArray<string> =>
 const answerOf = ({ fault, status }: SeenRequest): string =>
   `  → ${status ?? "no answer"}${fault === undefined ? "" : ` (${fault})`}`
 
-export const renderRequests = (world: World, requests: ReadonlyArray<SeenRequest>): string => {
+/** Without secrets: a snapshot is kept with the tests. */
+const cleaned = (redactor: Redactor, request: SeenRequest): SeenRequest => ({
+  ...request,
+  path: redactor.text(request.path),
+  query: redactor.json(request.query) as SeenRequest["query"],
+  body: request.body === undefined ? undefined : redactor.json(request.body)
+})
+
+export const renderRequests = (world: World, seen: ReadonlyArray<SeenRequest>): string => {
   const names = new Names(world.ids)
+  const redactor = new Redactor({})
+  const requests = seen.map((request) => cleaned(redactor, request))
   // Path parameters first, so that each id is named after its parameter wherever it occurs.
   for (const { params } of requests) {
     for (const [name, value] of Object.entries(params)) if (world.ids.has(value)) names.name(value, name)
