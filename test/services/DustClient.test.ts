@@ -1388,7 +1388,7 @@ describe("telemetry", () => {
 })
 
 describe("several at once", () => {
-  it.effect("two workspaces in one process are two layers", () =>
+  it.scoped("two workspaces in one process are two layers", () =>
     Effect.gen(function*() {
       const workspace = (workspaceId: string, key: string) =>
         Layer.fresh(DustTest.layer({
@@ -1403,15 +1403,17 @@ describe("several at once", () => {
         const { credential, path } = yield* server.lastRequest()
         return { sId, path, credential, count: (yield* server.conversations).length, conversations }
       })
-      const one = yield* Effect.provide(use, workspace("one", "sk-one"))
-      const two = yield* Effect.provide(use, workspace("two", "sk-two"))
+      const built = (id: string, key: string) =>
+        Effect.flatMap(Layer.build(workspace(id, key)), (context) => Effect.provide(use, context))
+      const one = yield* built("one", "sk-one")
+      const two = yield* built("two", "sk-two")
       assert.deepStrictEqual([one.count, two.count], [1, 1])
       assert.match(one.path, /\/w\/one\//)
       assert.match(two.path, /\/w\/two\//)
       // Each keeps to its own layer after both exist.
       assert.strictEqual((yield* one.conversations.get(one.sId)).sId, one.sId)
       assert.strictEqual((yield* two.conversations.get(two.sId)).sId, two.sId)
-    }).pipe(Effect.provide(Layer.empty)))
+    }))
 
   it.effect("five hundred requests at once each get their own answer", () => {
     const Echo = Schema.Struct({ id: Schema.String })
