@@ -75,7 +75,8 @@ const shapeOfEndpoint = (endpoint: Endpoint) => `${endpoint.method} ${shapeOf(en
 
 const shapes = new Set([...canonical.values()].map(shapeOfEndpoint))
 
-describe("coverage of Dust's public API", () => {
+// The last tests judge what those before them have sent.
+describe("coverage of Dust's public API", { shuffle: false }, () => {
   it("has a method, or a reason, for every operation that an ordinary caller can make", () => {
     const missing = ordinary.map(nameOf).filter((name) => covered[name] === undefined && left[name] === undefined)
     assert.deepStrictEqual(missing, [])
