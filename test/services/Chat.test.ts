@@ -1452,9 +1452,9 @@ describe("Send once", () => {
 
   for (
     const [what, tag, rule] of [
-      ["the creation is cut before its answer twice", "DustNetworkError", {
+      ["the creation is cut before its answer three times", "DustNetworkError", {
         ...create,
-        nth: [1, 2],
+        nth: [1, 2, 3],
         fault: faults.resetAfter()
       }],
       ["the message is cut before it arrives", "DustUnconfirmedError", {

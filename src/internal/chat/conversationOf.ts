@@ -56,7 +56,7 @@ interface Context {
   readonly attached: Attached
 }
 
-/** A lost response leaves an empty conversation, which nobody has seen: another one is created, once. */
+/** A lost response leaves an empty conversation, which nobody has seen: another one is created, at most twice. */
 export const newConversation = (
   { attached, conversations }: Context,
   { attachments = [], spaceId, title }: Asked
@@ -64,7 +64,7 @@ export const newConversation = (
   conversations.create({ title, spaceId, contentFragments: attachments }).pipe(
     Effect.retry({
       while: isAmbiguous,
-      schedule: Schedule.intersect(Schedule.recurs(1), Schedule.spaced("500 millis"))
+      schedule: Schedule.intersect(Schedule.recurs(2), Schedule.spaced("500 millis"))
     }),
     Effect.tap(({ sId }) => Effect.sync(() => attached.add(sId, attachments)))
   )
