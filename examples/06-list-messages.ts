@@ -13,7 +13,7 @@ const program = Effect.gen(function*() {
   yield* session.send("One")
   const { conversationId } = yield* session.send("Two")
 
-  yield* title("All of them")
+  yield* title("All messages")
   for (const message of yield* conversations.listMessages(conversationId)) {
     yield* says(Message.authorName(message), Message.text(message))
   }

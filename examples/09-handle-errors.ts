@@ -9,7 +9,7 @@ const program = Effect.gen(function*() {
   const chat = yield* Chat
   const conversations = yield* Conversations
 
-  yield* title("Not there")
+  yield* title("A conversation that does not exist")
   yield* conversations.getMessage({ conversationId: "bad-conv-id", messageId: "bad-msg-id" }).pipe(
     Effect.catchTag(
       "DustNotFoundError",
@@ -17,7 +17,7 @@ const program = Effect.gen(function*() {
     )
   )
 
-  yield* title("Refused before anything was sent")
+  yield* title("Invalid input, refused before any request")
   yield* chat.send({ agent: "dust", message: "  " }).pipe(
     Effect.catchTag(
       "DustBadRequestError",
@@ -25,7 +25,7 @@ const program = Effect.gen(function*() {
     )
   )
 
-  yield* title("The agent itself failed")
+  yield* title("An agent that fails")
   yield* chat.send({ agent: "broken", message: "Please fail" }).pipe(
     Effect.catchTags({
       DustAgentError: (error) =>

@@ -7,8 +7,8 @@ import { dust, note, says } from "./support.ts"
 
 const ask: ApprovalHandler = ({ inputs, stake, tool }) =>
   Effect.gen(function*() {
-    yield* note(`${tool.toolName} (${stake} stake) wants to run with ${JSON.stringify(inputs)}`)
-    yield* note("Here a person would be asked; mail to the team is fine.")
+    yield* note(`${tool.toolName} (${stake} stake) requests approval for ${JSON.stringify(inputs)}`)
+    yield* note("A person would decide here; this example approves mail to the team.")
     return inputs["to"] === "team@example.com" ? "approved" : "rejected"
   })
 

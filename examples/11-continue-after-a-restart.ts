@@ -27,14 +27,14 @@ const program = Effect.gen(function*() {
     Stream.take(3),
     Stream.runForEach((event) => write(event.text))
   )
-  yield* note("\n  …the first process is gone")
+  yield* note("\n  (the first process stops here)")
 
   const { conversationId, lastEventId, messageId } = yield* yield* Ref.get(place)
   yield* chat.resume({ conversationId, messageId, lastEventId }).pipe(
     Stream.filter((event) => event._tag === "TextDelta"),
     Stream.runForEach((event) => write(event.text))
   )
-  yield* note("\n  …and the second one had the rest")
+  yield* note("\n  (the second process received the rest)")
 })
 
 program.pipe(Effect.provide(dust), NodeRuntime.runMain)

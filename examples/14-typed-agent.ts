@@ -24,7 +24,7 @@ const program = Effect.gen(function*() {
   const { due, queue, urgent } = yield* triage(ticket)
   yield* done(`${queue}, ${urgent ? "urgent" : "not urgent"}, until ${due.toDateString()}`)
 
-  yield* title("With everything that happens")
+  yield* title("As a stream of events")
   yield* Stream.runForEach(triage.stream(ticket), (event) => {
     switch (event._tag) {
       case "Rejected":

@@ -28,7 +28,7 @@ const ask = (message: string) =>
   }).pipe(Effect.withExecutionPlan(Plan))
 
 const program = Effect.gen(function*() {
-  yield* title("One agent after the other")
+  yield* title("Agents in order, until one answers")
   const reply = yield* ask("Who answers?")
   yield* says("agent", reply.text)
 })

@@ -33,7 +33,7 @@ const program = Effect.scoped(Effect.gen(function*() {
   const first = yield* Effect.fork(textOf(answer))
   const second = yield* Effect.fork(textOf(answer))
   yield* Effect.sleep("1 second")
-  yield* note("the third one comes a second later, the fourth one when all is said")
+  yield* note("the third joins a second later, the fourth after the end")
   const third = yield* textOf(answer)
   const fourth = yield* textOf(answer)
   yield* says("first", yield* Fiber.join(first))

@@ -25,12 +25,12 @@ const program = Effect.gen(function*() {
     return Effect.tapError(answers.get(question), () => answers.invalidate(question))
   }
 
-  yield* title("Three people ask the same thing at the same time")
+  yield* title("Three people ask the same question at once")
   const texts = yield* Effect.all([1, 2, 3].map(() => ask("quick", "Are you there?")), { concurrency: 3 })
   yield* says("agent", texts[0] ?? "")
   yield* done(`${texts.length} answers, asked ${asked} time`)
 
-  yield* title("And a fourth one later")
+  yield* title("A fourth person asks later")
   yield* ask("quick", "Are you there?")
   const { hits, misses } = yield* answers.cacheStats
   yield* done(`still asked ${asked} time, ${hits} of ${hits + misses} from the cache`)

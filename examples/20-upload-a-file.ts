@@ -39,7 +39,7 @@ const program = Effect.gen(function*() {
   })
   yield* says("agent", reply.text)
 
-  yield* title("Read it back, the first lines only")
+  yield* title("Read the first lines")
   const start = yield* files.download({ fileId: file.sId }).pipe(
     Stream.decodeText(),
     Stream.splitLines,
@@ -48,7 +48,7 @@ const program = Effect.gen(function*() {
   )
   for (const one of start) yield* says("line", one)
 
-  yield* title("What is wrong is said before anything is sent")
+  yield* title("Invalid input is refused before any request")
   yield* files.upload({ fileName: "movie.mov", content: "…" }).pipe(
     Effect.catchTag("DustBadRequestError", (error) => failed(error.message))
   )

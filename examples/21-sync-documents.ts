@@ -31,7 +31,7 @@ const report = (event: SyncEvent) => {
       return note(`waiting for the rate limit until ${DateTime.formatIso(event.until)}`)
     case "Done": {
       const { deleted, failed, skipped, upserted } = event.progress
-      return note(`${upserted} written, ${skipped} left out, ${deleted} deleted, ${failed} failed`)
+      return note(`${upserted} written, ${skipped} skipped, ${deleted} deleted, ${failed} failed`)
     }
   }
 }

@@ -37,14 +37,14 @@ const program = Effect.gen(function*() {
     Stream.runForEach((event) => event._tag === "Done" ? done(`${event.rows} rows`) : note(`${event.rows} rows so far`))
   )
 
-  yield* title("Read it again")
+  yield* title("Read the rows")
   const expensive = yield* dataSources.streamRows({ ...location, tableId: loaded.tableId }).pipe(
     Stream.filter((row) => Number(DataSource.cell(row, "unit_price")) > 11.98),
     Stream.runCollect
   )
   for (const row of expensive) yield* says(row.rowId, String(DataSource.cell(row, "unit_price")))
 
-  yield* title("A CSV that is none")
+  yield* title("A malformed CSV")
   yield* dataSources.loadTable({ ...location, table, csv: "a,b\n1,2\n3\n" }).pipe(
     Effect.catchTag("DustBadRequestError", (error) => failed(error.message))
   )

@@ -21,9 +21,9 @@ const program = Effect.gen(function*() {
     yield* note(`   score ${score?.toFixed(2) ?? "unknown"}, ${sourceUrl ?? "no source"}`)
   }
   const [best] = passages
-  if (best === undefined) return yield* note("Nothing matches.")
+  if (best === undefined) return yield* note("No results.")
 
-  yield* title("Ask an agent to answer from it")
+  yield* title("Ask an agent about it")
   const reply = yield* chat.send({
     agent: yield* agent,
     message: question,

@@ -65,16 +65,16 @@ const program = Effect.gen(function*() {
   const first = yield* load(orders)
   yield* done(`${first.rowsInTable} rows in the table, columns ${Object.values(first.columns).join(", ")}`)
 
-  yield* title("The database goes away in the middle")
+  yield* title("The database disconnects during the load")
   const lost = Stream.concat(Stream.take(orders, 700), Stream.fail(new ConnectionLost({ after: 700 })))
   yield* Effect.catchTag(load(lost), "ConnectionLost", ({ after }) => failed(`connection lost after ${after} rows`))
   yield* note(yield* inTable(first.tableId))
 
-  yield* title("The query returns far too little")
+  yield* title("The query returns far too few rows")
   yield* Effect.catchTag(load(Stream.take(orders, 20)), "DustBadRequestError", (error) => failed(error.message))
   yield* note(yield* inTable(first.tableId))
 
-  yield* title("All is well again: 100 orders are gone, one has changed")
+  yield* title("The next night: 100 orders are gone, one has changed")
   yield* sql`DELETE FROM orders WHERE order_id <= 100`
   yield* sql`UPDATE orders SET total = 0 WHERE order_id = 101`
   const last = yield* load(orders)

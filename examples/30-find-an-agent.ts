@@ -20,13 +20,13 @@ const program = Effect.gen(function*() {
   const full = yield* agents.getFull(found.sId)
   yield* done(`${full.sId}, with ${full.actions.length} tools`)
 
-  yield* title("Whom a message could mention with an a")
+  yield* title("Mention suggestions for \"a\"")
   for (const one of (yield* mentions.suggestions({ query: "a" })).slice(0, 5)) {
     yield* says(one.type, `${one.label}: ${one.id}`)
   }
   yield* done(yield* mentions.parse(`@${found.name}, please have a look`))
 
-  yield* title("A typing error")
+  yield* title("A misspelt name")
   yield* agents.findByName(`${name}t`).pipe(
     Effect.flatMap((one) => done(`there is one: ${one.sId}`)),
     Effect.catchTag("DustNotFoundError", (error) => failed(error.message))

@@ -14,7 +14,7 @@ const program = Effect.gen(function*() {
     Stream.runForEach((node) => says(node.type, `${node.title} (${node.dataSource?.name ?? "?"})`))
   )
 
-  yield* title("Everywhere at once, as the answers arrive")
+  yield* title("All sources at once, as results arrive")
   const files = yield* search.unified({ query, limit: 10 }).pipe(
     Stream.tap((results) => {
       switch (results._tag) {
@@ -23,7 +23,7 @@ const program = Effect.gen(function*() {
         case "ToolResults":
           return says(results.files[0]?.serverName ?? "tool", results.files.map((file) => file.title).join(", "))
         case "UnknownResults":
-          return note("something newer than this SDK")
+          return note("an unknown kind of results")
       }
     }),
     Stream.runFold(

@@ -22,7 +22,7 @@ const program = Effect.gen(function*() {
   )
   yield* done(`${bytes} characters`)
 
-  yield* title("Credits, call by call")
+  yield* title("Credits of each call")
   yield* workspace.streamConsumption(period).pipe(
     Stream.runFold(0, (sum, call) => sum + (call.totalCredits ?? 0)),
     Effect.flatMap((credits) => done(`${credits} credits`)),

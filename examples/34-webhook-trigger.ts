@@ -38,7 +38,7 @@ const program = Effect.gen(function*() {
   yield* triggers.sendWebhook({ ...webhook, signature })
   yield* done("accepted")
 
-  yield* title("With a wrong secret, which nothing here ever prints")
+  yield* title("A wrong secret, which is never printed")
   yield* triggers.sendWebhook({ ...webhook, urlSecret: Redacted.make("wrong") }).pipe(
     Effect.catchAll((error) => failed(`${error._tag}: ${error.message}`))
   )

@@ -24,7 +24,7 @@ const program = Effect.gen(function*() {
   for (const { app } of all) yield* says(app.sId, `${app.name}: ${app.description ?? "no description"}`)
 
   const [first] = all
-  if (first === undefined) return yield* note("There are none.")
+  if (first === undefined) return yield* note("The workspace has no apps.")
   const run = {
     spaceId: first.spaceId,
     appId: first.app.sId,
@@ -33,12 +33,12 @@ const program = Effect.gen(function*() {
     inputs: [{ question: "Who wrote Dune?" }, { question: "And when?" }]
   }
 
-  yield* title("Running it and waiting for the end")
+  yield* title("Run it and wait")
   const ended = yield* apps.run(run)
   yield* done(`${ended.runId} has ${ended.status.run}`)
   for (const value of values(ended)) yield* says("value", JSON.stringify(value))
 
-  yield* title("Running it and watching")
+  yield* title("Run it and watch")
   yield* apps.stream(run).pipe(
     Stream.runForEach((event) => {
       switch (event.type) {

@@ -36,7 +36,7 @@ const program = Effect.gen(function*() {
   )
   yield* DurableChat.approve({ token: waiting.token, decision: "approved" })
 
-  yield* title("The answer, however often it is asked for")
+  yield* title("The same answer for every call")
   const first = yield* DurableChat.Ask.execute(question)
   const again = yield* DurableChat.Ask.execute(question)
   yield* says("agent", first.text)

@@ -412,7 +412,7 @@ export const ask = <R = never>(
       const { actionId, at } = outcome
       const { looks, since } = seen.get(actionId) ?? { since: at, looks: 0 }
       const until = since + Duration.toMillis(limit)
-      // What was passed on may be listed for a moment longer.
+      // An action that was just decided may still be listed for a moment.
       if (settled.has(actionId)) {
         seen.set(actionId, { since, looks: looks + 1 })
         yield* durableSleep(`${name}/clock/${actionId}/${round}`, Duration.times("5 seconds", 2 ** looks))

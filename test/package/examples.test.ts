@@ -35,7 +35,7 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     "category: retryable_model_error, worth a retry: true"
   ],
   "10-approve-a-tool.ts": ["send_email (high stake)", "The mail is on its way.", "used send_email: succeeded"],
-  "11-continue-after-a-restart.ts": [/One word after\s+…the first process is gone\nthe other, slowly\./],
+  "11-continue-after-a-restart.ts": [/One word after\s+\(the first process stops here\)\nthe other, slowly\./],
   "12-race-two-agents.ts": ["I was first."],
   "13-session.ts": ["First, who are you?", "Second, what do you know?", "Third, can you stream?"],
   "14-typed-agent.ts": [
@@ -61,9 +61,9 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     "Files.upload: contentType"
   ],
   "21-sync-documents.ts": [
-    "4 written, 0 left out, 0 deleted, 1 failed",
+    "4 written, 0 skipped, 0 deleted, 1 failed",
     "✓ deleted guides/old.md",
-    "1 written, 2 left out, 1 deleted, 1 failed"
+    "1 written, 2 skipped, 1 deleted, 1 failed"
   ],
   "22-load-a-table.ts": ["3 of 3 rows", "float      unit_price", "✓ 1200 rows", "pen-1199   11.99", "csv: line 3"],
   "23-search-documents.ts": ["Trains are booked in second class.", "score 0.29", "You asked: \"Which class"],

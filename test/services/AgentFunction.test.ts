@@ -168,7 +168,7 @@ describe("AgentFunction", () => {
       assert.include(asked[0]?.message, `"required":["value"]`)
     }))
 
-  it.effect("an output that is one of several objects: is asked for as it is", () => {
+  it.effect("an output that is one of several objects: is requested unchanged", () => {
     const Shape = Schema.Union(
       Schema.Struct({ _tag: Schema.Literal("Circle"), radius: Schema.Number }),
       Schema.Struct({ _tag: Schema.Literal("Square"), side: Schema.Number })

@@ -303,7 +303,7 @@ describe("ChatRoutes", () => {
     await runtime.dispose()
   })
 
-  it("bodies: behind a parser of Express the parsed body is used; without one the error says what to do", async () => {
+  it("bodies: behind a parser of Express the parsed body is used; without one the error has the remedy", async () => {
     const { runtime } = application()
     const handler = await runtime.runPromise(NodeHttpServer.makeHandler(ChatRoutes.router(options)))
     const server = createServer((request, response) => {

@@ -7,7 +7,7 @@ const endOfLine = (text: string, from: number): number => {
   return end === -1 ? text.length : end
 }
 
-/** One past the comment at `at`, or `at` if there is none. A comment is no JSON, but some models write them. */
+/** One past the comment at `at`, or `at` without a comment. Comments are invalid JSON, but some models write them. */
 const endOfComment = (text: string, at: number): number => {
   if (text[at] !== "/") return at
   if (text[at + 1] === "/") return endOfLine(text, at)
@@ -32,7 +32,7 @@ const isSpace = (character: string | undefined): boolean => character !== undefi
 /** Without comments and trailing commas. */
 const strictly = (text: string): string => {
   let written = ""
-  /** A comma, which is left out in front of a closing bracket, and the space behind it. */
+  /** A comma, dropped before a closing bracket, and the space after it. */
   let comma = ""
   for (let index = 0; index < text.length;) {
     const character = text[index]

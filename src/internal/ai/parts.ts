@@ -68,8 +68,8 @@ export const partsOf = (
 ]
 
 /**
- * The parts of an answer while it is streamed. Parts cannot be taken back, so the text can only grow: what a step that is run again has
- * said already is left out, and what is missing at the end is added.
+ * The parts of a streamed answer. Parts cannot be replaced, so the text only grows: the text of a repeated step is
+ * dropped, and missing text is added at the end.
  */
 export class StreamParts {
   readonly #text = new Growing()

@@ -30,8 +30,8 @@ export const spaces = group("Spaces", {
   list: get("/spaces", spaceList),
   findByName: using({ list: get("/spaces", spaceList) }),
   /**
-   * Returns the members that were added to a regular space or a project, in one request. Members of the workspace who see an open
-   * space without being added are not included.
+   * Returns the members added to a regular space or a project, in one request. Excludes members of the workspace with
+   * access to an open space to which they were not added.
    *
    * Requires the administrator role; otherwise fails with `DustForbiddenError`. Fails with `DustNotFoundError` for other kinds of
    * spaces. Retried automatically.

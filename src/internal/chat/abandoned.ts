@@ -26,7 +26,7 @@ export interface Requests {
 }
 
 export interface Abandoned {
-  /** Deletes a conversation that nobody has seen. */
+  /** Deletes a conversation whose id was never returned. */
   readonly conversation: (conversationId: ConversationId) => Effect.Effect<void>
   /** Cancels runs. */
   readonly runs: (conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>) => Effect.Effect<void>

@@ -56,7 +56,7 @@ interface Context {
   readonly attached: Attached
 }
 
-/** A lost response leaves an empty conversation, which nobody has seen: another one is created, at most twice. */
+/** A lost response leaves an empty conversation, whose id is unknown; another one is created, at most twice. */
 export const newConversation = (
   { attached, conversations }: Context,
   { attachments = [], spaceId, title }: Asked

@@ -52,7 +52,7 @@ const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 /** Removes terminal control characters from untrusted text. */
 export const clean = (text: string): string => text.replaceAll("\r\n", "\n").replace(controls, "")
 
-/** Characters that change the direction of text: with them, what is shown is not what is there. */
+/** Characters that change the direction of text, and so could disguise it. */
 const directions = /[\u202a-\u202e\u2066-\u2069]/g
 
 const characters = new Intl.Segmenter("en", { granularity: "grapheme" })

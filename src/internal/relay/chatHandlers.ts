@@ -61,12 +61,12 @@ type Response = HttpServerResponse.HttpServerResponse
  */
 export interface Options<E = never, R = never> {
   /**
-   * The credential for a request, usually an access token from the user's session. Dust then decides what the user may see.
-   * `undefined`, and a blank one, mean that nobody is signed in: the route answers 401. If the effect fails, so does the
-   * route, with the same error.
+   * The credential for a request, usually an access token from the user's session. Dust then decides what the user may
+   * see. If it is `undefined` or blank, no user is signed in, and the route responds with 401. If the effect fails, the
+   * route fails with the same error.
    */
   readonly credential: (request: Request) => Effect.Effect<DustClient.CallCredential | undefined, E, R>
-  /** The agents that a page may ask. The first one is asked when it names none. */
+  /** The agents that a page may ask. Defaults to the first one if the page names none. */
   readonly agents: readonly [AgentRef, ...ReadonlyArray<AgentRef>]
   /**
    * Whether the user of a request may use a conversation. **Needed where several users share one credential**, such as an API
@@ -173,7 +173,7 @@ const json = (body: unknown): Response =>
 
 const noStore = () => refused(503, "Unavailable", "the store of keys is not available")
 
-/** A session without a token has nobody behind it. */
+/** A session without a token identifies no user. */
 const signedIn = (credential: DustClient.CallCredential | undefined): DustClient.CallCredential | undefined => {
   const secret = credential?.accessToken ?? credential?.apiKey
   const text = secret === undefined ? "" : Option.getOrUndefined(Checks.revealed(secret))

@@ -52,7 +52,7 @@ export const sentenceOf = (error: DustAPIError): string => {
     : sentences[error._tag]
 }
 
-/** Nobody but the log has the whole failure, once the page has read a sentence. */
+/** Logs the whole failure, because the page receives only a sentence. */
 export const report = (error: unknown): Effect.Effect<void> => {
   if (!isDustAPIError(error)) return Effect.logError("A failure of the application ended a response", Cause.fail(error))
   switch (error._tag) {
@@ -63,7 +63,7 @@ export const report = (error: unknown): Effect.Effect<void> => {
     case "DustStreamError":
     case "DustUnconfirmedError": {
       const { conversationId, messageId, requestId } = error
-      return warn(`A page was told of a failure: ${error.message}`, { conversationId, messageId, requestId })
+      return warn(`A failure was relayed to a page: ${error.message}`, { conversationId, messageId, requestId })
     }
     default:
       return Effect.void

@@ -51,7 +51,7 @@ const delaysFrom = (policy: RetryPolicy, clock: () => number, start: number = cl
   }
 }
 
-/** The statuses with which a server says that it has not processed the request: 425 by RFC 8470. */
+/** The statuses of a server that has not processed the request: 425 by RFC 8470. */
 export const isUnhandled = (
   { status, type }: { readonly status?: number | undefined; readonly type?: string | undefined }
 ) => status === 425 || (status === 503 && type === "service_unavailable")

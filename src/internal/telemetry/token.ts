@@ -8,8 +8,8 @@ import { recording } from "./record.ts"
 import { failure, inSpan } from "./span.ts"
 
 /**
- * Obtains a token under a span that belongs to the call which needed it first. What it fails with comes from the
- * application, and is not on the span: it may quote the token.
+ * Obtains a token under a span that belongs to the call that needed it first. The span does not contain its failure,
+ * which comes from the application and may quote the token.
  */
 export const inRefresh = <A, E, R>(
   asker: Fiber.RuntimeFiber<unknown, unknown>,
