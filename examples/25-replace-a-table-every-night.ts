@@ -1,9 +1,9 @@
 /** Replaces a table with the rows of a database (SQLite) every night. If anything fails, the old rows remain. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { LibsqlClient } from "@effect/sql-libsql"
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Chunk, Data, Effect, Option, Stream, String } from "effect"
+import { Chunk, Data, Effect, Option, Stream } from "effect"
 import { DataSources } from "effect-dust/DataSources"
+import { Database, fillDatabase } from "./orders.ts"
 import { done, dustAs, failed, folder, note, title } from "./support.ts"
 
 class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly after: number }> {}
@@ -27,28 +27,10 @@ const orders = Stream.unwrap(
       )))
 )
 
-/** A database to run this example with. Use your own. */
-const database = Effect.gen(function*() {
-  const sql = yield* SqlClient.SqlClient
-  yield* sql`CREATE TABLE orders (order_id INTEGER PRIMARY KEY, customer_name TEXT, total REAL, labels TEXT, ordered_at TEXT)`
-  for (let from = 1; from <= 1500; from += 100) {
-    yield* sql`INSERT INTO orders ${
-      sql.insert(Array.from({ length: 100 }, (_, i) => ({
-        orderId: from + i,
-        customerName: `Customer ${(from + i) % 97}`,
-        total: (from + i) / 4,
-        labels: JSON.stringify(["web", "paid"]),
-        orderedAt: new Date(Date.UTC(2026, 0, 1) + (from + i) * 60_000).toISOString()
-      })))
-    }`
-  }
-  return sql
-})
-
 const program = Effect.gen(function*() {
   const dataSources = yield* DataSources
   const location = yield* folder
-  const sql = yield* database
+  const sql = yield* fillDatabase
   const load = <E, R>(rows: Stream.Stream<object, E, R>) =>
     dataSources.loadTable({
       ...location,
@@ -83,12 +65,5 @@ const program = Effect.gen(function*() {
 }).pipe(
   Effect.catchTag("DustNotFoundError", (error) => failed(error.message))
 )
-
-// Columns in snake_case become properties in camelCase.
-const Database = LibsqlClient.layer({
-  url: "file::memory:",
-  transformResultNames: String.snakeToCamel,
-  transformQueryNames: String.camelToSnake
-})
 
 program.pipe(Effect.provide([dustAs("adminApiKey"), Database]), NodeRuntime.runMain)
