@@ -81,6 +81,7 @@ import {
 } from "./internal/local/state/create.ts"
 import { defaults } from "./internal/local/state/defaults.ts"
 import type { Limits } from "./internal/local/state/limits.ts"
+import type { WorkspaceOptions } from "./internal/local/state/options.ts"
 import type {
   AgentTagSeed,
   AnalyticsSeed,
@@ -104,7 +105,7 @@ import type {
   WebhookSourceSeed
 } from "./internal/local/state/seed.ts"
 import type { Quirks, Role } from "./internal/local/state/state.ts"
-import { defaultPlace, makeWorkspace, type Workspace, type WorkspaceOptions } from "./internal/local/state/workspace.ts"
+import { defaultPlace, makeWorkspace, type Workspace } from "./internal/local/state/workspace.ts"
 import { governorOr } from "./internal/request/governed.ts"
 
 export { DustTestNotFoundError, DustTestOptionsError, DustTestRuleError, DustTestServeError, path }

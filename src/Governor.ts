@@ -18,6 +18,7 @@ import type * as Scope from "effect/Scope"
 import { debug } from "./internal/telemetry/log.ts"
 import { recording } from "./internal/telemetry/record.ts"
 import { event } from "./internal/telemetry/span.ts"
+import { inFlight, type Lane, Lanes, occupied, turn } from "./internal/util/lanes.ts"
 import { monotonic, timeOfDay } from "./internal/util/monotonic.ts"
 import { memory } from "./internal/util/placeStore.ts"
 import { SlowStart } from "./internal/util/slowStart.ts"
@@ -146,18 +147,6 @@ const margin = 1000
 /** Milliseconds. A store that says "soon" is not asked in a busy loop. */
 const leastWait = 10
 
-interface Lane {
-  /** Calls that wait for a place, in order. */
-  readonly queue: Effect.Semaphore
-  readonly inFlight: Effect.Semaphore | undefined
-  /** When the first of them will probably have its place. */
-  until: number
-  /** Limits the calls after a refusal. */
-  slowStart: SlowStart | undefined
-  /** Calls that wait or are in flight. */
-  calls: number
-}
-
 const waiting = (limitClass: LimitClass, until: number) =>
   Effect.flatMap(CurrentWaitObserver, (observe) =>
     Effect.all([
@@ -166,6 +155,14 @@ const waiting = (limitClass: LimitClass, until: number) =>
       event(Telemetry.events.governorWait, { [Telemetry.attributes.limitClass]: limitClass }),
       debug("Waiting for a rate limit of Dust", () => ({ class: limitClass, until: new Date(until).toISOString() }))
     ], { discard: true }))
+
+/** Calls that wait behind others are reported, too. */
+const queued = (limitClass: LimitClass, lane: Lane): Effect.Effect<void> =>
+  Effect.flatMap(
+    monotonic,
+    (now) =>
+      lane.until > now ? Effect.flatMap(timeOfDay(lane.until), (until) => waiting(limitClass, until)) : Effect.void
+  )
 
 /** Measures a wait; a call that does not wait takes no time by any clock. */
 const measured = (limitClass: LimitClass) => <E, R>(admit: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
@@ -178,15 +175,6 @@ const measured = (limitClass: LimitClass) => <E, R>(admit: Effect.Effect<void, E
           : recording("governorWaitDuration", { class: limitClass }, (now - begun) / 1_000))
     ))
 
-/** Takes a permit, and returns it when the scope closes. */
-const permit = (semaphore: Effect.Semaphore): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.zipRight(restore(semaphore.take(1)), Effect.addFinalizer(() => semaphore.release(1)))
-  )
-
-/** Unused lanes are removed beyond this number: each new access token has one. */
-const keptLanes = 1000
-
 /**
  * A governor over a store.
  *
@@ -194,8 +182,7 @@ const keptLanes = 1000
  * @since 0.2.0
  */
 export const make = (store: Store, options: Options = {}): Service => {
-  const lanes = new Map<string, Lane>()
-  let sweepAt = keptLanes
+  const lanes = new Lanes()
   const local = memoryStore()
   const limitsOf = (limitClass: LimitClass) => options.limits?.[limitClass] ?? defaultLimits[limitClass]
   // Calls without a limit are too many to ask another machine about each of them.
@@ -204,27 +191,7 @@ export const make = (store: Store, options: Options = {}): Service => {
     Duration.decode(options.pause ?? (limitClass === "requests" ? "15 seconds" : "60 seconds"))
 
   const nameOf = ({ key, limitClass }: Ticket) => `${limitClass}:${key}`
-  const laneOf = (ticket: Ticket): Lane => {
-    const name = nameOf(ticket)
-    const known = lanes.get(name)
-    if (known !== undefined) return known
-    const concurrency = options.concurrency?.[ticket.limitClass]
-    const lane: Lane = {
-      queue: Effect.unsafeMakeSemaphore(1),
-      inFlight: concurrency === undefined ? undefined : Effect.unsafeMakeSemaphore(concurrency),
-      until: 0,
-      slowStart: undefined,
-      calls: 0
-    }
-    if (lanes.size >= sweepAt) {
-      for (const [name, { calls, slowStart }] of lanes) if (calls === 0 && slowStart === undefined) lanes.delete(name)
-      sweepAt = Math.max(keptLanes, 2 * lanes.size)
-    }
-    lanes.set(name, lane)
-    return lane
-  }
-  const occupied = (lane: Lane): Effect.Effect<void, never, Scope.Scope> =>
-    Effect.acquireRelease(Effect.sync(() => void lane.calls++), () => Effect.sync(() => void lane.calls--))
+  const laneOf = (ticket: Ticket): Lane => lanes.of(nameOf(ticket), options.concurrency?.[ticket.limitClass])
 
   const place = <E>(ticket: Ticket, lane: Lane, notForLong: Effect.Effect<void, E>): Effect.Effect<void, E> =>
     Effect.flatMap(storeOf(ticket).take(nameOf(ticket), limitsOf(ticket.limitClass)), (millis) => {
@@ -238,25 +205,6 @@ export const make = (store: Store, options: Options = {}): Service => {
           Effect.zipRight(Effect.sleep(until - now), place(ticket, lane, notForLong))
         )
       })
-    })
-
-  /** Calls that wait behind others hear of it, too. */
-  const queued = (ticket: Ticket, lane: Lane): Effect.Effect<void> =>
-    Effect.flatMap(
-      monotonic,
-      (now) =>
-        lane.until > now
-          ? Effect.flatMap(timeOfDay(lane.until), (until) => waiting(ticket.limitClass, until))
-          : Effect.void
-    )
-
-  const turn = (lane: Lane): Effect.Effect<number, never, Scope.Scope> =>
-    Effect.flatMap(monotonic, (now) => {
-      const { slowStart } = lane
-      if (slowStart === undefined) return Effect.succeed(0)
-      if (!slowStart.isOver(now)) return slowStart.turn
-      lane.slowStart = undefined
-      return Effect.succeed(0)
     })
 
   /** A place in the store, and a turn in this process, which knows its own refusals even if the store fails. */
@@ -286,8 +234,8 @@ export const make = (store: Store, options: Options = {}): Service => {
         const notForLong = (left: number) =>
           left > Duration.toMillis(maxPause) ? Effect.fail(onPaused(Duration.millis(left))) : Effect.void
         return occupied(lane).pipe(
-          Effect.zipRight(queued(ticket, lane)),
-          Effect.zipRight(lane.inFlight === undefined ? Effect.void : permit(lane.inFlight)),
+          Effect.zipRight(queued(ticket.limitClass, lane)),
+          Effect.zipRight(inFlight(lane)),
           Effect.zipRight(admitted(ticket, lane, notForLong)),
           measured(ticket.limitClass)
         )

@@ -162,7 +162,7 @@ describe("A failure to follow a run", () => {
       ["silence", { path: /never/, fault: faults.refuse() }]
     ] as const
   ) {
-    it.effect(`${what}: leaves it running, and the error says where it is`, () =>
+    it.effect(`${what}: leaves it running, and the error has its ids`, () =>
       Effect.gen(function*() {
         const error = yield* failing(rule)
         if (!("conversationId" in error)) return assert.fail(error._tag)

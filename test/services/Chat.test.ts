@@ -1431,7 +1431,7 @@ describe("Send once", () => {
       ["the creation is cut before its answer", { ...create, nth: 1, fault: faults.resetAfter() }],
       ["the message is cut before its answer", { ...post, nth: 1, fault: faults.resetAfter() }],
       ["the answer to the message breaks off", { ...post, nth: 1, fault: faults.cut(100) }],
-      ["the message is told to be too much", {
+      ["the message is refused as one too many", {
         ...post,
         nth: 1,
         fault: faults.status(429, { type: "rate_limit_error" })

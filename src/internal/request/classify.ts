@@ -188,3 +188,9 @@ export const advice = (tag: ErrorTag, parsed: Parsed, status: number): string =>
       return ""
   }
 }
+
+/** A server's message on a single line of at most 300 characters. */
+export const oneLine = (text: string): string => {
+  const line = text.replace(/\s+/g, " ").trim()
+  return line.length > 300 ? `${line.slice(0, 300)}…` : line
+}

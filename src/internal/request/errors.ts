@@ -25,8 +25,9 @@ import {
 import type { ConversationId, MessageId } from "../../Ids.ts"
 import type { Identity } from "../api/operation.ts"
 import { withoutSpan } from "./callSite.ts"
-import { advice, classify, parseBody } from "./classify.ts"
-import { type Failure, failureOf, networkAdvice } from "./network.ts"
+import { advice, classify, oneLine, parseBody } from "./classify.ts"
+import { type Failure, networkAdvice } from "./network.ts"
+import { requestId } from "./requestId.ts"
 import { retryAfter } from "./retryAfter.ts"
 
 const constructors = {
@@ -124,18 +125,6 @@ export const fromResponse = (options: {
   )
 }
 
-const oneLine = (text: string): string => {
-  const line = text.replace(/\s+/g, " ").trim()
-  return line.length > 300 ? `${line.slice(0, 300)}…` : line
-}
-
-const requestIdHeaders = ["x-request-id", "request-id", "x-dust-request-id", "x-cloud-trace-context", "cf-ray"]
-
-const requestId = (headers: Readonly<Record<string, string | undefined>>): string | undefined => {
-  const name = requestIdHeaders.find((header) => headers[header] !== undefined && headers[header] !== "")
-  return name === undefined ? undefined : headers[name]?.slice(0, 128)
-}
-
 /** A limit was reached. `what` describes the unfinished work. */
 export const timeout = (
   identity: Named,
@@ -183,9 +172,6 @@ export const network = (
       reachedServer: options.reachedServer
     }, unchecked)
   )
-
-/** The system's code of a transport failure (`ECONNREFUSED`), wherever the HttpClient put it. */
-export const networkCode = (cause: unknown): string | undefined => failureOf(cause).code
 
 /** The request could not be sent, or its response did not start. */
 export const transport = (identity: Named, attempts: number, failure: Failure, origin: string): DustNetworkError =>

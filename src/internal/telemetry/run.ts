@@ -207,7 +207,7 @@ const errorTypeOf = (
   if (error instanceof Error) return error.name
   if (error !== undefined) return "_OTHER"
   if (Exit.isFailure(exit)) return Cause.isInterruptedOnly(exit.cause) ? undefined : "defect"
-  // The message of a failed run is a value to those who asked for the message.
+  // A failed run is a success of the method that reads its message.
   return outcome === "failed" || outcome === "cancelled" ? "DustAgentError" : undefined
 }
 

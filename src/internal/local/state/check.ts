@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
  */
 export class DustTestOptionsError extends Data.TaggedError("DustTestOptionsError")<{ readonly message: string }> {}
 
-/** The problem of a value at a place; `undefined` if there is none. */
+/** Returns the problem of a value at a place, or `undefined`. */
 export type Check = (value: unknown, place: string) => string | undefined
 
 /** Length of the common prefix and suffix of two names. */

@@ -25,6 +25,7 @@ import {
 } from "./check.ts"
 import type { ApiKeyOptions, CredentialOptions, UserOptions, UserTokenOptions } from "./create.ts"
 import type { Limits } from "./limits.ts"
+import type { WorkspaceOptions } from "./options.ts"
 import type {
   AgentTagSeed,
   AnalyticsSeed,
@@ -48,7 +49,6 @@ import type {
   WebhookSourceSeed
 } from "./seed.ts"
 import type { Quirks } from "./state.ts"
-import type { WorkspaceOptions } from "./workspace.ts"
 
 const texts = list(text)
 const role = oneOf("admin", "manager", "builder", "user", "none")

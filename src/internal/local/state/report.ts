@@ -1,4 +1,4 @@
-/** Reports warnings to the developer who runs a test. */
+/** Reports warnings to the developer of a test. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"

@@ -3,23 +3,23 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import type { AgentBehavior } from "../agent/steps.ts"
-import { addAgent, type AgentOptions } from "../domains/agents.ts"
+import { addAgent } from "../domains/agents.ts"
 import { installDataSources } from "../domains/dataSources/model.ts"
 import { installFiles } from "../domains/files.ts"
 import { installSpaces } from "../domains/spaces.ts"
 import { type Handler, makeHandler } from "../server/pipeline.ts"
 import { closeChannels } from "../server/pubsub.ts"
-import { activate, type ActiveRule, type FaultRule, reportUnused } from "../server/rules.ts"
+import { activate, type ActiveRule, reportUnused } from "../server/rules.ts"
 import { checkOptions } from "./checkOptions.ts"
 import { checkReferences } from "./checkReferences.ts"
 import type { Control } from "./control.ts"
 import { conversationControl } from "./conversationControl.ts"
-import { makeWorld, type Place, type WorldOptions } from "./create.ts"
+import { makeWorld, type Place } from "./create.ts"
 import { defaults } from "./defaults.ts"
 import { alive } from "./ended.ts"
 import { eventControl } from "./eventControl.ts"
 import { allConversations } from "./find.ts"
+import type { WorkspaceOptions } from "./options.ts"
 import { faultControl, requestControl } from "./requestControl.ts"
 import { seedConversation } from "./seeding.ts"
 import type { World } from "./state.ts"
@@ -29,11 +29,6 @@ export interface Workspace {
   readonly world: World
   readonly handler: Handler
   readonly control: Control
-}
-
-export interface WorkspaceOptions extends WorldOptions {
-  readonly agents?: Readonly<Record<string, AgentOptions | AgentBehavior>> | undefined
-  readonly faults?: ReadonlyArray<FaultRule> | undefined
 }
 
 export const defaultPlace = (): Place => ({
