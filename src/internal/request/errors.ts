@@ -46,14 +46,7 @@ const constructors = {
 /** The operation that failed. Without a route, it was rejected before it had one. */
 export type Named = Pick<Identity, "module" | "method"> & Partial<Pick<Identity, "http" | "route">>
 
-interface CommonFields {
-  readonly module: string
-  readonly method: string
-  readonly request: { readonly method: string; readonly route: string } | undefined
-  readonly attempts: number
-}
-
-const common = (identity: Named, attempts: number): CommonFields => ({
+const common = (identity: Named, attempts: number) => ({
   module: identity.module,
   method: identity.method,
   request: identity.http === undefined || identity.route === undefined
