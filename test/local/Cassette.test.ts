@@ -247,12 +247,13 @@ describe("Cassette", () => {
       const { result, tape } = yield* recorded(program)
       const again = yield* Effect.provide(program, sdk(Cassette.replay(tape).client))
       assert.deepStrictEqual([again._tag, again.message], [result._tag, result.message])
-      const cut = yield* recorded(Effect.exit(ask("Hello")), {
+      const create = Effect.flatMap(Conversations, (conversations) => conversations.create({ title: "A" }))
+      const cut = yield* recorded(Effect.exit(create), {
         local: { faults: [{ path: "/assistant/conversations", nth: 1, fault: DustTest.faults.resetBefore() }] }
       })
       const failure = cut.tape.exchanges.find((one) => one.failure !== undefined)
       assert.strictEqual(failure?.failure?.code, "ECONNRESET")
-      const error = yield* Effect.flip(Effect.provide(ask("Hello"), sdk(Cassette.replay(cut.tape).client)))
+      const error = yield* Effect.flip(Effect.provide(create, sdk(Cassette.replay(cut.tape).client)))
       const first = Exit.isFailure(cut.result)
         ? Option.getOrUndefined(Cause.failureOption(cut.result.cause))
         : undefined

@@ -95,7 +95,9 @@ describe("DustTest.snapshot", () => {
       const posts = yield* dust.snapshot({ method: "POST" })
       expect(posts).toMatchInlineSnapshot(`
         "POST /assistant/conversations (key:Local Dust)
-          {}
+          {
+            "contentFragments": []
+          }
           → 200
 
         POST /assistant/conversations/<conversationId 1>/messages (key:Local Dust)
