@@ -84,6 +84,8 @@ export interface Service extends Methods<typeof agents> {
 }
 
 /**
+ * The tag of the service: `yield* Agents` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -99,6 +101,8 @@ const changed = (answer: {
 const editorExpected = "at least one member's e-mail address, because an API key has no user who could be the editor"
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -149,6 +153,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
 )
 
 /**
+ * Provides {@link Agents} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

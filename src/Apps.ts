@@ -29,6 +29,8 @@ import { badInput, streamError } from "./internal/request/errors.ts"
 import { sseOnce } from "./internal/stream/once.ts"
 
 /**
+ * The methods of {@link Apps}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -106,6 +108,8 @@ export interface Service extends Methods<typeof apps> {
 }
 
 /**
+ * The tag of the service: `yield* Apps` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -171,6 +175,8 @@ const streamRun =
   }
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -184,6 +190,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Apps, a
 }))
 
 /**
+ * Provides {@link Apps} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -211,6 +211,8 @@ export interface SessionOptions<E = never, R = never> extends FollowOptions<E, R
 }
 
 /**
+ * The methods of {@link Chat}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -420,6 +422,8 @@ export interface Session<E0 = never, R0 = never> {
 }
 
 /**
+ * The tag of the service: `yield* Chat` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -492,6 +496,8 @@ const makeSession =
     })
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */

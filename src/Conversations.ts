@@ -68,6 +68,8 @@ export type {
 } from "./Conversation.ts"
 
 /**
+ * The methods of {@link Conversations}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -396,6 +398,8 @@ export interface Service extends Methods<typeof endpoints> {
 }
 
 /**
+ * The tag of the service: `yield* Conversations` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -610,6 +614,8 @@ export const make: Effect.Effect<Service, never, DustClient | Scope.Scope> = Eff
 )
 
 /**
+ * Provides {@link Conversations} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

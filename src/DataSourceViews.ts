@@ -100,12 +100,16 @@ export interface Service extends Methods<typeof dataSourceViews> {
 }
 
 /**
+ * The tag of the service: `yield* DataSourceViews` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
 export class DataSourceViews extends Context.Tag("effect-dust/DataSourceViews")<DataSourceViews, Service>() {}
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -144,6 +148,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
 )
 
 /**
+ * Provides {@link DataSourceViews} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -98,6 +98,8 @@ export interface UpsertRowsOptions extends Location {
 }
 
 /**
+ * The methods of {@link DataSources}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -320,6 +322,8 @@ export interface Service extends Methods<typeof endpoints> {
 }
 
 /**
+ * The tag of the service: `yield* DataSources` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -331,6 +335,8 @@ type InTable = Location & { readonly tableId: TableId }
 const unlessChosen = { needs: Duration.infinity }
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -397,6 +403,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(DataSou
 })
 
 /**
+ * Provides {@link DataSources} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -219,6 +219,8 @@ export const operation: typeof Op.make = Op.make
 export type { Execute, Open } from "./internal/request/context.ts"
 
 /**
+ * The methods of {@link DustClient}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -323,12 +325,16 @@ export interface Settings {
 }
 
 /**
+ * The tag of the service: `yield* DustClient` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
 export class DustClient extends Context.Tag("effect-dust/DustClient")<DustClient, Service>() {}
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -143,12 +143,16 @@ export interface Service extends Methods<typeof endpoints> {
 }
 
 /**
+ * The tag of the service: `yield* Files` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
 export class Files extends Context.Tag("effect-dust/Files")<Files, Service>() {}
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -207,6 +211,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
 )
 
 /**
+ * Provides {@link Files} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

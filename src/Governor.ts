@@ -105,6 +105,8 @@ export interface Ticket {
 }
 
 /**
+ * The methods of {@link Governor}.
+ *
  * @category models
  * @since 0.2.0
  */
@@ -124,6 +126,8 @@ export interface Service {
 }
 
 /**
+ * The tag of the service: `yield* Governor` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.2.0
  */

@@ -162,6 +162,8 @@ export const fromToolkit = <R>(
 ): ReadonlyArray<McpServer.Tool<Exclude<R, Scope.Scope>>> => Toolkits.fromToolkit(toolkit, isToolError)
 
 /**
+ * The methods of {@link McpServers}.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -221,12 +223,16 @@ export interface Service extends Methods<typeof mcpServers> {
 }
 
 /**
+ * The tag of the service: `yield* McpServers` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
 export class McpServers extends Context.Tag("effect-dust/McpServers")<McpServers, Service>() {}
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -264,6 +270,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
 )
 
 /**
+ * Provides {@link McpServers} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

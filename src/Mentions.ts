@@ -61,12 +61,16 @@ export interface Service extends Methods<typeof mentions> {
 }
 
 /**
+ * The tag of the service: `yield* Mentions` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
 export class Mentions extends Context.Tag("effect-dust/Mentions")<Mentions, Service>() {}
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -78,6 +82,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Mention
 }))
 
 /**
+ * Provides {@link Mentions} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

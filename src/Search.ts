@@ -201,6 +201,8 @@ export interface Service extends Methods<typeof endpoints> {
 }
 
 /**
+ * The tag of the service: `yield* Search` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -319,6 +321,8 @@ const isCut = (error: StreamError): boolean =>
   error._tag === "DustNetworkError" || (error._tag === "DustStreamError" && error.reason === "truncated")
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -370,6 +374,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(
 )
 
 /**
+ * Provides {@link Search} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -52,6 +52,8 @@ export interface Service extends Methods<typeof skills> {
 }
 
 /**
+ * The tag of the service: `yield* Skills` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -95,6 +97,8 @@ const fieldsOf = Effect.fnUntraced(function*(upload: Upload, options: SkillImpor
 })
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -110,6 +114,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Skills,
 }))
 
 /**
+ * Provides {@link Skills} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -49,12 +49,16 @@ export interface Service extends Methods<typeof spaces> {
 }
 
 /**
+ * The tag of the service: `yield* Spaces` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
 export class Spaces extends Context.Tag("effect-dust/Spaces")<Spaces, Service>() {}
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -69,6 +73,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Spaces,
 }))
 
 /**
+ * Provides {@link Spaces} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

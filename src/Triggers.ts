@@ -94,6 +94,8 @@ export interface Service extends Methods<typeof triggers> {
 }
 
 /**
+ * The tag of the service: `yield* Triggers` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -142,6 +144,8 @@ const all = (read: Read, filter: TriggerFilter): Stream.Stream<Trigger, RequestE
 const defaultLimit = 50
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -191,6 +195,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Trigger
 }))
 
 /**
+ * Provides {@link Triggers} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */

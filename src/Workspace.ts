@@ -113,6 +113,8 @@ export interface Service extends Methods<typeof workspace> {
 }
 
 /**
+ * The tag of the service: `yield* Workspace` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */
@@ -285,6 +287,8 @@ const streamCsv = ({ client, operation }: WorkspaceTools) => (options: Consumpti
 }
 
 /**
+ * Makes the service.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -316,6 +320,8 @@ export const make: Effect.Effect<Service, never, DustClient> = implement(Workspa
 })
 
 /**
+ * Provides {@link Workspace} alone. `Dust.layer` provides all services.
+ *
  * @category layers
  * @since 0.1.0
  */
