@@ -383,7 +383,7 @@ describe("Send once", () => {
       assert.strictEqual(yield* posts, 1)
     }).pipe(local([rule(faults.status(200, { body: "{}" }))])))
 
-  it.effect("Chat: another conversation is created for a question, at most twice, when the response was lost", () =>
+  it.effect("Chat: another conversation is created for a question, as the retry policy allows, when the response was lost", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const chat = yield* Chat
@@ -392,9 +392,21 @@ describe("Send once", () => {
       assert.lengthOf(yield* dust.conversations, 2)
       yield* inTime(Effect.flip(chat.send({ agent: "echo", message: "Hello" })))
       assert.lengthOf(yield* stored, 1)
-      assert.lengthOf(yield* dust.conversations, 5)
+      assert.lengthOf(yield* dust.conversations, 7)
+      yield* chat.send({ agent: "echo", message: "Hello" }).pipe(
+        withOptions({ retry: RetryPolicy.none }),
+        Effect.flip,
+        inTime
+      )
+      assert.lengthOf(yield* stored, 1)
+      assert.lengthOf(yield* dust.conversations, 8)
     }).pipe(
-      local([{ method: "POST", path: "/assistant/conversations", nth: [1, 3, 4, 5], fault: faults.resetAfter() }])
+      local([{
+        method: "POST",
+        path: "/assistant/conversations",
+        nth: [1, 3, 4, 5, 6, 7, 8],
+        fault: faults.resetAfter()
+      }])
     ))
 
   it.effect("create with a message: creates the conversation empty, and finds the message again", () =>

@@ -1,12 +1,11 @@
 /** The conversation that a question is asked in, with its attachments. */
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import type { ContentFragmentInput, Conversation } from "../../Conversation.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
 import type { RequestError } from "../../DustAPIError.ts"
+import { type Service as Client, withOptions } from "../../DustClient.ts"
 import type { ConversationId, SpaceId } from "../../Ids.ts"
 import { hash53 } from "../util/hash.ts"
-import { isAmbiguous } from "./sendOnce.ts"
 
 export interface Asked {
   readonly conversationId?: ConversationId | undefined
@@ -52,21 +51,26 @@ const digest = (fragment: ContentFragmentInput): string =>
   hash53(JSON.stringify(Object.entries(fragment).toSorted(([a], [b]) => a < b ? -1 : 1)))
 
 interface Context {
+  readonly client: Client
   readonly conversations: Conversations
   readonly attached: Attached
 }
 
-/** A lost response leaves an empty conversation, whose id is unknown; another one is created, at most twice. */
+/**
+ * Creates a conversation. A lost response leaves an empty one, whose id is unknown; another one is created, as often as the
+ * retry policy repeats a read.
+ */
 export const newConversation = (
-  { attached, conversations }: Context,
+  { attached, client, conversations }: Context,
   { attachments = [], spaceId, title }: Asked
 ): Effect.Effect<Conversation, RequestError> =>
-  conversations.create({ title, spaceId, contentFragments: attachments }).pipe(
-    Effect.retry({
-      while: isAmbiguous,
-      schedule: Schedule.intersect(Schedule.recurs(2), Schedule.spaced("500 millis"))
-    }),
-    Effect.tap(({ sId }) => Effect.sync(() => attached.add(sId, attachments)))
+  Effect.flatMap(
+    client.settings,
+    ({ retry }) =>
+      conversations.create({ title, spaceId, contentFragments: attachments }).pipe(
+        withOptions({ retry: { ...retry, repeatCreations: true } }),
+        Effect.tap(({ sId }) => Effect.sync(() => attached.add(sId, attachments)))
+      )
   )
 
 /** Posts the attachments of a question to an existing conversation, unless they wait there already. */

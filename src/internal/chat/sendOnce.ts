@@ -54,7 +54,7 @@ const looksForAnswers = 3
 const positionWait = "5 seconds"
 
 /** Whether the server may have handled the request without confirming it. */
-export const isAmbiguous = (error: RequestError): boolean => {
+const isAmbiguous = (error: RequestError): boolean => {
   switch (error._tag) {
     // Nothing is sent while a token is awaited, even if an attempt was refused before for an expired one.
     case "DustTimeoutError":
