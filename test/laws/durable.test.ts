@@ -3,7 +3,7 @@
  * that often in each test; `npm test` a few times.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Option, Redacted, Fiber } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
 import { chownSync, copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
@@ -172,13 +172,17 @@ describe("a durable question", () => {
               }
             })
           }
-          const [first, second] = yield* Effect.all([
-            runner(1),
-            kills.length === 0 || !databases.shared ? Effect.succeed(undefined) : runner(2),
+          const acting = yield* Effect.fork(
             third === undefined || !databases.shared
               ? Effect.void
               : run({ ...common, key, database, mode: third, port: port++ })
+          )
+          const [first, second] = yield* Effect.all([
+            runner(1),
+            kills.length === 0 || !databases.shared ? Effect.succeed(undefined) : runner(2)
           ], { concurrency: "unbounded" })
+          // It may wait for a confirmation that no runner is left to give.
+          yield* Fiber.interrupt(acting)
           const [one, other] = [first, second ?? first].map(({ errors, output }) => {
             assert.strictEqual(errors, "", key)
             return JSON.parse(output)
