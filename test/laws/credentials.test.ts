@@ -257,10 +257,10 @@ describe("Law 7: tokens that renew", () => {
     return Effect.gen(function*() {
       yield* list
       assert.strictEqual(requests.at(-1)?.headers["authorization"], "Bearer access.1")
-    }).pipe(
-      Effect.provide(Dust.layer({ workspaceId: "ws1", baseUrl: "https://dust.example", accessToken })),
-      Effect.provide(http)
-    )
+    }).pipe(Effect.provide(Layer.provide(
+      Dust.layer({ workspaceId: "ws1", baseUrl: "https://dust.example", accessToken }),
+      http
+    )))
   })
 
   const refusals: ReadonlyArray<readonly [string, () => Response, string]> = [
@@ -287,10 +287,10 @@ describe("Law 7: tokens that renew", () => {
       const error = yield* Effect.flip(list)
       assert.strictEqual(error.type, "token_unavailable")
       assert.include(error.message, expected)
-    }).pipe(
-      Effect.provide(Dust.layer({ workspaceId: "ws1", baseUrl: "https://dust.example", accessToken })),
-      Effect.provide(http)
-    )
+    }).pipe(Effect.provide(Layer.provide(
+      Dust.layer({ workspaceId: "ws1", baseUrl: "https://dust.example", accessToken }),
+      http
+    )))
   })
 
   it.effect("refreshToken: works per call, once for each user", () =>
