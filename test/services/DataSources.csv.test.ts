@@ -185,7 +185,7 @@ describe("DataSources.loadTable: a CSV", () => {
     ["another boolean", { csv: "b\nmaybe\n", columns: { b: "boolean" } }, "csv", "line 2"],
     [
       "a boolean in other words",
-      { csv: "b\nja\n", columns: { b: "boolean" } },
+      { csv: "b\nhai\n", columns: { b: "boolean" } },
       "csv",
       "true or false, yes or no, 1 or 0"
     ],
