@@ -3,7 +3,7 @@
  * that often in each test; `npm test` a few times.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Option, Redacted, Fiber } from "effect"
+import { Effect, Fiber, Option, Redacted, Schedule } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
 import { chownSync, copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
@@ -172,10 +172,16 @@ describe("a durable question", () => {
               }
             })
           }
+          const isAsked = Effect.map(
+            dust.userMessages(),
+            (messages) => messages.some(({ content }) => content === `Question ${key}`)
+          )
+          // Not before the cluster of the runners has created its tables.
           const acting = yield* Effect.fork(
-            third === undefined || !databases.shared
-              ? Effect.void
-              : run({ ...common, key, database, mode: third, port: port++ })
+            third === undefined || !databases.shared ? Effect.void : Effect.zipRight(
+              Effect.repeat(isAsked, { until: (asked) => asked, schedule: Schedule.spaced("100 millis") }),
+              run({ ...common, key, database, mode: third, port: port++ })
+            )
           )
           const [first, second] = yield* Effect.all([
             runner(1),
