@@ -326,7 +326,7 @@ describe("the command line", { timeout: 120_000 }, () => {
         "✗ dangling.md: no such file",
         "✗ binary.md: must be text in UTF-8",
         "✗ latin.md: must be text in UTF-8",
-        "3 written, 0 unchanged, 0 deleted, 0 failed",
+        "3 written, 0 unchanged, 0 deleted, 3 failed",
         "effect-dust: 3 of 6 documents failed; run the same command again to retry only those"
       ]])
       const found = yield* run(line, ["search", "-d", "handbook", "Grüße"], { env })

@@ -29,8 +29,12 @@ const setup = (options?: Governor.Options) =>
   Effect.map(Governor.storeMemory, (store) => {
     const governor = Governor.make(store, options)
     const starts: Array<number> = []
-    const call = (ticket: Governor.Ticket = uploads) =>
-      run(governor, ticket, Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)))
+    const call = (ticket: Governor.Ticket = uploads, lasts: Duration.DurationInput = 0) =>
+      run(
+        governor,
+        ticket,
+        Effect.zipLeft(Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)), Effect.sleep(lasts))
+      )
     return { governor, starts, call }
   })
 
@@ -224,13 +228,8 @@ describe("Governor", () => {
 
   it.effect("after a refusal, calls start one at a time, and twice as many with each answer, until nothing holds them", () =>
     Effect.gen(function*() {
-      const { governor } = yield* setup({ limits: { uploads: [] } })
-      const starts: Array<number> = []
-      const slow = run(
-        governor,
-        uploads,
-        Effect.zipRight(Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)), Effect.sleep("100 millis"))
-      )
+      const { call, governor, starts } = yield* setup({ limits: { uploads: [] } })
+      const slow = call(uploads, "100 millis")
       yield* governor.refused(uploads, Duration.seconds(1))
       const fiber = yield* all(7, () => slow)
       yield* TestClock.adjust("2 seconds")
@@ -245,13 +244,8 @@ describe("Governor", () => {
 
   it.effect("after a refusal, a call that is answered late holds the others back for a second only", () =>
     Effect.gen(function*() {
-      const { governor } = yield* setup({ limits: { uploads: [] } })
-      const starts: Array<number> = []
-      const slow = run(
-        governor,
-        uploads,
-        Effect.zipRight(Effect.map(Clock.currentTimeMillis, (now) => starts.push(now)), Effect.sleep("1 hour"))
-      )
+      const { call, governor, starts } = yield* setup({ limits: { uploads: [] } })
+      const slow = call(uploads, "1 hour")
       yield* governor.refused(uploads, Duration.seconds(1))
       yield* all(3, () => slow)
       yield* TestClock.adjust("5 seconds")

@@ -54,8 +54,8 @@ interface Content<E, R> {
 }
 
 const keyed = (rowId: string | ((record: never) => string)) => (record: object): RowInput => {
-  // The caller's function takes records of the caller's source, whose type is erased here.
   if (!Predicate.isObject(record)) return record
+  // The function takes records of the caller's source, whose type is erased here: hence `never`.
   const id: unknown = typeof rowId === "function"
     ? rowId(record as never)
     : (record as Readonly<Record<string, unknown>>)[rowId]

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import { joined } from "../util/joined.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
@@ -49,15 +50,7 @@ const readBytes = (request: Request, limit: number): Effect.Effect<Uint8Array, R
         parts.push(part)
         return Effect.void
       }),
-      Effect.map(() => {
-        const whole = new Uint8Array(size)
-        let at = 0
-        for (const part of parts) {
-          whole.set(part, at)
-          at += part.length
-        }
-        return whole
-      })
+      Effect.map(() => joined(parts, size))
     )
   })
 

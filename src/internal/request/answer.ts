@@ -9,6 +9,7 @@ import type { RequestError } from "../../DustAPIError.ts"
 import type { ResponseKind } from "../api/operation.ts"
 import { decodeJson } from "../decode/json.ts"
 import { type ByteSource, directSource } from "../stream/connection.ts"
+import { joined } from "../util/joined.ts"
 import { unreadable } from "./body.ts"
 import { type Bytes, decompressed } from "./compression.ts"
 import type { Context, Trip } from "./context.ts"
@@ -61,17 +62,6 @@ interface Reading {
   readonly limit: number
   readonly over: () => RequestError
   readonly text: (pieces: ReadonlyArray<Uint8Array>, size: number) => string
-}
-
-const joined = (pieces: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
-  if (pieces.length === 1 && pieces[0] !== undefined) return pieces[0]
-  const bytes = new Uint8Array(size)
-  let at = 0
-  for (const piece of pieces) {
-    bytes.set(piece, at)
-    at += piece.length
-  }
-  return bytes
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true })

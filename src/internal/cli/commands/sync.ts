@@ -17,8 +17,8 @@ const defaultExtensions = ["md", "mdx", "markdown", "txt", "html", "htm"]
 /** Names of files may contain line ends and escape sequences. */
 const flat = (text: string) => oneLine(text, Infinity)
 
-/** Returns a function that prints events for people. */
-const report = (event: SyncEvent) =>
+/** Prints events for people. `unreadable`: the files that are not in the events, because they could not be read. */
+const report = (event: SyncEvent, unreadable: number) =>
   Effect.flatMap(Output, ({ note, noteStyle, progress }) => {
     const { deleted, failed, processed, skipped, total, upserted } = event.progress
     switch (event._tag) {
@@ -31,7 +31,7 @@ const report = (event: SyncEvent) =>
       case "Failed":
         return note(`${noteStyle.red("✗")} ${flat(`${event.documentId}: ${event.error.message}`)}`)
       case "Done":
-        return note(`${upserted} written, ${skipped} unchanged, ${deleted} deleted, ${failed} failed`)
+        return note(`${upserted} written, ${skipped} unchanged, ${deleted} deleted, ${failed + unreadable} failed`)
       default:
         return progress(bar(processed, total, "documents"))
     }
@@ -121,7 +121,7 @@ export const sync = Command.make(
         let failed = 0
         yield* Stream.runForEach(dataSources.syncDocuments(options), (event) => {
           failed = event.progress.failed
-          return flags.json ? eventJson(event) : report(event)
+          return flags.json ? eventJson(event) : report(event, unreadable)
         })
         if (failed + unreadable > 0) {
           return yield* new PartialFailure({
