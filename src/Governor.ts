@@ -121,7 +121,9 @@ export interface Service {
     readonly maxPause: Duration.Duration
     readonly onPaused: (left: Duration.Duration) => E
   }) => Effect.Effect<void, E, Scope.Scope>
-  /** Pauses the class of a refused call, for as long as the server asks, or the configured pause. */
+  /**
+   * Pauses the class of a refused call, for as long as the server asks, up to an hour, or for the configured pause.
+   */
   readonly refused: (ticket: Ticket, retryAfter: Duration.Duration | undefined) => Effect.Effect<void>
 }
 
@@ -147,6 +149,9 @@ export class CurrentWaitObserver extends Context.Reference<CurrentWaitObserver>(
 
 /** Milliseconds. Dust counts requests when they arrive, which may be later for the first one of a window than for the last. */
 const margin = 1000
+
+/** A response of a proxy must not close a route for good: after Dust's longest window, a call asks again. */
+const longestPause = Duration.hours(1)
 
 /** Milliseconds. A store that says "soon" is not asked in a busy loop. */
 const leastWait = 10
@@ -246,7 +251,7 @@ export const make = (store: Store, options: Options = {}): Service => {
       }),
     refused: (ticket, retryAfter) =>
       Effect.suspend(() => {
-        const pause = retryAfter ?? pauseOf(ticket.limitClass)
+        const pause = Duration.min(retryAfter ?? pauseOf(ticket.limitClass), longestPause)
         const lane = laneOf(ticket)
         lane.slowStart ??= new SlowStart()
         const { slowStart } = lane

@@ -226,6 +226,15 @@ describe("Governor", () => {
       assert.strictEqual((yield* Effect.flip(run(governor, uploads, Effect.void))).left, 3_600_000)
     }))
 
+  it.effect("a refusal that asks for years closes its class for an hour", () =>
+    Effect.gen(function*() {
+      const { call, governor } = yield* setup()
+      yield* governor.refused(uploads, Duration.days(10_000))
+      assert.strictEqual((yield* Effect.flip(call())).left, 3_600_000)
+      yield* TestClock.adjust("1 hour")
+      yield* call()
+    }))
+
   it.effect("after a refusal, calls start one at a time, and twice as many with each answer, until nothing holds them", () =>
     Effect.gen(function*() {
       const { call, governor, starts } = yield* setup({ limits: { uploads: [] } })

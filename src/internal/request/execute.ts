@@ -166,11 +166,11 @@ const inTurn = <A, R>(
   admitted: (admit: Effect.Effect<void, RequestError>) => Effect.Effect<void, RequestError>,
   attempt: Effect.Effect<A, RequestError, R>
 ): Effect.Effect<A, RequestError, R> => {
-  const told = Effect.tapError(attempt, governed.failed)
+  const reported = Effect.tapError(attempt, governed.failed)
   return Effect.suspend(() =>
-    governed.isFree() ? told : Effect.acquireUseRelease(
+    governed.isFree() ? reported : Effect.acquireUseRelease(
       Scope.make(),
-      (scope) => Effect.zipRight(admitted(Scope.extend(governed.admit, scope)), told),
+      (scope) => Effect.zipRight(admitted(Scope.extend(governed.admit, scope)), reported),
       (scope, exit) => Scope.close(scope, exit)
     )
   )
