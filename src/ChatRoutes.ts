@@ -11,9 +11,10 @@
  * | `POST /answer` | `{ conversationId, messageId, actionId, selectedOptions, customResponse? }` | 204 |
  * | `POST /files` | the bytes; headers `content-type`, `x-file-name` (encoded as in a URL) | `{ fileId, title }`, for `attachments` |
  *
- * `ChatRelayClient.make` calls these routes. The body of an error is a `ChatRelay.RelayedError`. Errors of the request
- * have Dust's status (400, 401, 403, 404, 409, 413, 429); failures of Dust are 502 or 504. Asking and following are
- * separate requests, so that a lost connection never leaves a page without the id of its answer.
+ * `ChatRelayClient.make` calls these routes. The body of an error is a `ChatRelay.RelayedError`. 401 means that the
+ * user must sign in; 400, 403, 404, 409, 413, 415 and 429 are errors of the request; 502 and 504 failures of Dust.
+ * Asking and following are separate requests, so that a lost connection never leaves a page without the id of its
+ * answer.
  *
  * Use {@link router} for servers of `@effect/platform`, {@link toWebHandler} for functions from `Request` to
  * `Response`, and `ChatApi` for an `HttpApi`.
