@@ -127,12 +127,15 @@ const makePage = async (send: Send): Promise<Page> => {
 }
 
 /** A browser until the scope closes. Each page has cookies of its own. */
-export const launch = (binary: string): Effect.Effect<() => Promise<Page>, never, Scope.Scope> =>
+export const launch = (
+  binary: string,
+  ...others: ReadonlyArray<string>
+): Effect.Effect<() => Promise<Page>, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
         const profile = mkdtempSync(`${tmpdir()}/chromium-`)
-        const child = spawn(binary, [...flags, `--user-data-dir=${profile}`, "about:blank"], {
+        const child = spawn(binary, [...flags, ...others, `--user-data-dir=${profile}`, "about:blank"], {
           stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"]
         })
         const [, , , write, read] = child.stdio

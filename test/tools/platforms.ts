@@ -8,9 +8,10 @@ import { Effect, Redacted } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { build } from "esbuild"
 import { execFile, type ExecFileOptions, spawn } from "node:child_process"
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { promisify } from "node:util"
+import * as Browser from "../support/browser.ts"
 import { root } from "./modules.ts"
 import { everything, program, serving, typed } from "./platformPrograms.ts"
 
@@ -299,9 +300,7 @@ sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")
 }
 
 const inChromium = async ({ key, url }: Place, fetching: string) => {
-  const binary = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((one) =>
-    existsSync(one)
-  )
+  const binary = Browser.chromium
   if (binary === undefined) throw new Missing("apt install chromium")
   const code = await bundled(
     fetching,
@@ -315,18 +314,17 @@ ask(${JSON.stringify(url)}, ${JSON.stringify(key)}).then(show, (error) => show("
       code.replaceAll("</script", "<\\/script")
     }</script>`
   )
-  const { stdout } = await run(binary, [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
+  const answer = Effect.gen(function*() {
     // Dust allows its own origins only; the page stands for an application behind such a proxy.
-    "--disable-web-security",
-    `--user-data-dir=${folder}/chromium`,
-    "--virtual-time-budget=20000",
-    "--dump-dom",
-    `file://${fetching}/page.html`
-  ], { timeout: 60_000 })
-  return streamed(/<pre>([^<]*)<\/pre>/.exec(stdout)?.[1] ?? "Error: no answer")
+    const tab = yield* Browser.launch(binary, "--disable-web-security")
+    return yield* Effect.tryPromise(async () => {
+      const page = await tab()
+      await page.open(`file://${fetching}/page.html`)
+      await page.until("document.querySelector('pre') !== null")
+      return String(await page.evaluate("document.querySelector('pre').innerText"))
+    })
+  })
+  return streamed(await Effect.runPromise(Effect.scoped(answer)))
 }
 
 /** The command as `npx` runs it: the file and Node, nothing else. */
