@@ -22,7 +22,7 @@ import { Chat } from "effect-dust/Chat"
 import type { ChatEvent } from "effect-dust/ChatEvent"
 import { Conversations } from "effect-dust/Conversations"
 import type { DustAPIError } from "effect-dust/DustAPIError"
-import { DustClient, withOptions } from "effect-dust/DustClient"
+import { DustClient, withCredential, withOptions } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as Telemetry from "effect-dust/Telemetry"
 import * as fc from "effect/FastCheck"
@@ -988,6 +988,21 @@ describe("A question that is refused", () => {
       // They belong to that message now.
       yield* ask("reader", [note])
       assert.strictEqual(yield* fragments, 3)
+    }).pipe(agents({ reader: ({ attachments }) => attachments.map(({ content }) => content).join(", ") })))
+
+  it.effect("attachments: those of another credential do not count", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const dust = yield* DustTest.DustTest
+      const fragments = dust.countRequests({ method: "POST", path: /content_fragments$/ })
+      const { conversationId } = yield* chat.send({ agent: "reader", message: "Hello" })
+      const attachments = [{ title: "Notes", content: "the sky is green", contentType: "text/plain" }]
+      const ask = (agent: string) => chat.send({ agent, message: "What?", conversationId, attachments })
+      const asAda = withCredential({ accessToken: dust.userToken })
+      const asKey = withCredential({ apiKey: dust.apiKey })
+      yield* Effect.flip(ask("nobody").pipe(asAda, passing("1 minute")))
+      yield* ask("reader").pipe(asKey, passing("1 minute"))
+      assert.strictEqual(yield* fragments, 2)
     }).pipe(agents({ reader: ({ attachments }) => attachments.map(({ content }) => content).join(", ") })))
 
   it.effect("what a credential cannot ask is refused before any request", () =>

@@ -1,10 +1,12 @@
 /** The conversation that a question is asked in, with its attachments. */
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import type { ContentFragmentInput, Conversation } from "../../Conversation.ts"
 import type { Service as Conversations } from "../../Conversations.ts"
 import type { RequestError } from "../../DustAPIError.ts"
-import { type Service as Client, withOptions } from "../../DustClient.ts"
+import { type Caller, type Service as Client, withOptions } from "../../DustClient.ts"
 import type { ConversationId, SpaceId } from "../../Ids.ts"
+
 import { hash53 } from "../util/hash.ts"
 
 export interface Asked {
@@ -16,25 +18,32 @@ export interface Asked {
 
 const rememberedConversations = 256
 
+interface Waiting {
+  readonly caller: Caller
+  readonly digest: string
+}
+
 /**
  * The attachments that no message has followed yet: a message is posted after its attachments, and may be refused. Asked
  * again, the question finds them in its conversation.
  */
 export class Attached {
-  readonly #waiting = new Map<ConversationId, Array<string>>()
+  readonly #waiting = new Map<ConversationId, Array<Waiting>>()
 
-  /** Takes an attachment that waits; `false` if none does. */
-  take(conversationId: ConversationId, fragment: ContentFragmentInput): boolean {
+  /** Takes an attachment of this caller that waits; `false` if none does. */
+  take(conversationId: ConversationId, caller: Caller, fragment: ContentFragmentInput): boolean {
     const waiting = this.#waiting.get(conversationId) ?? []
-    const index = waiting.indexOf(digest(fragment))
+    const wanted = digest(fragment)
+    const index = waiting.findIndex((one) => one.digest === wanted && Equal.equals(one.caller, caller))
     if (index >= 0) waiting.splice(index, 1)
     return index >= 0
   }
 
-  add(conversationId: ConversationId, fragments: ReadonlyArray<ContentFragmentInput>): void {
+  add(conversationId: ConversationId, caller: Caller, fragments: ReadonlyArray<ContentFragmentInput>): void {
     if (fragments.length === 0) return
     const waiting = this.#waiting.get(conversationId) ?? []
-    this.#waiting.set(conversationId, [...waiting, ...fragments.map(digest)])
+    const more = fragments.map((fragment) => ({ caller, digest: digest(fragment) }))
+    this.#waiting.set(conversationId, [...waiting, ...more])
     for (const oldest of this.#waiting.keys()) {
       if (this.#waiting.size <= rememberedConversations) break
       this.#waiting.delete(oldest)
@@ -65,27 +74,27 @@ export const newConversation = (
   { attachments = [], spaceId, title }: Asked
 ): Effect.Effect<Conversation, RequestError> =>
   Effect.flatMap(
-    client.settings,
-    ({ retry }) =>
+    Effect.zip(client.settings, client.caller),
+    ([{ retry }, caller]) =>
       conversations.create({ title, spaceId, contentFragments: attachments }).pipe(
         withOptions({ retry: { ...retry, repeatCreations: true } }),
-        Effect.tap(({ sId }) => Effect.sync(() => attached.add(sId, attachments)))
+        Effect.tap(({ sId }) => Effect.sync(() => attached.add(sId, caller, attachments)))
       )
   )
 
 /** Posts the attachments of a question to an existing conversation, unless they wait there already. */
 export const attach = (
-  { attached, conversations }: Context,
+  { attached, client, conversations }: Context,
   conversationId: ConversationId,
   { attachments = [] }: Asked
 ): Effect.Effect<void, RequestError> =>
-  Effect.suspend(() => {
-    const waiting = attachments.filter((fragment) => attached.take(conversationId, fragment))
+  Effect.flatMap(client.caller, (caller) => {
+    const waiting = attachments.filter((fragment) => attached.take(conversationId, caller, fragment))
     const missing = attachments.filter((fragment) => !waiting.includes(fragment))
-    attached.add(conversationId, waiting)
+    attached.add(conversationId, caller, waiting)
     return Effect.forEach(missing, (fragment) =>
       Effect.map(
         conversations.createContentFragment({ conversationId, fragment }),
-        () => attached.add(conversationId, [fragment])
+        () => attached.add(conversationId, caller, [fragment])
       ), { discard: true })
   })
