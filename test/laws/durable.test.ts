@@ -1,12 +1,12 @@
 /**
  * A durable question is asked once and answered, whichever of two runners is killed with -9 at whatever step. `KILLS=100` kills
- * that often in each test; `npm test` a few times.
+ * that often in each test, and prints where; `npm test` a few times.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Redacted, Schedule } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process"
-import { chownSync, copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
+import { chownSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir, userInfo } from "node:os"
 import { compile } from "../support/child.ts"
 import type { ChildOptions } from "../support/durableChild.ts"
@@ -114,6 +114,16 @@ const stories = {
   failing: { mode: "fail", third: undefined, ends: "cancelled" }
 } as const satisfies Record<string, Story>
 
+/** How often processes died at which step. */
+const killTable = (directory: string): string => {
+  const counts = new Map<string, number>()
+  for (const note of readdirSync(directory)) {
+    const where = readFileSync(`${directory}/${note}`, "utf8")
+    counts.set(where, (counts.get(where) ?? 0) + 1)
+  }
+  return [...counts].map(([where, count]) => `${String(count).padStart(4)}  ${where}`).sort().join("\n")
+}
+
 describe("a durable question", () => {
   let compiled: string
   beforeAll(async () => {
@@ -214,6 +224,7 @@ describe("a durable question", () => {
         const kills = index % 3 === 2 ? [point, Math.floor(Math.random() * steps)] : [point]
         return attempt(kills, databases.copy(key), key)
       }, { concurrency: wanted > 0 ? 3 : 1 })
+      if (wanted > 0) console.log(killTable(common.directory))
       const of = (which: number) => table.filter(({ by }) => by.includes(which)).length
       console.log(
         `${name}: ${killed} kills in ${points.length} runs at ${Math.min(points.length, steps)} of ${steps} steps ` +

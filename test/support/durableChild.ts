@@ -3,7 +3,7 @@
  * approves or interrupts. Bundled and run by `test/laws/durable.test.ts`.
  */
 import { ClusterWorkflowEngine, RunnerAddress, SingleRunner } from "@effect/cluster"
-import { HttpClient, KeyValueStore } from "@effect/platform"
+import { HttpClient, type HttpClientRequest, KeyValueStore } from "@effect/platform"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { LibsqlClient } from "@effect/sql-libsql"
 import { PgClient } from "@effect/sql-pg"
@@ -52,10 +52,10 @@ const { ahead, alone, apiKey, database, directory, key, kills, mode, port, url, 
     process.argv[2] ?? "{}"
   )
 
-/** Whether no other process has died for this kill. */
-const isFirst = (kill: number): boolean => {
+/** Whether no other process has died for this kill. Where it dies is noted. */
+const isFirst = (kill: number, where: string): boolean => {
   try {
-    writeFileSync(`${directory}/${key}.${kill}`, "", { flag: "wx" })
+    writeFileSync(`${directory}/${key}.${kill}`, where, { flag: "wx" })
     return true
   } catch {
     return false
@@ -63,28 +63,39 @@ const isFirst = (kill: number): boolean => {
 }
 
 let step = 0
-const point = Effect.sync(() => {
-  const now = step++
-  for (const [index, at] of kills.entries()) {
-    if (at !== now || !isFirst(index)) continue
-    process.kill(process.pid, "SIGKILL")
-    // The signal may take a moment.
-    for (;;);
-  }
-})
-const around = <A, E, R>(self: Effect.Effect<A, E, R>) => point.pipe(Effect.zipRight(self), Effect.zipLeft(point))
+const point = (where: string) =>
+  Effect.sync(() => {
+    const now = step++
+    for (const [index, at] of kills.entries()) {
+      if (at !== now || !isFirst(index, where)) continue
+      process.kill(process.pid, "SIGKILL")
+      // The signal may take a moment.
+      for (;;);
+    }
+  })
+const around = <A, E, R>(what: string, self: Effect.Effect<A, E, R>) =>
+  point(`before ${what}`).pipe(Effect.zipRight(self), Effect.zipLeft(point(`after ${what}`)))
+
+/** A request without ids: its method and the last words of its path. */
+const requestName = ({ method, url }: HttpClientRequest.HttpClientRequest) =>
+  `${method} ${new URL(url).pathname.split("/").slice(5).filter((word) => !/[A-Z0-9]/.test(word)).join("/")}`
+/** An entry without the id of the execution. */
+const entryName = (entry: string) => entry.split("/").at(-1) ?? entry
 
 const Killing = Layer.effect(
   HttpClient.HttpClient,
-  Effect.map(HttpClient.HttpClient, (client) => HttpClient.transform(client, (execute) => around(execute)))
+  Effect.map(
+    HttpClient.HttpClient,
+    (client) => HttpClient.transform(client, (execute, request) => around(requestName(request), execute))
+  )
 ).pipe(Layer.provide(NodeHttpClient.layerUndici))
 
 const Store = Layer.effect(
   KeyValueStore.KeyValueStore,
   Effect.map(KeyValueStore.KeyValueStore, (inner) => ({
     ...inner,
-    get: (entry: string) => around(inner.get(entry)),
-    set: (entry: string, value: string | Uint8Array) => around(inner.set(entry, value))
+    get: (entry: string) => around(`get ${entryName(entry)}`, inner.get(entry)),
+    set: (entry: string, value: string | Uint8Array) => around(`set ${entryName(entry)}`, inner.set(entry, value))
   }))
 ).pipe(Layer.provide(SqlKeyValueStore.layer()))
 
@@ -107,7 +118,7 @@ const FailingLive = Failing.toLayer(({ key }) =>
     Effect.zipRight(Activity.make({
       name: "budget",
       error: Schema.Literal("no budget"),
-      execute: Effect.zipRight(point, Effect.fail("no budget" as const))
+      execute: Effect.zipRight(point("failing"), Effect.fail("no budget" as const))
     }))
   )
 )
