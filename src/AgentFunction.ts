@@ -18,8 +18,8 @@ import type { DustAPIError } from "./DustAPIError.ts"
 import { ConversationId, MessageId } from "./Ids.ts"
 import {
   correction,
+  givenUp,
   inputText,
-  issueText,
   type Output as Reader,
   outputOf,
   question
@@ -206,9 +206,7 @@ const judge = <O, OR, E, R>(
     if (attempts > call.repairs) {
       return Effect.fail(
         new AgentOutputError({
-          message: `AgentFunction: the agent's answer is not valid after ${
-            attempts === 1 ? "one attempt" : `${attempts} attempts`
-          }: ${issues.map(issueText).join("; ")}`,
+          message: `AgentFunction: the agent's ${givenUp(issues, attempts)}`,
           text,
           issues,
           attempts,
@@ -254,8 +252,8 @@ const attempt = <O, OR, E, R>(
 /**
  * Makes an agent function. Nothing is requested before it is called.
  *
- * An answer may have prose, code fences and drafts around its JSON: the last JSON object that is valid counts. Comments and
- * trailing commas in it are ignored.
+ * An answer may have prose, code fences and drafts around its JSON: the last JSON object that is valid counts. Comments,
+ * trailing commas and line ends in strings do no harm.
  *
  * @example
  * ```ts

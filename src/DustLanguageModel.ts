@@ -53,7 +53,7 @@ import { type DustAPIError, isDustAPIError } from "./DustAPIError.ts"
 import { contentFragment } from "./File.ts"
 import { Files } from "./Files.ts"
 import type { ConversationId } from "./Ids.ts"
-import { correction, issueText, outputOf, question as questionText } from "./internal/agent/typedAnswer.ts"
+import { correction, givenUp, outputOf, question as questionText } from "./internal/agent/typedAnswer.ts"
 import { aiError, noObject, unmappable } from "./internal/ai/aiError.ts"
 import { type FinishMetadata, partsOf, StreamParts } from "./internal/ai/parts.ts"
 import { filesOf, type Seen, seenOf, unseen, wordsOf } from "./internal/ai/prompt.ts"
@@ -251,9 +251,7 @@ const objectOf = (
         return yield* Effect.fail(noObject(
           method,
           new AgentOutputError({
-            message: `the answer is not valid after ${attempts === 1 ? "one attempt" : `${attempts} attempts`}: ${
-              issues.map(issueText).join("; ")
-            }`,
+            message: `the ${givenUp(issues, attempts)}`,
             text: reply.text,
             issues,
             attempts,

@@ -110,6 +110,22 @@ describe("AgentFunction", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("an invalid answer: its issues are short, and are one for each place", () => {
+    const Numbers = Schema.Array(Schema.Union(Schema.Number, Schema.Literal("one", "two")))
+    const { asked, layer } = answering(JSON.stringify(Array(200).fill("x".repeat(10_000))), "[1]")
+    const numbers = AgentFunction.make({ agent: "triage", input: Schema.Void, output: Numbers, repairs: 1 })
+    return Effect.gen(function*() {
+      yield* numbers(undefined)
+      const correction = asked[1]?.message ?? ""
+      assert.include(correction, `- value.0: Expected number | "one" | "two", actual "xxx`)
+      assert.include(correction, "- and 150 more")
+      assert.isBelow(correction.length, 20_000)
+      const error = yield* Effect.flip(Effect.provide(numbers(undefined), answering(`["${"y".repeat(9_000)}"]`).layer))
+      assert.isBelow(error.message.length, 1_000)
+      if (error._tag === "AgentOutputError") assert.isAbove(error.text.length, 9_000)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("repairs: 0 sends nothing back", () => {
     const { asked, layer } = answering("nothing", good)
     const strict = AgentFunction.make({ agent: "triage", input: Ticket, output: Triage, repairs: 0 })
@@ -130,6 +146,8 @@ describe("AgentFunction", () => {
     ["a list of links", `[1] [docs](https://dust.tt) [2]\n${good}`],
     ["an opening that never ends", `{"queue": {"deep": [${good}`],
     ["comments and a trailing comma", good.replace("{", `{ // it's the "queue\n`).replace(/}$/, `, /* } */ }`)],
+    ["a list of one", `[${good}]`],
+    ["a string of JSON", JSON.stringify(good)],
     ["an echo of the schema", `{"type":"object","properties":{}} ${good} {"$defs":{}}`]
   ]
   for (const [what, answer] of around) {
@@ -144,6 +162,14 @@ describe("AgentFunction", () => {
       const text = "a \"}{\" \\ ```json {} ``` \n"
       const answer = `Done: ${JSON.stringify({ text })} {}`
       assert.deepStrictEqual(yield* decoded(Schema.Struct({ text: Schema.String }), answer), { text })
+    }))
+
+  it.effect("the JSON is found: line ends in strings are those of the text, and never of prose", () =>
+    Effect.gen(function*() {
+      const Note = Schema.Struct({ text: Schema.String })
+      for (const answer of [`{"text":"a\n\tb"}`, `Sure:\n{"text":"a\n\tb"}`, `{"text: see\n "b" {"text":"a\\n\tb"}`]) {
+        assert.deepStrictEqual(yield* decoded(Note, answer), { text: "a\n\tb" }, answer)
+      }
     }))
 
   it.effect("the JSON is found: an exact object before one with unknown fields", () =>
@@ -161,6 +187,10 @@ describe("AgentFunction", () => {
       assert.deepStrictEqual(yield* decoded(Schema.Array(Schema.Number), "Here:\n```json\n[1,2]\n```\nDone."), [1, 2])
       const Maybe = Schema.Array(Schema.Struct({ a: Schema.Number }))
       assert.deepStrictEqual(yield* decoded(Maybe, "Here:\n```json\n[{\"a\":1}]\n```\nDone."), [{ a: 1 }])
+      assert.deepStrictEqual(yield* decoded(Maybe, "Here [1]:\n  [{\"a\":1},\n {\"a\":2}]\nDone."), [{ a: 1 }, {
+        a: 2
+      }])
+      assert.deepStrictEqual(yield* decoded(Schema.parseJson(Maybe), "[{\"a\":1}]"), [{ a: 1 }])
       assert.deepStrictEqual(yield* decoded(Schema.Object, "It is {\"a\":1}."), { a: 1 })
       const { asked, layer } = answering(`{"value":7}`)
       const count = AgentFunction.make({ agent: "triage", input: Schema.String, output: Schema.Int })

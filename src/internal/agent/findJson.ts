@@ -16,20 +16,24 @@ const endOfComment = (text: string, at: number): number => {
   return end === -1 ? text.length : end + 2
 }
 
-/** One past the string at `at`, whose line ends belong to prose, or `-1`. */
-const endOfString = (text: string, at: number): number => {
+/** One past the string at `at`, or `-1`. With `lines`, its line ends belong to it; without, they are those of prose. */
+const endOfString = (text: string, at: number, lines: boolean): number => {
   for (let index = at + 1; index < text.length; index++) {
     const character = text[index]
     if (character === "\\") index++
     else if (character === "\"") return index + 1
-    else if (character === "\n") return -1
+    else if (character === "\n" && !lines) return -1
   }
   return -1
 }
 
+/** Line ends and tabs in a string are invalid JSON, but some models write them. */
+const escaped = (text: string): string =>
+  text.replace(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1))
+
 const isSpace = (character: string | undefined): boolean => character !== undefined && character.trim() === ""
 
-/** Without comments and trailing commas. */
+/** Without comments and trailing commas, and with strings whose line ends are escaped. */
 const strictly = (text: string): string => {
   let written = ""
   /** A comma, dropped before a closing bracket, and the space after it. */
@@ -48,8 +52,8 @@ const strictly = (text: string): string => {
     else {
       written += character === "}" || character === "]" ? comma.slice(1) : comma
       comma = ""
-      const end = character === "\"" ? endOfString(text, index) : -1
-      written += end === -1 ? character : text.slice(index, end)
+      const end = character === "\"" ? endOfString(text, index, true) : -1
+      written += end === -1 ? character : escaped(text.slice(index, end))
       if (end !== -1) {
         index = end
         continue
@@ -72,14 +76,18 @@ const workPerCharacter = 64
 const fence = /^(?:```|~~~)[^\n]*\n([\s\S]*?)\n?(?:```|~~~)$/
 const fences = /^[ \t]*(?:```|~~~)[^\n]*\n([\s\S]*?)\n[ \t]*(?:```|~~~)/gm
 
-/** One past the bracket that closes the object at `from`; `-1`: not an object of JSON. `steps` is how far it was read. */
-const endOfObject = (text: string, from: number): { readonly end: number; readonly steps: number } => {
+/** One past the bracket that closes the one at `from`, or `-1`. `steps` is how far it was read. */
+const endOfBrackets = (
+  text: string,
+  from: number,
+  lines: boolean
+): { readonly end: number; readonly steps: number } => {
   let depth = 0
   for (let index = from; index < text.length;) {
     const character = text[index]
     if (character === "\"") {
-      const end = endOfString(text, index)
-      // A string of JSON has no line end, so this quotation mark was one of prose.
+      const end = endOfString(text, index, lines)
+      // The quotation mark was one of prose.
       if (end === -1) return { end: -1, steps: endOfLine(text, index) - from }
       index = end
       continue
@@ -99,22 +107,40 @@ const endOfObject = (text: string, from: number): { readonly end: number; readon
   return { end: -1, steps: text.length - from }
 }
 
-const opening = /\{\s*["}/]/g
+const objectStart = /\{\s*["}/]/g
+/** Prose has lists of its own, such as `[1]`: only one that begins its line counts. */
+const listStart = /^[ \t]*\[/gm
 
-/** The outermost JSON objects of a text, in their order. */
-export const objectsIn = (text: string): ReadonlyArray<unknown> => {
-  const found: Array<unknown> = []
+/** The outermost values of JSON that begin like this, in their order, with the text behind each one. */
+const valuesIn = (text: string, start: RegExp, bracket: "{" | "["): ReadonlyArray<readonly [unknown, number]> => {
+  const found: Array<readonly [unknown, number]> = []
   let work = workPerCharacter * text.length
-  opening.lastIndex = 0
-  for (let match = opening.exec(text); match !== null && work > 0; match = opening.exec(text)) {
-    const { end, steps } = endOfObject(text, match.index)
-    work -= steps
-    const value = end === -1 ? Either.left(undefined) : parsed(text.slice(match.index, end))
-    if (Either.isRight(value)) found.push(value.right)
-    opening.lastIndex = Either.isRight(value) ? end : match.index + 1
+  start.lastIndex = 0
+  for (let match = start.exec(text); match !== null && work > 0; match = start.exec(text)) {
+    const from = text.indexOf(bracket, match.index)
+    start.lastIndex = from + 1
+    for (const lines of [false, true]) {
+      const { end, steps } = endOfBrackets(text, from, lines)
+      work -= steps
+      const value = end === -1 ? Either.left(undefined) : parsed(text.slice(from, end))
+      if (Either.isLeft(value)) continue
+      found.push([value.right, end])
+      start.lastIndex = end
+      break
+    }
   }
   return found
 }
+
+/** The outermost JSON objects of a text, in their order. */
+export const objectsIn = (text: string): ReadonlyArray<unknown> =>
+  valuesIn(text, objectStart, "{").map(([value]) => value)
+
+/** The lists that stand on lines of their own. */
+const listsIn = (text: string): ReadonlyArray<unknown> =>
+  valuesIn(text, listStart, "[").flatMap(([value, end]) =>
+    text.slice(end, endOfLine(text, end)).trim() === "" ? [value] : []
+  )
 
 /** Lists and other values that are no objects, in code fences of their own. */
 const fencedIn = (text: string): ReadonlyArray<unknown> =>
@@ -123,6 +149,14 @@ const fencedIn = (text: string): ReadonlyArray<unknown> =>
   )
 
 const isWrapped = Predicate.hasProperty("value")
+
+/** The JSON in a text that is JSON as a whole: in a string, and the objects of a list. */
+const within = (whole: unknown, text: string, wrapped: boolean): ReadonlyArray<unknown> =>
+  typeof whole === "string"
+    ? candidatesIn(whole, wrapped)
+    : Array.isArray(whole) && !wrapped
+    ? objectsIn(text).toReversed()
+    : []
 
 /**
  * Everything in an answer that could be its value, the likeliest first: the answer as a whole, then the JSON objects in it from
@@ -133,7 +167,11 @@ export const candidatesIn = (text: string, wrapped: boolean): ReadonlyArray<unkn
   const trimmed = text.trim()
   const whole = parsed(fence.exec(trimmed)?.[1] ?? trimmed)
   const found = Either.isRight(whole) ? [whole.right] : objectsIn(text).toReversed()
-  if (!wrapped) return found
-  const alone = [...Either.isRight(whole) ? [] : fencedIn(text).toReversed(), ...found]
-  return [...found.filter(isWrapped), ...alone.map((value) => ({ value }))]
+  const inner = Either.isRight(whole) ? within(whole.right, text, wrapped) : []
+  if (!wrapped) return [...found, ...inner]
+  const alone = [
+    ...Either.isRight(whole) ? [] : [...fencedIn(text).toReversed(), ...listsIn(text).toReversed()],
+    ...found
+  ]
+  return [...found.filter(isWrapped), ...alone.map((value) => ({ value })), ...inner]
 }

@@ -22,7 +22,27 @@ const name = { module: "AgentFunction", method: "call" }
 const pathOf = (path: ReadonlyArray<PropertyKey>): Issue["path"] =>
   path.map((part) => typeof part === "number" ? part : String(part))
 
-/** One for each place: the members of a union fail one by one. */
+const clipped = (text: string, limit: number): string => text.length > limit ? `${text.slice(0, limit)}…` : text
+
+/** What was expected, and what was there. An answer may be long, and its issues are not to repeat it. */
+const partsOf = (message: string): readonly [expected: string, actual: string] => {
+  const at = message.indexOf(", actual ")
+  return at === -1
+    ? [clipped(message, 1_000), ""]
+    : [clipped(message.slice(0, at), 1_000), clipped(message.slice(at), 200)]
+}
+
+/** The members of a union fail one by one, and most of them at the same value. */
+const joined = (messages: ReadonlyArray<string>): string => {
+  const parts = messages.map(partsOf)
+  const [, actual = ""] = parts[0] ?? []
+  const isOneValue = parts.every(([expected, other]) => expected.startsWith("Expected ") && other === actual)
+  return isOneValue
+    ? `Expected ${clipped(parts.map(([expected]) => expected.slice("Expected ".length)).join(" | "), 1_000)}${actual}`
+    : clipped(parts.map((part) => part.join("")).join(", or "), 1_000)
+}
+
+/** One for each place. */
 const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<Issue> => {
   const places = new Map<string, { readonly path: Issue["path"]; readonly messages: Set<string> }>()
   for (const { message, path } of ParseResult.ArrayFormatter.formatErrorSync(error)) {
@@ -31,14 +51,26 @@ const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<Issue> => {
     places.set(key, place)
     place.messages.add(message)
   }
-  return Array.from(places.values(), ({ messages, path }) => ({ path, message: [...messages].join(", or ") }))
+  return Array.from(places.values(), ({ messages, path }) => ({ path, message: joined([...messages]) }))
 }
 
 const noJson: ReadonlyArray<Issue> = [{ path: [], message: "no valid JSON was found in the answer" }]
 
 /** An issue in one line: `queue: Expected "billing" | "bug", actual "sales"`. */
-export const issueText = ({ message, path }: Issue): string =>
+const issueText = ({ message, path }: Issue): string =>
   `${path.length === 0 ? "" : `${path.join(".")}: `}${message.replace(/\s+/g, " ")}`
+
+/** The first issues, a line each, and how many more there are. */
+const issueLines = (issues: ReadonlyArray<Issue>, limit: number): ReadonlyArray<string> => [
+  ...issues.slice(0, limit).map(issueText),
+  ...(issues.length > limit ? [`and ${issues.length - limit} more`] : [])
+]
+
+/** Why an answer was given up. */
+export const givenUp = (issues: ReadonlyArray<Issue>, attempts: number): string =>
+  `answer is not valid after ${attempts === 1 ? "one attempt" : `${attempts} attempts`}: ${
+    issueLines(issues, 10).join("; ")
+  }`
 
 /** A value that was found in an answer, and the JSON that it was decoded from. */
 interface Found<O> {
@@ -75,12 +107,27 @@ const reader = <O, I, R>(schema: Schema.Schema<O, I, R>, wrapped: boolean): Outp
 /** No JSON is a value of these. */
 const unanswerable: ReadonlySet<AST.AST["_tag"]> = new Set(["VoidKeyword", "UndefinedKeyword", "NeverKeyword"])
 
+/** The schema of `Schema.parseJson`: what the text contains is what the agent answers. */
+const schemaInText = (ast: AST.AST): AST.AST | undefined =>
+  AST.isTransformation(ast) && ast.from.annotations[AST.SchemaIdAnnotationId] === AST.ParseJsonSchemaId
+    ? ast.to
+    : undefined
+
 /** An object is recognised among prose, and a number or a list is not: they are asked for as `{ "value": … }`. */
 export const outputOf = <O, I, R>(
   schema: Schema.Schema<O, I, R>,
   caller: Pick<Identity, "module" | "method"> = name
 ): Effect.Effect<Output<O, R>, DustBadRequestError> =>
   Effect.gen(function*() {
+    const inText = schemaInText(schema.ast)
+    if (inText !== undefined) {
+      const { description, read } = yield* outputOf(Schema.make<O, unknown, R>(inText), caller)
+      return {
+        description,
+        read: (text: string) =>
+          Effect.map(read(text), Either.map(({ json, value }) => ({ value, json: JSON.stringify(json) })))
+      }
+    }
     if (unanswerable.has(AST.encodedAST(schema.ast)._tag)) return yield* Effect.fail("a schema of a value")
     const description = yield* jsonSchema(schema)
     if (describesObject(description)) return { description, read: reader(schema, false) }
@@ -97,7 +144,9 @@ export const outputOf = <O, I, R>(
           }))
         )
     }
-  }).pipe(Effect.mapError((expected) => badInput(caller, "output", expected)))
+  }).pipe(
+    Effect.mapError((expected) => typeof expected === "string" ? badInput(caller, "output", expected) : expected)
+  )
 
 /** The input as JSON; `undefined` without input, such as with `Schema.Void`. */
 export const inputText = <I, IE, R>(
@@ -134,5 +183,5 @@ export const question = (parts: {
 /** Asks for another answer in the same conversation. */
 export const correction = (issues: ReadonlyArray<Issue>): string =>
   `Your answer cannot be used:\n${
-    issues.map((issue) => `- ${issueText(issue)}`).join("\n")
+    issueLines(issues, 50).map((line) => `- ${line}`).join("\n")
   }\n\nAnswer again with the whole corrected JSON object, and with nothing else.`
