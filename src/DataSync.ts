@@ -291,7 +291,10 @@ export type LoadTableOptions<E = never, R = never> = Location & TableContent<E, 
    * The maximum number of rows that `replace` may delete. By default, at least half of the existing rows must remain.
    */
   readonly maxDeletions?: MaxDeletions | undefined
-  /** `true` lets `replace` empty the table if the source has no rows. By default, this fails with `DustBadRequestError`. */
+  /**
+   * What to do with a source without rows. `true` accepts it, so that `replace` empties the table; `false` fails with
+   * `DustBadRequestError` before the table is created. Defaults to `false` with `replace`, and to `true` without.
+   */
   readonly allowEmpty?: boolean | undefined
   /** Rows per request. Defaults to 500. */
   readonly batchSize?: number | undefined

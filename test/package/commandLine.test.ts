@@ -1,7 +1,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { agents as common, type CommandLine, commandLine, run, start, variables } from "../support/commandLine.ts"
@@ -92,12 +92,58 @@ describe("the command line", { timeout: 120_000 }, () => {
       assert.deepStrictEqual(yield* run(line, ["help", "ask"]), yield* run(line, ["ask", "--help"]))
     }))
 
-  it.effect("--completions bash: prints a script that bash accepts", () =>
+  it.effect("--completions bash: completes commands, options, choices and files", () =>
     Effect.gen(function*() {
       const { stdout } = yield* run(line, ["--completions", "bash"])
-      assert.include(stdout, "--data-source")
-      execFileSync("bash", ["-n"], { input: stdout })
+      const folder = `${line.directory}/complete`
+      mkdirSync(`${folder}/a folder`, { recursive: true })
+      writeFileSync(`${folder}/a table.csv`, "")
+      const completed = (...words: ReadonlyArray<string>) =>
+        execFileSync("bash", [
+          "-c",
+          `${stdout}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _effect_dust
+          printf '%s\\n' "\${COMPREPLY[@]}"`,
+          "bash",
+          "effect-dust",
+          ...words
+        ], {
+          cwd: folder,
+          encoding: "utf8",
+          // Outside of a completion bash refuses `compopt`.
+          stdio: ["ignore", "pipe", "ignore"]
+        }).trim().split("\n")
+      assert.includeMembers(completed(""), ["ask", "export", "--help", "--completions"])
+      assert.deepStrictEqual(completed("--log-level", "debug", "ag"), ["agents"])
+      assert.deepStrictEqual(completed("export", ""), ["conversation", "agent", "analytics", "consumption"])
+      assert.deepStrictEqual(completed("export", "analytics", "a"), ["active_users", "agents"])
+      assert.deepStrictEqual(completed("sync", "docs", "--d"), ["--data-source", "--delete", "--dry-run"])
+      assert.deepStrictEqual(completed("load", "--encoding", "l"), ["latin1"])
+      assert.deepStrictEqual(completed("ask", "--agent", ""), [""])
+      assert.sameMembers(completed("ask", "--file", "a"), ["a folder", "a table.csv"])
+      assert.deepStrictEqual(completed("sync", "a"), ["a folder"])
     }))
+
+  for (const shell of ["zsh", "fish"]) {
+    it.effect(`--completions ${shell}: describes commands and options, and expects a file where one is read`, () =>
+      Effect.gen(function*() {
+        const { code, stdout } = yield* run(line, ["--completions", shell])
+        assert.strictEqual(code, 0)
+        assert.match(
+          stdout,
+          shell === "zsh"
+            ? /_effect-dust-export\(\) \{[^}]*'conversation:Export a conversation/
+            : /"export"' -a conversation -d 'Export/
+        )
+        assert.match(stdout, shell === "zsh" ? /'\*--file\[[^\]]*\]:file:_files'/ : /"ask"' -s f -l file -r -F/)
+        writeFileSync(`${line.directory}/completions.${shell}`, stdout)
+        const { error, status, stderr } = spawnSync(shell, ["-n", `${line.directory}/completions.${shell}`], {
+          encoding: "utf8"
+        })
+        // A machine without the shell is told from one whose shell refuses the script.
+        if (error === undefined) assert.deepStrictEqual([status, stderr], [0, ""])
+        else assert.include(error.message, "ENOENT")
+      }))
+  }
 
   for (
     const [args, complaint] of [
@@ -135,7 +181,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       assert.notInclude(refused.stderr, "sk-wrong")
       const half = yield* run(line, ["agents"], { env: { DUST_WORKSPACE_ID: "x" } })
       assert.strictEqual(half.code, 4)
-      assert.match(half.stderr, /DUST_API_KEY/)
+      assert.strictEqual(half.stderr, "effect-dust: DUST_API_KEY must be set, unless DUST_ACCESS_TOKEN is set\n")
     }))
 
   it.scopedLive("--json: an error is JSON, too", () =>
@@ -324,8 +370,8 @@ describe("the command line", { timeout: 120_000 }, () => {
       const first = yield* run(line, ["sync", "odd", "-d", "handbook", "--prefix", "odd/"], { env })
       assert.deepStrictEqual([first.code, first.stderr.trim().split("\n")], [1, [
         "✗ dangling.md: no such file",
-        "✗ binary.md: must be text in UTF-8",
-        "✗ latin.md: must be text in UTF-8",
+        "✗ binary.md: must be text in UTF-8 or UTF-16",
+        "✗ latin.md: must be text in UTF-8 or UTF-16",
         "3 written, 0 unchanged, 0 deleted, 3 failed",
         "effect-dust: 3 of 6 documents failed; run the same command again to retry only those"
       ]])
@@ -341,6 +387,32 @@ describe("the command line", { timeout: 120_000 }, () => {
         { env }
       )
       assert.strictEqual(planned.stdout, "+ odd/new.md\n- odd/two lines.md\n")
+      assert.strictEqual(planned.code, 1)
+      assert.match(planned.stderr, /4 of 5 documents would fail\n$/)
+    }))
+
+  it.scopedLive("sync and load: refuse a source without files or rows unless --allow-empty, and create nothing", () =>
+    Effect.gen(function*() {
+      const dust = yield* local
+      const env = variables(dust)
+      mkdirSync(`${line.directory}/empty`, { recursive: true })
+      writeFileSync(`${line.directory}/header.csv`, "id,name\n")
+      const folder = yield* run(line, ["sync", "empty", "-d", "handbook"], { env })
+      assert.deepStrictEqual([folder.code, folder.stderr], [
+        2,
+        "effect-dust: empty: no file with the extension md, mdx, markdown, txt, html, htm; see --ext and --allow-empty\n"
+      ])
+      for (const more of [[], ["--replace"]]) {
+        const { code, stderr } = yield* run(line, ["load", "header.csv", "-d", "handbook", ...more], { env })
+        assert.deepStrictEqual([code, stderr], [
+          1,
+          "effect-dust: header.csv: no rows; nothing was written (see --allow-empty)\n"
+        ])
+      }
+      assert.strictEqual((yield* dust.requests({ method: "POST" })).length, 0)
+      assert.strictEqual((yield* run(line, ["sync", "empty", "-d", "handbook", "--allow-empty"], { env })).code, 0)
+      const loaded = yield* run(line, ["load", "header.csv", "-d", "handbook", "--allow-empty"], { env })
+      assert.deepStrictEqual([loaded.code, loaded.stderr], [0, "0 rows written, 0 in the table\n"])
     }))
 
   it.scopedLive("sync: code 1 if a document fails, and it names the document", () =>

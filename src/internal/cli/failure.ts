@@ -42,7 +42,8 @@ export const unreadable = (error: PlatformError): string => {
     case "PermissionDenied":
       return "permission denied"
     default:
-      return error.message
+      // Node's own words, such as `EISDIR: illegal operation on a directory, read`.
+      return /: (E[A-Z]+: .*)$/s.exec(error.message)?.[1] ?? error.message
   }
 }
 
@@ -63,7 +64,8 @@ const advice = (error: DustAPIError): string | undefined => {
   }
   switch (error._tag) {
     case "DustUnauthorizedError":
-      return "see DUST_WORKSPACE_ID, DUST_API_KEY and DUST_REGION, or run effect-dust logout if the credential is stored"
+      if (error.type === "expired_oauth_token_error") return "sign in again, and set the new token"
+      return "it must belong to DUST_WORKSPACE_ID and DUST_REGION; a stored one is deleted with: effect-dust logout"
     case "DustNotFoundError":
       return error.module === "Agents" ? "list them with: effect-dust agents" : undefined
     case "DustBadRequestError":
@@ -71,7 +73,11 @@ const advice = (error: DustAPIError): string | undefined => {
     case "DustUserRequiredError":
       return "set DUST_ACCESS_TOKEN instead of DUST_API_KEY"
     case "DustNetworkError":
-      return "check the network, and DUST_BASE_URL if it is set"
+      return error.message.includes("; check ") ? undefined : "check the network, and DUST_BASE_URL if it is set"
+    case "DustTimeoutError":
+      return "check the network, or raise DUST_TIMEOUT if it is set"
+    case "DustServerError":
+      return "try again later"
     case "DustRateLimitError":
       return "wait a minute, then try again"
     case "DustQuotaExceededError":
@@ -101,23 +107,12 @@ const ofDust = (error: DustAPIError): Report => {
 }
 
 const ofConfig = (error: ConfigError.ConfigError): Report => {
-  const missing: Array<string> = []
-  const one = (error: ConfigError.ConfigError): string => {
-    switch (error._op) {
-      case "And":
-      case "Or":
-        return `${one(error.left)}; ${one(error.right)}`
-      default:
-        if (ConfigError.isMissingData(error)) missing.push(error.path.join("_"))
-        return `${error.path.join("_")} ${error.message}`
-    }
-  }
+  const one = (error: ConfigError.ConfigError): string =>
+    error._op === "And" || error._op === "Or"
+      ? `${one(error.left)}; ${one(error.right)}`
+      : `${error.path.join("_")} ${error.message}`
   const line = flat(one(error))
-  return {
-    code: codes.credential,
-    line: missing.length === 0 ? line : `${line}; set it in the environment`,
-    json: { _tag: "ConfigError", message: line }
-  }
+  return { code: codes.credential, line, json: { _tag: "ConfigError", message: line } }
 }
 
 const ofError = (error: unknown): Report => {

@@ -86,7 +86,7 @@ export const documentsIn = (
       fileSystem.readFile(path.join(folder, name)).pipe(
         Effect.map(textOf),
         Effect.flatMap(Option.match({
-          onNone: () => Effect.as(skip(name, "must be text in UTF-8"), Option.none<DocumentInput>()),
+          onNone: () => Effect.as(skip(name, "must be text in UTF-8 or UTF-16"), Option.none<DocumentInput>()),
           onSome: (text) => {
             const mimeType = contentTypeOf(name) ?? "text/plain"
             const heading = mimeType === "text/markdown" ? /^# (.+)$/m.exec(text)?.[1]?.trim() : undefined

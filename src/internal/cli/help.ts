@@ -22,19 +22,24 @@ const parts = (doc: HelpDoc.HelpDoc): ReadonlyArray<HelpDoc.HelpDoc> =>
 
 /** The generic text that the parser adds to every option of a type; the type name makes it redundant. */
 const noise =
-  /^(?:A user-defined piece of text\.|A true or false value\.|An integer\.|This (?:setting|option|argument) (?:is optional|may be repeated).*|One of the following: .*)$/
+  /^(?:A user-defined piece of text\.|A true or false value\.|An integer\.|This (?:setting|option|argument) (?:is optional|may be repeated|must be repeated).*|One of the following: .*)$/
 
 type Rows = ReadonlyArray<readonly [name: string, what: string]>
+
+/** What the parser adds to an argument that may be left out. */
+const optional = /^This (?:setting is optional|argument may be repeated zero)/
 
 const rowsOf = (doc: HelpDoc.HelpDoc): Rows =>
   parts(doc).flatMap((part) =>
     part._tag === "DescriptionList"
-      ? part.definitions.map(([name, what]: readonly [Span.Span, HelpDoc.HelpDoc]) =>
-        [
-          plain(HelpDoc.p(name)).replace(/^\((.*?)\)/, "$1"),
-          parts(what).map(plain).filter((text) => !noise.test(text)).join(" ")
+      ? part.definitions.map(([span, what]: readonly [Span.Span, HelpDoc.HelpDoc]) => {
+        const texts = parts(what).map(plain)
+        const name = plain(HelpDoc.p(span)).replace(/^\((.*?)\)/, "$1")
+        return [
+          texts.some((text) => optional.test(text)) ? name.replace(/^<(.*)>/, "[$1]") : name,
+          texts.filter((text) => !noise.test(text)).join(" ")
         ] as const
-      )
+      })
       : []
   )
 
@@ -80,6 +85,15 @@ const sectionOf = (doc: HelpDoc.HelpDoc, title: string): Rows => {
 }
 
 const builtIn: Rows = [["-h, --help", "Show this help"]]
+
+/** The options of a command with their descriptions, such as `-o, --output text`. */
+export const optionRows = ({ doc }: Entry): Rows => [...sectionOf(doc, "OPTIONS"), ...builtIn]
+
+/** The names of an option, and what follows them: nothing, the type of its value, or its choices. */
+export const namesOf = (row: string): { readonly names: ReadonlyArray<string>; readonly value: string } => {
+  const [, names = "", value = ""] = /^((?:--?[\w-]+(?:, )?)+)\s*(.*)$/.exec(row) ?? []
+  return { names: names.split(", ").map((name) => name.trim()), value }
+}
 
 /** The help of one command. */
 export const helpOf = ({ doc, path, summary }: Entry, width: number, style: Style): string => {
@@ -173,16 +187,16 @@ export const helpFor = (
 }
 
 /** Every option name, and whether it takes a value. */
-const optionsOf = ({ doc }: Entry): ReadonlyMap<string, boolean> =>
+const optionsOf = (entry: Entry): ReadonlyMap<string, boolean> =>
   new Map(
-    [...sectionOf(doc, "OPTIONS"), ...builtIn].flatMap(([name]) => {
-      const names = name.match(/(?<![\w-])--?[\w-]+/g) ?? []
-      return names.map((one) => [one, !name.endsWith(names.at(-1) ?? "")] as const)
+    optionRows(entry).flatMap(([row]) => {
+      const { names, value } = namesOf(row)
+      return names.map((name) => [name, value !== ""] as const)
     })
   )
 
 /** Options of every command, and the values that they take. */
-const everywhere: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+export const everywhere: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["--version", []],
   ["--completions", ["bash", "zsh", "fish", "sh"]],
   ["--log-level", ["debug", "info", "warning", "error", "none", "all", "trace", "fatal"]]

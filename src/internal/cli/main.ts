@@ -13,18 +13,28 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import process from "node:process"
+import { isDustAPIError } from "../../DustAPIError.ts"
 import { version } from "../version.ts"
 import { ask, resume } from "./commands/ask.ts"
 import { chat } from "./commands/chat.ts"
-import { exportAgent, exportAnalytics, exportConsumption, exportConversation, exporting } from "./commands/export.ts"
+import {
+  analyticsTables,
+  exportAgent,
+  exportAnalytics,
+  exportConsumption,
+  exportConversation,
+  exporting
+} from "./commands/export.ts"
 import { agents, search } from "./commands/find.ts"
 import { load } from "./commands/load.ts"
 import { logout } from "./commands/logout.ts"
 import { serve } from "./commands/serve.ts"
 import { sync } from "./commands/sync.ts"
+import { completions, shellIn } from "./completions.ts"
 import { codes, reportOf, UsageError } from "./failure.ts"
 import { entryOf, helpFor, normalized, wrongWord } from "./help.ts"
 import * as Output from "./output.ts"
+import { proxyAdvice, useProxy } from "./proxy.ts"
 import * as Signals from "./signals.ts"
 import * as Terminal from "./terminal.ts"
 
@@ -53,7 +63,7 @@ const parse = Command.run(root, { name: "effect-dust", version, executable: "eff
 // oxlint-disable-next-line no-control-regex
 const colour = /\u001b\[[0-9;]*m/g
 
-/** Prints the parser's help and completions, without colours unless on a terminal. Errors are reported once, below. */
+/** Prints the parser's help, without colours unless on a terminal. Errors are reported once, below. */
 const withConsole = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const { line, style } = yield* Output.Output
@@ -92,7 +102,10 @@ const report = (cause: Cause.Cause<unknown>, args: ReadonlyArray<string>, interr
       yield* output.note(`${output.noteStyle.red("effect-dust:")} ${text.replace(/\.$/, "")}; see ${helpCommand(args)}`)
       return codes.usage
     }
-    const { code, json, line } = reportOf(cause, interruptedWith)
+    const { code, json, line: said } = reportOf(cause, interruptedWith)
+    const isNetwork = Option.exists(failure, (error) => isDustAPIError(error) && error._tag === "DustNetworkError")
+    const advice = isNetwork ? yield* proxyAdvice : undefined
+    const line = said === undefined || advice === undefined ? said : `${said}; ${advice}`
     if (line !== undefined) {
       yield* output.note(
         wantsJson(args) ? JSON.stringify({ error: json }) : `${output.noteStyle.red("effect-dust:")} ${line}`
@@ -134,6 +147,7 @@ export const run = (
 ): Effect.Effect<number> => {
   const args = normalized(given)
   return Effect.gen(function*() {
+    yield* useProxy
     const { columns, line, style } = yield* Output.Output
     const help = helpFor(entries, args, Math.min(columns(), 110), style)
     const wrong = help === undefined ? wrongWord(entries, args) : undefined
@@ -142,6 +156,8 @@ export const run = (
         message: `${wrong}${wrong.endsWith("?") ? " See" : "; see"} ${helpCommand(args)}`
       })
     }
+    const shell = shellIn(args)
+    if (shell !== undefined) return yield* line(completions(shell, entries, { "export analytics": analyticsTables }))
     yield* help === undefined ? withConsole(parse(["node", "effect-dust", ...stdinLast(args)])) : line(help)
   }).pipe(
     Effect.as<number>(codes.ok),

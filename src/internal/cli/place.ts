@@ -30,6 +30,22 @@ interface Found {
 
 const list = (all: ReadonlyArray<string>) => all.length === 0 ? "none exists" : `available: ${all.join(", ")}`
 
+/** Returns the spaces that match, or all of them. */
+export const spacesOf = (
+  wanted: Option.Option<string>
+): Effect.Effect<ReadonlyArray<Space>, UsageError | RequestError, Spaces> =>
+  Effect.gen(function*() {
+    const all = yield* Effect.flatMap(Spaces, (spaces) => spaces.list())
+    const found = Option.match(wanted, {
+      onNone: () => all,
+      onSome: (text) => all.filter(({ name, sId }) => same(text, sId, name))
+    })
+    if (found.length > 0) return found
+    return yield* new UsageError({
+      message: `--space: no such space; ${list(all.map(({ name, sId }) => `${name} (${sId})`))}`
+    })
+  })
+
 /** Returns the one data source that matches. */
 export const locate = (flags: {
   readonly space: Option.Option<string>
@@ -40,18 +56,8 @@ export const locate = (flags: {
   Spaces | DataSources
 > =>
   Effect.gen(function*() {
-    const spaces = yield* Spaces
     const dataSources = yield* DataSources
-    const all = yield* spaces.list()
-    const wanted = Option.match(flags.space, {
-      onNone: () => all,
-      onSome: (text) => all.filter(({ name, sId }) => same(text, sId, name))
-    })
-    if (wanted.length === 0) {
-      return yield* new UsageError({
-        message: `--space: no such space; ${list(all.map(({ name, sId }) => `${name} (${sId})`))}`
-      })
-    }
+    const wanted = yield* spacesOf(flags.space)
     const inSpaces: ReadonlyArray<Found> = (yield* Effect.forEach(wanted, (space) =>
       Effect.map(dataSources.list(space.sId), (found) => found.map((dataSource) => ({ space, dataSource }))), {
       concurrency: 4

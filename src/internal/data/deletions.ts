@@ -31,9 +31,12 @@ export const tooMany = (
     { field: "maxDeletions", ...counts }
   )
 
-export const emptySource = (identity: Identity, field: string, what: string): DustBadRequestError =>
+/** `what`: what would be deleted, if anything. */
+export const emptySource = (identity: Identity, field: string, what?: string): DustBadRequestError =>
   badInput(
     identity,
     field,
-    `a non-empty source: an empty one would delete every ${what}. Set allowEmpty if that is intended`
+    `a non-empty source${
+      what === undefined ? "" : `: an empty one would delete every ${what}`
+    }. Set allowEmpty if that is intended`
   )

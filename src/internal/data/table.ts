@@ -181,7 +181,8 @@ const contentOf = <E, R>(options: LoadTableOptions<E, R>): Effect.Effect<Content
 interface Rules {
   readonly batchSize: number
   readonly replace: boolean
-  readonly allowEmpty: boolean
+  /** `false` refuses an empty source also where nothing would be deleted. */
+  readonly allowEmpty: boolean | undefined
   readonly columns: ColumnNames
 }
 
@@ -195,13 +196,13 @@ const rulesOf = <E, R>(options: LoadTableOptions<E, R>, columns: ColumnNames): E
     return {
       batchSize,
       replace: options.replace ?? options.truncate ?? false,
-      allowEmpty: options.allowEmpty ?? false,
+      allowEmpty: options.allowEmpty,
       columns
     }
   })
 
 const notEmpty = ({ allowEmpty, replace }: Rules): Either.Either<void, RequestError> =>
-  replace && !allowEmpty ? Either.left(emptySource(identity, "rows", "row")) : Either.void
+  allowEmpty ?? !replace ? Either.void : Either.left(emptySource(identity, "rows", replace ? "row" : undefined))
 
 /** The next rows of the source, up to `size`; fewer at its end. */
 const batch = <E, R>(pull: Pull<RowInput, E, R>, size: number): Effect.Effect<ReadonlyArray<RowInput>, E, R> =>

@@ -98,14 +98,14 @@ export const exportAgent = Command.make(
     }).pipe(Effect.provide(connected(flags.local)))
 ).pipe(Command.withDescription("Export the configuration of an agent as YAML"))
 
-const tables = Object.keys(AnalyticsRows) as ReadonlyArray<AnalyticsTable>
+export const analyticsTables = Object.keys(AnalyticsRows) as ReadonlyArray<AnalyticsTable>
 
 export const exportAnalytics = Command.make(
   "analytics",
   {
-    table: Args.choice(tables.map((name) => [name, name] as const) as [[AnalyticsTable, AnalyticsTable]], {
+    table: Args.choice(analyticsTables.map((name) => [name, name] as const) as [[AnalyticsTable, AnalyticsTable]], {
       name: "table"
-    }),
+    }).pipe(Args.withDescription(analyticsTables.join(", "))),
     ...period,
     local,
     output

@@ -11,7 +11,7 @@ import type { Node, ToolFile } from "../../../SearchResult.ts"
 import { asJson } from "../asking.ts"
 import { connected, local } from "../connect.ts"
 import { json, Output, table } from "../output.ts"
-import { dataSource, locate, space } from "../place.ts"
+import { locate, space, spacesOf } from "../place.ts"
 
 /** Ends without a result; the notice goes to stderr only. */
 const none = (what: string) => Effect.flatMap(Output, ({ note }) => note(`No ${what} found.`))
@@ -75,15 +75,16 @@ export const search = Command.make(
       Options.withDefault(25),
       Options.withDescription("The maximum number of results; with --tools, per source; default: 25")
     ),
-    dataSource: dataSource.pipe(
+    dataSource: Options.text("data-source").pipe(
+      Options.withAlias("d"),
       Options.optional,
-      Options.withDescription("Search the text of this data source instead of titles in the workspace")
+      Options.withDescription("Search the text of this data source, by id or name, instead of titles in the workspace")
     ),
     space,
     tools: Options.boolean("tools").pipe(
       Options.withDescription("Also search connected tools (Notion, Slack, …)")
     ),
-    query: Args.text({ name: "query" }).pipe(Args.withDescription("The search query"), Args.repeated)
+    query: Args.text({ name: "query" }).pipe(Args.withDescription("The search query"), Args.atLeast(1))
   },
   (flags) =>
     Effect.gen(function*() {
@@ -92,7 +93,9 @@ export const search = Command.make(
         return yield* passages({ ...flags, query, dataSource: flags.dataSource.value })
       }
       const search = yield* Search
-      const spaceIds = Option.isSome(flags.space) ? [flags.space.value] : undefined
+      const spaceIds = Option.isSome(flags.space)
+        ? (yield* spacesOf(flags.space)).map(({ sId }) => sId)
+        : undefined
       let count = 0
       const show = <A>(results: ReadonlyArray<A>, row: (result: A) => ReadonlyArray<string>) => {
         count += results.length

@@ -7,12 +7,14 @@ import * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import process from "node:process"
 import { DataSources, type LoadEvent } from "../../../DataSources.ts"
+import { isDustAPIError } from "../../../DustAPIError.ts"
 import { asJson } from "../asking.ts"
 import { connected, local } from "../connect.ts"
-import { UsageError } from "../failure.ts"
+import { PartialFailure, unreadable as whyNot, UsageError } from "../failure.ts"
 import { bar, json, Output } from "../output.ts"
 import { dataSource, locate, space } from "../place.ts"
 
@@ -26,11 +28,21 @@ const contentOf = (
   }
   return Effect.gen(function*() {
     const fileSystem = yield* FileSystem.FileSystem
-    const exists = yield* Effect.orElseSucceed(fileSystem.exists(file), () => false)
-    if (!exists) return yield* new UsageError({ message: `${file}: no such file; use - for stdin` })
+    const info = yield* Effect.mapError(
+      fileSystem.stat(file),
+      (error) => new UsageError({ message: `${file}: ${whyNot(error)}; use - for stdin` })
+    )
+    if (info.type === "Directory") {
+      return yield* new UsageError({ message: `${file} is a folder; load its files one by one` })
+    }
     return Stream.mapError(fileSystem.stream(file), unreadable)
   })
 }
+
+/** Whether the SDK refused a source without rows. */
+const isEmpty = (error: unknown): boolean =>
+  isDustAPIError(error) && Predicate.hasProperty(error.details, "field") && error.details.field === "rows" &&
+  error.message.includes("allowEmpty")
 
 const report = (event: LoadEvent) =>
   Effect.flatMap(Output, ({ note, progress }) => {
@@ -85,6 +97,9 @@ export const load = Command.make(
     replace: Options.boolean("replace").pipe(
       Options.withDescription("Delete rows that are not in the file, after writing the others")
     ),
+    allowEmpty: Options.boolean("allow-empty").pipe(
+      Options.withDescription("Accept a file without rows; with --replace, it deletes every row")
+    ),
     json: asJson,
     local
   },
@@ -106,8 +121,15 @@ export const load = Command.make(
           rowId: Option.getOrUndefined(flags.rowId),
           delimiter: delimiter === "tab" || delimiter === "\\t" ? "\t" : delimiter,
           encoding: Option.getOrUndefined(flags.encoding),
-          replace: flags.replace
-        })
+          replace: flags.replace,
+          allowEmpty: flags.allowEmpty
+        }).pipe(
+          Stream.mapError((error) =>
+            isEmpty(error)
+              ? new PartialFailure({ message: `${flags.file}: no rows; nothing was written (see --allow-empty)` })
+              : error
+          )
+        )
         yield* Stream.runForEach(events, (event) => flags.json ? json(event) : report(event))
       }).pipe(Effect.provide(connected(flags.local)))
     })

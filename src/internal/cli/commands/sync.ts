@@ -66,6 +66,9 @@ export const sync = Command.make(
         "The maximum number or share of deletions; beyond it, nothing is deleted and the command fails; default: 50%"
       )
     ),
+    allowEmpty: Options.boolean("allow-empty").pipe(
+      Options.withDescription("Accept a folder without such files; with --delete, it may delete documents")
+    ),
     dryRun: Options.boolean("dry-run").pipe(Options.withDescription("Print the changes without making them")),
     json: asJson,
     local
@@ -78,16 +81,28 @@ export const sync = Command.make(
       }
       const { line, note, noteStyle, style } = yield* Output
       let unreadable = 0
+      const extensions = flags.extensions.length === 0 ? defaultExtensions : flags.extensions
       const { documents, isGone, total } = yield* documentsIn({
         folder: flags.folder,
-        extensions: flags.extensions.length === 0 ? defaultExtensions : flags.extensions,
+        extensions,
         prefix: flags.prefix,
         onUnreadable: (name, why) => {
           unreadable++
           return note(`${noteStyle.red("✗")} ${flat(`${name || flags.folder}: ${why}`)}`)
         }
       })
+      if (total === 0 && unreadable === 0 && !flags.allowEmpty) {
+        return yield* new UsageError({
+          message: `${flags.folder}: no file with the extension ${extensions.join(", ")}; see --ext and --allow-empty`
+        })
+      }
       const files = total + unreadable
+      const partial = (failed: number) =>
+        failed === 0 ? Effect.void : new PartialFailure({
+          message: flags.dryRun
+            ? `${failed} of ${files} documents would fail`
+            : `${failed} of ${files} documents failed; run the same command again to retry only those`
+        })
       yield* Effect.gen(function*() {
         const dataSources = yield* DataSources
         const options = {
@@ -99,37 +114,34 @@ export const sync = Command.make(
             ? ({ documentId, tags }: { readonly documentId: string; readonly tags: ReadonlyArray<string> }) =>
               isGone(documentId) && tags.some((tag) => tag.startsWith("fingerprint:"))
             : false,
+          allowEmpty: flags.allowEmpty,
           maxDeletions: limit[2] === "%" ? (`${Number(limit[1])}%` as const) : Number(limit[1])
         } as const
         if (flags.dryRun) {
           const plan = yield* dataSources.planSync(options)
           if (flags.json) {
-            return yield* json({
+            yield* json({
               ...plan,
               refused: plan.refused.map(({ documentId, error }) => ({ documentId, message: error.message }))
             })
+            return yield* partial(plan.refused.length + unreadable)
           }
           for (const { documentId, exists } of plan.upserts) {
             yield* line(exists ? style.yellow(`~ ${flat(documentId)}`) : style.green(`+ ${flat(documentId)}`))
           }
           for (const documentId of plan.deletions) yield* line(style.red(`- ${flat(documentId)}`))
           for (const { documentId, error } of plan.refused) yield* note(`✗ ${flat(`${documentId}: ${error.message}`)}`)
-          return yield* note(
+          yield* note(
             `Would write ${plan.upserts.length}, skip ${plan.skipped.length} and delete ${plan.deletions.length}.`
           )
+          return yield* partial(plan.refused.length + unreadable)
         }
         let failed = 0
         yield* Stream.runForEach(dataSources.syncDocuments(options), (event) => {
           failed = event.progress.failed
           return flags.json ? eventJson(event) : report(event, unreadable)
         })
-        if (failed + unreadable > 0) {
-          return yield* new PartialFailure({
-            message: `${
-              failed + unreadable
-            } of ${files} documents failed; run the same command again to retry only those`
-          })
-        }
+        yield* partial(failed + unreadable)
       }).pipe(Effect.provide(connected(flags.local)))
     })
 ).pipe(Command.withDescription("Write the files of a folder as documents of a data source, skipping unchanged files"))
