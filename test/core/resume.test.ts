@@ -1,13 +1,11 @@
 /** Streams over a server of which nothing is known but its rules: what is cut, where, and in which order things come. */
 import { assert, describe, it } from "@effect/vitest"
-import { Config, Effect, Either, Stream } from "effect"
+import { Effect, Either, Stream } from "effect"
 import { Conversations } from "effect-dust/Conversations"
 import * as fc from "effect/FastCheck"
 import * as Http from "../support/http.ts"
+import { seed } from "../support/seed.ts"
 import { virtualClock } from "../support/virtual.ts"
-
-/** The same plans everywhere; `SEED` in the environment explores others. */
-const seed = Effect.runSync(Config.withDefault(Config.integer("SEED"), 20261122))
 
 const timeless = <A, E>(effect: Effect.Effect<A, E>): Promise<A> =>
   Effect.runPromise(Effect.suspend(() => Effect.withClock(effect, virtualClock())))

@@ -6,7 +6,6 @@ import { assert, describe, it } from "@effect/vitest"
 import {
   Cause,
   Chunk,
-  Config,
   Deferred,
   Duration,
   Effect,
@@ -29,15 +28,13 @@ import * as Telemetry from "effect-dust/Telemetry"
 import * as fc from "effect/FastCheck"
 import { Cursor } from "../../src/internal/stream/cursor.ts"
 import { dust, json } from "../support/http.ts"
+import { seed } from "../support/seed.ts"
 import { virtualClock } from "../support/virtual.ts"
 
 const { faults } = DustTest
 const eventsPath = /\/messages\/[^/]+\/events$/
 /** Connections, without the redirects in front of them. */
 const connections = { method: "GET", path: /\/api\/sse\/.*\/messages\/[^/]+\/events$/ }
-
-/** The same plans everywhere; `SEED` in the environment explores others. */
-const seed = Effect.runSync(Config.withDefault(Config.integer("SEED"), 20261122))
 
 const words = (count: number) => Array.from({ length: count }, (_, i) => `w${i} `)
 
@@ -1050,7 +1047,7 @@ describe("Stopping stops", () => {
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual(ended, many)
       assert.strictEqual(yield* dust.openStreams, 0)
-    }).pipe(local({ agents: { helper: [DustTest.text("a"), DustTest.silence()] }, retry: RetryPolicy.none })), 60_000)
+    }).pipe(local({ agents: { helper: [DustTest.text("a"), DustTest.silence()] }, retry: RetryPolicy.none })))
 
   it.effect("a consumer's failure closes the connection and is returned unchanged", () =>
     Effect.gen(function*() {

@@ -8,6 +8,7 @@ import * as ChatRoutes from "effect-dust/ChatRoutes"
 import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as fc from "effect/FastCheck"
+import { seed } from "../support/seed.ts"
 
 const kinds = ["watch", "return", "stop", "approve", "reject", "interrupt"] as const
 
@@ -130,6 +131,6 @@ describe("Law 11: many users", () => {
   it("100 users in one process: no answer, token or cancellation crosses, whatever each of them does", () =>
     fc.assert(
       fc.asyncProperty(fc.array(fc.constantFrom(...kinds), { minLength: 100, maxLength: 100 }), used),
-      { numRuns: 2 }
+      { numRuns: 2, seed }
     ), 120_000)
 })

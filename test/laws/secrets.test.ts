@@ -27,6 +27,7 @@ import * as Governor from "effect-dust/Governor"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
 import { inspect } from "node:util"
 import { type Answer, dust, dustUser, failure, json, type Recorded, secretKey, transport } from "../support/http.ts"
+import { seed } from "../support/seed.ts"
 
 const read = operation({
   name: "Probe.read",
@@ -312,7 +313,7 @@ describe("Input cannot steer the URL", () => {
               )
               assert.strictEqual(decodeURIComponent(segments[6] ?? ""), id)
             }).pipe(Effect.provide(context), Effect.runPromise)),
-          { numRuns: 1000 }
+          { numRuns: 1000, seed }
         )
       )
     }).pipe(Effect.scoped)
@@ -342,7 +343,7 @@ describe("Input cannot steer the URL", () => {
               const told = pathname.slice(prefix.length).split("/").map(decodeURIComponent).join("/")
               assert.strictEqual(told, path.startsWith("conversation/") ? path : `conversation/${path}`)
             }).pipe(Effect.provide(context), Effect.runPromise)),
-          { numRuns: 300 }
+          { numRuns: 300, seed }
         )
       )
     }).pipe(Effect.scoped)
@@ -409,7 +410,7 @@ describe("Typed, or it did not happen", () => {
                 yield* Schema.decode(DustAPIError)(encoded)
               }
             }).pipe(Effect.provide(context), Effect.runPromise)),
-          { numRuns: 300 }
+          { numRuns: 300, seed }
         )
       )
     }).pipe(Effect.scoped)

@@ -26,6 +26,7 @@ import { DustClient, withCredential, withOptions } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as Telemetry from "effect-dust/Telemetry"
 import * as fc from "effect/FastCheck"
+import { seed } from "../support/seed.ts"
 import { virtualClock } from "../support/virtual.ts"
 
 const { approval, faults, question, rerun, silence, text, think, tool } = DustTest
@@ -584,7 +585,7 @@ describe("The server's final text wins", () => {
             assert.isTrue(shown.trimEnd().endsWith(content.trimEnd()), JSON.stringify({ shown, content }))
           }).pipe(agents({ helper: script }))
         )),
-      { numRuns: 150 }
+      { numRuns: 150, seed }
     )
   }, 120_000)
 })

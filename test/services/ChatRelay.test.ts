@@ -7,6 +7,7 @@ import * as ChatRelay from "effect-dust/ChatRelay"
 import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as fc from "effect/FastCheck"
+import { seed } from "../support/seed.ts"
 
 const decoder = new TextDecoder()
 /** What `undefined` becomes in JSON. */
@@ -72,7 +73,7 @@ describe("ChatRelay", () => {
             const back = await Effect.runPromise(collected(ChatRelay.fromBytes(Stream.fromIterable(pieces))))
             assert.deepStrictEqual(plain(back), plain(events))
           }),
-          { numRuns: 40 }
+          { numRuns: 40, seed }
         )
       )
     }).pipe(Effect.provide(DustTest.layer(helper))))

@@ -10,6 +10,7 @@ import { withOptions } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
 import { dustUser, failure, json } from "../support/http.ts"
+import { seed } from "../support/seed.ts"
 
 const { faults } = DustTest
 
@@ -506,7 +507,7 @@ describe("Send once", () => {
               }).pipe(local(rules), Effect.provide(TestContext.TestContext), Effect.runPromise)
             }
           ),
-          { numRuns: 30 }
+          { numRuns: 30, seed }
         )
       ),
     120_000
