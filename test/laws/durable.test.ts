@@ -55,39 +55,44 @@ const postgres = () => {
     ...options,
     stdio: "ignore"
   })
-  const port = 20_000 + Math.floor(Math.random() * 20_000)
+  // A socket in the folder, and no port, which another program might have.
   const server = spawn(
     `${bin}/postgres`,
     [
       "-D",
       `${directory}/data`,
       "-p",
-      String(port),
+      "5432",
       "-k",
       directory,
       "-c",
-      "listen_addresses=127.0.0.1",
+      "listen_addresses=",
       "-c",
       "fsync=off"
     ],
     { ...options, stdio: "ignore" }
   )
+  const stop = () => {
+    server.kill("SIGKILL")
+    // Its own processes may still be writing.
+    rmSync(directory, { recursive: true, force: true, maxRetries: 20 })
+  }
   const run = (sql: string) =>
-    spawnSync(`${bin}/psql`, ["-h", "127.0.0.1", "-p", String(port), "-U", "postgres", "-c", sql], { stdio: "ignore" })
+    spawnSync(`${bin}/psql`, ["-h", directory, "-p", "5432", "-U", "postgres", "-c", sql], { stdio: "ignore" })
   for (let attempt = 0; run("SELECT 1").status !== 0; attempt++) {
-    if (attempt > 100) return "PostgreSQL did not start"
+    if (attempt > 600) {
+      stop()
+      return "PostgreSQL did not start"
+    }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
   }
   const database = (name: string, from = "template1") => {
     run(`CREATE DATABASE ${name} TEMPLATE ${from}`)
-    return `postgres://postgres@127.0.0.1:${port}/${name}`
+    return `postgres://postgres@localhost/${name}?host=${encodeURIComponent(directory)}&port=5432`
   }
   return {
     databases: (): Databases => ({ shared: true, first: database("first"), copy: (name) => database(name, "first") }),
-    stop: () => {
-      server.kill("SIGKILL")
-      rmSync(directory, { recursive: true, force: true })
-    }
+    stop
   }
 }
 
@@ -132,8 +137,8 @@ describe("a durable question", () => {
       packages: "bundle",
       external: ["@libsql/*", "libsql", "pg", "pg-*", "undici"]
     })
-  }, 60_000)
-  afterAll(() => rmSync(compiled, { recursive: true, force: true }))
+  })
+  afterAll(() => rmSync(compiled, { recursive: true, force: true, maxRetries: 20 }))
 
   const run = (options: ChildOptions): Effect.Effect<Ended> =>
     Effect.async((resume) => {

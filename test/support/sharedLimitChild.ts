@@ -1,24 +1,35 @@
-/** A process that writes documents under limits it shares with other processes in Redis. Prints when it sent each request. */
+/** A process that writes documents under limits it shares with other processes in Redis. Prints when it began, and when it sent each request. */
 import * as RateLimiter from "@effect/experimental/RateLimiter"
 import * as Redis from "@effect/experimental/RateLimiter/Redis"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
-import { Effect, Layer, Redacted } from "effect"
+import { Clock, Effect, Layer, Redacted, Schedule } from "effect"
 import { DataSources } from "effect-dust/DataSources"
 import * as Dust from "effect-dust/Dust"
 import * as Governor from "effect-dust/Governor"
+import { existsSync, writeFileSync } from "node:fs"
 
 interface Options {
   readonly name: string
+  /** The other process: both begin when both are there. */
+  readonly other: string
+  readonly directory: string
   readonly documents: number
   readonly limit: number
-  readonly port: number
+  readonly socket: string
   readonly url: string
   readonly workspaceId: string
   readonly apiKey: string
 }
 
 const options: Options = JSON.parse(process.argv[2] ?? "{}")
+
+/** What it prints; times in milliseconds. */
+export interface Ended {
+  /** Before the first request. */
+  readonly begun: number
+  readonly starts: ReadonlyArray<number>
+}
 
 const starts: Array<number> = []
 
@@ -37,7 +48,7 @@ const Client = Layer.effect(
 const Limits = Governor.layerStore(
   Effect.map(RateLimiter.RateLimiterStore, Governor.storeTokenBucket),
   { limits: { upserts: [{ limit: options.limit, window: "4 seconds" }] } }
-).pipe(Layer.provide(Redis.layerStore({ host: "127.0.0.1", port: options.port })))
+).pipe(Layer.provide(Redis.layerStore({ path: options.socket })))
 
 const job = Effect.flatMap(
   DataSources,
@@ -57,5 +68,18 @@ const Live = Dust.layer({
   baseUrl: options.url
 }).pipe(Layer.provide(Limits), Layer.provide(Client))
 
-await Effect.runPromise(Effect.provide(job, Live))
-process.stdout.write(JSON.stringify(starts))
+const together = Effect.sync(() => writeFileSync(`${options.directory}/${options.name}`, "")).pipe(
+  Effect.zipRight(Effect.repeat(
+    Effect.sync(() => existsSync(`${options.directory}/${options.other}`)),
+    { until: (isThere) => isThere, schedule: Schedule.spaced("5 millis") }
+  ))
+)
+
+const program = Effect.gen(function*() {
+  yield* together
+  const begun = yield* Clock.currentTimeMillis
+  yield* job
+  return { begun, starts } satisfies Ended
+})
+
+process.stdout.write(JSON.stringify(await Effect.runPromise(Effect.provide(program, Live))))
