@@ -23,7 +23,8 @@ export interface Options {
   readonly work: number
   /** The share of requests that are troubled, from 0 to 1. */
   readonly rate: number
-  /** The limit of one operation. */
+  /** The limit of a response's headers, and of one operation. */
+  readonly headers: number
   readonly total: number
   /** Troubles of requests that only read, and of those that write. */
   readonly reading: ReadonlyArray<Proxy.Trouble>
@@ -214,7 +215,7 @@ export const run = (options: Options): Effect.Effect<Counts> =>
         workspaceId: tenant,
         apiKey: Redacted.make(Redacted.value(servers[tenant].local.apiKey)),
         baseUrl: servers[tenant].proxy.url,
-        timeouts: { headers: "2 seconds", total: options.total }
+        timeouts: { headers: options.headers, total: options.total }
       }).pipe(Layer.orDie)
 
     class Tenants extends LayerMap.Service<Tenants>()("application/Tenants", { lookup: layerOf }) {}
@@ -282,7 +283,12 @@ export const run = (options: Options): Effect.Effect<Counts> =>
       yield* Effect.promise(() => runtime.runPromise(life(nth)))
       yield* runtime.disposeEffect
     }
-    yield* Effect.sleep("200 millis")
+    // What has been sent at the end arrives, and connections close, as soon as the machine comes to it.
+    const isQuiet = Effect.map(
+      Effect.forEach(tenants, (tenant) => Effect.map(orphans(servers[tenant]), ({ length }) => length)),
+      (orphaned) => orphaned.every((n) => n === 0) && tenants.every((tenant) => servers[tenant].proxy.sockets() === 0)
+    )
+    yield* Effect.repeat(Effect.zipRight(Effect.sleep("50 millis"), isQuiet), { until: (quiet) => quiet, times: 400 })
     for (const tenant of tenants) {
       yield* inspect(
         tenant,
@@ -298,14 +304,23 @@ export const run = (options: Options): Effect.Effect<Counts> =>
 /** Messages that work of these kinds sends. */
 const asks = /-(send|stream|text|approval|leave|resume)$/
 
+/** What people asked who left while it runs on. */
+const orphans = ({ local }: Server) =>
+  Effect.map(local.conversations, (all) =>
+    all.flatMap(({ messages }) => {
+      const asked = messages.find(({ role }) => role === "user")?.content ?? ""
+      return asked.endsWith("-leave") ? messages.flatMap(({ run }) => run === "running" ? [asked] : []) : []
+    }))
+
 const inspect = (
   tenant: Tenant,
-  { local, proxy }: Server,
+  server: Server,
   succeeded: ReadonlySet<string>,
   counts: Counts,
   report: (line: string) => void
 ) =>
   Effect.gen(function*() {
+    const { local, proxy } = server
     yield* proxy.settled
     counts.requests += proxy.counts.requests
     for (const n of Object.values(proxy.counts.troubles)) counts.troubled += n
@@ -325,12 +340,10 @@ const inspect = (
     for (const name of succeeded) if (asks.test(name) && !stored.has(name)) found("lost", name)
     for (const { messages } of yield* local.conversations) {
       const asked = messages.find(({ role }) => role === "user")?.content ?? ""
-      const leaves = asked.endsWith("-leave")
-      for (const { run } of messages) {
-        if (run === "running" && leaves) found("orphaned", asked)
-        if (run === "cancelled" && !leaves) found("killed", asked)
-      }
+      if (asked.endsWith("-leave")) continue
+      for (const { run } of messages) if (run === "cancelled") found("killed", asked)
     }
+    for (const asked of yield* orphans(server)) found("orphaned", asked)
     for (const { path } of yield* local.requests({ method: "POST", path: /documents/ })) {
       const name = decodeURIComponent(path.split("/").at(-1) ?? "")
       if (!name.startsWith(`${tenant}-`)) found("foreign", `document ${name} at ${tenant}`)
