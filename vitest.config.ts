@@ -13,7 +13,9 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    testTimeout: 30_000,
+    // They end what hangs, and judge no speed: machines are slow and busy.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     pool: "threads"
   }
 })

@@ -309,8 +309,7 @@ describe("Interruption", () => {
         for (const gauge of [Metric.tagged(Telemetry.openRuns, "agent", "swept"), streams]) {
           assert.strictEqual((yield* Metric.value(gauge)).value, 0)
         }
-      }).pipe(Effect.provide(DustTest.layer({ agents: { swept: [text("a b c"), text("d e")] } }))),
-    60_000
+      }).pipe(Effect.provide(DustTest.layer({ agents: { swept: [text("a b c"), text("d e")] } })))
   )
 })
 

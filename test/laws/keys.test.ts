@@ -14,7 +14,7 @@ describe("a question with a key", () => {
   let compiled: string
   beforeAll(async () => {
     compiled = await compile("startChild")
-  }, 60_000)
+  })
   afterAll(() => rmSync(compiled, { recursive: true, force: true }))
 
   const run = (options: object) => runChild(compiled, options)

@@ -92,7 +92,7 @@ describe("A nightly job whose process is killed", () => {
   let folder: string
   beforeAll(async () => {
     folder = await compile("nightChild")
-  }, 60_000)
+  })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
   for (const job of ["sync", "load"] as const) {

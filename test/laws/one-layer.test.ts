@@ -143,6 +143,6 @@ describe("one layer, everything at once", () => {
             : [`${method}: ${outcomes.map((one) => one[i]?.outcome).join(" | ")}`]
         )
         assert.isAtLeast(calls.length - never.length, 85, never.join("\n"))
-      }), 60_000)
+      }))
   }
 })

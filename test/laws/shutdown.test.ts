@@ -82,8 +82,7 @@ describe("Law 5: shutdown", () => {
       assert.strictEqual(open, 0)
       assert.lengthOf(answers, 40)
       assert.isTrue(answers.every(({ cancelRequested, status }) => !cancelRequested && status === "created"))
-    },
-    60_000
+    }
   )
 
   it("SIGTERM under load, onLeave \"cancel\": every response ends, and no agent is left behind", async () => {
@@ -92,5 +91,5 @@ describe("Law 5: shutdown", () => {
     assert.strictEqual(open, 0)
     assert.lengthOf(answers, 40)
     assert.isTrue(answers.every(({ cancelRequested }) => cancelRequested))
-  }, 60_000)
+  })
 })

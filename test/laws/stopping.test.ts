@@ -85,8 +85,7 @@ describe("Leaving a run", () => {
           }
           assert.strictEqual(yield* dust.openStreams, 0)
           assert.isAbove(asked, 20)
-        }).pipe(local()),
-      60_000
+        }).pipe(local())
     )
   }
 

@@ -37,7 +37,7 @@ describe("a whole application", () => {
       assert.deepStrictEqual(never(counts), nothing)
       assert.strictEqual(counts.failed, 0)
       assert.isAbove(counts.work, 30)
-    }), 60_000)
+    }))
 
   it.live(
     "under a misbehaving proxy: messages once, answers right, runs neither killed nor orphaned, no socket left",
@@ -49,7 +49,6 @@ describe("a whole application", () => {
         assert.isAbove(counts.troubled, 10)
         // Under such a network work may fail, with a typed error; most of it does not.
         assert.isBelow(counts.failed, counts.work / 2)
-      }),
-    60_000
+      })
   )
 })

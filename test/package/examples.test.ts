@@ -149,7 +149,7 @@ beforeAll(async () => {
     outExtension: { ".js": ".mjs" },
     splitting: true
   })
-}, 60_000)
+})
 afterAll(() => rmSync(compiled, { recursive: true, force: true }))
 
 /** Without what the machine has set for Dust, and without proxies: the examples talk to Local Dust. */
@@ -181,7 +181,7 @@ describe("examples", () => {
         if (typeof text === "string") assert.include(output, text)
         else assert.match(output, text)
       }
-    }, 60_000)
+    })
 
     it(`${name} is short`, () => {
       assert.isAtMost(readFileSync(`${root}examples/${name}`, "utf8").split("\n").length, 70)
@@ -207,8 +207,7 @@ describe("examples", () => {
       await run("01-quick-start.ts", real, ["--yes"])
       assert.isAbove(requests, 0)
       server.close()
-    },
-    60_000
+    }
   )
 
   it.concurrent("in another locale and time zone, and behind a proxy of the environment: the same", async () => {
@@ -221,5 +220,5 @@ describe("examples", () => {
     })
     assert.strictEqual(code, 0, output)
     for (const text of expected["41-client-side-tools.ts"]!) assert.match(output, new RegExp(text))
-  }, 60_000)
+  })
 })

@@ -199,5 +199,5 @@ describe("examples/web", () => {
         await exit
         assert.isNull(child.signalCode)
       })
-    }).pipe(Effect.scoped, Effect.runPromise), 60_000)
+    }).pipe(Effect.scoped, Effect.runPromise))
 })

@@ -135,8 +135,7 @@ describe("ChatRelay behind a proxy", () => {
       const seen = await relayed({ idle: "55 seconds" }, {})
       everything(seen)
       assert.strictEqual(seen.connections, 1)
-    },
-    60_000
+    }
   )
 
   it(
@@ -145,15 +144,14 @@ describe("ChatRelay behind a proxy", () => {
       const seen = await relayed({ idle: "55 seconds", strips: true }, {})
       everything(seen)
       assert.isAbove(seen.connections, 20)
-    },
-    60_000
+    }
   )
 
   it("that holds responses back until their end: maxDuration delivers the answer piece by piece", async () => {
     const seen = await relayed({ idle: "55 seconds", buffers: true }, { maxDuration: "20 seconds" })
     everything(seen)
     assert.isAbove(seen.connections, 60)
-  }, 60_000)
+  })
 
   it("that compresses, drips and resets at random: the page of the routes loses nothing", async () => {
     const script = [DustTest.text(words.repeat(4), { pace: "1 millis" }), DustTest.text("Done.")]
@@ -220,5 +218,5 @@ describe("ChatRelay behind a proxy", () => {
     await runtime.dispose()
     origin.closeAllConnections()
     origin.close()
-  }, 60_000)
+  })
 })
