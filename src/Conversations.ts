@@ -212,9 +212,12 @@ export interface Service extends Methods<typeof endpoints> {
     error: DustUnconfirmedError
   ) => Effect.Effect<Option.Option<MessageCreated>, RequestError | DustUnconfirmedError>
   /**
-   * Edits a user message: creates a new version of it, and new answers. Not retried after an ambiguous failure.
+   * Edits a user message: creates a new version of it. The mentioned agent answers only if no agent message follows;
+   * otherwise `agentMessages` is empty, and {@link Service.retryMessage} gives a new answer. Not retried after an ambiguous
+   * failure.
    *
-   * Accepts any credential. Fails with `DustBadRequestError` if it is not a user message, and with `DustNotFoundError`.
+   * Only the author may edit: fails with `DustForbiddenError` for messages of others, and newer versions of Dust refuse every
+   * API key. Fails with `DustBadRequestError` if it is not a user message or has a newer version, and with `DustNotFoundError`.
    *
    * Source: `POST …/conversations/{conversationId}/messages/{messageId}/edit`;
    * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/edit.ts` in dust-tt/dust.
@@ -230,7 +233,8 @@ export interface Service extends Methods<typeof endpoints> {
    * Runs an agent again: creates a new version of its message with a new id. Follow it with {@link Service.answer}. Not
    * retried after an ambiguous failure.
    *
-   * Accepts any credential. Fails with `DustBadRequestError` if it is not an agent message, and with `DustNotFoundError`.
+   * Accepts any credential. Answers the current version of the user message. Fails with `DustBadRequestError` if it is not an
+   * agent message, has a newer version, or its agent is not available any more, and with `DustNotFoundError`.
    *
    * Source: `POST …/conversations/{conversationId}/messages/{messageId}/retry`;
    * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/messages/[mId]/retry.ts` in dust-tt/dust.

@@ -121,15 +121,15 @@ export interface SkillFile {
  */
 export interface SkillImport {
   /**
-   * At least one. A skill is a directory with a `SKILL.md` that starts with YAML front matter (`name`, `description`), as
-   * on agentskills.io. Dust accepts 5 MiB per file and 10 MiB for the contents of a ZIP archive.
+   * At least one. A skill is a directory with a `SKILL.md` that starts with YAML front matter (`name`, `description`) and
+   * has instructions, as on agentskills.io. Dust accepts 5 MiB per file and 10 MiB for the contents of a ZIP archive.
    */
   readonly files: ReadonlyArray<SkillFile>
   /** Imports only the skills with these names. Defaults to all. */
   readonly names?: ReadonlyArray<string> | undefined
   /** What to do with a skill whose name exists. Defaults to `error`, which imports nothing. */
   readonly onConflict?: "error" | "skip" | "override" | undefined
-  /** E-mail addresses of active members. */
+  /** E-mail addresses of active members. Existing skills keep their editors and get these, too. */
   readonly editors?: ReadonlyArray<string> | undefined
   /** Defaults to `editors` for new skills. Existing skills keep their value. */
   readonly availability?: SkillAvailability | undefined

@@ -295,6 +295,7 @@ describe("Their drift is not our crash: one odd message", () => {
       if (unknown?.type !== "unknown") return assert.fail("not unknown")
       assert.deepStrictEqual(unknown.raw, raw)
       assert.strictEqual(unknown.kind, kind)
+      assert.strictEqual(unknown.sId, (raw as { readonly sId?: unknown } | null)?.sId === "x" ? "x" : "")
       assert.deepStrictEqual([Message.authorName(unknown), Message.text(unknown)], ["", ""])
       const back = Schema.encodeSync(Message.Message)(unknown)
       assert.deepStrictEqual(back, raw)

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
+import { createHmac } from "node:crypto"
 import { ask, call, type CallOptions, get, message, post, token } from "../support/local.ts"
 
 const local = (options?: DustTest.Options) => Effect.provide(DustTest.layerHttpClient(options))
@@ -234,7 +235,67 @@ describe("Local Dust as the server: messages (lib/api/assistant/conversation.ts)
     }).pipe(local({ agents: { secret: { mentionStatus: "agent_restricted_by_space_usage" } } })))
 })
 
+describe("Local Dust as the server: files and webhooks", () => {
+  it.effect("a file of a conversation that does not exist is hidden (files/[fileId].ts)", () =>
+    Effect.gen(function*() {
+      const { json } = yield* post("/files", {
+        contentType: "text/plain",
+        fileName: "a.txt",
+        fileSize: 1,
+        useCase: "conversation",
+        useCaseMetadata: { conversationId: "none" }
+      })
+      for (const method of ["GET", "POST", "DELETE"] as const) {
+        const { status, type } = yield* call(method, `/files/${json.file.sId}`)
+        assert.deepStrictEqual([status, type], [404, "file_not_found"])
+      }
+    }).pipe(local()))
+
+  it.effect("a signature is accepted as sha256= and digits, or as base64 (lib/webhook_source_server.ts)", () =>
+    Effect.gen(function*() {
+      const digest = (encoding: "hex" | "base64") =>
+        createHmac("sha256", "local-signing-secret").update("{\"a\":1}").digest(encoding)
+      const statuses = yield* Effect.forEach(
+        [`sha256=${digest("hex")}`, digest("base64"), digest("hex")],
+        (signature) =>
+          Effect.map(
+            post("/triggers/hooks/whs_signed/local-webhook-secret", { a: 1 }, {
+              token: null,
+              headers: { "x-local-signature": signature }
+            }),
+            ({ status }) => status
+          )
+      )
+      assert.deepStrictEqual(statuses, [200, 200, 400])
+    }).pipe(local()))
+})
+
 describe("Local Dust as the server: conversations", () => {
+  it.effect("deleting: an older version is outdated, a second deletion succeeds (lib/api/assistant/conversation.ts)", () =>
+    Effect.gen(function*() {
+      const user = { token: token.user }
+      const { conversationId, messageId, userMessageId } = yield* ask("Hello", "echo", user)
+      const retried = yield* post(`/assistant/conversations/${conversationId}/messages/${messageId}/retry`, {}, user)
+      const remove = (id: string, options: CallOptions = user) =>
+        Effect.map(
+          call(
+            "DELETE",
+            `/api/w/${DustTest.credentials.workspaceId}/assistant/conversations/${conversationId}/messages/${id}`,
+            { ...options, absolute: true }
+          ),
+          ({ status, type }) => [status, type]
+        )
+      assert.deepStrictEqual(yield* remove(messageId), [500, "message_outdated"])
+      // Administrators may delete what people wrote, but no answer to others.
+      assert.deepStrictEqual(yield* remove(retried.json.message.sId, { token: token.admin }), [
+        500,
+        "message_deletion_not_authorized"
+      ])
+      assert.deepStrictEqual(yield* remove(retried.json.message.sId), [200, undefined])
+      assert.deepStrictEqual(yield* remove(messageId), [200, undefined])
+      assert.deepStrictEqual(yield* remove(userMessageId, { token: token.admin }), [200, undefined])
+    }).pipe(local()))
+
   it.effect("feedback: content defaults to empty; deleting a missing one fails (messages/[mId]/feedbacks.ts)", () =>
     Effect.gen(function*() {
       const { conversationId, messageId } = yield* ask("Hello", "echo", { token: token.user })

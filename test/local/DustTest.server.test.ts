@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
-import { call, type CallOptions, type Json, token } from "../support/local.ts"
+import { call, type CallOptions, type Json, message, token } from "../support/local.ts"
 
 interface Row {
   readonly handler: string
@@ -19,6 +19,7 @@ interface Row {
 const source = "/spaces/vlt_global/data_sources/dts_1"
 const table = `${source}/tables/tbl_1`
 const conversation = "/assistant/conversations/cnv_1"
+const january = { startDate: "2026-01-01T00:00:00Z", endDate: "2026-01-15T00:00:00Z" }
 const dataSources = "spaces/[spaceId]/data_sources/[dsId]"
 const conversations = "assistant/conversations/[cId]"
 
@@ -222,6 +223,78 @@ const rows: ReadonlyArray<Row> = [
     request: ["GET", "/assistant/conversations/none/mentions/suggestions?query=e"],
     answers: [404, "conversation_not_found"]
   },
+  {
+    handler: `${conversations}/index.ts`,
+    does: "reads a limit of 1.9 as 1",
+    request: ["GET", `${conversation}?limit=1.9`],
+    answers: [200, { hasMore: true, lastValue: "2" }]
+  },
+  {
+    handler: `${conversations}/index.ts`,
+    does: "returns nothing for a limit of 0, and says that there is more",
+    request: ["GET", `${conversation}?limit=0`],
+    answers: [200, { hasMore: true, lastValue: null }]
+  },
+  {
+    handler: `${conversations}/index.ts`,
+    does: "ignores a position without a limit",
+    request: ["GET", `${conversation}?lastValue=1`],
+    answers: [200, { hasMore: undefined }]
+  },
+  {
+    handler: "assistant/conversations/index.ts",
+    does: "refuses a depth of 4",
+    request: ["POST", "/assistant/conversations", { depth: 4 }],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: `${conversations}/messages/index.ts`,
+    does: "refuses an origin that is reserved",
+    request: [
+      "POST",
+      `${conversation}/messages`,
+      message("x", null, {
+        context: { username: "ada", timezone: "UTC", origin: "slack" }
+      })
+    ],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: `${conversations}/messages/[mId]/edit.ts`,
+    does: "refuses everybody but the author",
+    request: ["POST", `${conversation}/messages/msg_0/edit`, { content: "x", mentions: [] }],
+    answers: [403, "workspace_auth_error"]
+  },
+  {
+    handler: `${conversations}/messages/[mId]/edit.ts`,
+    does: "refuses an agent that is archived",
+    request: ["POST", `${conversation}/messages/msg_0/edit`, {
+      content: "x",
+      mentions: [{ configurationId: "archived" }]
+    }, token.user],
+    answers: [400, "agent_inaccessible"]
+  },
+  {
+    handler: `${conversations}/messages/[mId]/edit.ts`,
+    does: "accepts an empty content, and lets no agent answer again",
+    request: ["POST", `${conversation}/messages/msg_0/edit`, {
+      content: "",
+      mentions: [{ configurationId: "echo" }]
+    }, token.user],
+    answers: [200, { agentMessages: [] }]
+  },
+  {
+    handler: `${conversations}/messages/[mId]/retry.ts`,
+    does: "refuses an answer whose agent is archived",
+    request: ["POST", `${conversation}/messages/msg_2/retry`, {}],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: `${conversations}/messages/[mId]/feedbacks.ts`,
+    does: "requires a user before it looks for the message",
+    request: ["POST", `${conversation}/messages/none/feedbacks`, { thumbDirection: "up" }],
+    answers: [401, "not_authenticated"]
+  },
   // MCP servers
   {
     handler: "mcp/heartbeat.ts",
@@ -240,6 +313,73 @@ const rows: ReadonlyArray<Row> = [
     does: "accepts a server that is not registered",
     request: ["POST", "/mcp/deregister", { serverId: "none" }, token.user],
     answers: [200, { success: true }]
+  },
+  // Webhooks, skills, files, exports
+  {
+    handler: "triggers/hooks/[webhookSourceId]/[webhookSourceUrlSecret]/index.ts",
+    does: "answers 404 for a source that does not exist",
+    request: ["POST", "/triggers/hooks/none/x", {}],
+    answers: [404, "webhook_source_not_found"]
+  },
+  {
+    handler: "triggers/hooks/[webhookSourceId]/[webhookSourceUrlSecret]/index.ts",
+    does: "looks at the body first",
+    request: ["POST", "/triggers/hooks/none/x"],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: "skills/index.ts",
+    does: "refuses an availability that does not exist",
+    request: ["GET", "/skills?availability=all"],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: "files/index.ts",
+    does: "requires an object as metadata, although its description says a string",
+    request: ["POST", "/files", {
+      contentType: "text/plain",
+      fileName: "a",
+      fileSize: 1,
+      useCase: "conversation",
+      useCaseMetadata: "{}"
+    }],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: "analytics/export.ts",
+    does: "refuses a timezone that is not in the server's list",
+    request: ["GET", "/analytics/export?table=users&startDate=2026-01-01&endDate=2026-01-02&timezone=Mars"],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: "analytics/export.ts",
+    does: "does not look for a date in the calendar",
+    request: ["GET", "/analytics/export?table=users&startDate=2026-02-31&endDate=2026-02-31"],
+    answers: [200, {}]
+  },
+  {
+    handler: "analytics/consumption/export.ts",
+    does: "refuses administrators who are no API key, after the body",
+    request: ["POST", "/analytics/consumption/export", january, token.admin],
+    answers: [403, "workspace_auth_error"]
+  },
+  {
+    handler: "analytics/consumption/export.ts",
+    does: "refuses more than 500 values in a filter",
+    request: ["POST", "/analytics/consumption/export", {
+      ...january,
+      filter: { agents: Array.from({ length: 501 }, () => "a") }
+    }, token.adminKey],
+    answers: [400, "invalid_request_error"]
+  },
+  {
+    handler: "analytics/consumption/export.ts",
+    does: "refuses a value of more than 256 characters in a filter",
+    request: ["POST", "/analytics/consumption/export", {
+      ...january,
+      filter: { agents: ["a".repeat(257)] }
+    }, token.adminKey],
+    answers: [400, "invalid_request_error"]
   },
   // The rest
   {
@@ -311,10 +451,15 @@ const rows: ReadonlyArray<Row> = [
 ]
 
 const options: DustTest.Options = {
+  agents: { archived: { status: "archived" } },
   seed: {
     conversations: [{
       sId: "cnv_1",
-      messages: [{ role: "user", content: "Hi" }, { role: "agent", sId: "msg_1", content: "x" }]
+      messages: [
+        { role: "user", sId: "msg_0", content: "Hi" },
+        { role: "agent", sId: "msg_1", content: "x" },
+        { role: "agent", sId: "msg_2", agent: "archived", content: "y" }
+      ]
     }],
     dataSources: [{
       sId: "dts_1",

@@ -683,22 +683,33 @@ describe("conversations", () => {
       assert.lengthOf(yield* dust.conversations, 1)
     }).pipe(local()))
 
-  it.effect("an edit makes a new version and a new answer at the same rank", () =>
+  it.effect("an edit makes a new version, and an answer only if no agent has answered (lib/api/assistant/conversation.ts)", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
-      const ids = yield* ask("first")
-      yield* finished(ids)
-      const url = `/assistant/conversations/${ids.conversationId}/messages`
-      const { json } = yield* post(`${url}/${ids.userMessageId}/edit`, {
-        content: "second",
-        mentions: [{ configurationId: "echo" }]
+      const edit = (ids: { readonly conversationId: string; readonly userMessageId: string }, options = {}) =>
+        post(`/assistant/conversations/${ids.conversationId}/messages/${ids.userMessageId}/edit`, {
+          content: "second",
+          mentions: [{ configurationId: "echo" }]
+        }, options)
+      const answered = yield* ask("first")
+      yield* finished(answered)
+      const { json } = yield* edit(answered)
+      assert.deepStrictEqual([json.message.version, json.message.rank, json.agentMessages], [1, 0, []])
+      assert.notStrictEqual(json.message.sId, answered.userMessageId)
+      const state = yield* dust.conversation(answered.conversationId)
+      assert.deepStrictEqual(state.messages.map((one) => [one.rank, one.version]), [[0, 0], [0, 1], [1, 0]])
+      const outdated = yield* edit(answered)
+      assert.deepStrictEqual([outdated.status, outdated.type], [400, "invalid_request_error"])
+      const stranger = yield* edit({ ...answered, userMessageId: json.message.sId }, { token: token.user })
+      assert.deepStrictEqual([stranger.status, stranger.type], [403, "workspace_auth_error"])
+
+      const alone = yield* post("/assistant/conversations", { message: message("first", null) })
+      const late = yield* edit({
+        conversationId: alone.json.conversation.sId,
+        userMessageId: alone.json.message.sId
       })
-      assert.deepStrictEqual([json.message.version, json.message.rank], [1, 0])
-      assert.notStrictEqual(json.message.sId, ids.userMessageId)
-      assert.strictEqual((yield* finished({ messageId: json.agentMessages[0].sId })).content, "second")
-      const state = yield* dust.conversation(ids.conversationId)
-      assert.deepStrictEqual(state.messages.map((one) => [one.rank, one.version]), [[0, 0], [0, 1], [1, 0], [1, 1]])
-      assert.strictEqual((yield* post(`${url}/${ids.messageId}/edit`, { content: "x", mentions: [] })).status, 400)
+      assert.strictEqual(late.json.agentMessages[0].rank, 1)
+      assert.strictEqual((yield* finished({ messageId: late.json.agentMessages[0].sId })).content, "second")
     }).pipe(local()))
 
   it.effect("a retry makes a new version with a stream of its own", () =>
@@ -710,6 +721,9 @@ describe("conversations", () => {
       const { json } = yield* post(url)
       assert.deepStrictEqual([json.message.version, json.message.rank, json.message.status], [1, 1, "created"])
       assert.strictEqual((yield* finished({ messageId: json.message.sId })).content, "attempt 1")
+      // Only the newest version can be retried (lib/api/assistant/conversation.ts).
+      const outdated = yield* post(url)
+      assert.deepStrictEqual([outdated.status, outdated.type], [400, "invalid_request_error"])
       assert.include(
         types(yield* connect(messageEvents({ ...ids, messageId: json.message.sId }))),
         "agent_message_success"

@@ -113,6 +113,7 @@ describe("files: the official client against Local Dust", () => {
       yield* checked(server, Official.FileUploadRequestResponseSchema, "POST", "/files", {
         body: { contentType: "text/plain", fileName: "a.txt", fileSize: 1, useCase: "conversation" }
       })
+      yield* server.addConversation({ sId: "con" })
       yield* Effect.flatMap(Files.Files, (files) =>
         files.upload({ fileName: "a.txt", content: "a", conversationId: "con", sourceProvider: "github" })).pipe(
           ours(server)

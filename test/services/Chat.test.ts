@@ -300,7 +300,7 @@ describe("Chat", () => {
       }
     }).pipe(agents({ helper: "x" })))
 
-  it.effect("retries and edits are new versions, with answers of their own", () =>
+  it.effect("retries, and edits of what nobody has answered, have answers of their own", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const conversations = yield* Conversations
@@ -311,9 +311,10 @@ describe("Chat", () => {
       assert.notStrictEqual(again.sId, first.agentMessage.sId)
       const answer = yield* conversations.answer({ conversationId, messageId: again.sId })
       assert.deepStrictEqual([answer.content, answer.version], ["one, 1", 1])
+      const alone = yield* conversations.createMessage({ conversationId, content: "nobody is asked" })
       const edited = yield* conversations.editMessage({
         conversationId,
-        messageId: first.message!.sId,
+        messageId: alone.message.sId,
         content: "two",
         mentions: [{ configurationId: "helper" }]
       })

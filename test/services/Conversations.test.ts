@@ -590,21 +590,25 @@ describe("createMessage", () => {
 })
 
 describe("changing messages", () => {
-  it.effect("editMessage makes a new version and new answers", () =>
+  it.effect("editMessage makes a new version, and an answer if there is none yet", () =>
     Effect.gen(function*() {
       const { agentMessageId, conversationId, conversations, messageId } = yield* answered("First")
-      const edited = yield* conversations.editMessage({
-        conversationId,
-        messageId,
-        content: "Second",
-        mentions: [{ configurationId: "echo" }]
-      })
+      const mentions = [{ configurationId: "echo" }]
+      const edited = yield* conversations.editMessage({ conversationId, messageId, content: "Second", mentions })
       assert.deepStrictEqual([edited.message.content, edited.message.version], ["Second", 1])
-      assert.lengthOf(edited.agentMessages, 1)
-      const error = yield* Effect.flip(
-        conversations.editMessage({ conversationId, messageId: agentMessageId, content: "x" })
-      )
-      assert.strictEqual(error._tag, "DustBadRequestError")
+      assert.lengthOf(edited.agentMessages, 0)
+      const alone = yield* conversations.createMessage({ conversationId, content: "Third" })
+      const late = yield* conversations.editMessage({
+        conversationId,
+        messageId: alone.message.sId,
+        content: "Fourth",
+        mentions
+      })
+      assert.lengthOf(late.agentMessages, 1)
+      for (const id of [agentMessageId, messageId]) {
+        const error = yield* Effect.flip(conversations.editMessage({ conversationId, messageId: id, content: "x" }))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+      }
     }).pipe(local()))
 
   it.effect("retryMessage makes a new version of an answer, with a body and the query it is asked for", () =>
@@ -617,9 +621,9 @@ describe("changing messages", () => {
       assert.deepStrictEqual([request.body, request.query], [{}, {}])
       const final = yield* inTime(conversations.answer({ conversationId, messageId: again.sId }))
       assert.deepStrictEqual([final.status, final.content], ["succeeded", "Hello"])
-      yield* conversations.retryMessage({ conversationId, messageId: again.sId, blockedOnly: true })
+      const third = yield* conversations.retryMessage({ conversationId, messageId: again.sId, blockedOnly: true })
       assert.deepStrictEqual((yield* dust.lastRequest({ method: "POST" })).query, { blocked_only: "true" })
-      yield* conversations.retryMessage({ conversationId, messageId: agentMessageId, blockedOnly: false })
+      yield* conversations.retryMessage({ conversationId, messageId: third.sId, blockedOnly: false })
       assert.deepStrictEqual((yield* dust.lastRequest({ method: "POST" })).query, {})
       const error = yield* Effect.flip(conversations.retryMessage({ conversationId, messageId }))
       assert.strictEqual(error._tag, "DustBadRequestError")

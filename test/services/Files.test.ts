@@ -93,7 +93,7 @@ describe("Files.upload", () => {
       yield* uploaded({ fileName: "a.txt", content: "a", conversationId: "con1", sourceProvider: "github" })
       const [first] = yield* requests
       assert.deepPropertyVal(first?.body, "useCaseMetadata", { conversationId: "con1", sourceProvider: "github" })
-    }).pipe(local()))
+    }).pipe(local({ seed: { conversations: [{ sId: "con1" }] } })))
 
   const refused: ReadonlyArray<readonly [string, Files.UploadOptions, string]> = [
     ["a missing name", { content: "a" }, "fileName"],

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import * as Skills from "effect-dust/Skills"
+import { deflateRawSync } from "node:zlib"
 
 const local = (options?: DustTest.Options & DustTest.ClientOptions) => Effect.provide(DustTest.layer(options))
 
@@ -10,6 +11,39 @@ const last = Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())
 
 const skill = (name: string, text = "Start with the timeline.") =>
   `---\nname: ${name}\ndescription: Writes ${name}\n---\n${text}\n`
+
+/** A ZIP archive of compressed files. */
+const zip = (files: Readonly<Record<string, string>>): Uint8Array => {
+  const entries = Object.entries(files).map(([path, text]) => {
+    const content = new TextEncoder().encode(text)
+    return { path: Buffer.from(path), size: content.length, packed: deflateRawSync(content) }
+  })
+  const number = (...values: ReadonlyArray<readonly [value: number, bytes: number]>) =>
+    Buffer.concat(values.map(([value, bytes]) => {
+      const buffer = Buffer.alloc(bytes)
+      buffer.writeUIntLE(value, 0, bytes)
+      return buffer
+    }))
+  const sizes = (one: typeof entries[number]) =>
+    [[20, 2], [0, 2], [8, 2], [0, 4], [0, 4], [one.packed.length, 4], [one.size, 4], [one.path.length, 2]] as const
+  let at = 0
+  const offsets: Array<number> = []
+  const bodies = entries.map((one) => {
+    const body = Buffer.concat([number([0x04034b50, 4], ...sizes(one), [0, 2]), one.path, one.packed])
+    offsets.push(at)
+    at += body.length
+    return body
+  })
+  const directory = entries.map((one, index) =>
+    Buffer.concat([
+      number([0x02014b50, 4], [20, 2], ...sizes(one), [0, 2], [0, 2], [0, 2], [0, 2], [0, 4], [offsets[index]!, 4]),
+      one.path
+    ])
+  )
+  const size = directory.reduce((sum, { length }) => sum + length, 0)
+  const end = number([0x06054b50, 4], [0, 4], [entries.length, 2], [entries.length, 2], [size, 4], [at, 4], [0, 2])
+  return new Uint8Array(Buffer.concat([...bodies, ...directory, end]))
+}
 
 describe("Skills", () => {
   it.effect("lists the active ones, and others by status and availability", () =>
@@ -76,6 +110,46 @@ describe("Skills", () => {
       })
       assert.deepStrictEqual(result.imported.map((one) => one.name), ["b"])
     }).pipe(local()))
+
+  it.effect("imports a ZIP archive, with the other files of its skills", () =>
+    Effect.gen(function*() {
+      const skills = yield* Skills.Skills
+      const content = zip({
+        "pack/a/SKILL.md": skill("a", "Use the template."),
+        "pack/a/template.txt": "Dear",
+        "pack/b/SKILL.md": skill("b")
+      })
+      const { imported } = yield* skills.importSkills({ files: [{ name: "pack.zip", content }] })
+      assert.deepStrictEqual(
+        imported.map((one) => [one.name, one.instructions, one.fileAttachments.map(({ fileName }) => fileName)]),
+        [["a", "Use the template.", ["template.txt"]], ["b", "Start with the timeline.", []]]
+      )
+      for (
+        const [file, expected] of [
+          [{ name: "not.zip", content: "text" }, "Failed to open ZIP"],
+          [{ name: "huge.zip", content: zip({ "a.txt": "x".repeat(10 * 1024 * 1024 + 1) }) }, "decompressed size"],
+          [{ name: "c/SKILL.md", content: skill("c", " ") }, "No matching importable skills"]
+        ] as const
+      ) {
+        const error = yield* Effect.flip(skills.importSkills({ files: [file] }))
+        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.include(error.message, expected)
+      }
+    }).pipe(local()))
+
+  it.effect("importSkills: adds editors to those that a skill has, and refuses unknown options", () =>
+    Effect.gen(function*() {
+      const skills = yield* Skills.Skills
+      const files = [{ name: "SKILL.md", content: skill("drafted") }]
+      yield* skills.importSkills({ files, onConflict: "override", editors: ["ada@local-dust.test"] })
+      const asked = yield* Effect.flip(skills.archive("skl_minutes"))
+      assert.strictEqual(asked._tag, "DustForbiddenError")
+      yield* skills.archive("skl_draft")
+      for (const more of [{ availability: "all" }, { onConflict: "replace" as "skip" }]) {
+        const error = yield* Effect.flip(skills.importSkills({ files, ...more }))
+        assert.include(error.message, "Invalid")
+      }
+    }).pipe(local({ credential: "userToken" })))
 
   it.effect("importSkills: handles an existing name according to onConflict", () =>
     Effect.gen(function*() {

@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { whileAhead } from "../server/pubsub.ts"
+import { pause } from "../state/state.ts"
 import { appendText, emitJson, type Loop } from "./loop.ts"
 import type { Step } from "./steps.ts"
 
@@ -37,7 +38,7 @@ export const runTokens = (loop: Loop, step: Extract<Step, { readonly _tag: "Toke
       body: () => {
         if (pace > 0) {
           const token = next.value as string
-          return Effect.map(world.clock.sleep(Duration.millis(pace)), () => {
+          return Effect.map(pause(world, pace, `${message.agent.sId} writes`), () => {
             write(token)
             keep()
           })

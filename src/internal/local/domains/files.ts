@@ -19,6 +19,7 @@ import {
 } from "../server/http.ts"
 import { body, type Context, hasRole, param, type Route, route } from "../server/route.ts"
 import { slice, type World } from "../state/state.ts"
+import { findConversation } from "./conversations/access.ts"
 
 export interface LocalFile {
   readonly sId: string
@@ -161,7 +162,7 @@ const announce = (context: Context) =>
     }
     const input = yield* body(context, CreateBody)
     if (context.auth.kind !== "system" && input.useCase !== "conversation") {
-      return yield* badRequest("The file use case is not supported.")
+      return yield* unsupported
     }
     if (!supported(input.contentType)) {
       return yield* refuse(400, "file_type_not_supported", `Content type "${input.contentType}" is not supported.`)
@@ -220,13 +221,22 @@ const parseMultipart = (contentType: string, body: Uint8Array): ReadonlyArray<Pa
   return latin.startsWith("--", at) ? parts : undefined
 }
 
-const found = (context: Context): Effect.Effect<LocalFile, Refusal> => {
-  const file = localFiles(context.world).byId.get(param(context, "fileId"))
-  if (file === undefined) return refuse(404, "file_not_found", "File not found.")
-  return context.auth.kind !== "system" && file.useCase !== "conversation"
-    ? badRequest("The file use case is not supported.")
-    : Effect.succeed(file)
-}
+const unsupported = badRequest("The file use case is not supported by the API.")
+
+/** The file, if its use case is public and its conversation exists. Source: `checkFileAccess` of `files/[fileId].ts`. */
+const found = (context: Context): Effect.Effect<LocalFile, Refusal> =>
+  Effect.suspend((): Effect.Effect<LocalFile, Refusal> => {
+    const file = localFiles(context.world).byId.get(param(context, "fileId"))
+    if (file === undefined) return refuse(404, "file_not_found", "The file was not found.")
+    if (context.auth.kind !== "system" && file.useCase !== "conversation") return unsupported
+    return file.conversationId === undefined ? Effect.succeed(file) : Effect.as(
+      Effect.catchAll(
+        findConversation(context, file.conversationId),
+        () => refuse(404, "file_not_found", "File not found.")
+      ),
+      file
+    )
+  })
 
 const receive = (context: Context) =>
   Effect.gen(function*() {

@@ -1,11 +1,19 @@
 /** Custom skills of the workspace. */
 import * as Effect from "effect/Effect"
+import { contentTypeOf } from "../../../File.ts"
 import { skills as skillsApi } from "../../api/skills.ts"
 import { routesOf } from "../server/declared.ts"
 import { badRequest, json, refuse, type Refusal } from "../server/http.ts"
 import { type Context, hasRole, param, type Route } from "../server/route.ts"
 import type { SkillSeed } from "../state/seed.ts"
 import { slice, type World } from "../state/state.ts"
+import { addFile } from "./files.ts"
+import { findSkills, type FoundSkill } from "./skillFiles.ts"
+
+interface Attachment {
+  readonly fileId: string
+  readonly fileName: string
+}
 
 interface LocalSkill {
   readonly sId: string
@@ -16,6 +24,8 @@ interface LocalSkill {
   availability: string
   editors: ReadonlyArray<string>
   readonly source: string
+  filePath: string | null
+  attachments: ReadonlyArray<Attachment>
   readonly createdAt: number
   updatedAt: number
 }
@@ -40,6 +50,8 @@ const make = (world: World, seed: SkillSeed, source: string): LocalSkill => ({
   availability: seed.availability ?? "workspace_users",
   editors: seed.editors ?? [],
   source,
+  filePath: null,
+  attachments: [],
   createdAt: world.now(),
   updatedAt: world.now()
 })
@@ -65,11 +77,11 @@ const render = (context: Context, skill: LocalSkill): Record<string, unknown> =>
   icon: null,
   availability: skill.availability,
   source: skill.source,
-  sourceMetadata: null,
+  sourceMetadata: skill.filePath === null ? null : { filePath: skill.filePath },
   reinforcement: "auto",
   lastReinforcementAnalysisAt: null,
   requestedSpaceIds: [],
-  fileAttachments: [],
+  fileAttachments: skill.attachments,
   tools: [],
   canWrite: hasRole(context, "admin") || isEditor(context, skill),
   isExtendable: false,
@@ -82,6 +94,12 @@ const render = (context: Context, skill: LocalSkill): Record<string, unknown> =>
 
 const statuses: ReadonlySet<string> = new Set(["active", "archived", "suggested"])
 
+const availabilities: ReadonlySet<string> = new Set(["editors", "workspace_users", "users_and_agents"])
+
+const invalidAvailability = badRequest(
+  "Invalid availability. Expected \"editors\", \"workspace_users\", or \"users_and_agents\"."
+)
+
 const list = (context: Context) =>
   Effect.suspend(() => {
     const status = context.query.get("status") ?? "active"
@@ -90,9 +108,10 @@ const list = (context: Context) =>
     }
     const bypass = context.query.get("bypassEditorVisibility") === "true"
     if (bypass && !hasRole(context, "admin")) {
-      return refuse(403, "app_auth_error", "Only administrators can bypass the visibility of editors.")
+      return refuse(403, "app_auth_error", "Only admins can bypass editor visibility.")
     }
     const wanted = context.query.getAll("availability")
+    if (wanted.some((availability) => !availabilities.has(availability))) return invalidAvailability
     return Effect.succeed(json({
       skills: [...skills(context.world).byId.values()]
         .filter((skill) =>
@@ -104,34 +123,45 @@ const list = (context: Context) =>
     }))
   })
 
-interface Found {
-  readonly name: string
-  readonly description: string
-  readonly instructions: string
-}
-
-/** Parses a `SKILL.md`: YAML front matter with a name and a description, then the instructions. */
-const parseSkill = (text: string): Found | undefined => {
-  const front = /^---\r?\n([\s\S]*?)\r?\n---\r?\n?([\s\S]*)$/.exec(text)
-  const field = (name: string) =>
-    new RegExp(`^${name}:\\s*(.+)$`, "m").exec(front?.[1] ?? "")?.[1]?.trim().replace(/^["']|["']$/g, "")
-  const name = field("name")
-  return front === null || name === undefined || name.length > 256
-    ? undefined
-    : { name, description: field("description") ?? "", instructions: (front[2] ?? "").trim() }
-}
-
-const fileLimit = 5 * 1024 * 1024
-
 const form = (context: Context): Effect.Effect<FormData, Refusal> =>
   Effect.tryPromise(() =>
     new Response(new Uint8Array(context.request.body), {
       headers: { "content-type": context.request.headers["content-type"] ?? "" }
     }).formData()
-  ).pipe(Effect.catchAll(() => badRequest("Failed to parse the multipart form.")))
+  ).pipe(Effect.catchAll(() => badRequest("File upload failed: no multipart form.")))
 
 const texts = (data: FormData, name: string): ReadonlyArray<string> =>
   data.getAll(name).filter((value) => typeof value === "string")
+
+interface ImportOptions {
+  readonly names: ReadonlyArray<string>
+  readonly editors: ReadonlyArray<string>
+  readonly availability: string | undefined
+  readonly onConflict: string
+}
+
+const optionsOf = ({ world }: Context, data: FormData): Effect.Effect<ImportOptions, Refusal> =>
+  Effect.suspend((): Effect.Effect<ImportOptions, Refusal> => {
+    const availability = texts(data, "availability")[0]
+    if (availability !== undefined && !availabilities.has(availability)) return invalidAvailability
+    const onConflict = texts(data, "onConflict")[0] ?? "error"
+    if (!["error", "skip", "override"].includes(onConflict)) {
+      return badRequest(`Invalid onConflict value: "${onConflict}". Must be one of: error, skip, override.`)
+    }
+    const editors = texts(data, "editors")
+    const members = [...world.members.values()].map(({ user }) => user.email)
+    const stranger = editors.find((email) => !members.includes(email))
+    return stranger === undefined
+      ? Effect.succeed({ names: texts(data, "names"), editors, availability, onConflict })
+      : badRequest(`${stranger} is not an active member of the workspace.`)
+  })
+
+const attach = (world: World, { attachments }: FoundSkill): ReadonlyArray<Attachment> =>
+  attachments.map(({ content, path }) => {
+    const contentType = contentTypeOf(path) ?? "application/octet-stream"
+    const file = addFile(world, { fileName: path, contentType, bytes: content, useCase: "skill_attachment" })
+    return { fileId: file.sId, fileName: path }
+  })
 
 const importSkills = (context: Context) =>
   Effect.gen(function*() {
@@ -139,23 +169,17 @@ const importSkills = (context: Context) =>
     const data = yield* form(context)
     const files = data.getAll("files").filter((value) => typeof value !== "string")
     if (files.length === 0) return yield* badRequest("No files uploaded.")
-    const found: Array<Found> = []
-    for (const file of files) {
-      if (file.size > fileLimit) return yield* badRequest(`The file ${file.name} is over the limit of 5 MiB.`)
-      if (!/(^|\/)SKILL\.md$/i.test(file.name)) continue
-      const skill = parseSkill(yield* Effect.promise(() => file.text()))
-      if (skill === undefined) return yield* badRequest(`Invalid skill in ${file.name}: a name is required.`)
-      found.push(skill)
+    const { availability, editors, names, onConflict } = yield* optionsOf(context, data)
+    const found = yield* findSkills(files)
+    if (found.length === 0) {
+      return yield* badRequest(
+        "No skills found. Skills must contain a SKILL.md file with valid YAML frontmatter (see https://agentskills.io/specification)."
+      )
     }
-    const names = texts(data, "names")
-    const wanted = names.length === 0 ? found : found.filter((skill) => names.includes(skill.name))
-    if (wanted.length === 0) return yield* badRequest("No skills found in the uploaded files.")
-    const editors = texts(data, "editors")
-    const members = [...world.members.values()].map(({ user }) => user.email)
-    const stranger = editors.find((email) => !members.includes(email))
-    if (stranger !== undefined) return yield* badRequest(`${stranger} is not an active member of the workspace.`)
-    const onConflict = texts(data, "onConflict")[0] ?? "error"
-    const availability = texts(data, "availability")[0]
+    const wanted = found.filter((skill) =>
+      skill.instructions !== "" && (names.length === 0 || names.includes(skill.name))
+    )
+    if (wanted.length === 0) return yield* badRequest("No matching importable skills found.")
     const { byId } = skills(world)
     const existing = (name: string) =>
       [...byId.values()].find((skill) => skill.name === name && skill.status === "active")
@@ -171,14 +195,18 @@ const importSkills = (context: Context) =>
       if (known === undefined) {
         const made = make(world, { ...skill, editors }, "api")
         made.availability = availability ?? "editors"
+        made.filePath = skill.path
+        made.attachments = attach(world, skill)
         byId.set(made.sId, made)
         imported.push(made)
       } else if (onConflict === "override") {
         known.description = skill.description
         known.instructions = skill.instructions
         known.updatedAt = world.now()
+        known.filePath = skill.path
+        known.attachments = attach(world, skill)
         if (availability !== undefined) known.availability = availability
-        if (editors.length > 0) known.editors = editors
+        known.editors = [...new Set([...known.editors, ...editors])]
         updated.push(known)
       } else {
         skipped.push({ name: skill.name, message: "A skill with this name already exists." })
@@ -194,9 +222,9 @@ const importSkills = (context: Context) =>
 const archive = (context: Context) =>
   Effect.suspend(() => {
     const skill = skills(context.world).byId.get(param(context, "skillId"))
-    if (skill === undefined) return refuse(404, "skill_not_found", "The skill was not found.")
+    if (skill === undefined) return refuse(404, "skill_not_found", "The skill you requested was not found.")
     if (!hasRole(context, "admin") && !isEditor(context, skill)) {
-      return refuse(403, "app_auth_error", "Only administrators and editors can archive a skill.")
+      return refuse(403, "app_auth_error", "Only admins and editors can archive this skill.")
     }
     skill.status = "archived"
     return Effect.succeed(json({ success: true }))

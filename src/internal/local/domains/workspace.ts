@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { workspace as workspaceApi } from "../../api/workspace.ts"
+import { isAcceptedTimezone } from "../../input/timezoneNames.ts"
 import { routesOf } from "../server/declared.ts"
 import { badRequest, encodeText, json, refuse, type Refusal, stream, text } from "../server/http.ts"
 import { body, type Context, type Route, route } from "../server/route.ts"
@@ -219,18 +220,24 @@ const limited = (world: World): Effect.Effect<void, Refusal> =>
     )
   })
 
+/** Exports are for API keys, whatever the role of a user. */
+const requireKey = ({ auth, world }: Context): Effect.Effect<void, Refusal> =>
+  auth.kind === "user" && world.quirks.credentialRules
+    ? refuse(403, "workspace_auth_error", "Workspace analytics export requires API key authentication.")
+    : Effect.void
+
 const exportAnalytics = (context: Context) =>
   Effect.gen(function*() {
-    const { auth, query, world } = context
-    if (auth.kind === "user" && world.quirks.credentialRules) {
-      return yield* refuse(403, "workspace_auth_error", "This endpoint is only available with an API key.")
-    }
+    const { query, world } = context
+    yield* requireKey(context)
     yield* limited(world)
     const table = query.get("table") ?? ""
     const format = query.get("format") ?? "csv"
     const names = Object.hasOwn(columns, table) ? columns[table] : undefined
     if (names === undefined) return yield* invalid(`Invalid enum value "${table}" at "table"`)
     if (format !== "csv" && format !== "json") return yield* invalid(`Invalid enum value "${format}" at "format"`)
+    const timezone = query.get("timezone") ?? "UTC"
+    if (world.quirks.fixedTimezones && !isAcceptedTimezone(timezone)) return yield* invalid("Invalid timezone")
     const from = query.get("startDate") ?? ""
     const to = query.get("endDate") ?? ""
     for (const date of [from, to]) {
@@ -265,31 +272,41 @@ const month = 30 * 24 * 60 * 60 * 1000
 
 const exportConsumption = (context: Context) =>
   Effect.gen(function*() {
-    const { auth, world } = context
-    if (auth.kind === "user" && world.quirks.credentialRules) {
-      return yield* refuse(403, "workspace_auth_error", "This endpoint is only available with an API key.")
-    }
+    const { world } = context
     const seed = seedOf(world)
-    if (seed.consumptionEnabled === false) {
-      return yield* refuse(403, "feature_flag_not_found", "The feature consumption_export_api is not enabled.")
-    }
     const input = yield* body(
       context,
       Schema.Struct({
         startDate: Schema.String,
         endDate: Schema.String,
         format: Schema.optionalWith(Schema.Literal("csv", "ndjson"), { default: () => "csv" as const }),
-        filter: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Array(Schema.String) }))
+        filter: Schema.optional(
+          Schema.Record({ key: Schema.String, value: Schema.Array(Schema.String.pipe(Schema.maxLength(256))) })
+        )
       })
     )
     const from = Date.parse(input.startDate)
     const to = Date.parse(input.endDate)
-    if (Number.isNaN(from) || Number.isNaN(to) || from >= to || to - from > month) {
-      return yield* badRequest("Invalid request body: Validation error: a period of at most 30 days is expected")
-    }
     const filter = Object.entries(input.filter ?? {})
-    if (filter.some(([name]) => !filterNames.has(name))) {
-      return yield* badRequest("Invalid request body: Validation error: unrecognized filter")
+    const problem = Number.isNaN(from) || Number.isNaN(to)
+      ? "Invalid datetime"
+      : from >= to
+      ? "startDate must be strictly before endDate"
+      : to - from > month
+      ? "Time range must not exceed 30 days"
+      : filter.some(([name]) => !filterNames.has(name))
+      ? "Unrecognized key(s) in \"filter\""
+      : filter.reduce((sum, [, values]) => sum + values.length, 0) > 500
+      ? "Filter must not exceed 500 values total"
+      : undefined
+    if (problem !== undefined) return yield* badRequest(`Invalid request body: Validation error: ${problem}`)
+    yield* requireKey(context)
+    if (seed.consumptionEnabled === false) {
+      return yield* refuse(
+        403,
+        "feature_flag_not_found",
+        "The workspace does not have access to the consumption export API."
+      )
     }
     const rows = (seed.consumption ?? []).filter((row) => {
       const at = Date.parse(String(row["completedAt"]))
@@ -310,7 +327,14 @@ const exportConsumption = (context: Context) =>
         const line = lines[at]
         return line === undefined ? Option.none() : Option.some([Chunk.of(encodeText(line)), at + 1] as const)
       }),
-      { contentType: input.format === "csv" ? "text/csv" : "application/x-ndjson" }
+      {
+        contentType: input.format === "csv" ? "text/csv" : "application/x-ndjson",
+        headers: {
+          "content-disposition": `attachment; filename="dust_consumption_${new Date(from).toISOString()}_${
+            new Date(to).toISOString()
+          }.${input.format}"`
+        }
+      }
     )
   })
 
@@ -333,7 +357,7 @@ export const workspaceRoutes: ReadonlyArray<Route> = [
       denied: {
         status: 401,
         type: "not_authenticated",
-        message: "The user does not have an active session or is not authenticated."
+        message: "The request does not have valid authentication credentials."
       },
       handler: ({ auth, world }) =>
         Effect.sync(() =>

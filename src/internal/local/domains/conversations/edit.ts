@@ -5,24 +5,20 @@ import type { conversations as conversationsApi } from "../../../api/conversatio
 import { announceUserMessage, makeAgentMessage, makeUserMessage, requestCancel } from "../../agent/messages.ts"
 import { startRun } from "../../agent/run.ts"
 import type { Answers } from "../../server/declared.ts"
-import { badRequest, json } from "../../server/http.ts"
+import { badRequest, json, refuse } from "../../server/http.ts"
 import { body, type Handler, jsonBody, param } from "../../server/route.ts"
 import { findAgentMessage, findConversation, findMessage, success } from "./access.ts"
 import { MentionInput, MessageInput, optional } from "./bodies.ts"
+import { type AgentMessage, latest, nextRank, renderAgentMessage, renderUserMessage } from "./models.ts"
 import {
-  type AgentMessage,
-  latest,
-  nextRank,
-  renderAgentMessage,
-  renderUserMessage,
-  type UserMessage
-} from "./models.ts"
-import {
+  agentsIn,
   blockingResult,
-  checkAgents,
+  checkAccess,
   checkContext,
+  checkCredits,
   checkLimits,
   checkTimezone,
+  mayAnswer,
   postMessage,
   start,
   waitFor
@@ -44,13 +40,14 @@ const post: Handler = (context) =>
     return json({ message, agentMessages: blockingResult(context, posted.agentMessages, initial) })
   })
 
+/** Source: `editUserMessage` of `front/lib/api/assistant/conversation.ts`. */
 const edit: Handler = (context) =>
   Effect.gen(function*() {
     const { auth, world } = context
     const input = yield* body(
       context,
       Schema.Struct({
-        content: Schema.String.pipe(Schema.minLength(1)),
+        content: Schema.String,
         mentions: Schema.Array(MentionInput),
         skipToolsValidation: optional(Schema.Boolean)
       })
@@ -58,32 +55,32 @@ const edit: Handler = (context) =>
     const conversation = yield* findConversation(context)
     const found = yield* findMessage(conversation, param(context, "messageId"))
     if (found.type !== "user_message") return yield* badRequest("The message edited must be a user message.")
-    const previous = latest(conversation.ranks[found.rank] ?? []) as UserMessage
-    const asked = yield* checkAgents(context, conversation, input.mentions)
+    if (auth.user?.sId !== found.user?.sId) {
+      return yield* refuse(403, "workspace_auth_error", "Only the author of the message can edit it")
+    }
+    yield* checkCredits(context)
     yield* checkLimits(context)
+    const asked = agentsIn(input.mentions)
+    for (const agent of asked) yield* checkAccess(context, agent)
+    if (latest(conversation.ranks[found.rank] ?? []) !== found) {
+      return yield* badRequest("Invalid user message edit request, this message was already edited.")
+    }
+    // An agent that has answered since does not answer again, and neither does another one.
+    const answered = conversation.ranks.slice(found.rank + 1).flat().some(({ type }) => type === "agent_message")
     const message = makeUserMessage(world, conversation, {
       content: input.content,
       mentions: input.mentions,
-      context: previous.context,
-      user: auth.user ?? previous.user,
+      context: found.context,
+      user: found.user,
       skipToolsValidation: input.skipToolsValidation ?? false,
-      clientSideMCPServerIds: previous.clientSideMCPServerIds,
-      previous
+      clientSideMCPServerIds: found.clientSideMCPServerIds,
+      previous: found
     })
     announceUserMessage(world, conversation, message)
     const answers: Array<AgentMessage> = []
-    for (const agent of asked) {
-      const answered = conversation.ranks.map(latest).find((other): other is AgentMessage =>
-        other?.type === "agent_message" && other.rank > found.rank && other.agent.sId === agent
-        && (other.parentMessageId === previous.sId || other.parentMessageId === found.sId)
-      )
+    for (const agent of answered ? [] : asked.slice(0, 1).filter((agent) => mayAnswer(context, agent))) {
       answers.push(
-        yield* makeAgentMessage(world, conversation, {
-          agent,
-          parent: message,
-          rank: answered?.rank ?? nextRank(conversation),
-          previous: answered
-        })
+        yield* makeAgentMessage(world, conversation, { agent, parent: message, rank: nextRank(conversation) })
       )
     }
     const rendered = answers.map((answer) => renderAgentMessage(answer))
@@ -91,22 +88,29 @@ const edit: Handler = (context) =>
     return json({ message: renderUserMessage(world, message), agentMessages: rendered })
   })
 
+/** Source: `retryAgentMessage` of `front/lib/api/assistant/conversation.ts`. */
 const retry: Handler = (context) =>
   Effect.gen(function*() {
     const { world } = context
     yield* jsonBody(context)
     const conversation = yield* findConversation(context)
     const found = yield* findAgentMessage(conversation, param(context, "messageId"), "Retry")
-    const previous = latest(conversation.ranks[found.rank] ?? []) as AgentMessage
-    const parent = found.parentMessageId === null ? undefined : conversation.bySId.get(found.parentMessageId)
-    if (parent?.type !== "user_message") return yield* badRequest("The message has no user message to answer.")
+    const asked = found.parentMessageId === null ? undefined : conversation.bySId.get(found.parentMessageId)
+    const parent = latest(conversation.ranks[asked?.rank ?? -1] ?? [])
+    if (parent?.type !== "user_message") {
+      return yield* badRequest("Could not find the parent user message for this retry.")
+    }
+    yield* checkCredits(context)
     yield* checkLimits(context)
-    if (previous.run.outcome === "running") yield* requestCancel(previous)
+    yield* checkAccess(context, found.agent.sId, "invalid_request_error")
+    if (latest(conversation.ranks[found.rank] ?? []) !== found) {
+      return yield* badRequest("Invalid agent message retry request, this message was already retried.")
+    }
     const message = yield* makeAgentMessage(world, conversation, {
       agent: found.agent.sId,
       parent,
       rank: found.rank,
-      previous
+      previous: found
     })
     const rendered = renderAgentMessage(message)
     yield* startRun(world, conversation, message, parent)

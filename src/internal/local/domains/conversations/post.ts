@@ -173,27 +173,38 @@ const INACCESSIBLE = new Set([
 const isEditor = (user: LocalUser | undefined, agent: Agent): boolean =>
   user !== undefined && agent.editors.includes(user.email)
 
+/** Refuses an agent that does not exist, is not active, or is hidden from the caller. */
+export const checkAccess = ({ auth, world }: Context, agentId: string, type = "agent_inaccessible") =>
+  Effect.suspend((): Effect.Effect<void, Refusal> => {
+    const agent = agents(world).byId.get(agentId)
+    const hidden = agent?.scope === "hidden" && auth.role !== "admin" && auth.kind !== "system"
+      && !isEditor(auth.user, agent)
+    return agent === undefined || INACCESSIBLE.has(agent.status) || hidden
+      ? refuse(400, type, "This agent is either disabled or you don't have access to it.")
+      : Effect.void
+  })
+
+export const agentsIn = (mentions: UserMessage["mentions"]): ReadonlyArray<string> =>
+  mentions.flatMap((mention) => "configurationId" in mention ? [mention.configurationId] : [])
+
+/** An agent whose mention is restricted does not answer. */
+export const mayAnswer = ({ world }: Context, agentId: string): boolean =>
+  (agents(world).byId.get(agentId)?.mentionStatus ?? "approved") === "approved"
+
 /** The agent that the message mentions: at most one, and it must exist. */
-export const checkAgents = (
+const checkAgents = (
   context: Context,
   conversation: Conversation,
   mentions: UserMessage["mentions"]
 ): Effect.Effect<ReadonlyArray<string>, Refusal> =>
   Effect.gen(function*() {
-    const { auth, world } = context
-    const asked = mentions.flatMap((mention) => "configurationId" in mention ? [mention.configurationId] : [])
+    const asked = agentsIn(mentions)
     if (asked.length > 1) return yield* badRequest("A message can mention at most one agent.")
     for (const sId of asked) {
-      const agent = agents(world).byId.get(sId)
-      if (agent === undefined || INACCESSIBLE.has(agent.status)) {
-        return yield* refuse(400, "agent_inaccessible", "This agent is either disabled or you don't have access to it.")
-      }
-      if (agent.scope === "hidden" && auth.role !== "admin" && auth.kind !== "system" && !isEditor(auth.user, agent)) {
-        return yield* refuse(400, "agent_inaccessible", "This agent is either disabled or you don't have access to it.")
-      }
+      yield* checkAccess(context, sId)
       const running = runningMessages(conversation)
       if (
-        world.quirks.steering && auth.user !== undefined && running.length > 0
+        context.world.quirks.steering && context.auth.user !== undefined && running.length > 0
         && !running.some((message) => message.agent.sId === sId)
       ) {
         return yield* badRequest("Another agent is running in this conversation.")
@@ -261,8 +272,8 @@ export const postMessage = (
     }
     const agentMessages: Array<AgentMessage> = []
     for (const agent of asked) {
-      // A restricted mention is stored with its status; the agent does not answer.
-      if ((agents(world).byId.get(agent)?.mentionStatus ?? "approved") !== "approved") continue
+      // A restricted mention is stored with its status.
+      if (!mayAnswer(context, agent)) continue
       agentMessages.push(
         yield* makeAgentMessage(world, conversation, { agent, parent: message, rank: nextRank(conversation) })
       )

@@ -5,9 +5,9 @@ import type { conversations as conversationsApi } from "../../../api/conversatio
 import type { Answers } from "../../server/declared.ts"
 import { badRequest, empty, json, refuse } from "../../server/http.ts"
 import { closeChannel } from "../../server/pubsub.ts"
-import { type Handler, decode, jsonBody, param, type Route, route } from "../../server/route.ts"
+import { type Context, decode, type Handler, jsonBody, param, type Route, route } from "../../server/route.ts"
 import type { World } from "../../state/state.ts"
-import { findConversation, findMessage } from "./access.ts"
+import { findConversation, findMessage, success } from "./access.ts"
 import {
   addMessage,
   type Conversation,
@@ -130,20 +130,29 @@ const markDeleted = (world: World, conversation: Conversation, message: Message)
   } as Message)
 }
 
+/** Administrators may delete messages of people; answers only who asked for them. */
+const mayDelete = ({ auth }: Context, conversation: Conversation, message: Message): boolean => {
+  const asked = message.type === "agent_message" ? conversation.bySId.get(message.parentMessageId ?? "") : message
+  return (auth.role === "admin" && message.type === "user_message")
+    || (asked?.type === "user_message" && asked.user !== null && asked.user.sId === auth.user?.sId)
+}
+
+/**
+ * Source: `softDeleteUserMessageAndReplies` and `softDeleteAgentMessage` of `front/lib/api/assistant/conversation.ts`. The route
+ * responds to their errors with 500.
+ */
 const deleteMessage: Handler = (context) =>
   Effect.gen(function*() {
-    const { auth, world } = context
+    const { world } = context
     const conversation = yield* findConversation(context)
-    const found = yield* findMessage(conversation, param(context, "messageId"))
-    const message = latest(conversation.ranks[found.rank] ?? []) ?? found
-    if (message.visibility === "deleted") return yield* refuse(404, "message_not_found", "Message not found.")
-    if (
-      message.type === "user_message" && message.user !== null && message.user.sId !== auth.user?.sId
-      && auth.role !== "admin"
-    ) {
-      // The server's mapping table has 403, but the route responds with 500.
+    const message = yield* findMessage(conversation, param(context, "messageId"))
+    if (message.visibility === "deleted") return success
+    if (!mayDelete(context, conversation, message)) {
       return yield* refuse(500, "message_deletion_not_authorized", "You are not authorized to delete this message.")
     }
+    const newest = latest(conversation.ranks[message.rank] ?? [])
+    if (newest?.visibility === "deleted") return success
+    if (newest !== message) return yield* refuse(500, "message_outdated", "The message has a newer version.")
     markDeleted(world, conversation, message)
     if (message.type === "user_message") {
       const versions = new Set(conversation.ranks[message.rank]?.map((version) => version.sId))
@@ -153,7 +162,7 @@ const deleteMessage: Handler = (context) =>
         }
       }
     }
-    return json({ success: true })
+    return success
   })
 
 const getOne: Handler = (context) =>
