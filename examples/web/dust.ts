@@ -1,13 +1,14 @@
 /** The application's connection to Dust: Local Dust with two users, or the workspace of DUST_WORKSPACE_ID. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Config, Effect, Layer, Redacted } from "effect"
+import { Config, Duration, Effect, Layer, Redacted } from "effect"
 import * as Dust from "effect-dust/Dust"
 import * as DustTest from "effect-dust/DustTest"
 
-const pace = "45 millis"
+/** How long the agent takes for a word. */
+const pace = Config.withDefault(Config.duration("PACE"), Duration.millis(45))
 
 /** A scripted agent: gives a long answer, writes a mail after an approval, or asks a question. */
-const assistant: DustTest.AgentBehavior = ({ attachments, message }) => {
+const assistant = (pace: Duration.Duration): DustTest.AgentBehavior => ({ attachments, message }) => {
   if (/\bmail\b/i.test(message)) {
     return [
       DustTest.text("I have drafted a mail to the team. ", { pace }),
@@ -60,12 +61,13 @@ const person = (name: string, email: string) => ({
 
 const people = [person("Ada", "ada@example.com"), person("Grace", "grace@example.com")]
 
-const local = DustTest.layerServe({
-  agents: { assistant: { name: "Assistant", script: assistant } },
-  credentials: { userTokens: people.map(({ token, user }) => ({ value: token, user })) },
-  // The credential of calls outside a request; this application has none.
-  credential: { accessToken: Redacted.make("nobody") }
-})
+const local = Layer.unwrapEffect(Effect.map(pace, (pace) =>
+  DustTest.layerServe({
+    agents: { assistant: { name: "Assistant", script: assistant(pace) } },
+    credentials: { userTokens: people.map(({ token, user }) => ({ value: token, user })) },
+    // The credential of calls outside a request; this application has none.
+    credential: { accessToken: Redacted.make("nobody") }
+  })))
 
 const workspace = Config.option(Config.string("DUST_WORKSPACE_ID"))
 

@@ -15,7 +15,8 @@ const application = Effect.acquireRelease(
     const environment = Object.entries(process.env).filter(([key]) => !/^DUST_|_proxy$/i.test(key))
     const child = spawn(process.execPath, ["--import", "tsx", "examples/web/server.ts"], {
       cwd: root,
-      env: { ...Object.fromEntries(environment), PORT: "0" },
+      // A busy machine needs seconds to reload a page, and the answer must not have ended by then.
+      env: { ...Object.fromEntries(environment), PORT: "0", PACE: "100 millis" },
       stdio: ["ignore", "pipe", "pipe"]
     })
     const exit = new Promise<number | null>((resolve) => child.once("exit", resolve))

@@ -91,7 +91,7 @@ const makePage = async (send: Send): Promise<Page> => {
     return result.value
   }
   const until = async (expression: string) => {
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 1_200; i++) {
       // While a page is loading there may be nothing to ask.
       if (await evaluate(expression).catch(() => false)) return
       await new Promise((resolve) => setTimeout(resolve, 50))
