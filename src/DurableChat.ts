@@ -112,12 +112,12 @@ export interface AskOptions<R = never> extends Omit<StartWithKeyOptions, "key" |
   readonly name?: string | undefined
   /**
    * How long to wait for a person. After that, the tool is rejected, or the question is answered with a text that there was no
-   * answer, and the agent continues. Defaults to 7 days.
+   * answer, and the agent continues. Defaults to 7 days; `Duration.infinity` waits for as long as it takes.
    */
   readonly limit?: Duration.DurationInput | undefined
   /**
-   * When a waiting workflow first checks for an answer in Dust. The interval doubles with each check, because every check is
-   * stored. Defaults to 10 minutes.
+   * When a waiting workflow first checks for an answer in Dust. The interval doubles with each check, up to a day, because every
+   * check is stored. Defaults to 10 minutes; at least 1 second.
    */
   readonly recheck?: Duration.DurationInput | undefined
   /** How long to retry failures of the network and of Dust before the workflow fails. Defaults to 1 day. */
@@ -134,6 +134,15 @@ const execution = Effect.map(WorkflowInstance, ({ executionId }) => executionId)
 
 const entryOf = (executionId: string, name: string, what: "cursor" | "waiting") =>
   `effect-dust/durable/${executionId}/${name}/${what}`
+
+/** The last moment that a date has: a limit without end is no number in JSON. */
+const endOfTime = 8.64e15
+
+/** Twice as long each time, until it is a day. */
+const untilNextLook = (recheck: Duration.DurationInput, looks: number): Duration.Duration => {
+  const first = Duration.max(recheck, "1 second")
+  return Duration.min(Duration.times(first, 2 ** looks), Duration.max(first, "1 day"))
+}
 
 const defaults = {
   name: "ask",
@@ -411,7 +420,7 @@ export const ask = <R = never>(
       if (outcome._tag === "Answered") return outcome.answer
       const { actionId, at } = outcome
       const { looks, since } = seen.get(actionId) ?? { since: at, looks: 0 }
-      const until = since + Duration.toMillis(limit)
+      const until = Math.min(since + Duration.toMillis(limit), endOfTime)
       // An action that was just decided may still be listed for a moment.
       if (settled.has(actionId)) {
         seen.set(actionId, { since, looks: looks + 1 })
@@ -423,7 +432,7 @@ export const ask = <R = never>(
       if (looks === 0) yield* announce(name, waiting, onWaiting)
       seen.set(actionId, { since, looks: looks + 1 })
       const left = Duration.millis(Math.max(0, until - at))
-      const within = Duration.min(left, Duration.times(recheck, 2 ** looks))
+      const within = Duration.min(left, untilNextLook(recheck, looks))
       const reaction = Duration.isZero(left) ? "elapsed" : yield* reactionWithin(name, waiting, round, within)
       // A person may have answered in Dust in the meantime.
       if (reaction === "elapsed" && Duration.greaterThan(left, within)) continue

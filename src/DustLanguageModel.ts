@@ -150,7 +150,7 @@ interface Asked {
 
 const makeAsk = (files: Files["Type"]) => (method: string, options: Options, request: LanguageModel.ProviderOptions) =>
   Effect.gen(function*() {
-    if (request.tools.length > 0) {
+    if (request.tools.length > 0 && request.toolChoice !== "none") {
       return yield* Effect.fail(unmappable(
         method,
         "the option toolkit cannot be used: Dust runs tools while the agent answers; serve the toolkit with DustLanguageModel.withToolkit instead"

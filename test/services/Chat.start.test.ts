@@ -158,6 +158,8 @@ describe("Chat.start", () => {
       const before = (yield* dust.requests()).length
       const reused = yield* Effect.flip(asking("a", { message: "Something else" }))
       assert.deepStrictEqual([reused._tag, "type" in reused && reused.type], ["DustConflictError", "key_reused"])
+      const elsewhere = yield* Effect.flip(asking("a", { conversationId: "another" }))
+      assert.deepStrictEqual(elsewhere._tag === "DustConflictError" && elsewhere.type, "key_reused")
       const blank = yield* Effect.flip(asking(" "))
       assert.match(blank.message, /key/)
       assert.strictEqual((yield* dust.requests()).length, before)

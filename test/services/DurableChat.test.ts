@@ -2,7 +2,7 @@ import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import { assert, describe, it } from "@effect/vitest"
 import * as Workflow from "@effect/workflow/Workflow"
 import * as WorkflowEngine from "@effect/workflow/WorkflowEngine"
-import { Clock, Effect, Exit, Fiber, Layer, Option, Schema, Scope, TestClock } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Layer, Option, Schema, Scope, TestClock } from "effect"
 import type { ChatEvent } from "effect-dust/ChatEvent"
 import { Conversations } from "effect-dust/Conversations"
 import * as DurableChat from "effect-dust/DurableChat"
@@ -96,6 +96,18 @@ describe("DurableChat.Ask", () => {
       assert.strictEqual((yield* result).text, "It is on its way.")
       assert.strictEqual((yield* postsTo("validate-action")).length, 1)
     }).pipe(Effect.provide(local({ agent: mailer }))))
+
+  it.effect("without a limit: waits for as long as it takes, and looks at Dust once a day", () =>
+    Effect.gen(function*() {
+      const { actionId, conversationId, messageId, until } = yield* waiting
+      assert.strictEqual(new Date(until).toISOString(), "+275760-09-13T00:00:00.000Z")
+      for (let day = 0; day < 20; day++) yield* TestClock.adjust("1 day")
+      const conversations = yield* Conversations
+      yield* conversations.validateAction({ conversationId, messageId, actionId, approved: "approved" })
+      for (let hour = 0; hour < 25; hour++) yield* TestClock.adjust("1 hour")
+      const { text } = yield* ended(yield* Effect.fork(result))
+      assert.strictEqual(text, "It is on its way.")
+    }).pipe(Effect.provide(local({ agent: mailer }, { limit: Duration.infinity }))))
 
   it.effect("passes an answer to a question on, and after its limit the words that there was none", () =>
     Effect.gen(function*() {

@@ -130,6 +130,10 @@ describe("DustLanguageModel.generateText", () => {
       assert.strictEqual(empty._tag, "MalformedInput")
       const dust = yield* DustTest.DustTest
       assert.deepStrictEqual(yield* dust.requests(), [])
+      const unused = yield* LanguageModel.generateText({ prompt: "Hi", toolkit: Clock, toolChoice: "none" }).pipe(
+        Effect.provide(Clock.toLayer({ time: () => Effect.succeed("noon") }))
+      )
+      assert.strictEqual(unused.text, "Fine.")
     }).pipe(Effect.provide(local("Fine."))))
 
   it.effect("fails with the errors of @effect/ai, which keep the error of the SDK as their cause", () =>

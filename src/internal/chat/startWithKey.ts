@@ -67,6 +67,7 @@ const Sent = Schema.Struct({
   messageId: MessageId,
   fingerprint: Schema.String
 })
+type Sent = typeof Sent.Type
 
 const named = identity("start")
 
@@ -78,6 +79,11 @@ const keyConflict = (key: string, type: "key_reused" | "key_unreadable", why: st
 
 const reused = (key: string) =>
   keyConflict(key, "key_reused", "was used for another question; use one key for each question")
+
+/** Whether an entry stands for another message, or for one in another conversation. */
+const isOther = (question: Question, entry: Pick<Sent, "conversationId" | "fingerprint">): boolean =>
+  entry.fingerprint !== fingerprint(entry.conversationId, question.message) ||
+  (question.conversationId !== undefined && question.conversationId !== entry.conversationId)
 
 const read = <A, I>(
   { key, store }: Key,
@@ -197,17 +203,12 @@ export const startWithKey = (
     const prefix = `effect-dust/start/${yield* context.workspaceId}/${key}`
     const before = yield* read(options, `${prefix}/sent`, Sent)
     if (Option.isSome(before)) {
-      const { fingerprint: of, ...place } = before.value
-      return of === fingerprint(place.conversationId, question.message) ? place : yield* Effect.fail(reused(key))
+      const { fingerprint: _, ...place } = before.value
+      return isOther(question, before.value) ? yield* Effect.fail(reused(key)) : place
     }
     const entry = `${prefix}/sending`
     const earlier = yield* read(options, entry, Sending)
-    const isOther = Option.exists(earlier, (one) =>
-      one.fingerprint !== fingerprint(one.conversationId, question.message) ||
-      (question.conversationId !== undefined && question.conversationId !== one.conversationId))
-    if (isOther) {
-      return yield* Effect.fail(reused(key))
-    }
+    if (Option.exists(earlier, (one) => isOther(question, one))) return yield* Effect.fail(reused(key))
     const sending = Option.isSome(earlier) ? earlier.value : yield* placed(context, question, entry, options)
     const own = options.posted.get(entry)
     const found = own?.conversationId === sending.conversationId
@@ -220,8 +221,7 @@ export const startWithKey = (
     const userMessageId = posted.message.sId
     const messageId = yield* Effect.mapError(
       answerOf(context, sending.agentId, conversationId, posted.message, posted.agentMessages),
-      (error) =>
-        located(error, { conversationId, userMessageId })
+      (error) => located(error, { conversationId, userMessageId })
     )
     const place = { conversationId, userMessageId, messageId }
     yield* store.set(`${prefix}/sent`, JSON.stringify({ ...place, fingerprint: sending.fingerprint }))
