@@ -99,7 +99,8 @@ const Store = Layer.effect(
   }))
 ).pipe(Layer.provide(SqlKeyValueStore.layer()))
 
-const Database = database.startsWith("postgres")
+const isPostgres = database.startsWith("postgres")
+const Database = isPostgres
   ? PgClient.layer({ url: Redacted.make(database), maxConnections: 5 })
   : LibsqlClient.layer({ url: database, intMode: "bigint" })
 
@@ -150,8 +151,11 @@ const Live = DurableChat.layer({
         ? Option.none()
         : Option.some(RunnerAddress.make("localhost", port)),
       shardsPerGroup: 8,
-      shardLockExpiration: "3 seconds",
-      shardLockRefreshInterval: "500 millis",
+      // The locks of PostgreSQL end with their connection. A cluster that cannot refresh its locks in time stops its steps, and may
+      // read them again ten minutes later: on a loaded machine, half a second is not enough.
+      ...(isPostgres
+        ? { shardLockExpiration: "20 seconds", shardLockRefreshInterval: "5 seconds" }
+        : { shardLockExpiration: "3 seconds", shardLockRefreshInterval: "500 millis" }),
       entityMessagePollInterval: "300 millis",
       entityReplyPollInterval: "200 millis",
       refreshAssignmentsInterval: "500 millis",
