@@ -3,8 +3,9 @@ import { Effect } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { Workspace } from "effect-dust/Workspace"
 import { build } from "esbuild"
-import { readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
 import { compileFunction } from "node:vm"
 import { publint } from "publint"
 import { bundle, ownOf } from "../tools/bundle.ts"
@@ -29,6 +30,19 @@ describe("the package", () => {
   it("has nothing that publint minds", async () => {
     const { messages } = await publint({ pkgDir: built.directory, pack: false, strict: true })
     assert.deepStrictEqual(messages, [])
+  })
+
+  it("has every file that its documentation links to", () => {
+    const pages = readdirSync(built.directory, { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith(".md")
+    )
+    const links = pages.flatMap((name) => {
+      const text = readFileSync(`${built.directory}/${name}`, "utf8").replaceAll(/^```[\s\S]*?^```/gm, "")
+      return [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, path = ""]) => ({ name, path }))
+    })
+    assert.isAbove(links.length, 50)
+    const dead = links.filter(({ name, path }) => !existsSync(join(built.directory, dirname(name), path)))
+    assert.deepStrictEqual(dead, [])
   })
 
   it("is imported by plain Node, module by module, and keeps its insides to itself", async () => {

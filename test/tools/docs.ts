@@ -7,6 +7,18 @@ import { fullText, guides, llmsText } from "./guides.ts"
 import { root } from "./modules.ts"
 import { brokenLinks } from "./siteLinks.ts"
 
+/** The modules that a guide names under "Reference" are links on the site only: the package has no sources to link to. */
+const linkModules = (document: DocumentReflection) => {
+  let inReference = false
+  document.content = document.content.map((part) => {
+    if (part.kind === "text" && /(?:^|\n)Reference: $/.test(part.text)) inReference = true
+    else if (part.kind === "text" && !/^,\s$/.test(part.text)) inReference = false
+    return inReference && part.kind === "code"
+      ? { kind: "inline-tag", tag: "@link", text: part.text.slice(1, -1) }
+      : part
+  })
+}
+
 const app = await Application.bootstrapWithPlugins({ options: `${root}test/config/typedoc.json` }, [
   new TypeDocReader(),
   new TSConfigReader()
@@ -19,6 +31,7 @@ app.converter.on(Converter.EVENT_CREATE_DOCUMENT, (_context: unknown, document: 
   const guide = pages.find(({ path }) => path.endsWith(`${document.name}.md`))
   document.frontmatter["category"] = guide?.section ?? "Look up"
   document.name = guide?.title ?? "Changelog"
+  linkModules(document)
 })
 
 const project = await app.convert()

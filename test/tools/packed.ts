@@ -1,6 +1,6 @@
 /** The package as an application gets it: built, and installed beside a program. */
 import { execFile } from "node:child_process"
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { promisify } from "node:util"
 import { buildOnce } from "./build.ts"
 import { root } from "./modules.ts"
@@ -26,7 +26,9 @@ export const packed = async (): Promise<Packed> => {
   mkdirSync(directory, { recursive: true })
   // Without a package of its own the program would be taken for a part of this repository.
   writeFileSync(`${application}/package.json`, JSON.stringify({ name: "application", private: true }))
-  for (const name of ["package.json", "README.md", "CHANGELOG.md", "LICENSE"]) {
+  const { files }: { readonly files: ReadonlyArray<string> } = JSON.parse(readFileSync(`${root}package.json`, "utf8"))
+  // npm adds the first three by itself; `dist` is built below.
+  for (const name of ["package.json", "README.md", "LICENSE", ...files.filter((name) => name !== "dist")]) {
     cpSync(`${root}${name}`, `${directory}/${name}`, { recursive: true })
   }
   await buildOnce(`${directory}/dist`)
