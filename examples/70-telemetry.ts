@@ -1,5 +1,5 @@
 /**
- * The telemetry of five runs: one succeeds, one fails, one is slow, one waits for a person and one is stopped. An
+ * The telemetry of six runs: one succeeds, one needs a retry, one fails, one is slow, one waits for a person and one is stopped. An
  * application configures the OpenTelemetry SDK with an exporter for its collector instead of the two in memory.
  */
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
@@ -25,17 +25,19 @@ const busy = DustTest.faults.status(503, { type: "service_unavailable" })
 const DustLive = DustTest.layer({
   agents: {
     Fine: [DustTest.tool({ name: "search", duration: "60 millis" }), DustTest.text("Here you are.")],
+    Retried: [DustTest.text("Here you are, too.")],
     Failing: [DustTest.text("I was about"), DustTest.fail({ code: "model_error", category: "retryable_model_error" })],
-    Slow: [DustTest.text("One word after the other, slowly.", { pace: "150 millis" })],
+    Slow: [DustTest.text("One word after the other, slowly.", { pace: "400 millis" })],
     Waiting: [DustTest.approval({ name: "send_email", stake: "high" }), DustTest.text("Sent.")],
     Endless: [DustTest.text("and so on ".repeat(100), { pace: "50 millis" })]
   },
-  faults: [{ method: "POST", path: "/assistant/conversations", nth: 1, fault: busy }]
+  faults: [{ method: "POST", path: "/assistant/conversations", nth: 2, fault: busy }]
 })
 
 const program = Effect.gen(function*() {
   const { send } = yield* Chat
   yield* send({ agent: "Fine", message: "Hello" })
+  yield* send({ agent: "Retried", message: "Hello" })
   yield* Effect.ignore(send({ agent: "Failing", message: "Hello" }))
   yield* send({ agent: "Slow", message: "Hello" })
   const inAMoment = () => Effect.as(Effect.sleep("500 millis"), "approved" as const)
@@ -43,9 +45,11 @@ const program = Effect.gen(function*() {
   yield* Effect.timeoutOption(send({ agent: "Endless", message: "Hello" }), "400 millis")
 })
 
-const show = ({ attributes: of, duration: [seconds, nanos], events, name }: ReadableSpan) =>
+const milliseconds = ([seconds, nanos]: readonly [number, number]) => Math.round(seconds * 1e3 + nanos / 1e6)
+
+const show = ({ attributes: of, duration, events, name }: ReadableSpan) =>
   Console.log(
-    `  ${name.padEnd(22)}${`${Math.round(seconds * 1e3 + nanos / 1e6)} ms`.padStart(8)}  ${of[attributes.outcome]}`,
+    `  ${name.padEnd(22)}${`${milliseconds(duration)} ms`.padStart(8)}  ${of[attributes.outcome]}`,
     of[attributes.errorCode] ?? "",
     of[attributes.waited] === undefined ? "" : `, of which ${of[attributes.waited]} s for a person`,
     `\n      ${events.map((event) => event.name.replace(/^dust\./, "")).join(" · ")}`

@@ -81,6 +81,14 @@ const passing = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     return yield* Fiber.await(fiber)
   })
 
+/** Moves the clock until the effect has ended. */
+const untilEnded = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(self)
+    while (fiber.unsafePoll() === null) yield* TestClock.adjust("1 second")
+    return yield* Fiber.join(fiber)
+  })
+
 const theRun = Effect.gen(function*() {
   const dust = yield* DustTest.DustTest
   const [conversation] = yield* dust.conversations
@@ -243,6 +251,30 @@ describe("Telemetry of a chat", () => {
           agents: {
             waiting: [approval({ name: "send_email" }), text("Sent.")],
             slow: [silence("45 seconds"), text("a"), silence("45 seconds"), text("b")]
+          }
+        }),
+        layer
+      ))
+    )
+  })
+
+  it.effect("Telemetry: what a handler does, and the reading of the final message, belong to the run and not to its consumer", () => {
+    const { layer, span, spans } = otel()
+    return Effect.gen(function*() {
+      const chat = yield* Chat
+      const decide = () => Effect.withSpan(Effect.succeed("approved" as const), "decide")
+      const asked = chat.stream({ agent: "asks", message: "Hello", onApproval: decide })
+      yield* untilEnded(Effect.withSpan(Stream.runDrain(asked), "consumer"))
+      assert.strictEqual(parentOf(spans(), span("decide")), "invoke_agent asks")
+      const stopped = chat.stream({ agent: "stops", message: "Hello" })
+      yield* untilEnded(Effect.withSpan(Effect.exit(Stream.runDrain(stopped)), "consumer"))
+      assert.strictEqual(parentOf(spans(), span("Conversations.getMessage")), "invoke_agent stops")
+    }).pipe(
+      Effect.provide(Layer.provideMerge(
+        DustTest.layer({
+          agents: {
+            asks: [approval({ name: "send_email" }), text("Sent.")],
+            stops: [text("a"), fail({ code: "model_error" })]
           }
         }),
         layer

@@ -110,12 +110,13 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
   ],
   "70-telemetry.ts": [
     /invoke_agent Fine +\d+ ms +succeeded/,
+    /invoke_agent Retried +\d+ ms +succeeded/,
     /invoke_agent Failing +\d+ ms +failed model_error/,
     /invoke_agent Slow +\d+ ms +succeeded/,
     /invoke_agent Waiting +\d+ ms +succeeded.*, of which \d.* s for a person/,
     /invoke_agent Endless +\d+ ms +interrupted/,
     "run.waiting · tool.finished · run.continued",
-    "spans in 5 traces",
+    "spans in 6 traces",
     "dust.request.retries Conversations.create DustServerError: 1",
     "dust.runs Failing failed: 1",
     "dust.run.cancellations cancelled: 1"
