@@ -68,6 +68,36 @@ layer(shared, { excludeTestServices: true })("DustTest.reset", (it) => {
     }))
 })
 
+const slow = DustTest.layer({ agents: { slow: [DustTest.text("one"), DustTest.silence()] } })
+
+layer(slow, { excludeTestServices: true })("A shared workspace", (it) => {
+  it.effect("questions at the same time are answered apart, and the log can be read for each", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const questions = ["a", "b", "c", "d", "e"]
+      const replies = yield* Effect.forEach(questions, (question) => ask(question), { concurrency: "unbounded" })
+      assert.deepStrictEqual(replies.map(({ text }) => text), questions)
+      for (const { conversationId, text } of replies) {
+        assert.deepStrictEqual((yield* dust.userMessages(conversationId)).map(({ content }) => content), [text])
+        const own = { path: "/assistant/conversations/:conversationId/messages", method: "POST" } as const
+        const where = (request: DustTest.SeenRequest) => request.params["conversationId"] === conversationId
+        assert.strictEqual(yield* dust.countRequests({ ...own, where }), 1)
+      }
+    }))
+
+  it.effect("reset while an answer streams: who follows it fails, because the conversation is gone", () =>
+    Effect.gen(function*() {
+      const dust = yield* DustTest.DustTest
+      const following = yield* Effect.fork(Effect.flip(ask("Hi", "slow")))
+      yield* dust.waitForRequest({ path: /\/events$/, outcome: "open", status: 200 })
+      yield* dust.reset
+      const error = yield* Fiber.join(following)
+      assert.deepStrictEqual([error._tag, error.type], ["DustNotFoundError", "conversation_not_found"])
+      assert.strictEqual((yield* ask("Hello")).text, "Hello")
+      assert.lengthOf(yield* dust.conversations, 1)
+    }))
+})
+
 describe("DustTest.reset over HTTP", () => {
   it.live("answers a request that waits for a run", () =>
     Effect.gen(function*() {

@@ -108,8 +108,9 @@ export interface Control {
 
   /**
    * Resets the workspace to its initial seed, agents, faults and ids. Ends runs, closes event streams, answers requests
-   * that wait for a run, and clears the log. For tests that share a workspace. Scripted faults that never occurred are
-   * reported now.
+   * that wait for a run, and clears the log. Clients that still follow a run fail with `DustNotFoundError`
+   * (`conversation_not_found`). For tests that share a workspace and do not run at the same time. Scripted faults that never
+   * occurred are reported now.
    */
   readonly reset: Effect.Effect<void>
 
