@@ -1,110 +1,78 @@
 /**
- * Each integration from the packed package, in an empty project with exactly the packages that its guide names:
- * `npx tsx test/tools/integrations.ts`. It installs from the registry, so it is no part of `npm test`.
+ * The examples of the integrations, which the matrix of platforms runs from the tarball, in projects with exactly the packages that
+ * the README and the guide of each name.
  */
-import { execFileSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readFileSync } from "node:fs"
 import { root } from "./modules.ts"
 
-const { devDependencies } = JSON.parse(readFileSync(`${root}package.json`, "utf8"))
-const local = `DustTest.layer({ agents: { model: () => "Here I am." } })`
+/** What a guide installs: its first `npm install` lines, as names and versions. */
+const installed = (file: string, lines: number): ReadonlyArray<readonly [string, string]> =>
+  [...readFileSync(`${root}${file}`, "utf8").matchAll(/npm install ([^\n`]+)/g)].slice(0, lines).flatMap((
+    [, line = ""]
+  ) =>
+    line.split(" ").flatMap((one) => {
+      const at = one.lastIndexOf("@")
+      return at > 0 ? [[one.slice(0, at), one.slice(at + 1)] as const] : []
+    })
+  )
 
-const integrations = [
+const core = installed("README.md", 1)
+
+export interface IntegrationProject {
+  readonly name: string
+  readonly packages: Readonly<Record<string, string>>
+  /** The examples, with words that each prints. */
+  readonly examples: Readonly<Record<string, string>>
+}
+
+const ai = { "42-toolkit": "in Paris", "43-language-model": "I was first." }
+const workflow = { "44-durable-answer": "the same message both times: true" }
+
+/** A file of SQLite stands for the PostgreSQL of the guide. */
+const database = ([name, version]: readonly [string, string]) =>
+  [name === "@effect/sql-pg" ? "@effect/sql-libsql" : name, name === "@effect/sql-pg" ? "0.42" : version] as const
+
+/** The oldest version of a range: `0.37` begins at 0.37.0. The integrations themselves want `effect` 3.22. */
+const oldest = ([name, version]: readonly [string, string]) =>
+  [name, name === "effect" ? "3.22.0" : `${version}.0`] as const
+
+const cluster = [...core, ...installed("docs/durable-answers.md", 2).map(database)]
+
+export const integrationProjects: ReadonlyArray<IntegrationProject> = [
   {
-    name: "the core alone",
-    packages: ["effect", "@effect/platform"],
-    program: `
-      import { Effect } from "effect"
-      import { Chat } from "effect-dust/Chat"
-      import * as DustTest from "effect-dust/DustTest"
-      const program = Effect.flatMap(Chat, (chat) => chat.send({ agent: "model", message: "Hello" }))
-      console.log((await Effect.runPromise(Effect.provide(program, ${local}))).text)
-    `
+    name: "@effect/ai",
+    packages: Object.fromEntries([...core, ...installed("docs/language-model.md", 1)]),
+    examples: ai
   },
   {
-    name: "DustLanguageModel",
-    packages: ["effect", "@effect/platform", "@effect/ai", "@effect/experimental", "@effect/rpc"],
-    program: `
-      import { LanguageModel } from "@effect/ai"
-      import { Effect, Layer } from "effect"
-      import * as DustLanguageModel from "effect-dust/DustLanguageModel"
-      import * as DustTest from "effect-dust/DustTest"
-      const Model = DustLanguageModel.layer({ agent: "model" }).pipe(Layer.provide(${local}))
-      const { text } = await Effect.runPromise(Effect.provide(LanguageModel.generateText({ prompt: "Hello" }), Model))
-      console.log(text)
-    `
+    name: "@effect/workflow",
+    packages: Object.fromEntries([...core, ...installed("docs/durable-answers.md", 1)]),
+    examples: workflow
   },
+  { name: "@effect/cluster", packages: Object.fromEntries(cluster), examples: { cluster: "Here I am." } },
   {
-    name: "DurableChat",
-    packages: ["effect", "@effect/platform", "@effect/workflow", "@effect/experimental", "@effect/rpc"],
-    program: `
-      import { KeyValueStore } from "@effect/platform"
-      import { WorkflowEngine } from "@effect/workflow"
-      import { Effect, Layer } from "effect"
-      import * as DurableChat from "effect-dust/DurableChat"
-      import * as DustTest from "effect-dust/DustTest"
-      const Live = DurableChat.layer().pipe(
-        Layer.provideMerge(WorkflowEngine.layerMemory),
-        Layer.provideMerge(KeyValueStore.layerMemory),
-        Layer.provideMerge(${local})
-      )
-      const ask = DurableChat.Ask.execute({ key: "1", agent: "model", message: "Hello" })
-      console.log((await Effect.runPromise(Effect.provide(ask, Live))).text)
-    `
-  },
-  {
-    name: "DurableChat on a cluster with a database",
-    packages: [
-      "effect",
-      "@effect/platform",
-      "@effect/workflow",
-      "@effect/experimental",
-      "@effect/rpc",
-      "@effect/cluster",
-      "@effect/sql",
-      "@effect/sql-libsql"
-    ],
-    program: `
-      import { ClusterWorkflowEngine, SingleRunner } from "@effect/cluster"
-      import { LibsqlClient } from "@effect/sql-libsql"
-      import { Effect, Layer } from "effect"
-      import * as DurableChat from "effect-dust/DurableChat"
-      import * as DustTest from "effect-dust/DustTest"
-      import * as SqlKeyValueStore from "effect-dust/SqlKeyValueStore"
-      const Live = DurableChat.layer().pipe(
-        Layer.provideMerge(ClusterWorkflowEngine.layer),
-        Layer.provideMerge(SingleRunner.layer({ runnerStorage: "memory" })),
-        Layer.provideMerge(SqlKeyValueStore.layer()),
-        Layer.provideMerge(LibsqlClient.layer({ url: "file:answers.db", intMode: "bigint" })),
-        Layer.provideMerge(${local})
-      )
-      const ask = DurableChat.Ask.execute({ key: "1", agent: "model", message: "Hello" })
-      console.log((await Effect.runPromise(Effect.provide(ask, Live))).text)
-      process.exit(0)
-    `
+    name: "oldest integrations",
+    packages: Object.fromEntries([...cluster, ...installed("docs/language-model.md", 1)].map(oldest)),
+    examples: { ...ai, ...workflow, cluster: "Here I am." }
   }
 ]
 
-const directory = mkdtempSync(`${tmpdir()}/integrations-`)
-try {
-  execFileSync("npm", ["pack", "--pack-destination", directory], { cwd: root, stdio: "ignore" })
-  const tarball = readdirSync(directory).find((name) => name.endsWith(".tgz")) ?? ""
-  for (const [index, { name, packages, program }] of integrations.entries()) {
-    const project = `${directory}/${index}`
-    mkdirSync(project)
-    writeFileSync(`${project}/package.json`, JSON.stringify({ name: "application", private: true, type: "module" }))
-    writeFileSync(`${project}/program.js`, program)
-    const wanted = packages.map((one) => `${one}@${devDependencies[one]}`)
-    // Without peers that npm would add by itself.
-    execFileSync("npm", ["install", "--legacy-peer-deps", "--no-audit", "--no-fund", `../${tarball}`, ...wanted], {
-      cwd: project,
-      stdio: "ignore"
-    })
-    const printed = execFileSync(process.execPath, ["program.js"], { cwd: project, encoding: "utf8" })
-    if (!printed.includes("Here I am.")) throw new Error(`${name} printed ${printed}`)
-    console.log(`✓ ${name}: effect-dust, ${packages.join(", ")}`)
-  }
-} finally {
-  rmSync(directory, { recursive: true, force: true })
-}
+/** A durable answer on a cluster with a database. */
+export const clusterExample = `
+import { ClusterWorkflowEngine, SingleRunner } from "@effect/cluster"
+import { LibsqlClient } from "@effect/sql-libsql"
+import { Effect, Layer } from "effect"
+import * as DurableChat from "effect-dust/DurableChat"
+import * as DustTest from "effect-dust/DustTest"
+import * as SqlKeyValueStore from "effect-dust/SqlKeyValueStore"
+const Live = DurableChat.layer().pipe(
+  Layer.provideMerge(ClusterWorkflowEngine.layer),
+  Layer.provideMerge(SingleRunner.layer({ runnerStorage: "sql" })),
+  Layer.provideMerge(SqlKeyValueStore.layer()),
+  Layer.provideMerge(LibsqlClient.layer({ url: "file:answers.db", intMode: "bigint" })),
+  Layer.provideMerge(DustTest.layer({ agents: { model: () => "Here I am." } }))
+)
+const ask = DurableChat.Ask.execute({ key: "1", agent: "model", message: "Hello" })
+console.log((await Effect.runPromise(Effect.provide(ask, Live))).text)
+process.exit(0)
+`

@@ -12,6 +12,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os"
 import { promisify } from "node:util"
 import * as Browser from "../support/browser.ts"
+import { clusterExample, integrationProjects } from "./integrations.ts"
 import { root } from "./modules.ts"
 import { everything, program, serving, typed } from "./platformPrograms.ts"
 
@@ -171,6 +172,27 @@ const peerRange = async (place: Place) => {
       writeFileSync(`${directory}/tsconfig.json`, JSON.stringify({ compilerOptions, files: ["typed.mts"] }))
       await run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", directory])
       return "streamed, every module loads, every declaration compiles"
+    })
+  }
+}
+
+/** The examples of the integrations, from an empty project each. */
+const integrations = async (place: Place) => {
+  for (const { examples, name, packages } of integrationProjects) {
+    await row(`integration: ${name}`, async () => {
+      const directory = application(place, name.replace(/\W+/g, "-"), "fetch", packages)
+      await npmInstall(directory)
+      cpSync(`${root}examples/support.ts`, `${directory}/support.ts`)
+      writeFileSync(`${directory}/cluster.ts`, clusterExample)
+      for (const [example, words] of Object.entries(examples)) {
+        if (example !== "cluster") cpSync(`${root}examples/${example}.ts`, `${directory}/${example}.ts`)
+        const { stdout } = await run(process.execPath, [`${root}node_modules/tsx/dist/cli.mjs`, `${example}.ts`], {
+          cwd: directory,
+          timeout: 120_000
+        })
+        if (!stdout.includes(words)) throw new Error(`Error: ${example} printed ${JSON.stringify(stdout.slice(-300))}`)
+      }
+      return `${Object.keys(examples).join(", ")}: run`
     })
   }
 }
@@ -390,6 +412,7 @@ const work = async (url: string, key: string) => {
   }
   await packageManagers(place, npm)
   await peerRange(place)
+  await integrations(place)
   await runtimes(place, npm)
   await commandLine(place, npm)
   await judges(place)
