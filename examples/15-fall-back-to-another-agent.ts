@@ -11,7 +11,7 @@ class Agent extends Context.Tag("Agent")<Agent, AgentRef>() {}
 const Plan = ExecutionPlan.make(
   { provide: Layer.succeed(Agent, "broken") },
   { provide: Layer.succeed(Agent, { name: "Nobody" }) },
-  { provide: Layer.succeed(Agent, "slow") },
+  { provide: Layer.succeed(Agent, "silent") },
   { provide: Layer.succeed(Agent, "quick") }
 )
 
@@ -21,7 +21,7 @@ const ask = (message: string) =>
     const chat = yield* Chat
     const agent = yield* Agent
     return yield* chat.send({ agent, message }).pipe(
-      Effect.timeout("1 second"),
+      Effect.timeout("3 seconds"),
       Effect.tapError((error) => failed(`${JSON.stringify(agent)}: ${error._tag}`)),
       Effect.tap(() => done(JSON.stringify(agent)))
     )

@@ -36,7 +36,7 @@ for await (const word of words("slow", "Go")) {
 }
 
 try {
-  await ask("slow", "Go", AbortSignal.timeout(300))
+  await ask("slow", "Go", AbortSignal.timeout(2_000))
 } catch (error) {
   console.log(isDustAPIError(error) ? "a failure of Dust" : "stopped by the signal")
 }

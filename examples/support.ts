@@ -83,6 +83,7 @@ const agents = {
     ]
   },
   slow: { name: "Slow", script: [DustTest.text("One word after the other, slowly.", { pace: "400 millis" })] },
+  silent: { name: "Silent", script: [DustTest.silence()] },
   quick: { name: "Quick", script: "I was first." },
   triage: {
     name: "Triage",

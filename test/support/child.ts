@@ -49,13 +49,13 @@ export interface Ended {
   readonly errors: string
 }
 
-/** Runs a compiled program until it ends; it is killed if it takes longer than a minute. */
+/** Runs a compiled program until it ends; it is killed if it takes longer than 100 seconds. */
 export const run = (folder: string, options: object): Effect.Effect<Ended> =>
   Effect.async((resume) => {
     execFile(
       process.execPath,
       [`${folder}/child.mjs`, JSON.stringify(options)],
-      { timeout: 60_000 },
+      { timeout: 100_000 },
       (error, stdout, stderr) =>
         resume(Effect.succeed({ signal: error?.signal ?? undefined, output: stdout, errors: stderr }))
     )
