@@ -16,6 +16,7 @@ export default defineConfig({
     // They end what hangs, and judge no speed: machines are slow and busy.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    pool: "threads"
+    // A worker thread that is ended while it reads from a socket can take the whole process with it (v8::ToLocalChecked).
+    pool: "forks"
   }
 })
