@@ -1,5 +1,5 @@
 /**
- * The telemetry of six runs: one succeeds, one needs a retry, one fails, one is slow, one waits for a person and one is stopped. An
+ * The telemetry of six runs: a good one, and one each that is retried, fails, is slow, waits for a person and is stopped. An
  * application configures the OpenTelemetry SDK with an exporter for its collector instead of the two in memory.
  */
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
@@ -21,7 +21,6 @@ const TelemetryLive = NodeSdk.layer(() => ({
   metricReader: reader
 }))
 
-const busy = DustTest.faults.status(503, { type: "service_unavailable" })
 const DustLive = DustTest.layer({
   agents: {
     Fine: [DustTest.tool({ name: "search", duration: "60 millis" }), DustTest.text("Here you are.")],
@@ -31,7 +30,7 @@ const DustLive = DustTest.layer({
     Waiting: [DustTest.approval({ name: "send_email", stake: "high" }), DustTest.text("Sent.")],
     Endless: [DustTest.text("and so on ".repeat(100), { pace: "50 millis" })]
   },
-  faults: [{ method: "POST", path: "/assistant/conversations", nth: 2, fault: busy }]
+  faults: [{ method: "POST", path: "/assistant/conversations", nth: 2, fault: DustTest.faults.status(503) }]
 })
 
 const program = Effect.gen(function*() {
@@ -40,16 +39,17 @@ const program = Effect.gen(function*() {
   yield* send({ agent: "Retried", message: "Hello" })
   yield* Effect.ignore(send({ agent: "Failing", message: "Hello" }))
   yield* send({ agent: "Slow", message: "Hello" })
-  const inAMoment = () => Effect.as(Effect.sleep("500 millis"), "approved" as const)
-  yield* send({ agent: "Waiting", message: "Hello", onApproval: inAMoment })
+  yield* send({
+    agent: "Waiting",
+    message: "Hello",
+    onApproval: () => Effect.delay(Effect.succeed("approved"), "500 millis")
+  })
   yield* Effect.timeoutOption(send({ agent: "Endless", message: "Hello" }), "400 millis")
 })
 
-const milliseconds = ([seconds, nanos]: readonly [number, number]) => Math.round(seconds * 1e3 + nanos / 1e6)
-
-const show = ({ attributes: of, duration, events, name }: ReadableSpan) =>
+const show = ({ attributes: of, duration: [seconds, nanos], events, name }: ReadableSpan) =>
   Console.log(
-    `  ${name.padEnd(22)}${`${milliseconds(duration)} ms`.padStart(8)}  ${of[attributes.outcome]}`,
+    `  ${name.padEnd(22)}${`${Math.round(seconds * 1e3 + nanos / 1e6)} ms`.padStart(8)}  ${of[attributes.outcome]}`,
     of[attributes.errorCode] ?? "",
     of[attributes.waited] === undefined ? "" : `, of which ${of[attributes.waited]} s for a person`,
     `\n      ${events.map((event) => event.name.replace(/^dust\./, "")).join(" · ")}`
