@@ -39,11 +39,8 @@ const program = Effect.gen(function*() {
   yield* send({ agent: "Retried", message: "Hello" })
   yield* Effect.ignore(send({ agent: "Failing", message: "Hello" }))
   yield* send({ agent: "Slow", message: "Hello" })
-  yield* send({
-    agent: "Waiting",
-    message: "Hello",
-    onApproval: () => Effect.delay(Effect.succeed("approved"), "500 millis")
-  })
+  const onApproval = () => Effect.delay(Effect.succeed("approved" as const), "500 millis")
+  yield* send({ agent: "Waiting", message: "Hello", onApproval })
   yield* Effect.timeoutOption(send({ agent: "Endless", message: "Hello" }), "400 millis")
 })
 
@@ -56,12 +53,11 @@ const show = ({ attributes: of, duration: [seconds, nanos], events, name }: Read
   )
 
 const report = Effect.gen(function*() {
-  yield* title("Spans of the runs, with their events")
   const all = spans.getFinishedSpans()
+  yield* title("Spans of the runs, with their events")
   yield* Effect.forEach(all.filter(({ name }) => name.startsWith("invoke_agent")), show)
   yield* note(`${all.length} spans in ${new Set(all.map((span) => span.spanContext().traceId)).size} traces`)
-  yield* title("Metrics")
-  yield* Effect.promise(() => reader.forceFlush())
+  yield* Effect.zipRight(title("Metrics"), Effect.promise(() => reader.forceFlush()))
   for (const { dataPoints, descriptor } of metrics.getMetrics().flatMap((one) => one.scopeMetrics[0]?.metrics ?? [])) {
     if (!/^dust\.(runs|request\.retries|run\.cancellations)$/.test(descriptor.name)) continue
     for (const { attributes, value } of dataPoints) {
