@@ -43,6 +43,10 @@ const messy: ReadonlyArray<readonly [string, Csv, ReadonlyArray<Readonly<Record<
   ["letters without a decomposition in headers", { csv: "Straße;Łódź;Ære;Søn\n1;2;3;4\n" }, [
     { strasse: 1, lodz: 2, aere: 3, son: 4 }
   ]],
+  ["semicolons, which split every line into two, among commas", { csv: "a,b,c;d\n1,2,x;y\n3,4,z;w\n" }, [
+    { a: 1, b: 2, c_d: "x;y" },
+    { a: 3, b: 4, c_d: "z;w" }
+  ]],
   ["one column", { csv: "n\n1\n2\n" }, [{ n: 1 }, { n: 2 }]],
   ["line ends of CR alone", { csv: "a,b\r1,2\r3,4\r" }, [{ a: 1, b: 2 }, { a: 3, b: 4 }]],
   ["CRLF and no last line end", { csv: "a,b\r\n1,2\r\n3,4" }, [{ a: 1, b: 2 }, { a: 3, b: 4 }]],
