@@ -227,9 +227,11 @@ describe("the command line", { timeout: 120_000 }, () => {
         const { conversationId } = JSON.parse(first.stdout.trim().split("\n").at(-1) ?? "").reply
         const second = yield* run(line, ["ask", "And now?", "-c", conversationId, "--json"], { env })
         assert.strictEqual(JSON.parse(second.stdout.split("\n")[0] ?? "").conversationId, conversationId)
+        yield* run(line, ["ask", "-a", "broken", "Fail", "-c", conversationId], { env })
         const exported = yield* run(line, ["export", "conversation", conversationId], { env })
+        assert.match(exported.stdout, /## Broken, .* UTC\n\n\*failed: overloaded\nreally \(model_error\)\*\n/)
         assert.match(exported.stdout, /## effect-dust, .* UTC\n\nRead this\n\n## dust,.*\n\nRead this\n\n[^]*And now\?/)
-        assert.include(exported.stdout, "notes.md")
+        assert.match(exported.stdout, /## Attachment, .* UTC\n\nnotes\.md\n/)
       }))
 
     it.scopedLive("--json: prints each event, the reply last", () =>

@@ -61,8 +61,19 @@ const heading = (message: Message) => {
   const when = message.created > 0
     ? DateTime.formatIso(DateTime.unsafeMake(message.created)).slice(0, 16).replace("T", " ")
     : ""
-  return `## ${authorName(message)}${when === "" ? "" : `, ${when} UTC`}`
+  const author = authorName(message) || (message.type === "content_fragment" ? "Attachment" : "Unknown")
+  return `## ${author}${when === "" ? "" : `, ${when} UTC`}`
 }
+
+/** How an answer ended, unless it succeeded. */
+const outcome = (message: Message): string => {
+  if (message.type !== "agent_message" || message.status === "succeeded") return ""
+  if (message.status === "created") return "*not finished*"
+  return `*${message.error === null ? message.status : `failed: ${message.error.message} (${message.error.code})`}*`
+}
+
+const markdown = (message: Message): string =>
+  [heading(message), plainText(message).trim(), outcome(message)].filter((part) => part !== "").join("\n\n")
 
 export const exportConversation = Command.make(
   "conversation",
@@ -83,7 +94,7 @@ export const exportConversation = Command.make(
         const lines = [conversation, ...messages].map((one) => `${JSON.stringify(one)}\n`)
         return yield* save(flags.output, Stream.fromIterable(lines))
       }
-      const parts = messages.map((message) => `${heading(message)}\n\n${plainText(message).trim()}\n\n`)
+      const parts = messages.map((message) => `${markdown(message)}\n\n`)
       yield* save(flags.output, Stream.fromIterable([`# ${conversation.title ?? flags.id}\n\n`, ...parts]))
     }).pipe(Effect.provide(connected(flags.local)))
 ).pipe(Command.withDescription("Export a conversation as Markdown, or its messages as JSON"))
