@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
@@ -17,6 +18,9 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // A worker thread that is ended while it reads from a socket can take the whole process with it (v8::ToLocalChecked).
-    pool: "forks"
+    pool: "forks",
+    // Vitest leaves one core idle, which is half of a small machine; the files that start processes need the others.
+    minWorkers: 1,
+    maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2))
   }
 })
