@@ -85,7 +85,7 @@ layer(slow, { excludeTestServices: true })("A shared workspace", (it) => {
       }
     }))
 
-  it.effect("reset while an answer streams: who follows it fails, because the conversation is gone", () =>
+  it.effect("reset while an answer streams: clients that follow it fail, because the conversation is gone", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const following = yield* Effect.fork(Effect.flip(ask("Hi", "slow")))

@@ -24,7 +24,7 @@ const pathOf = (path: ReadonlyArray<PropertyKey>): Issue["path"] =>
 
 const clipped = (text: string, limit: number): string => text.length > limit ? `${text.slice(0, limit)}…` : text
 
-/** What was expected, and what was there. An answer may be long, and its issues are not to repeat it. */
+/** The expectation and the actual value, shortened: an answer may be long, and its issues must not repeat it. */
 const partsOf = (message: string): readonly [expected: string, actual: string] => {
   const at = message.indexOf(", actual ")
   return at === -1

@@ -6,7 +6,6 @@ import type { Service as Conversations } from "../../Conversations.ts"
 import type { RequestError } from "../../DustAPIError.ts"
 import { type Caller, type Service as Client, withOptions } from "../../DustClient.ts"
 import type { ConversationId, SpaceId } from "../../Ids.ts"
-
 import { hash53 } from "../util/hash.ts"
 
 export interface Asked {

@@ -146,7 +146,7 @@ const describeRequest = (request: SeenRequest): string =>
 const shorten = (all: ReadonlyArray<string>): string =>
   all.length <= 5 ? all.join("; ") : `${all.slice(0, 5).join("; ")}; ${all.length - 5} more`
 
-/** The runs in progress: what they wait for, if it is a person. */
+/** The runs in progress, with the pending action of those that wait for a person. */
 const describeRuns = (world: World): ReadonlyArray<string> =>
   [...conversations(world).byId.values()].flatMap((conversation) =>
     runningMessages(conversation).map(({ agent, sId }) => {

@@ -130,7 +130,7 @@ const markDeleted = (world: World, conversation: Conversation, message: Message)
   } as Message)
 }
 
-/** Administrators may delete messages of people; answers only who asked for them. */
+/** Administrators may delete the messages of all users; an answer may be deleted by the author of its question only. */
 const mayDelete = ({ auth }: Context, conversation: Conversation, message: Message): boolean => {
   const asked = message.type === "agent_message" ? conversation.bySId.get(message.parentMessageId ?? "") : message
   return (auth.role === "admin" && message.type === "user_message")
