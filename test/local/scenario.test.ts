@@ -84,13 +84,52 @@ describe("serve: files", () => {
         assert.deepStrictEqual(served.agents, ["dust", "echo", "helper", "mirror"])
         assert.strictEqual(replyOf(yield* ask(served, "helper")), "one")
         assert.strictEqual(replyOf(yield* ask(served, "mirror")), "Hello!")
-        yield* files.writeFileString(path, `export const agents = { helper: "number two" }`)
+        // As editors do: the file is never half written.
+        const replace = (text: string) =>
+          Effect.zipRight(files.writeFileString(`${path}.new`, text), files.rename(`${path}.new`, path))
+        yield* replace(`export const agents = { helper: "number two" }`)
         yield* Deferred.await(next)
         assert.strictEqual(replyOf(yield* ask(served, "helper")), "number two")
-        yield* files.writeFileString(path, `export const agents = { helper: "three"`)
+        yield* replace(`export const agents = { helper: "three"`)
         yield* Deferred.await(failed)
         assert.strictEqual(replyOf(yield* ask(served, "helper")), "number two")
         assert.match(reloads.at(-1) ?? "", /^Not loaded: .*agents\.mjs cannot be loaded: /)
+      })
+    ))
+
+  it.live("agents: a module that is still being written is not loaded", () =>
+    inFolder((folder, files) =>
+      Effect.gen(function*() {
+        const path = `${folder}/agents.mjs`
+        const reloads: Array<string> = []
+        const loaded = yield* Deferred.make<void>()
+        /** What each look finds after the first version: an empty file, a part, and the whole. */
+        const states = ["", "export default { helper", `export default { helper: "two" }`]
+        yield* files.writeFileString(path, `export default { helper: "one" }`)
+        let watched = false
+        const slowly = FileSystem.FileSystem.of({
+          ...files,
+          stat: (file) =>
+            Effect.suspend(() => {
+              const text = watched ? states.shift() : undefined
+              return Effect.zipRight(
+                text === undefined ? Effect.void : files.writeFileString(path, text),
+                files.stat(file)
+              )
+            })
+        })
+        const served = yield* start({
+          agents: path,
+          watchEvery: "10 millis",
+          onReload: (message) => {
+            reloads.push(message)
+            return Deferred.succeed(loaded, undefined)
+          }
+        }).pipe(Effect.provideService(FileSystem.FileSystem, slowly))
+        watched = true
+        yield* Deferred.await(loaded)
+        assert.deepStrictEqual(reloads, [`Loaded ${path} again: helper`])
+        assert.strictEqual(replyOf(yield* ask(served, "helper")), "two")
       })
     ))
 

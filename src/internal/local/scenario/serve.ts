@@ -47,7 +47,10 @@ const requestSize = 64 * MiB
 const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host)
 
-/** Polls the file until the scope closes. If a new version cannot be loaded, the agents remain unchanged. */
+/**
+ * Polls the file until the scope closes. A file that is still being written is not read: a version counts once two looks
+ * have seen it. If it cannot be loaded, the agents remain unchanged.
+ */
 const watching = (
   path: string,
   first: string,
@@ -56,9 +59,12 @@ const watching = (
   { onReload, watchEvery }: ScenarioOptions
 ): Effect.Effect<never> => {
   let known = first
+  let seen = first
   const look = Effect.gen(function*() {
     const version = yield* versionOf(files, path)
-    if (version === known) return
+    const settled = version === seen
+    seen = version
+    if (version === known || !settled) return
     known = version
     const agents = yield* loadAgents(path, version)
     for (const [sId, agent] of Object.entries(agents)) yield* control.setAgent(sId, agent)
