@@ -85,7 +85,7 @@ export type SyncOptions<E = never, R = never> = Location & {
   readonly maxDeletions?: MaxDeletions | undefined
   /**
    * `true` accepts a source without documents, so that `deleteStale` deletes everything. By default, an empty source fails with
-   * `DustBadRequestError` and deletes nothing, because it is usually broken.
+   * `DustBadRequestError` (`empty_source`) and deletes nothing, because it is usually broken.
    */
   readonly allowEmpty?: boolean | undefined
   /**
@@ -293,7 +293,7 @@ export type LoadTableOptions<E = never, R = never> = Location & TableContent<E, 
   readonly maxDeletions?: MaxDeletions | undefined
   /**
    * What to do with a source without rows. `true` accepts it, so that `replace` empties the table; `false` fails with
-   * `DustBadRequestError` before the table is created. Defaults to `false` with `replace`, and to `true` without.
+   * `DustBadRequestError` (`empty_source`) before the table is created. Defaults to `false` with `replace`, and to `true` without.
    */
   readonly allowEmpty?: boolean | undefined
   /** Rows per request. Defaults to 500. */

@@ -87,6 +87,7 @@ describe("Old data stays: tables", () => {
         const { count, load } = yield* nightly
         const error = yield* Effect.flip(load(source))
         assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.strictEqual(error.type, "empty_source")
         assert.include(error.message, "allowEmpty")
         assert.strictEqual(yield* count, 2000)
       }).pipe(local()))

@@ -417,6 +417,34 @@ describe("the command line", { timeout: 120_000 }, () => {
       assert.deepStrictEqual([loaded.code, loaded.stderr], [0, "0 rows written, 0 in the table\n"])
     }))
 
+  it.scopedLive("sync and load: refuse to delete more than half, and name the option that allows it", () =>
+    Effect.gen(function*() {
+      const env = variables(yield* local)
+      const folder = `${line.directory}/shrinking`
+      mkdirSync(folder)
+      for (const name of "abc") writeFileSync(`${folder}/${name}.md`, `# ${name}\n`)
+      const sync = (...more: ReadonlyArray<string>) =>
+        run(line, ["sync", "shrinking", "-d", "handbook", "--delete", ...more], { env })
+      assert.strictEqual((yield* sync()).code, 0)
+      for (const name of "bc") rmSync(`${folder}/${name}.md`)
+      for (const more of [["--dry-run"], []]) {
+        const { code, stderr } = yield* sync("--max-deletions", "1", ...more)
+        assert.strictEqual(code, 1)
+        assert.match(stderr, /effect-dust: shrinking: .*would delete 2 .*at most 1 .*, or raise --max-deletions\n$/)
+      }
+      assert.strictEqual((yield* sync("--max-deletions", "2")).code, 0)
+      writeFileSync(`${line.directory}/shrinking.csv`, "id\n1\n2\n3\n4\n")
+      const load = (...more: ReadonlyArray<string>) =>
+        run(line, ["load", "shrinking.csv", "-d", "handbook", "--row-id", "id", "--replace", ...more], { env })
+      assert.strictEqual((yield* load()).code, 0)
+      writeFileSync(`${line.directory}/shrinking.csv`, "id\n1\n")
+      const refused = yield* load()
+      assert.strictEqual(refused.code, 1)
+      assert.match(refused.stderr, /would delete 3 of 4 rows.*, or raise --max-deletions\n$/)
+      const allowed = yield* load("--max-deletions", "75%")
+      assert.deepStrictEqual([allowed.code, allowed.stderr], [0, "1 rows written, 3 deleted, 1 in the table\n"])
+    }))
+
   it.scopedLive("sync: code 1 if a document fails, and it names the document", () =>
     Effect.gen(function*() {
       const dust = yield* local

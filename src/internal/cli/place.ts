@@ -4,10 +4,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { DataSource } from "../../DataSource.ts"
 import { DataSources } from "../../DataSources.ts"
-import type { RequestError } from "../../DustAPIError.ts"
+import type { MaxDeletions } from "../../DataSync.ts"
+import { isDustAPIError, type RequestError } from "../../DustAPIError.ts"
 import type { Space } from "../../Space.ts"
 import { Spaces } from "../../Spaces.ts"
-import { UsageError } from "./failure.ts"
+import { PartialFailure, UsageError } from "./failure.ts"
 
 export const space = Options.text("space").pipe(
   Options.withAlias("s"),
@@ -19,6 +20,29 @@ export const dataSource = Options.text("data-source").pipe(
   Options.withAlias("d"),
   Options.withDescription("The data source (a folder), by id or name")
 )
+
+/** The value of `--max-deletions`. */
+export const readMaxDeletions = (text: string): Effect.Effect<MaxDeletions, UsageError> => {
+  const [, number = "", share = ""] = /^(\d+)(%?)$/.exec(text.trim()) ?? []
+  return number === ""
+    ? new UsageError({ message: "--max-deletions: must be a number or a share, such as 20 or 10%" })
+    : Effect.succeed<MaxDeletions>(share === "%" ? `${Number(number)}%` : Number(number))
+}
+
+/** An error that protects existing data, with the name of the option that overrides it. `empty`: what the source lacks. */
+export const asProtection = <E>(source: string, empty: string) => (error: E): E | PartialFailure => {
+  if (!isDustAPIError(error)) return error
+  switch (error.type) {
+    case "empty_source":
+      return new PartialFailure({ message: `${source}: ${empty} (see --allow-empty)` })
+    case "too_many_deletions":
+      return new PartialFailure({
+        message: `${source}: ${error.message.replace("raise maxDeletions", "raise --max-deletions")}`
+      })
+    default:
+      return error
+  }
+}
 
 const same = (text: string, id: string, name: string) =>
   text === id || text.normalize().toLowerCase() === name.normalize().toLowerCase()

@@ -33,10 +33,12 @@ export const tooMany = (
 
 /** `what`: what would be deleted, if anything. */
 export const emptySource = (identity: Identity, field: string, what?: string): DustBadRequestError =>
-  badInput(
+  badRequest(
     identity,
-    field,
-    `a non-empty source${
+    0,
+    "empty_source",
+    `${field} must be a non-empty source${
       what === undefined ? "" : `: an empty one would delete every ${what}`
-    }. Set allowEmpty if that is intended`
+    }. Set allowEmpty if that is intended`,
+    { field }
   )

@@ -7,16 +7,14 @@ import * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import process from "node:process"
 import { DataSources, type LoadEvent } from "../../../DataSources.ts"
-import { isDustAPIError } from "../../../DustAPIError.ts"
 import { asJson } from "../asking.ts"
 import { connected, local } from "../connect.ts"
-import { PartialFailure, unreadable as whyNot, UsageError } from "../failure.ts"
+import { unreadable as whyNot, UsageError } from "../failure.ts"
 import { bar, json, Output } from "../output.ts"
-import { dataSource, locate, space } from "../place.ts"
+import { asProtection, dataSource, locate, readMaxDeletions, space } from "../place.ts"
 
 const contentOf = (
   file: string
@@ -38,11 +36,6 @@ const contentOf = (
     return Stream.mapError(fileSystem.stream(file), unreadable)
   })
 }
-
-/** Whether the SDK refused a source without rows. */
-const isEmpty = (error: unknown): boolean =>
-  isDustAPIError(error) && Predicate.hasProperty(error.details, "field") && error.details.field === "rows" &&
-  error.message.includes("allowEmpty")
 
 const report = (event: LoadEvent) =>
   Effect.flatMap(Output, ({ note, progress }) => {
@@ -97,6 +90,10 @@ export const load = Command.make(
     replace: Options.boolean("replace").pipe(
       Options.withDescription("Delete rows that are not in the file, after writing the others")
     ),
+    maxDeletions: optionalText(
+      "max-deletions",
+      "The maximum number or share of rows that --replace deletes; by default, at least half of them must remain"
+    ),
     allowEmpty: Options.boolean("allow-empty").pipe(
       Options.withDescription("Accept a file without rows; with --replace, it deletes every row")
     ),
@@ -109,6 +106,7 @@ export const load = Command.make(
       if (flags.file === "-" && Option.isNone(flags.table)) {
         return yield* new UsageError({ message: "--table is required with stdin" })
       }
+      const maxDeletions = Option.getOrUndefined(yield* Effect.transposeMapOption(flags.maxDeletions, readMaxDeletions))
       const content = yield* contentOf(flags.file)
       const name = Option.getOrElse(flags.table, () => path.basename(flags.file).replace(/\.[^.]*$/, ""))
       yield* Effect.gen(function*() {
@@ -122,13 +120,10 @@ export const load = Command.make(
           delimiter: delimiter === "tab" || delimiter === "\\t" ? "\t" : delimiter,
           encoding: Option.getOrUndefined(flags.encoding),
           replace: flags.replace,
-          allowEmpty: flags.allowEmpty
+          allowEmpty: flags.allowEmpty,
+          maxDeletions
         }).pipe(
-          Stream.mapError((error) =>
-            isEmpty(error)
-              ? new PartialFailure({ message: `${flags.file}: no rows; nothing was written (see --allow-empty)` })
-              : error
-          )
+          Stream.mapError(asProtection(flags.file, "no rows; nothing was written"))
         )
         yield* Stream.runForEach(events, (event) => flags.json ? json(event) : report(event))
       }).pipe(Effect.provide(connected(flags.local)))

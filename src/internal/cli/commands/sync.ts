@@ -5,12 +5,13 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { DataSources, type SyncEvent } from "../../../DataSources.ts"
+import type { SyncPlan } from "../../../DataSync.ts"
 import { asJson } from "../asking.ts"
 import { connected, local } from "../connect.ts"
 import { PartialFailure, UsageError } from "../failure.ts"
 import { documentsIn } from "../folder.ts"
 import { bar, json, oneLine, Output } from "../output.ts"
-import { dataSource, locate, space } from "../place.ts"
+import { asProtection, dataSource, locate, readMaxDeletions, space } from "../place.ts"
 
 const defaultExtensions = ["md", "mdx", "markdown", "txt", "html", "htm"]
 
@@ -39,6 +40,21 @@ const report = (event: SyncEvent, unreadable: number) =>
 
 const eventJson = (event: SyncEvent) =>
   json(event._tag === "Failed" ? { ...event, error: { _tag: event.error._tag, message: event.error.message } } : event)
+
+const planJson = (plan: SyncPlan) =>
+  json({ ...plan, refused: plan.refused.map(({ documentId, error }) => ({ documentId, message: error.message })) })
+
+/** Prints what a sync would do. */
+const showPlan = (plan: SyncPlan) =>
+  Effect.gen(function*() {
+    const { line, note, style } = yield* Output
+    for (const { documentId, exists } of plan.upserts) {
+      yield* line(exists ? style.yellow(`~ ${flat(documentId)}`) : style.green(`+ ${flat(documentId)}`))
+    }
+    for (const documentId of plan.deletions) yield* line(style.red(`- ${flat(documentId)}`))
+    for (const { documentId, error } of plan.refused) yield* note(`✗ ${flat(`${documentId}: ${error.message}`)}`)
+    yield* note(`Would write ${plan.upserts.length}, skip ${plan.skipped.length} and delete ${plan.deletions.length}.`)
+  })
 
 export const sync = Command.make(
   "sync",
@@ -75,11 +91,8 @@ export const sync = Command.make(
   },
   (flags) =>
     Effect.gen(function*() {
-      const limit = /^(\d+)(%?)$/.exec(flags.maxDeletions.trim())
-      if (limit === null) {
-        return yield* new UsageError({ message: "--max-deletions: must be a number or a share, such as 20 or 10%" })
-      }
-      const { line, note, noteStyle, style } = yield* Output
+      const limit = yield* readMaxDeletions(flags.maxDeletions)
+      const { note, noteStyle } = yield* Output
       let unreadable = 0
       const extensions = flags.extensions.length === 0 ? defaultExtensions : flags.extensions
       const { documents, isGone, total } = yield* documentsIn({
@@ -97,6 +110,7 @@ export const sync = Command.make(
         })
       }
       const files = total + unreadable
+      const protection = asProtection(flags.folder, "no file could be read; nothing was deleted")
       const partial = (failed: number) =>
         failed === 0 ? Effect.void : new PartialFailure({
           message: flags.dryRun
@@ -115,29 +129,22 @@ export const sync = Command.make(
               isGone(documentId) && tags.some((tag) => tag.startsWith("fingerprint:"))
             : false,
           allowEmpty: flags.allowEmpty,
-          maxDeletions: limit[2] === "%" ? (`${Number(limit[1])}%` as const) : Number(limit[1])
+          maxDeletions: limit
         } as const
         if (flags.dryRun) {
-          const plan = yield* dataSources.planSync(options)
-          if (flags.json) {
-            yield* json({
-              ...plan,
-              refused: plan.refused.map(({ documentId, error }) => ({ documentId, message: error.message }))
+          const plan = yield* Effect.mapError(dataSources.planSync(options), protection)
+          yield* flags.json ? planJson(plan) : showPlan(plan)
+          if (plan.deletions.length > plan.allowedDeletions) {
+            return yield* new PartialFailure({
+              message:
+                `${flags.folder}: would delete ${plan.deletions.length} documents; at most ${plan.allowedDeletions} ` +
+                "are allowed. Check that the source is complete, or raise --max-deletions"
             })
-            return yield* partial(plan.refused.length + unreadable)
           }
-          for (const { documentId, exists } of plan.upserts) {
-            yield* line(exists ? style.yellow(`~ ${flat(documentId)}`) : style.green(`+ ${flat(documentId)}`))
-          }
-          for (const documentId of plan.deletions) yield* line(style.red(`- ${flat(documentId)}`))
-          for (const { documentId, error } of plan.refused) yield* note(`✗ ${flat(`${documentId}: ${error.message}`)}`)
-          yield* note(
-            `Would write ${plan.upserts.length}, skip ${plan.skipped.length} and delete ${plan.deletions.length}.`
-          )
           return yield* partial(plan.refused.length + unreadable)
         }
         let failed = 0
-        yield* Stream.runForEach(dataSources.syncDocuments(options), (event) => {
+        yield* Stream.runForEach(Stream.mapError(dataSources.syncDocuments(options), protection), (event) => {
           failed = event.progress.failed
           return flags.json ? eventJson(event) : report(event, unreadable)
         })
