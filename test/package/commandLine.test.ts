@@ -553,6 +553,9 @@ describe("the command line", { timeout: 120_000 }, () => {
         const view = /contents: (\S+)/.exec(said)?.[1] ?? ""
         const state = yield* Effect.promise(async () => (await fetch(`${view}/state`)).text())
         assert.include(state, "Seeded")
+        const port = new URL(view).port
+        const { stderr } = yield* run(line, ["serve", "--port", port])
+        assert.include(stderr, `address already in use 127.0.0.1:${port}; choose another with --port\n`)
       }))
 
     it.effect("code 2: a quirk that the server does not have", () =>

@@ -85,7 +85,7 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     "007        XL 1234.5 DateTime.Utc(2026-01-31",
     "✓ 2 rows"
   ],
-  "30-find-an-agent.ts": ["✓ dust, with 0 tools", ":mention[dust]", "no agent is named \"dustt\"; close to it: dust"],
+  "30-find-an-agent.ts": ["✓ dust, with 0 tools", ":mention[dust]", "no agent is named \"dustt\"; similar names: dust"],
   "31-spaces-and-tools.ts": ["Company Data (global)", "create_ticket", "Company Data is vlt_global"],
   "32-search-the-workspace.ts": ["Roadmap 2026", "✓ 2 files in tools", /Roadmap slides is fil_\w+/],
   "33-export-analytics.ts": [/2026-01-01 +#{12}\n/, "✓ 3 credits", "requests made: 0"],

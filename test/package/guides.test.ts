@@ -5,7 +5,7 @@ import { readFileSync, rmSync } from "node:fs"
 import { bundling, newFolder } from "../support/child.ts"
 import { guides, llmsText } from "../tools/guides.ts"
 import { publicModules, root } from "../tools/modules.ts"
-import { guideFiles, runnable } from "../tools/snippets.ts"
+import { guideAgents, guideFiles, runnable } from "../tools/snippets.ts"
 
 /** Each snippet as a module that exports its program; `runMain` at its end does nothing. */
 const snippets: Plugin = {
@@ -17,6 +17,8 @@ const snippets: Plugin = {
       loader: "ts",
       resolveDir: `${root}test`
     }))
+    onResolve({ filter: /^agents$/ }, ({ path }) => ({ path, namespace: "agents" }))
+    onLoad({ filter: /.*/, namespace: "agents" }, () => ({ contents: guideAgents.code, resolveDir: `${root}test` }))
     onResolve(
       { filter: /NodeRuntime$/ },
       ({ namespace }) => namespace === "snippet" ? { path: "runtime", namespace: "runtime" } : undefined
@@ -27,12 +29,13 @@ const snippets: Plugin = {
 
 const entry = [
   `import { report } from "./support/guidePrograms.ts"`,
+  `import agents from "agents"`,
   "const programs = [",
   ...runnable.map(({ where }, index) =>
     `  { where: ${JSON.stringify(where)}, load: () => import("snippet:${index}") },`
   ),
   "]",
-  `process.stdout.write("\\n=== " + await report(programs) + "\\n")`,
+  `process.stdout.write("\\n=== " + await report(programs, agents) + "\\n")`,
   "process.exit(0)"
 ].join("\n")
 

@@ -8,14 +8,14 @@ export interface Snippet {
   readonly code: string
 }
 
-/** The `ts` blocks of a text; `strip` removes what precedes each line. */
-const blocks = (file: string, strip?: RegExp): ReadonlyArray<Snippet> => {
+/** The blocks of a language in a text; `strip` removes what precedes each line. */
+const blocks = (file: string, strip?: RegExp, language = "ts"): ReadonlyArray<Snippet> => {
   const found: Array<Snippet> = []
   const lines = readFileSync(`${root}${file}`, "utf8").split("\n")
     .map((line) => strip === undefined ? line : line.replace(strip, ""))
   let start = -1
   lines.forEach((line, index) => {
-    if (start === -1 && line.trimEnd() === "```ts") start = index + 1
+    if (start === -1 && line.trimEnd() === `\`\`\`${language}`) start = index + 1
     else if (start !== -1 && line.trimEnd() === "```") {
       found.push({ where: `${file}:${start + 1}`, code: lines.slice(start, index).join("\n") })
       start = -1
@@ -35,3 +35,6 @@ export const commentSnippets: ReadonlyArray<Snippet> = publicModules.flatMap((na
 
 /** Snippets that define a `program`, an Effect that requires nothing but services of the SDK. */
 export const runnable: ReadonlyArray<Snippet> = guideSnippets.filter(({ code }) => /^const program = /m.test(code))
+
+/** The agents that the guides ask for, as a reader serves them. */
+export const guideAgents: Snippet = blocks("docs/first-question.md", undefined, "js")[0]!

@@ -135,6 +135,8 @@ const ofError = (error: unknown): Report => {
       const why = unreadable(cause)
       return report(codes.usage, why === cause.message ? message : `${String(cause.pathOrDescriptor)}: ${why}`)
     }
+    case "DustTestServeError":
+      return report(codes.failure, message.includes("EADDRINUSE") ? `${message}; choose another with --port` : message)
     default:
       return report(codes.failure, message)
   }

@@ -68,7 +68,7 @@ export const pickByName = <A extends Named, E, R>(
       .sort((a, b) => a.rank - b.rank)
       .slice(0, nearLimit)
       .map(({ item: { name, sId } }) => ({ sId, name }))
-    const close = candidates.length === 0 ? "" : `; close to it: ${candidates.map(({ name }) => name).join(", ")}`
+    const close = candidates.length === 0 ? "" : `; similar names: ${candidates.map(({ name }) => name).join(", ")}`
     return Effect.fail(
       notFound(identity, 1, "name_not_found", `no ${what} is named ${JSON.stringify(wanted)}${close}`, {
         name: wanted,
