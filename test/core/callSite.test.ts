@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { Chat } from "effect-dust/Chat"
 import type { DustAPIError } from "effect-dust/DustAPIError"
 import * as DustTest from "effect-dust/DustTest"
+import { framesUnder } from "../../src/internal/request/callSite.ts"
 
 const lineOf = (error: DustAPIError | { readonly stack?: string }) =>
   Number(/callSite\.test\.ts:(\d+)/.exec(error.stack ?? "")?.[1])
@@ -20,4 +21,18 @@ describe("the stack of an error", () => {
       assert.isAbove(first, 0)
       assert.deepStrictEqual([second, third], [first + 1, first + 2])
     }).pipe(Effect.provide(DustTest.layer())))
+
+  const own: ReadonlyArray<readonly [string | undefined, string, boolean]> = [
+    ["file:///app/a%20b/sdk/internal/request/callSite.js", "at f (file:///app/a%20b/sdk/Chat.js:1:2)", true],
+    ["file:///app/a%20b/sdk/internal/request/callSite.js", "at f (/app/a b/sdk/Chat.js:1:2)", true],
+    ["file:///app/a%20b/sdk/internal/request/callSite.js", "at f (/app/main.js:1:2)", false],
+    ["https://cdn.example/sdk/internal/request/callSite.js", "at f (https://cdn.example/sdk/Chat.js:1:2)", true],
+    ["https://cdn.example/sdk/internal/request/callSite.js", "at f (https://app.example/sdk/main.js:1:2)", false],
+    ["https://cdn.example/sdk.js", "at f (https://app.example/main.js:1:2)", false],
+    ["callSite.js", "at f (/app/main.js:1:2)", false],
+    [undefined, "at f (/app/main.js:1:2)", false]
+  ]
+  it.each(own)("in a module at %s: %s is a frame of the SDK: %s", (module, frame, expected) => {
+    assert.strictEqual(framesUnder(module)(frame), expected)
+  })
 })

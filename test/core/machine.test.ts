@@ -79,6 +79,11 @@ const brief = ([state, action]: Machine.Step): string =>
       : action._tag
   }`
 
+const unread = (
+  error: Machine.Unreachable["error"],
+  more: { open?: boolean; silentFor?: number; took?: number } = {}
+) => ({ _tag: "Unanswered", error, open: false, silentFor: 0, took: 0, ...more }) as const
+
 interface Row {
   readonly title: string
   readonly options?: Machine.Options
@@ -240,6 +245,23 @@ describe("Stream machine: events", () => {
       signals: [{ _tag: "Received", verdict: "ask", fresh: 1 }],
       expected: "connecting Connect"
     },
+    {
+      title: "an end marker that brings nothing new is followed by the next connection after a pause",
+      options: endless,
+      signals: [{ _tag: "Received", verdict: "ask", fresh: 0 }, { _tag: "Connected" }, {
+        _tag: "Received",
+        verdict: "ask",
+        fresh: 0
+      }],
+      expected: "backingOff BackOff 400-600 then connect"
+    },
+    {
+      title: "known events do not make up for connections that brought nothing new",
+      options: endless,
+      state: { ...reading, fruitless: 1 },
+      signals: [{ _tag: "Received", verdict: "go", fresh: 0 }, closed({ seen: 1 })],
+      expected: "backingOff BackOff 400-600 then connect"
+    },
     { title: "an event over the limit fails it", signals: [{ _tag: "Oversized" }], expected: "failed Fail Oversized" }
   ])
 })
@@ -285,15 +307,73 @@ describe("Stream machine: silence", () => {
     },
     {
       title: "a conversation that cannot be read at the moment costs nothing",
-      signals: [{ _tag: "Overdue" }, { _tag: "Unanswered", error: down(), open: true, silentFor: 10_000, took: 0 }],
+      signals: [{ _tag: "Overdue" }, unread(down(), { open: true, silentFor: 10_000 })],
       expected: "reading Read"
     },
     {
       title: "a conversation that is gone is a failure",
-      signals: [{ _tag: "Overdue" }, { _tag: "Unanswered", error: gone, open: true, silentFor: 10_000, took: 0 }],
+      signals: [{ _tag: "Overdue" }, unread(gone, { open: true, silentFor: 10_000 })],
       expected: "failed Fail Refused"
+    },
+    {
+      title: "a conversation that cannot be read does not excuse a run that brought no event for too long",
+      signals: [{ _tag: "Overdue" }, unread(down(), { open: true, ...silent })],
+      expected: "failed Fail Silent"
+    },
+    {
+      title: "a conversation that cannot be read after the connection ended is one more reason for a pause",
+      signals: [closed({ orderly: true }), unread(down())],
+      expected: "backingOff BackOff 400-600 then connect"
+    },
+    {
+      title: "a page instead of the conversation leaves the connection open",
+      signals: [{ _tag: "Overdue" }, unread(page, { open: true })],
+      expected: "reading Read"
+    },
+    {
+      title: "a page instead of the conversation, without a connection, is followed by one after a pause",
+      signals: [closed({ orderly: true }), unread(page)],
+      expected: "backingOff BackOff 400-600 then connect"
+    },
+    {
+      title: "a page instead of the conversation is tolerated a few times",
+      signals: Array.from({ length: Machine.obstacleLimit }, () => unread(page, { open: true })),
+      expected: "reading Read"
+    },
+    {
+      title: "a page instead of the conversation that stays is a failure",
+      signals: Array.from({ length: Machine.obstacleLimit + 1 }, () => unread(page, { open: true })),
+      expected: "failed Fail Refused"
+    },
+    {
+      title: "a stream without a conversation fails",
+      options: { ...endless, silence: 1_000 },
+      signals: [{ _tag: "Overdue" }],
+      expected: "failed Fail Silent"
+    },
+    {
+      title: "a connection that is opened while a person is waited for is waited for, too",
+      signals: [alive({ waiting: true }), { _tag: "Connected" }],
+      expected: "waiting Read"
     }
   ])
+
+  it("looks: an event or a read of the conversation ends the first one, which happens at most once at a time", () => {
+    const state = (signals: ReadonlyArray<Machine.Signal>, options = run) => {
+      const [{ looked, looking }] = after(options, start, ...signals)
+      return [looked, looking]
+    }
+    assert.deepStrictEqual(state([{ _tag: "Started" }]), [false, false])
+    assert.deepStrictEqual(state([{ _tag: "Started" }], resumed), [true, true])
+    assert.deepStrictEqual(state([{ _tag: "Overdue" }]), [true, true])
+    assert.deepStrictEqual(state([{ _tag: "Overdue" }, alive({ fresh: 0 })]), [true, false])
+    assert.deepStrictEqual(state([{ _tag: "Overdue" }, alive({ ended: true, fresh: 0 })]), [true, false])
+    assert.deepStrictEqual(state([{ _tag: "Overdue" }, alive({ ended: true, fresh: 1 })]), [true, false])
+    assert.deepStrictEqual(state([{ _tag: "Overdue" }, unread(down(), { open: true })]), [true, false])
+    assert.deepStrictEqual(state([alive()]), [true, false])
+    assert.deepStrictEqual(state([{ _tag: "Received", verdict: "go", fresh: 0 }]), [false, false])
+    assert.deepStrictEqual(state([{ _tag: "Received", verdict: "go", fresh: 1 }]), [true, false])
+  })
 
   const deadline = (state: Machine.State, quietSince: number, silentSince: number, options = run) =>
     Machine.deadline(options, state, { idle: 90_000, quietSince, silentSince })
@@ -324,6 +404,7 @@ describe("Stream machine: silence", () => {
   it("quiet: counts consecutive waiting responses; anything else resets it", () => {
     const [state] = after(run, reading, alive({ waiting: true }), alive({ waiting: true }))
     assert.strictEqual(state.quiet, 2)
+    assert.strictEqual(after(run, state, ...Array.from({ length: 20 }, () => alive({ waiting: true })))[0].quiet, 10)
     assert.strictEqual(after(run, state, alive())[0].quiet, 0)
     assert.strictEqual(after(run, state, { _tag: "Received", verdict: "go", fresh: 1 })[0].quiet, 0)
   })
@@ -442,7 +523,48 @@ describe("Stream machine: no connection", () => {
     },
     {
       title: "a conversation that is gone as well is a failure",
-      signals: [unreachable(gone), { _tag: "Unanswered", error: gone, open: false, silentFor: 0, took: 0 }],
+      signals: [unreachable(gone), unread(gone)],
+      expected: "failed Fail Refused"
+    },
+    {
+      title: "a conversation that cannot be read, either, is tried again",
+      signals: [unreachable(down()), unread(down())],
+      expected: "backingOff BackOff 200-300 then connect"
+    },
+    {
+      title: "a page instead of the conversation is no failure as long as the stream is tried again",
+      signals: [unreachable(down()), unread(page)],
+      expected: "backingOff BackOff 200-300 then connect"
+    },
+    {
+      title: "the time of a conversation that cannot be read counts",
+      signals: [unreachable(down(), 60_000), unread(down(), { took: 60_000 })],
+      expected: "failed Fail Lost"
+    },
+    {
+      title: "the time of reading counts only while there is no connection",
+      signals: [
+        unread(down(), { open: true, took: 60_000 }),
+        alive({ took: 60_000 }),
+        unreachable(down(), 60_000),
+        alive()
+      ],
+      expected: "backingOff BackOff 200-300 then connect"
+    },
+    {
+      title: "a connection makes up for the time before it",
+      signals: [
+        unreachable(down(), 100_000),
+        { _tag: "Connected" },
+        closed({ fresh: 1, seen: 1 }),
+        unreachable(down(), 100_000),
+        alive()
+      ],
+      expected: "backingOff BackOff 200-300 then connect"
+    },
+    {
+      title: "a closed HttpClient that cannot read the conversation is final",
+      signals: [unread(network("UND_ERR_DESTROYED"))],
       expected: "failed Fail Refused"
     }
   ])

@@ -395,6 +395,7 @@ describe("reading", () => {
       assert.strictEqual(answer.type, "agent_message")
       const error = yield* Effect.flip(conversations.getMessage({ conversationId, messageId: "nowhere" }))
       assert.deepStrictEqual([error._tag, error.type, error.attempts], ["DustNotFoundError", "message_not_found", 1])
+      assert.deepStrictEqual(error.details, { type: "message_not_found", messageId: "nowhere" })
       assert.include(error.message, "nowhere")
     }).pipe(local()))
 })

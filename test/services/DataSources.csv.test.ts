@@ -207,6 +207,7 @@ describe("DataSources.loadTable: a CSV", () => {
     it.effect(`with ${name} is refused before any request`, () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(load(options))
+        assert.deepStrictEqual([error._tag, error.type, error.attempts], ["DustBadRequestError", "invalid_input", 0])
         assert.propertyVal(error.details, "field", field)
         assert.include(error.message, text)
         const dust = yield* DustTest.DustTest

@@ -1,4 +1,5 @@
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
 import {
@@ -19,7 +20,7 @@ import {
 import { Agents } from "effect-dust/Agents"
 import { Conversations, type Service as ConversationsService } from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
-import type { RequestError } from "effect-dust/DustAPIError"
+import { DustForbiddenError, DustServerError, type RequestError } from "effect-dust/DustAPIError"
 import * as DustClientModule from "effect-dust/DustClient"
 import { DustClient, operation } from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
@@ -190,8 +191,21 @@ describe("a request", () => {
       assert.match(request?.headers["user-agent"] ?? "", /^effect-dust\/\d/)
       assert.strictEqual(request?.headers["accept"], "application/json")
       assert.deepStrictEqual([request?.headers["x-team"], request?.headers["x-secret"]], ["core", "s3cret"])
-      assert.isUndefined(request?.headers["traceparent"])
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("carries no tracing headers, to Dust or to storage", () => {
+    const { layer, requests } = dust(ok)
+    return Effect.gen(function*() {
+      const { anonymous } = yield* DustClient
+      yield* doRead
+      yield* Effect.scoped(anonymous.get("https://storage.example/signed"))
+      assert.deepStrictEqual(
+        requests.flatMap(({ headers }) => Object.keys(headers)).filter((name) => /trace|b3/.test(name)),
+        []
+      )
+      assert.lengthOf(requests, 2)
+    }).pipe(Effect.withSpan("caller"), Effect.provide(layer))
   })
 
   it.effect("sends {} where there is nothing to send, and the body as JSON where there is", () => {
@@ -868,6 +882,39 @@ describe("a token that is an Effect", () => {
       }
     }))
 
+  const said = {
+    module: "Vault",
+    method: "read",
+    message: "the vault is down",
+    type: undefined,
+    details: {},
+    attempts: 3
+  }
+  it.effect("that fails with an error of the SDK is an error that says why, and is repeated if that one can be", () =>
+    Effect.gen(function*() {
+      const down = { ...said, request: undefined, status: 503, retryAfter: Duration.seconds(9) }
+      const refused = { ...said, request: undefined, status: 403 }
+      const errorOf = (accessToken: Effect.Effect<never, RequestError>) =>
+        failing(doRead).pipe(Effect.provide(dustUser(ok, { accessToken, retry: RetryPolicy.none }).layer))
+      const passing = yield* errorOf(Effect.fail(new DustServerError(down)))
+      assert.deepStrictEqual(
+        [passing._tag, passing.type, passing.isRetryable, passing.details],
+        ["DustNetworkError", "token_unavailable", true, { reason: "DustServerError" }]
+      )
+      assert.propertyVal(passing, "reachedServer", false)
+      assert.deepStrictEqual(passing.retryAfter, Duration.seconds(9))
+      assert.include(passing.message, "the access token could not be renewed: the vault is down")
+      const typed = yield* errorOf(Effect.fail(new DustServerError({ ...down, type: "vault_down" })))
+      assert.strictEqual(typed.type, "vault_down")
+      const final = yield* errorOf(Effect.fail(new DustForbiddenError(refused)))
+      assert.deepStrictEqual(
+        [final._tag, final.type, final.isRetryable, final.details],
+        ["DustUnauthorizedError", "token_unavailable", false, { reason: "DustForbiddenError" }]
+      )
+      const named = yield* errorOf(Effect.fail(new DustForbiddenError({ ...refused, type: "vault_closed" })))
+      assert.include(named.message, "could not be obtained (vault_closed)")
+    }))
+
   it.effect("that failed is asked again by the next call", () => {
     let tries = 0
     const accessToken = Effect.suspend(() => ++tries === 1 ? Effect.fail("closed") : Effect.succeed(Redacted.make("t")))
@@ -1003,6 +1050,19 @@ describe("an answer that is none", () => {
       assert.strictEqual(error._tag, tag)
       assert.match(error.message, says)
       assert.notInclude(JSON.stringify(error), "secret-value")
+      assert.lengthOf(requests, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect.each(["Encode", "InvalidUrl"] as const)("a request that the HttpClient cannot send (%s)", (reason) => {
+    const { layer, requests } = dust(({ request }) =>
+      Effect.fail(new HttpClientError.RequestError({ request, reason }))
+    )
+    return Effect.gen(function*() {
+      const error = yield* failing(doRead)
+      assert.deepStrictEqual([error._tag, error.isRetryable], ["DustBadRequestError", false])
+      assert.include(error.message, `request must be a request that can be sent (${reason})`)
+      assert.propertyVal(error.details, "field", "request")
       assert.lengthOf(requests, 1)
     }).pipe(Effect.provide(layer))
   })
@@ -1386,6 +1446,26 @@ describe("telemetry", () => {
         yield* count(Telemetry.retries, { operation: "Probe.counted", reason: "DustNetworkError" }),
         1
       )
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("the server's time", () => {
+  it.effect("is that of the last response with a date, moved on by the clock", () => {
+    const dates = ["Thu, 01 Jan 1970 01:00:00 GMT", undefined, "soon", "Thu, 01 Jan 1970 02:00:00 GMT"]
+    const { layer } = dust(({ nth }) => {
+      const date = dates[nth - 1]
+      return json({ ok: true }, date === undefined ? {} : { headers: { date } })
+    })
+    return Effect.gen(function*() {
+      const { serverTime } = yield* DustClient
+      const times = [yield* serverTime]
+      for (const _ of dates) {
+        yield* doRead
+        yield* TestClock.adjust("1 second")
+        times.push(yield* serverTime)
+      }
+      assert.deepStrictEqual(times.map(Option.getOrUndefined), [undefined, 3_601_000, 3_602_000, 3_603_000, 7_201_000])
     }).pipe(Effect.provide(layer))
   })
 })

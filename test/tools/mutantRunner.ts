@@ -2,8 +2,17 @@
 import { writeFileSync } from "node:fs"
 import { createVitest } from "vitest/node"
 
+/** How often a test reaches each place. */
+export interface Reached {
+  readonly name: string
+  readonly milliseconds: number
+  readonly places: ReadonlyArray<readonly [number, number]>
+}
+
 export interface Job {
   readonly file: string
+  /** The tests to run; all by default. */
+  readonly names?: ReadonlyArray<string>
   readonly active: number
   /** Where the reached changes go, when none is active. */
   readonly reached?: string
@@ -26,7 +35,12 @@ const vitest = await createVitest("test", {
   minWorkers: 1
 }, { cacheDir: `${root}/.vite`, logLevel: "silent" })
 
-const run = async ({ active, file, reached }: Job): Promise<Outcome> => {
+const patternOf = (names: ReadonlyArray<string>): RegExp =>
+  new RegExp(`^(?:${names.map((name) => name.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})$`)
+
+const run = async ({ active, file, names, reached }: Job): Promise<Outcome> => {
+  if (names === undefined) vitest.resetGlobalTestNamePattern()
+  else vitest.setGlobalTestNamePattern(patternOf(names))
   writeFileSync(`${root}/mutants.json`, JSON.stringify({ active, reached }))
   // Failures of an earlier run would count as those of this one.
   vitest.state.filesMap.clear()

@@ -1,6 +1,7 @@
-/** In every worker of `mutants.ts`: which change holds, and which places the tests of a file reach. */
+/** In every worker of `mutants.ts`: which change holds, and which places each test of a file reaches. */
 import { readFileSync, writeFileSync } from "node:fs"
-import { afterAll } from "vitest"
+import { afterAll, afterEach, beforeEach, type RunnerTask } from "vitest"
+import type { Reached } from "./mutantRunner.ts"
 
 const { active, reached } = JSON.parse(
   readFileSync(new URL("../../mutants.json", import.meta.url), "utf8")
@@ -16,4 +17,24 @@ Object.assign(globalThis, {
     }
 })
 
-if (reached !== undefined) afterAll(() => writeFileSync(reached, JSON.stringify([...ids])))
+/** As Vitest compares it with a pattern. */
+const nameOf = (task: RunnerTask): string => task.suite === undefined ? task.name : `${nameOf(task.suite)} ${task.name}`
+
+if (reached !== undefined) {
+  const tests: Array<Reached> = []
+  /** What the file itself reaches when it is loaded counts for all its tests. */
+  let loaded: ReadonlyArray<readonly [number, number]> | undefined
+  let start = 0
+  beforeEach(() => {
+    loaded ??= [...ids]
+    start = performance.now()
+  })
+  afterEach(({ task }) => {
+    // A test that fails without a change tells nothing.
+    if (task.result?.state !== "fail") {
+      tests.push({ name: nameOf(task), milliseconds: performance.now() - start, places: [...ids] })
+    }
+    ids.clear()
+  })
+  afterAll(() => writeFileSync(reached, JSON.stringify({ loaded, tests })))
+}

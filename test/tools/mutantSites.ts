@@ -108,7 +108,8 @@ const call = (file: ts.SourceFile, node: ts.CallExpression): ReadonlyArray<Chang
     })
   }
   const [only] = args
-  if (args.length === 1 && only !== undefined && !ts.isSpreadElement(only) && callee !== "pipe") {
+  // An error of the SDK is an Effect that fails with it.
+  if (args.length === 1 && only !== undefined && !ts.isSpreadElement(only) && !/^(?:pipe|Effect\.fail)$/.test(callee)) {
     changes.push({ kind: "call", text: `(${only.getText(file)})` })
   }
   return changes

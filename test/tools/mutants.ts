@@ -1,7 +1,8 @@
 /**
  * Changes the core at random and looks whether a test notices: `npm run mutants -- --seed 1 --count 40`. Folders or
- * files as arguments restrict it. Every change that type-checks is run against the test files that reach it, the most
- * specific first, up to `--budget` seconds of tests; what escapes is printed. It works on a copy outside the repository.
+ * files as arguments restrict it. Every change that type-checks is run against the tests that reach it, the most
+ * specific files first and slow tests last, up to `--budget` seconds of tests; what escapes is printed. It works on a
+ * copy outside the repository.
  */
 import { type ChildProcess, execFileSync, fork } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -10,7 +11,7 @@ import { tmpdir } from "node:os"
 import { parseArgs } from "node:util"
 import ts from "typescript"
 import { root } from "./modules.ts"
-import type { Job, Outcome } from "./mutantRunner.ts"
+import type { Job, Outcome, Reached } from "./mutantRunner.ts"
 import { changed, type Site, sitesOf, switched } from "./mutantSites.ts"
 
 const core = ["request", "stream", "chat", "decode", "input", "data"].map((name) => `src/internal/${name}/`)
@@ -20,9 +21,9 @@ interface Mutant extends Site {
   readonly file: string
 }
 
-/** What the tests do without a change: how long a file takes, and how often it reaches each place. */
+/** What the tests do without a change: how long each takes, and how often it reaches each place. */
 interface Baseline {
-  readonly [file: string]: { readonly milliseconds: number; readonly reached: ReadonlyArray<readonly [number, number]> }
+  readonly [file: string]: ReadonlyArray<Reached>
 }
 
 const { positionals, values: options } = parseArgs({
@@ -173,34 +174,54 @@ const baselineOf = async (directory: string, run: ReturnType<typeof runner>["run
     const cache = `${folder}/${createHash("sha256").update(file).update(read(file)).digest("hex").slice(0, 16)}.json`
     if (!existsSync(cache)) {
       rmSync(reached, { force: true })
-      const { milliseconds, passed } = await run({ file, active: -1, reached }, 120_000)
-      const places = passed && existsSync(reached) ? JSON.parse(readFileSync(reached, "utf8")) : undefined
-      writeFileSync(cache, JSON.stringify(places === undefined ? {} : { milliseconds, reached: places }))
+      await run({ file, active: -1, reached }, 600_000)
+      writeFileSync(cache, existsSync(reached) ? readFileSync(reached) : "{}")
     }
-    const known = JSON.parse(readFileSync(cache, "utf8"))
-    if (known.reached === undefined) console.log(`left out, as it fails without a change: ${file}`)
-    else baseline[file] = known
+    const { loaded = [], tests = [] }: {
+      readonly loaded?: Reached["places"]
+      readonly tests?: ReadonlyArray<Reached>
+    } = JSON.parse(readFileSync(cache, "utf8"))
+    if (tests.length === 0) console.log(`left out, as it fails without a change: ${file}`)
+    baseline[file] = tests.map((test) => ({ ...test, places: [...loaded, ...test.places] }))
   }
   return baseline
 }
 
-/** The files that reach the change, those first that reach most of its surroundings in the shortest time. */
+/** Tests of a file that reach a change. */
+interface Candidate {
+  readonly file: string
+  readonly names: ReadonlyArray<string>
+  readonly milliseconds: number
+}
+
+/** A test that takes this long, in milliseconds, is run after the others of all files. */
+const slow = 3_000
+
+/**
+ * The tests that reach the change by file, those first that reach most of its surroundings in the shortest time, and
+ * slow tests last.
+ */
 const candidates = (
   mutant: Mutant,
   baseline: Baseline,
   noticed: ReadonlyMap<string, number>
-): ReadonlyArray<string> => {
+): ReadonlyArray<Candidate> => {
   const near = new Set(
     all.filter(({ file, line }) => file === mutant.file && Math.abs(line - mutant.line) <= 30).map(({ id }) => id)
   )
-  return Object.entries(baseline)
-    .filter(([, { reached }]) => reached.some(([id]) => id === mutant.id))
-    .map(([file, { milliseconds, reached }]) => {
-      const hits = reached.filter(([id]) => near.has(id)).reduce((sum, [, times]) => sum + Math.min(times, 20), 0)
-      return [file, hits * (1 + (noticed.get(`${file} ${mutant.file}`) ?? 0)) / (milliseconds + 2000)] as const
-    })
-    .sort(([, a], [, b]) => b - a)
-    .map(([file]) => file)
+  const ranked = Object.entries(baseline).flatMap(([file, tests]) => {
+    const reaching = tests.filter(({ places }) => places.some(([id]) => id === mutant.id))
+    return [reaching.filter((test) => test.milliseconds < slow), reaching.filter((test) => test.milliseconds >= slow)]
+      .map((some, index) => {
+        const milliseconds = some.reduce((sum, test) => sum + test.milliseconds, 0)
+        const hits = some.flatMap(({ places }) => places).filter(([id]) => near.has(id))
+          .reduce((sum, [, times]) => sum + Math.min(times, 20), 0)
+        const rank = hits * (1 + (noticed.get(`${file} ${mutant.file}`) ?? 0)) / (milliseconds + 2000)
+        return { file, names: some.map(({ name }) => name), milliseconds, rank, late: index }
+      })
+      .filter(({ names }) => names.length > 0)
+  })
+  return ranked.sort((a, b) => a.late - b.late || b.rank - a.rank)
 }
 
 const main = async () => {
@@ -236,12 +257,11 @@ const main = async () => {
       let spent = 0
       let by: string | undefined
       let ran = 0
-      for (const file of reaching) {
-        const usual = baseline[file]?.milliseconds ?? 0
-        if (spent > 0 && spent + usual > Number(options.budget) * 1000) continue
-        spent += usual
+      for (const { file, milliseconds, names } of reaching) {
+        if (spent > 0 && spent + milliseconds > Number(options.budget) * 1000) continue
+        spent += milliseconds
         ran++
-        const { passed } = await run({ file, active: mutant.id }, 30_000 + usual * 5)
+        const { passed } = await run({ file, names, active: mutant.id }, 60_000 + milliseconds * 5)
         if (passed) continue
         by = file
         noticed.set(`${file} ${mutant.file}`, (noticed.get(`${file} ${mutant.file}`) ?? 0) + 1)
@@ -249,7 +269,7 @@ const main = async () => {
       }
       if (by === undefined) escaped.push(label)
       console.log(
-        `${by === undefined ? `ESCAPED (${ran} of ${reaching.length} files)` : "noticed"} ${label}${
+        `${by === undefined ? `ESCAPED (${ran} of ${reaching.length} groups of tests)` : "noticed"} ${label}${
           by === undefined ? "" : ` | ${by}`
         }`
       )

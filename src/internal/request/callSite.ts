@@ -30,13 +30,18 @@ const capture = (frames: number): CallSite => {
 
 export const captureCallSite = (): CallSite => calling ?? capture(frames)
 
-// The SDK's directory, as a URL and as a path: frames contain either.
-// Where a module has no URL (workerd, a CommonJS bundle), the SDK's frames cannot be identified.
-const root = URL.canParse("../../", import.meta.url) ? new URL("../../", import.meta.url).href : undefined
-const rootPath = root?.startsWith("file://") === true ? decodeURIComponent(new URL(root).pathname) : root
+/**
+ * Whether a frame is in the SDK's directory, given the URL of this module. Frames contain a URL or a path. Where a module
+ * has no URL (workerd, a CommonJS bundle), the SDK's frames cannot be identified.
+ */
+export const framesUnder = (module: string | undefined): (frame: string) => boolean => {
+  if (module === undefined || !URL.canParse("../../", module)) return () => false
+  const { href, pathname, protocol } = new URL("../../", module)
+  const path = protocol === "file:" ? decodeURIComponent(pathname) : href
+  return (frame) => frame.includes(href) || frame.includes(path)
+}
 
-const isOwn = (frame: string): boolean =>
-  root !== undefined && rootPath !== undefined && (frame.includes(root) || frame.includes(rootPath))
+const isOwn = framesUnder(import.meta.url)
 
 const isEffect = (frame: string): boolean => /node_modules[\\/](?:effect|@effect)[\\/]/.test(frame)
 

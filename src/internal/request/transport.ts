@@ -31,21 +31,17 @@ export const requestInitOf = (context: Context.Context<never>): Context.Context<
 
 const always = () => true
 
-/** For fibers that send requests: the platform's span would include the full URL with its query, and every header. */
+/**
+ * For fibers that send requests: the platform's span would include the full URL with its query, and every header.
+ * Without a span no tracing headers are sent, either.
+ */
 export const untracedRefs: NonNullable<Runtime.RunForkOptions["updateRefs"]> = (refs, id) =>
-  FiberRefs.updateManyAs(refs, {
-    forkAs: id,
-    entries: [
-      [HttpClient.currentTracerDisabledWhen, [[id, always]]],
-      [HttpClient.currentTracerPropagation, [[id, false]]]
-    ]
-  })
+  FiberRefs.updateAs(refs, { fiberId: id, fiberRef: HttpClient.currentTracerDisabledWhen, value: always })
 
 /** The same for a client used in other fibers. */
 export const untraced = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
   client.pipe(
     HttpClient.withTracerDisabledWhen(always),
-    HttpClient.withTracerPropagation(false),
     HttpClient.transformResponse((effect) =>
       Effect.mapInputContext(
         effect,

@@ -307,7 +307,7 @@ export const next = (options: Options, state: State, signal: Signal): Step => {
   switch (signal._tag) {
     case "Started": {
       const look = options.resumes && options.canAsk
-      return [{ ...state, looked: look || !options.canAsk, looking: look }, { _tag: "Connect", look }]
+      return [{ ...state, looked: look, looking: look }, { _tag: "Connect", look }]
     }
     case "Connected":
       return [
@@ -379,7 +379,7 @@ export const deadline = (options: Options, state: State, facts: {
   /** When the last event arrived. */
   readonly silentSince: number
 }): { readonly at: number; readonly timer: "idle" | "overdue" } => {
-  if (state.quiet > 0 && options.canAsk) {
+  if (state.quiet > 0) {
     const pause = Math.max(facts.idle, Math.min(facts.idle * 2 ** state.quiet, quietest))
     return { at: state.looking ? Infinity : facts.quietSince + pause, timer: "overdue" }
   }
