@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Fiber, TestClock } from "effect"
+import * as Fixtures from "effect-dust/Fixtures"
 import { candidatesIn } from "../../src/internal/agent/findJson.ts"
+import { beginning, isNewer, newestOf, type Position } from "../../src/internal/chat/sameMessage.ts"
 import { csvRecords } from "../../src/internal/data/csvRecords.ts"
 import { makeBudget } from "../../src/internal/util/slidingWindow.ts"
 
@@ -49,4 +51,37 @@ describe("the JSON in an answer", () => {
       assert.isBelow(performance.now() - before, 20_000)
     })
   }
+})
+
+describe("a position in a conversation", () => {
+  const message = (sId: string, rank: number | null) => Fixtures.userMessage({ sId, rank })
+  const at = (sId: string, rank: number | null): Position => ({ messageId: sId, rank })
+
+  const rows: ReadonlyArray<readonly [string, Position, boolean | undefined]> = [
+    ["itself", at("m", 5), false],
+    ["itself, without ranks", at("m", null), false],
+    ["the beginning", beginning, true],
+    ["a lower rank", at("other", 4), true],
+    ["the same rank", at("other", 5), false],
+    ["a higher rank", at("other", 6), false],
+    ["another message without a rank", at("other", null), undefined]
+  ]
+  it.each(rows)("a message after %s", (_, position, expected) => {
+    assert.strictEqual(isNewer(message("m", 5), position), expected)
+  })
+
+  it("a message without a rank is after the beginning; otherwise its place in the list decides", () => {
+    assert.isFalse(isNewer(message("m", null), at("m", null)))
+    assert.isUndefined(isNewer(message("m", null), at("other", 4)))
+    assert.isTrue(isNewer(message("m", null), beginning))
+  })
+
+  it("moves to the message with the highest rank, or to the last one without ranks, and never back", () => {
+    assert.deepStrictEqual(newestOf(at("b", 2), [message("a", 1), message("c", 3), message("b", 2)]), at("c", 3))
+    assert.deepStrictEqual(newestOf(at("b", 2), [message("a", 1)]), at("b", 2))
+    assert.deepStrictEqual(newestOf(at("b", 2), [message("b", null)]), at("b", 2))
+    assert.deepStrictEqual(newestOf(beginning, [message("a", null), message("b", null)]), at("b", null))
+    assert.deepStrictEqual(newestOf(at("b", 2), [message("", 3)]), at("b", 2))
+    assert.deepStrictEqual(newestOf(beginning, []), beginning)
+  })
 })

@@ -178,6 +178,36 @@ describe("what the message says", () => {
       (error) => assert.match(error.message, says)
     ))
 
+  const ask = operation({
+    name: "Probe.ask",
+    http: "POST",
+    route: "/api/v1/w/{workspaceId}/probe",
+    body: Schema.Struct({ question: Schema.Struct({ content: Schema.String, title: Schema.String }) }),
+    response: Schema.Struct({ ok: Schema.Boolean })
+  })
+  const long = "a private matter that nobody else should read"
+  const marked = "a \"private\" matter\n that nobody should read"
+  const quoted: ReadonlyArray<readonly [sent: string, said: string, kept: string]> = [
+    ["eleven char", "no eleven char here", "no eleven char here"],
+    ["twelve chars", "no twelve chars here", "no <redacted> here"],
+    ["  twelve chars ", "no twelve chars here", "no <redacted> here"],
+    [long, `no ${long} here, nor ${long}`, "no <redacted> here, nor <redacted>"],
+    // The whole run is recognized by its first 24 characters, one character less is not.
+    [long, `no ${long.slice(0, 24)}… here`, "no <redacted>… here"],
+    [long, `no ${long.slice(0, 40)}… here`, "no <redacted>… here"],
+    [long, `no ${long.slice(0, 23)}… here`, `no ${long.slice(0, 23)}… here`],
+    [marked, `no ${marked} here`, "no <redacted> here"],
+    [marked, `no ${JSON.stringify(marked)} here`, "no \"<redacted>\" here"]
+  ]
+  it.effect.each(quoted)("leaves out what a person wrote: %j in %j", ([content, said, kept]) => {
+    const { layer } = dust(() => failure(400, "invalid_request_error", said), { retry: RetryPolicy.none })
+    return Effect.gen(function*() {
+      const client = yield* DustClient
+      const error = yield* Effect.flip(client.execute(ask, { body: { question: { content, title: "no here" } } }))
+      assert.propertyVal(error.details, "message", kept)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("is one line of bounded length, whatever the server says", () =>
     Effect.gen(function*() {
       const page = `<html><head><style>${"x{}".repeat(1000)}</style></head><body>\n<h1>Bad\nGateway</h1>${

@@ -68,12 +68,21 @@ export const contentOf = (body: string): ReadonlyArray<string> => {
   return found
 }
 
+/** How often a text may be escaped: in the response, and in a quotation of JSON within its message. */
+const escapes = 2
+
 /** Removes content from a text, even if the text quotes only its beginning. */
 export const withoutContent = (text: string, contents: ReadonlyArray<string>): string =>
   contents.reduce((text, content) => {
-    const escaped = JSON.stringify(content).slice(1, -1)
-    const once = withoutQuotes(text, content)
-    return escaped === content ? once : withoutQuotes(once, escaped)
+    let rest = withoutQuotes(text, content)
+    let spelled = content
+    for (let level = 1; level <= escapes; level++) {
+      const escaped = JSON.stringify(spelled).slice(1, -1)
+      if (escaped === spelled) break
+      spelled = escaped
+      rest = withoutQuotes(rest, spelled)
+    }
+    return rest
   }, text)
 
 const withoutQuotes = (text: string, content: string): string => {
