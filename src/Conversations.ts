@@ -146,8 +146,8 @@ export interface Service extends Methods<typeof endpoints> {
   /**
    * Sends a message, at most once. The request is repeated only if it provably did not reach its handler. After any other
    * failure, the SDK reads the conversation for about a minute and adopts the stored message, identified by its author, its
-   * mention, its normalized text and its position after the earlier messages. If the message is not there, or several could
-   * be the one, the call fails with `DustUnconfirmedError`; see {@link Service.findSent}. An equal message that another
+   * mention, its normalized text and its position after the earlier messages. If the message is not there, or several
+   * messages match, the call fails with `DustUnconfirmedError`; see {@link Service.findSent}. An equal message that another
    * process sends in the same minute as the same author can be distinguished only if both are stored.
    *
    * Accepts any credential. Fails with `DustBadRequestError` (blank content or username, two agents, unknown timezone,
@@ -181,7 +181,7 @@ export interface Service extends Methods<typeof endpoints> {
    * Looks again for a message whose sending failed with `DustUnconfirmedError`, in this process or in another one. Returns
    * `None` only if the message is not stored and can no longer arrive, which is three minutes after it was sent by the
    * server's clock. Until then, or if the time of sending is unknown, fails with `DustUnconfirmedError`: `not_found`,
-   * `unreadable` if a cache returned an older state, or `ambiguous` if several messages could be the one. Accepts every
+   * `unreadable` if a cache returned an older state, or `ambiguous` if several messages match. Accepts every
    * credential that can read the conversation. Retried automatically.
    *
    * If the message was never stored, an equal message (author, agent, text) that another process stored after the send is

@@ -135,7 +135,7 @@ const execution = Effect.map(WorkflowInstance, ({ executionId }) => executionId)
 const entryOf = (executionId: string, name: string, what: "cursor" | "waiting") =>
   `effect-dust/durable/${executionId}/${name}/${what}`
 
-/** The last moment that a date has: a limit without end is no number in JSON. */
+/** The last moment that a date has: a limit without end is not a number in JSON. */
 const endOfTime = 8.64e15
 
 /** Twice as long each time, until it is a day. */

@@ -426,7 +426,7 @@ export class DustAgentError extends Schema.TaggedError<DustAgentError>(`${prefix
  *
  * - `not_found`: the conversation was read for about a minute, or until `timeouts.total`, and the message was not there
  * - `unreadable`: the conversation could not be read
- * - `ambiguous`: several messages could be the one that was sent; `details.messageIds` has their ids
+ * - `ambiguous`: several messages match the one that was sent; `details.messageIds` has their ids
  *
  * @category schemas
  * @since 0.2.0

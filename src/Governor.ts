@@ -278,7 +278,7 @@ const memoryStore = (): Store => memory((limit: Limit) => Duration.toMillis(limi
  */
 export const storeMemory: Effect.Effect<Store> = Effect.sync(memoryStore)
 
-const storeFailed = Effect.logWarning("The store of Dust's rate limits failed")
+const storeFailed = Effect.logWarning("The rate limit store failed")
 
 /**
  * Another machine may be silent for ever. A store that has not answered is not asked for half a minute: otherwise every call

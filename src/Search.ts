@@ -307,7 +307,7 @@ const readUnified = (
       Stream.concat(Stream.suspend(() =>
         complete
           ? Stream.empty
-          : Stream.fail(streamError(operation, "truncated", "the stream ended before the search had an answer"))
+          : Stream.fail(streamError(operation, "truncated", "the stream ended before the search was complete"))
       ))
     )
     // A connection that breaks before any result costs nothing but time; later, its results would come twice.

@@ -27,7 +27,7 @@ process.on("SIGINT", () => {
 // The terminal was closed. The agent must not go on unseen.
 process.on("SIGHUP", () => end(codes.hungUp))
 process.on("SIGTERM", () => end(codes.terminated))
-// The reader of a pipe may leave early, as `head` does. That is no failure.
+// The reader of a pipe may leave early, as `head` does. That is not a failure.
 process.stdout.on("error", () => end(codes.ok))
 process.stderr.on("error", () => end(codes.ok))
 

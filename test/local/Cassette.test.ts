@@ -208,14 +208,14 @@ describe("Cassette", () => {
       const miss = yield* defectOf(Effect.provide(ask("Good morning"), sdk(Cassette.replay(tape).client)))
       assert.strictEqual(
         miss.message,
-        `The tape has no answer to POST ${created.request.path}; the nearest is number ${created.number}, POST ${created.request.path}: body.content is "Good morning", recorded "Hello"`
+        `The tape has no response to POST ${created.request.path}; the nearest is number ${created.number}, POST ${created.request.path}: body.content is "Good morning", recorded "Hello"`
       )
       assert.deepStrictEqual(miss.differences, ["body.content"])
       assert.strictEqual(miss.nearest, created)
       const other = yield* defectOf(
         Effect.provide(Effect.flatMap(Spaces, (spaces) => spaces.list()), sdk(Cassette.replay(tape).client))
       )
-      assert.match(other.message, /no answer to GET \/api\/v1\/w\/LocalDust1\/spaces; the nearest is number 1, POST /)
+      assert.match(other.message, /no response to GET \/api\/v1\/w\/LocalDust1\/spaces; the nearest is number 1, POST /)
     }))
 
   it.effect("replay: a write is answered once, a read repeatedly, and options change both", () =>
@@ -233,7 +233,7 @@ describe("Cassette", () => {
       }
       yield* at()(Effect.zip(list, list))
       const miss = yield* defectOf(at()(Effect.zip(create, create)))
-      assert.match(miss.message, /was recorded once and is asked for once more$/)
+      assert.match(miss.message, /was recorded once and was requested once more$/)
       yield* at({ repeats: "all" })(Effect.zip(create, create))
       yield* defectOf(at({ repeats: "none" })(Effect.zip(list, list)))
       const other = Effect.flatMap(Conversations, (conversations) => conversations.create({ title: "B" }))
@@ -333,7 +333,7 @@ describe("Cassette", () => {
       "with a status that is none",
       (lines) => void (lines[1] = lines[1]!.replace(`"status":200`, `"status":20`)),
       2,
-      /no status/
+      /is not an HTTP status/
     ],
     [
       "with a response that is no base64",

@@ -155,7 +155,7 @@ describe("DustTest and TestClock", () => {
         const [line = "", ...more] = lines.filter((line) => who.test(line))
         assert.match(
           line,
-          /^Local Dust: nothing has happened for a second of real time, and \d+ waits of the TestClock/,
+          /^Local Dust: nothing has happened for a second of real time, and \d+ waits on the TestClock/,
           `${name}: ${lines.join("; ")}`
         )
         assert.deepStrictEqual(more, [], name)

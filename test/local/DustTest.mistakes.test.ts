@@ -47,12 +47,12 @@ const at = (text: string) => ({ path: path(text), fault })
 
 /** A path or a value of a rule, and what the defect must contain. */
 const wrongRules: ReadonlyArray<readonly [name: string, rules: ReadonlyArray<Json>, message: RegExp]> = [
-  ["an unknown field", [{ paht: messages, fault }], /paht is unknown; the nearest: path, /],
+  ["an unknown field", [{ paht: messages, fault }], /paht is unknown; similar: path, /],
   ["the name of an operation", [{ operation: "Chat.send", fault }], /operation is unknown/],
   ["no fault", [{ path: messages }], /fault is missing/],
   ["a constructor that is not called", [{ fault: faults.resetAfter }], /fault is a function; call it/],
   ["a text as fault", [{ fault: "reset" }], /fault must be made by DustTest\.faults, not "reset"/],
-  ["an unknown kind of fault", [{ fault: { _tag: "Rest" } }], /no fault: Rest; the nearest: Reset, /],
+  ["an unknown kind of fault", [{ fault: { _tag: "Rest" } }], /unknown fault: Rest; similar: Reset, /],
   ["a text as rule", ["reset"], /a rule must be an object, not "reset"/],
   ["times: 0", [{ times: 0, fault }], /times must be a whole number from 1, not 0/],
   ["times: NaN", [{ times: Number.NaN, fault }], /times must be a whole number from 1, not NaN/],
@@ -71,7 +71,7 @@ const wrongRules: ReadonlyArray<readonly [name: string, rules: ReadonlyArray<Jso
   [
     "half a brace",
     [at("/skills/{skillId")],
-    /a parameter is written \{skillId\} or :skillId, not \{skillId; the nearest/
+    /a parameter is written \{skillId\} or :skillId, not \{skillId; similar/
   ],
   ["angle brackets", [at("/skills/<skillId>")], /written \{skillId\} or :skillId, not <skillId>/],
   ["square brackets", [at("/skills/[skillId]")], /written \{skillId\} or :skillId, not \[skillId\]/],
@@ -81,9 +81,9 @@ const wrongRules: ReadonlyArray<readonly [name: string, rules: ReadonlyArray<Jso
   [
     "an address",
     [at("https://dust.tt/api/v1/w/x/skills")],
-    /starts with \/, without the origin; the nearest: GET \/skills/
+    /starts with \/, without the origin; similar: GET \/skills/
   ],
-  ["a path without its first slash", [at("skills")], /starts with \/; the nearest: GET \/skills/],
+  ["a path without its first slash", [at("skills")], /starts with \/; similar: GET \/skills/],
   [
     "a fault after one that hits the same requests",
     [{ path: messages, fault: faults.delayHeaders(1) }, { method: "POST", path: messages, fault }],
@@ -104,9 +104,9 @@ const wrongRules: ReadonlyArray<readonly [name: string, rules: ReadonlyArray<Jso
 
 /** Options that have no effect or cannot be used, and what the defect must contain. */
 const wrongOptions: ReadonlyArray<readonly [name: string, options: Json, message: RegExp]> = [
-  ["an unknown option", { agnets: {} }, /: agnets is unknown; the nearest: agents, /],
+  ["an unknown option", { agnets: {} }, /: agnets is unknown; similar: agents, /],
   ["an unknown credential", { credential: "usertoken" }, /credential must be one of "apiKey", .*, not "usertoken"/],
-  ["an unknown quirk", { quirks: { doneFarme: false } }, /quirks\.doneFarme is unknown; the nearest: doneFrame, /],
+  ["an unknown quirk", { quirks: { doneFarme: false } }, /quirks\.doneFarme is unknown; similar: doneFrame, /],
   ["a quirk of another kind", { quirks: { credits: "none" } }, /quirks\.credits must be one of "available"/],
   [
     "an unknown limit",
@@ -134,10 +134,14 @@ const wrongOptions: ReadonlyArray<readonly [name: string, options: Json, message
     { agents: { a: [[DustTest.text("x")]] } },
     /agents\.a\[0\] must be a step, .* not an array/
   ],
-  ["an agent with an unknown step", { agents: { a: [{ _tag: "Silent" }] } }, /no step: Silent; the nearest: Silence, /],
+  [
+    "an agent with an unknown step",
+    { agents: { a: [{ _tag: "Silent" }] } },
+    /unknown step: Silent; similar: Silence, /
+  ],
   ["an agent that is undefined", { agents: { a: undefined } }, /agents\.a must be a text, .*, not undefined/],
   ["an agent that is an effect", { agents: { a: Effect.succeed("x") } }, /agents\.a must be a text, /],
-  ["an unknown part of the seed", { seed: { space: [] } }, /seed\.space is unknown; the nearest: spaces, /],
+  ["an unknown part of the seed", { seed: { space: [] } }, /seed\.space is unknown; similar: spaces, /],
   ["an unknown field in the seed", { seed: { spaces: [{ nmae: "x" }] } }, /seed\.spaces\[0\]\.nmae is unknown; .*name/],
   ["an incomplete seed", { seed: { skills: [{ sId: "s" }] } }, /seed\.skills\[0\]\.name is missing/],
   ["a seed of another kind", { seed: { spaces: {} } }, /seed\.spaces must be a list, not an object/],
@@ -158,9 +162,13 @@ const wrongOptions: ReadonlyArray<readonly [name: string, options: Json, message
       agents: { helper: "x" },
       seed: { conversations: [{ messages: [{ role: "agent", agent: "helpr", content: "x" }] }] }
     },
-    /messages\[0\]\.agent: there is no agent "helpr"; the nearest: helper, /
+    /messages\[0\]\.agent: there is no agent "helpr"; similar: helper, /
   ],
-  ["an unknown space", { seed: { conversations: [{ spaceId: "vlt_x" }] } }, /spaceId: there is no space "vlt_x"; the/],
+  [
+    "an unknown space",
+    { seed: { conversations: [{ spaceId: "vlt_x" }] } },
+    /spaceId: there is no space "vlt_x"; similar/
+  ],
   ["an unknown member", { seed: { spaces: [{ name: "x", members: ["a@b.c"] }] } }, /no member with the e-mail address/],
   ["an unknown key", { seed: { spaces: [{ name: "x", keys: ["Local"] }] } }, /no API key named "Local"; .* Local Dust/]
 ]
@@ -228,7 +236,7 @@ describe("mistakes in rules", () => {
     Effect.gen(function*() {
       const reported = (one: DustTest.Fault) =>
         Effect.map(reportsOf(withRules({ path: messages, fault: one })(ask)), ({ lines }) => lines.join())
-      assert.match(yield* reported(faults.doubleFrames()), /DoubleFrames at .* the response is no event stream/)
+      assert.match(yield* reported(faults.doubleFrames()), /DoubleFrames at .* the response is not an event stream/)
       assert.match(yield* reported(faults.cut(1_000_000)), /Cut at .* the body has only \d+ bytes/)
       const events = `${messages}/{messageId}/events`
       const stream = yield* reportsOf(withRules({ path: events, fault: faults.cut(1_000_000) })(ask))
@@ -250,7 +258,7 @@ describe("mistakes in rules", () => {
 
   for (
     const [filter, message] of [
-      [{ stauts: 200 }, /stauts is unknown; the nearest: status, /],
+      [{ stauts: 200 }, /stauts is unknown; similar: status, /],
       [{ status: "200" }, /status must be a whole number from 100, not "200"/],
       [{ outcome: "done" }, /outcome must be one of "open", /],
       [{ path: "/skills/{skillId" }, /a parameter is written/]
@@ -301,7 +309,7 @@ describe("mistakes in options", () => {
       assert.match(yield* defectOf(dust.addConversation(seed)), /there is no agent "nobody"/)
       assert.match(
         yield* defectOf(dust.addConversation({ tilte: "x" } as never)),
-        /tilte is unknown; the nearest: title/
+        /tilte is unknown; similar: title/
       )
       yield* Effect.fork(askAs("curious"))
       yield* dust.waitForRequest({ path: /\/events$/, status: 200 })
@@ -313,9 +321,9 @@ describe("mistakes in options", () => {
     Effect.gen(function*() {
       const context = yield* Effect.scoped(Layer.build(DustTest.layer()))
       const dust = Context.get(context, DustTest.DustTest)
-      assert.match(yield* defectOf(dust.fault(fault)), /DustTest\.fault came after the end of the workspace/)
-      assert.match(yield* defectOf(dust.reset), /DustTest\.reset came after the end/)
-      assert.match(yield* defectOf(Effect.provide(ask, context)), /^POST \S+ came after the end of the workspace/)
+      assert.match(yield* defectOf(dust.fault(fault)), /DustTest\.fault came after the workspace was closed/)
+      assert.match(yield* defectOf(dust.reset), /DustTest\.reset came after the workspace was closed/)
+      assert.match(yield* defectOf(Effect.provide(ask, context)), /^POST \S+ came after the workspace was closed/)
     }))
 })
 

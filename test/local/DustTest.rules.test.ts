@@ -104,7 +104,7 @@ describe("DustTest rules", () => {
         atStart,
         /^A fault cannot occur: no route has the path \/assistant\/conversation\/:conversationId\/mesages;/
       )
-      assert.include(atStart, `the nearest: POST ${messages}`)
+      assert.include(atStart, `similar: POST ${messages}`)
       const later = Effect.flatMap(DustTest.DustTest, (dust) => dust.fault({ path, fault: faults.status(400) }))
       assert.include(yield* defectOf(later.pipe(withFaults())), messages)
       const filter = Effect.flatMap(DustTest.DustTest, (dust) => dust.requests({ path: DustTest.path("/skils") }))
@@ -120,7 +120,7 @@ describe("DustTest rules", () => {
     Effect.gen(function*() {
       const start = (rule: Omit<DustTest.FaultRule, "fault">) =>
         defectOf(ask.pipe(withFaults({ ...rule, fault: faults.refuse() })))
-      assert.include(yield* start({ method: "PSOT" }), "PSOT is no HTTP method; the nearest: POST")
+      assert.include(yield* start({ method: "PSOT" }), "PSOT is not an HTTP method; similar: POST")
       assert.include(
         yield* start({ method: "PUT", path: "/skills/{skillId}" }),
         "there is no PUT /skills/{skillId}; that path has DELETE"

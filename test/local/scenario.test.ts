@@ -158,12 +158,12 @@ describe("serve: files", () => {
         yield* write({ conversation: [] })
         assert.match(
           yield* refused({ seed: path }),
-          /conversation is unknown; the nearest: conversations, /
+          /conversation is unknown; similar: conversations, /
         )
         yield* write({ files: {} })
         assert.match(yield* refused({ seed: path }), /files must be a list, not an object/)
         yield* files.writeFileString(path, "{")
-        assert.match(yield* refused({ seed: path }), /seed\.json is no JSON/)
+        assert.match(yield* refused({ seed: path }), /seed\.json is not JSON/)
       })
     ))
 })
@@ -178,7 +178,7 @@ describe("serve: options", () => {
       const wrong = Effect.fnUntraced(function*(quirk: string) {
         return yield* refused({ quirks: [quirk] })
       })
-      assert.match(yield* wrong("doneframe=false"), /doneframe is no quirk; the nearest are doneFrame, /)
+      assert.match(yield* wrong("doneframe=false"), /doneframe is not a quirk; similar: doneFrame, /)
       assert.match(yield* wrong("doneFrame=no"), /doneFrame must be true or false/)
       assert.match(yield* wrong("doneFrame"), /doneFrame needs a value, as in doneFrame=true/)
       assert.match(yield* wrong("historyPageSize=many"), /historyPageSize must be a whole number above 0/)

@@ -562,7 +562,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       Effect.gen(function*() {
         const { code, stderr } = yield* run(line, ["serve", "--port", "0", "--quirk", "handshakes=false"])
         assert.strictEqual(code, 2)
-        assert.match(stderr, /handshakes is no quirk; the nearest are handshake, /)
+        assert.match(stderr, /handshakes is not a quirk; similar: handshake, /)
       }))
 
     it.effect("code 1: an address that is not this machine's", () =>

@@ -85,7 +85,7 @@ describe("the package", () => {
         return agentMessages[0]?.content ?? ""
       })
       export const layer = Dust.Dust.layerEnv
-      // @ts-expect-error an id of a message is no id of a conversation
+      // @ts-expect-error an id of a message is not an id of a conversation
       export const wrong = (id: Dust.Ids.MessageId) => Effect.flatMap(Conversations, (it) => it.get(id))
     `
     await built.compile(program, { module: "ESNext", moduleResolution: "Bundler", skipLibCheck: false })

@@ -528,7 +528,7 @@ describe("findSent", () => {
       assert.isTrue(Option.isNone(yield* conversations.findSent(error)))
     }).pipe(local([rule(faults.resetBefore())])))
 
-  it.effect("fails with DustUnconfirmedError when two messages could be the one", () =>
+  it.effect("fails with DustUnconfirmedError when two messages match", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
       const conversations = yield* Conversations

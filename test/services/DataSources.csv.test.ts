@@ -122,10 +122,10 @@ describe("DataSources.loadTable: a CSV", () => {
     }
   }
 
-  it.effect("refuses a file without line ends, a truncated one, and what is neither text nor bytes", () =>
+  it.effect("refuses a file without line breaks, a truncated one, and what is neither text nor bytes", () =>
     Effect.gen(function*() {
       const long = yield* Effect.flip(load({ csv: `${"x".repeat(5000)},b` }))
-      assert.include(long.message, "line ends")
+      assert.include(long.message, "line breaks")
       const cut = yield* Effect.flip(load({ csv: utf16("a\tb\n1\t2\n", false).subarray(0, -1) }))
       assert.include(cut.message, "utf-16le; is the file truncated?")
       const lines: unknown = ["a", "1"]

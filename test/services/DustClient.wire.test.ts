@@ -158,7 +158,7 @@ for (const [name, http] of clients) {
         if (dead._tag !== "DustNetworkError") return assert.fail(dead._tag)
         assert.isFalse(dead.reachedServer)
         assert.strictEqual(dead.type, "ECONNREFUSED")
-        assert.match(dead.message, new RegExp(`nothing listens at ${gone}; check \`baseUrl\``))
+        assert.match(dead.message, new RegExp(`nothing is listening at ${gone}; check \`baseUrl\``))
         const unknown = yield* Effect.flip(doWrite).pipe(
           Effect.provide(over(http, "http://no-such-host.invalid"))
         )

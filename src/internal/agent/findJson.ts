@@ -142,7 +142,7 @@ const listsIn = (text: string): ReadonlyArray<unknown> =>
     text.slice(end, endOfLine(text, end)).trim() === "" ? [value] : []
   )
 
-/** Lists and other values that are no objects, in code fences of their own. */
+/** Lists and other values other than objects, in code fences of their own. */
 const fencedIn = (text: string): ReadonlyArray<unknown> =>
   Array.from(text.matchAll(fences), ([, inside = ""]) => parsed(inside)).flatMap((one) =>
     Either.isRight(one) && !Predicate.isRecord(one.right) ? [one.right] : []

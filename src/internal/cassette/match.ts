@@ -114,12 +114,12 @@ export class Deck {
 
   #miss(request: RecordedRequest, asked: Comparable, same: ReadonlyArray<Candidate>): CassetteMissError {
     const { method, path } = request
-    const begin = `The tape has no answer to ${method} ${path}`
+    const begin = `The tape has no response to ${method} ${path}`
     if (same.length > 0) {
       return new CassetteMissError({
         message: `${begin}: it was recorded ${
           same.length === 1 ? "once" : `${same.length} times`
-        } and is asked for once more`,
+        } and was requested once more`,
         request: { method, path },
         nearest: same.at(-1)!.exchange,
         differences: []

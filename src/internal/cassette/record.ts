@@ -228,7 +228,7 @@ const recorded = (
     )
   })
 
-const left = { reason: "Interrupted", message: "the client left before there was an answer" }
+const left = { reason: "Interrupted", message: "the client disconnected before the response" }
 
 /** The same client, recorded. */
 export const recording = (self: HttpClient.HttpClient, session: Session): HttpClient.HttpClient => {

@@ -159,7 +159,7 @@ const faultOf = (exchange: Exchange): string | undefined => {
   if (
     response !== undefined && !(Number.isInteger(response.status) && response.status >= 100 && response.status < 600)
   ) {
-    return `response.status: ${response.status} is no status`
+    return `response.status: ${response.status} is not an HTTP status`
   }
   for (const body of [request.body, response?.body]) {
     if (

@@ -148,7 +148,7 @@ const severalFound = (conversationId: ConversationId, found: ReadonlyArray<Poste
     "The run of an interrupted message was not cancelled",
     conversationId,
     found.map(({ message }) => message.sId),
-    "several messages could be the one"
+    "several messages match it"
   )
 
 export const makeAbandoned = (requests: Requests): Effect.Effect<Abandoned, never, Scope.Scope> =>

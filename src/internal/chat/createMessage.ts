@@ -69,7 +69,7 @@ export const restricted = (identity: Identity, conversationId: string, message: 
     { conversationId, userMessageId: message.sId }
   )
 
-/** A failure after the message was stored is no reason to resend it. */
+/** A failure after the message was stored is not a reason to resend it. */
 const stored =
   (conversationId: string, message: UserMessage, messageId?: string) => (error: StreamError): StreamError =>
     located(error, { conversationId, userMessageId: message.sId, messageId })

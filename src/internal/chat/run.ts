@@ -17,7 +17,7 @@ export interface Run {
 
 /**
  * Cleanup when the consumer stops. `over`: there is nothing to cancel, because the run has ended or following it has
- * failed, which is no reason to stop it.
+ * failed, which is not a reason to stop it.
  */
 export interface Ending {
   over: boolean

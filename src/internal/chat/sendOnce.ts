@@ -277,7 +277,7 @@ const tooLate = (identity: Identity, limit: Duration.Duration): DustTimeoutError
 const explanations: Readonly<Record<UnconfirmedReason, string>> = {
   not_found: "the message is not in conversation",
   unreadable: "the message may be stored, and reading failed in conversation",
-  ambiguous: "several messages could be the one that was sent in conversation"
+  ambiguous: "several messages match the one that was sent, in conversation"
 }
 
 export const unconfirmedError = (options: {

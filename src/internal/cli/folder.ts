@@ -80,7 +80,7 @@ export const documentsIn = (
       return onUnreadable(name, why)
     }
     const names = (yield* walk(folder, (name, why) =>
-      // A broken link that would not be synced either way is no news.
+      // A broken link that would not be synced either way is not reported.
       path.extname(name) === "" || isWanted(name) ? skip(name, why) : Effect.void)).filter(isWanted)
     const documentOf = (name: string): Effect.Effect<Option.Option<DocumentInput>> =>
       fileSystem.readFile(path.join(folder, name)).pipe(

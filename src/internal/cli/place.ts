@@ -99,7 +99,7 @@ export const locate = (flags: {
     }
     if (second !== undefined) {
       return yield* new UsageError({
-        message: `--data-source: several have this name; name the space too: ${
+        message: `--data-source: several data sources have this name; add ${
           found.map(({ space }) => `--space ${space.sId}`).join(" or ")
         }`
       })

@@ -80,7 +80,7 @@ const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<Readon
     if (given.length > maxHeader) {
       return Either.left({
         line: header.line,
-        expected: `names of columns with at most ${maxHeader} characters; does the file have line ends?`
+        expected: `names of columns with at most ${maxHeader} characters; does the file have line breaks?`
       })
     }
     if (full.type !== undefined && !types.has(full.type)) {

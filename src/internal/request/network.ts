@@ -92,7 +92,7 @@ export const networkAdvice = ({ code, proxyStatus }: Failure, origin: string): s
   switch (code) {
     case "ECONNREFUSED":
     case "ConnectionRefused":
-      return `nothing listens at ${origin}; check \`baseUrl\` (DUST_BASE_URL) and the network`
+      return `nothing is listening at ${origin}; check \`baseUrl\` (DUST_BASE_URL) and the network`
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return `the host of ${origin} cannot be resolved; check \`baseUrl\` (DUST_BASE_URL) and the network`

@@ -130,9 +130,9 @@ const refusedRedirect = (
 ): RequestError => {
   const origin = originOf(location, url)
   const reason = isHiddenRedirect(status)
-    ? "the platform does not reveal where to (browsers hide redirects)"
+    ? "the platform hides the address (browsers do)"
     : location === undefined
-    ? "it names no address"
+    ? "it has no valid Location header"
     : !allowed
     ? call.origin === "storage"
       ? notStorage

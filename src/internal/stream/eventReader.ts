@@ -54,7 +54,7 @@ export class EventReader<Event> {
   #parse(connection: Connection, bytes: Uint8Array): boolean {
     const frames = connection.parser.push(bytes)
     if (frames instanceof TooLarge) return false
-    // Comments and blank lines are no progress; parts of a long event are.
+    // Comments and blank lines do not count as progress; parts of a long event do.
     if (frames.length === 0 && connection.parser.insideEvent) this.quietSince = this.#clock.unsafeCurrentTimeMillis()
     for (const frame of frames) {
       // Named events are the server's own; the first one of each connection is a handshake.

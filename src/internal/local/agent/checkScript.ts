@@ -35,7 +35,7 @@ export const checkStep: Check = (value, place) => {
     return `${place} must be a step, not ${shown(value)}; a text as a step is DustTest.text(${shown(value)})`
   }
   if (isRecord(value) && typeof value["_tag"] === "string") {
-    return `${place} is no step: ${value["_tag"]}; the nearest: ${nearest(value["_tag"], Object.keys(tags))}`
+    return `${place} is an unknown step: ${value["_tag"]}; similar: ${nearest(value["_tag"], Object.keys(tags))}`
   }
   return `${place} must be a step, such as DustTest.text("…"), not ${shown(value)}`
 }

@@ -99,7 +99,7 @@ const stopIfAsked = (loop: Loop): Effect.Effect<void, Ended> =>
     loop.message.run.stopRequested ? Effect.fail(new Ended({ outcome: "gracefully_stopped" })) : Effect.void
   )
 
-/** Runs a script. `place` is what returned it, for the error of a value that is no script. */
+/** Runs a script. `place` is what returned it, for the error of a value that is not a script. */
 export const runScript = (loop: Loop, given: Script, place?: string): Effect.Effect<void, Ended> => {
   const script = checkedScript(given, place ?? "the script")
   if (typeof script === "string") {

@@ -63,7 +63,7 @@ export const loadSeed = (files: FileSystem.FileSystem, path: string): Effect.Eff
     Effect.flatMap((text) =>
       Effect.try({
         try: () => JSON.parse(text) as unknown,
-        catch: (cause) => new ScenarioError({ message: `${path} is no JSON: ${reason(cause)}` })
+        catch: (cause) => new ScenarioError({ message: `${path} is not JSON: ${reason(cause)}` })
       })
     ),
     Effect.flatMap((seed) => {

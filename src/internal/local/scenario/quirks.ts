@@ -47,7 +47,7 @@ export const parseQuirks = (texts: ReadonlyArray<string>): Either.Either<Partial
     const at = text.indexOf("=")
     const name = (at < 0 ? text : text.slice(0, at)).trim()
     const known = names.find((one) => one === name)
-    if (known === undefined) return Either.left(`${name} is no quirk; the nearest are ${nearest(name, names)}`)
+    if (known === undefined) return Either.left(`${name} is not a quirk; similar: ${nearest(name, names)}`)
     if (at < 0) {
       return Either.left(`${name} needs a value, as in ${name}=${String(defaultQuirks[known] ?? "10 seconds")}`)
     }

@@ -148,7 +148,7 @@ export const checkFault: Check = (value, place) => {
   if (typeof name !== "string") return `${place} must be made by DustTest.faults, not ${shown(value)}`
   const known = Object.entries<Readonly<Record<string, Check>>>(checks).find(([one]) => one === name)
   return known === undefined
-    ? `${place} is no fault: ${name}; the nearest: ${nearest(name, Object.keys(checks))}`
+    ? `${place} is an unknown fault: ${name}; similar: ${nearest(name, Object.keys(checks))}`
     : object({ _tag: anything, ...known[1] }, {})(value, place)
 }
 
@@ -173,7 +173,7 @@ const idleAt = (fault: Fault, { body, headers }: LocalResponse): string | undefi
     case "ReorderFrames":
       return headers["content-type"]?.startsWith("text/event-stream") === true
         ? undefined
-        : "the response is no event stream"
+        : "the response is not an event stream"
     case "Cut":
     case "TransformJson":
     case "TransformText":

@@ -132,7 +132,7 @@ const withoutStream = (path: string): string =>
 /** Segments in a notation that paths do not have, and values that a template literal left by mistake. */
 const mistaken = (segment: string): string | undefined => {
   const name = segment.replace(/[^\w]/g, "") || "name"
-  if (/^(?:undefined|null|NaN|\[object \w+\])$/.test(segment)) return `it contains ${segment}, which is no id`
+  if (/^(?:undefined|null|NaN|\[object \w+\])$/.test(segment)) return `it contains ${segment}, which is not an id`
   if (segment === "*" || segment === "**" || /^[<[({$]|[>\])}]$/.test(segment)) {
     return `a parameter is written {${name}} or :${name}, not ${segment}`
   }
@@ -157,7 +157,7 @@ const compilePath = (
   const given = withColons(path)
   const direct = withoutStream(given)
   const near = nearest(given.replace(/^https?:\/\/[^/]*/i, "").replace(/[?#].*$/, "").replace(/^(?=[^/])/, "/"), method)
-  const close = near.length === 0 ? "" : `; the nearest: ${near.join(", ")}`
+  const close = near.length === 0 ? "" : `; similar: ${near.join(", ")}`
   const mistake = mistakeIn(path, given)
   if (mistake !== undefined) return refused(`the path ${path} cannot match: ${mistake}${close}`)
   for (const template of [direct, PREFIX + given]) {
@@ -205,7 +205,7 @@ export const compile = (pattern: RequestPattern): Either.Either<Pattern, DustTes
     if (method !== undefined && !METHODS.includes(method)) {
       const near = METHODS.filter((known) => distance(known, method) <= 2)
       return yield* refused(
-        `${pattern.method} is no HTTP method${near.length === 0 ? "" : `; the nearest: ${near.join(", ")}`}`
+        `${pattern.method} is not an HTTP method${near.length === 0 ? "" : `; similar: ${near.join(", ")}`}`
       )
     }
     const { path } = pattern

@@ -107,7 +107,7 @@ export const activate = (rule: FaultRule, earlier: ReadonlyArray<ActiveRule>): E
   })
 }
 
-/** The result of a condition that a test wrote; throws `DustTestRuleError` if it is no boolean. */
+/** The result of a condition that a test wrote; throws `DustTestRuleError` if it is not a boolean. */
 export const decide = <A>(condition: (about: A) => boolean, about: A, name: string): boolean => {
   let result: unknown
   try {

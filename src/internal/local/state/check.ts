@@ -110,7 +110,7 @@ export const object = <T extends object>(
     if (!isRecord(value)) return `${place} must be an object, not ${shown(value)}`
     const unknown = Object.keys(value).find((name) => !all.has(name))
     if (unknown !== undefined) {
-      return `${inside(place, unknown)} is unknown; the nearest: ${nearest(unknown, all.keys())}`
+      return `${inside(place, unknown)} is unknown; similar: ${nearest(unknown, all.keys())}`
     }
     const missing = [...needed.keys()].find((name) => value[name] === undefined)
     if (missing !== undefined) return `${inside(place, missing)} is missing`

@@ -15,7 +15,7 @@ const firstUnknown = (
 ): string | undefined => {
   for (const [place, value] of references) {
     if (value === undefined || known.has(value)) continue
-    return `${place}: there is no ${what} ${JSON.stringify(value)}; the nearest: ${nearest(value, known)}`
+    return `${place}: there is no ${what} ${JSON.stringify(value)}; similar: ${nearest(value, known)}`
   }
   return undefined
 }

@@ -6,7 +6,7 @@ import type { World } from "./state.ts"
 export const afterTheEnd = (what: string): DustTestRuleError =>
   new DustTestRuleError({
     message:
-      `${what} came after the end of the workspace: the scope of its layer is closed. Provide the layer to the whole test.`
+      `${what} came after the workspace was closed, together with the scope of its layer. Provide the layer to the whole test.`
   })
 
 /** An effect of the handle, which is a defect after the end of the workspace. */

@@ -18,7 +18,7 @@ const mismatch = (status: string, how: "approved" | "rejected" | UserAnswer | un
       : undefined
   }
   return typeof how === "object" || (how !== undefined && how !== "approved" && how !== "rejected")
-    ? `is no question: resolve it with "approved" or "rejected", not ${shown(how)}`
+    ? `is not a question: resolve it with "approved" or "rejected", not ${shown(how)}`
     : undefined
 }
 

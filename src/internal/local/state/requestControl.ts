@@ -109,7 +109,7 @@ export const requestControl = (
       Effect.flatMap(requests(filter), (found) => {
         const last = found[found.length - 1]
         return last === undefined
-          ? Effect.fail(new DustTestNotFoundError({ message: "Local Dust has seen no such request" }))
+          ? Effect.fail(new DustTestNotFoundError({ message: "Local Dust has received no such request" }))
           : Effect.succeed(last)
       }),
     waitForRequest: (filter) =>

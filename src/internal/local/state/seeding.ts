@@ -66,7 +66,7 @@ export const seedMessage = (
     if (!agents(world).byId.has(agent)) {
       return yield* Effect.die(
         new DustTestOptionsError({
-          message: `Local Dust: there is no agent ${JSON.stringify(agent)}; the nearest: ${
+          message: `Local Dust: there is no agent ${JSON.stringify(agent)}; similar: ${
             nearest(agent, agents(world).byId.keys())
           }`
         })

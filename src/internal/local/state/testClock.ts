@@ -171,7 +171,7 @@ const describeStandstill = (
   const last = requests[requests.length - 1]
   const failed = open.length === 0 && last !== undefined && (last.outcome === "reset" || (last.status ?? 0) >= 400)
     ? [
-      `a client that tries again, perhaps: the last request, ${last.method} ${last.route ?? last.path}, was ${
+      `possibly a client that retries: the last request, ${last.method} ${last.route ?? last.path}, was ${
         last.outcome === "reset" ? "cut" : `answered ${last.status}`
       }`
     ]
@@ -184,10 +184,12 @@ const describeStandstill = (
   const latest = Math.max(...until) - now
   const wanted = sleeps.filter(({ caller }) => !caller.limit).map((sleep) => sleep.until)
   const count = until.length === 1 ? "1 wait" : `${until.length} waits`
-  return `Local Dust: nothing has happened for a second of real time, and ${count} of the TestClock cannot end, because nobody `
-    + `moves it: the first ends in ${span(first)}${latest === first ? "" : `, the last in ${span(latest)}`}. `
+  return `Local Dust: nothing has happened for a second of real time, and ${count} on the TestClock cannot end, because the `
+    + `test does not adjust it: the first ends in ${span(first)}${
+      latest === first ? "" : `, the last in ${span(latest)}`
+    }. `
     + (who.length === 0 ? "" : `Waiting: ${shorten(who)}. `)
-    + `Fork what waits and move the clock (TestClock.adjust("${
+    + `Fork the effect that waits and adjust the clock (TestClock.adjust("${
       input(wanted.length === 0 ? first : Math.max(...wanted) - now)
     }")), or run the test on the live clock (it.live).`
 }
