@@ -13,6 +13,7 @@ export default defineConfig({
     ]
   },
   test: {
+    setupFiles: [`${root}test/support/setup.ts`],
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     // They end what hangs, and judge no speed: machines are slow and busy.
     testTimeout: 120_000,

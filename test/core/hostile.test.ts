@@ -226,11 +226,19 @@ describe("Streams on hostile networks: time that is no silence", () => {
       nth === 1 ? open(token("1-0", "a")).response : new Response(over("2-0"), { headers: sse })
     )
     return Effect.gen(function*() {
-      const fiber = yield* Effect.fork(Effect.withClock(types, clock))
+      const arrived = yield* Deferred.make<void>()
+      const fiber = yield* follow().pipe(
+        Stream.tap(() => Deferred.succeed(arrived, undefined)),
+        Stream.runCollect,
+        Effect.map((events) => Array.from(events, ({ type }) => type)),
+        Effect.withClock(clock),
+        Effect.fork
+      )
+      yield* Deferred.await(arrived)
       yield* jump(1_000)
       // A lid that is closed for eight hours, with a silence of half an hour.
       yield* jump(8 * 3_600_000)
-      for (let i = 0; i < 10; i++) yield* jump(1_000)
+      while (fiber.unsafePoll() === null) yield* jump(1_000)
       assert.deepStrictEqual(yield* Fiber.join(fiber), ["generation_tokens", "agent_generation_cancelled"])
       assert.lengthOf(requests.filter(({ url }) => url.pathname.endsWith("/events")), 2)
     }).pipe(Effect.provide(layer))

@@ -46,9 +46,10 @@ describe("the JSON in an answer", () => {
   }
   for (const [what, part] of Object.entries(parts)) {
     it(`is found in a time that grows with the length of the answer alone: ${what}`, () => {
-      const before = performance.now()
+      const before = process.cpuUsage()
       candidatesIn(part.repeat(100_000 / part.length), true)
-      assert.isBelow(performance.now() - before, 20_000)
+      // Microseconds of the processor, not of the clock: the machine may be busy with other work.
+      assert.isBelow(process.cpuUsage(before).user, 20_000_000)
     })
   }
 })

@@ -149,7 +149,12 @@ describe("a durable question", () => {
         (error, stdout, stderr) =>
           resume(Effect.succeed({ killed: error?.signal === "SIGKILL", output: stdout, errors: stderr }))
       )
-      return Effect.sync(() => child.kill("SIGKILL"))
+      // Its locks in the database end with it, and not before.
+      return Effect.async<void>((ended) => {
+        if (child.exitCode !== null || child.signalCode !== null) return ended(Effect.void)
+        child.once("exit", () => ended(Effect.void))
+        child.kill("SIGKILL")
+      })
     })
 
   const served = Effect.map(DustTest.serve({ limits: false, agents: { mailer } }), (dust) => ({
@@ -268,20 +273,21 @@ describe("a durable question", () => {
   const outlivesAWeek = (databases: Databases) =>
     Effect.gen(function*() {
       const { common, dust } = yield* served
-      const options = { ...common, key: "week", database: databases.first }
+      // As one runner that is started again: it has the locks of the process before it.
+      const options = { ...common, key: "week", database: databases.first, port: port++ }
       const decisions = Effect.map(dust.requests(), (requests) =>
         requests.flatMap(({ body, path }) =>
           path.endsWith("/validate-action") ? [Object(body).approved] : []
         ))
-      const started = yield* run({ ...options, mode: "start", port: port++ })
+      const started = yield* run({ ...options, mode: "start" })
       assert.strictEqual(started.errors, "")
       const early = yield* Effect.timeoutOption(
-        run({ ...options, mode: "ask", port: port++, ahead: "167 hours" }),
+        run({ ...options, mode: "ask", ahead: "167 hours" }),
         "10 seconds"
       )
       assert.isTrue(Option.isNone(early))
       assert.deepStrictEqual(yield* decisions, [])
-      const late = yield* run({ ...options, mode: "ask", port: port++, ahead: "169 hours" })
+      const late = yield* run({ ...options, mode: "ask", ahead: "169 hours" })
       assert.strictEqual(late.errors, "")
       assert.strictEqual(JSON.parse(late.output).exit.value?.text, "I did not send it.")
       assert.deepStrictEqual(yield* decisions, ["rejected"])

@@ -81,14 +81,15 @@ describe("Networks: bytes", () => {
         .layer
     )))
 
-  it.effect("a compressed answer that ends early is asked for again", () => {
+  // On the clock of the machine: bytes are decompressed on a thread that no clock of a test waits for.
+  it.live("a compressed answer that ends early is asked for again", () => {
     const bytes = gzipSync(agents)
-    const { layer, requests } = dust(({ nth }) => encoded(nth === 1 ? bytes.subarray(0, -12) : bytes, "gzip"))
+    const { layer, requests } = dust(({ nth }) => encoded(nth === 1 ? bytes.subarray(0, -12) : bytes, "gzip"), {
+      retry: RetryPolicy.make({ base: "1 millis" })
+    })
     return Effect.gen(function*() {
-      const fiber = yield* Effect.fork(list)
-      yield* Effect.yieldNow()
-      while (requests.length < 2) yield* TestClock.adjust("1 second")
-      assert.lengthOf(yield* Fiber.join(fiber), 1)
+      assert.lengthOf(yield* list, 1)
+      assert.lengthOf(requests, 2)
     }).pipe(Effect.provide(layer))
   })
 

@@ -13,25 +13,28 @@ const shots = `${root}node_modules/.cache/web`
 const application = Effect.acquireRelease(
   Effect.promise(async () => {
     const environment = Object.entries(process.env).filter(([key]) => !/^DUST_|_proxy$/i.test(key))
-    const child = spawn(process.execPath, ["--import", "tsx", "examples/web/server.ts"], {
+    const paced = new URL("../support/heldPace.ts", import.meta.url).href
+    const child = spawn(process.execPath, ["--import", "tsx", "--import", paced, "examples/web/server.ts"], {
       cwd: root,
-      // A busy machine needs seconds to reload a page, and the answer must not have ended by then.
-      env: { ...Object.fromEntries(environment), PORT: "0", PACE: "100 millis" },
-      stdio: ["ignore", "pipe", "pipe"]
+      // A time that nothing else there waits for.
+      env: { ...Object.fromEntries(environment), PORT: "0", PACE: "13 millis" },
+      stdio: ["ignore", "pipe", "pipe", "ipc"]
     })
     const exit = new Promise<number | null>((resolve) => child.once("exit", resolve))
     let output = ""
     const url = await new Promise<string>((resolve, reject) => {
       const read = (piece: Buffer) => {
         output += piece
-        const found = /Listening on (http:\S+)/.exec(output)
+        const found = /Listening on (http:\S+)\s/.exec(output)
         if (found?.[1] !== undefined) resolve(found[1])
       }
-      child.stdout.on("data", read)
-      child.stderr.on("data", read)
+      child.stdout?.on("data", read)
+      child.stderr?.on("data", read)
       void exit.then(() => reject(new Error(output)))
     })
-    return { child, exit, url, output: () => output }
+    /** The agent writes so many words and no more, or as many as it likes. */
+    const allow = (words: number | null) => void child.send({ words })
+    return { allow, child, exit, url }
   }),
   ({ child, exit }) =>
     Effect.promise(async () => {
@@ -65,7 +68,13 @@ const signedIn = async (page: Browser.Page, url: string, name: string) => {
   )
 }
 
-const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Proxy) => async () => {
+const used = (
+  newPage: () => Promise<Browser.Page>,
+  url: string,
+  proxy: Proxy.Proxy,
+  allow: (words: number | null) => void
+) =>
+async () => {
   const page = await newPage()
   await page.size(1100, 760)
   await page.open(url)
@@ -74,12 +83,14 @@ const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Pr
   await signedIn(page, url, "Ada")
 
   // Streams, and is reloaded in the middle.
+  allow(15)
   await ask(page, "What is new this week?")
   await page.until(begun)
   await page.screenshot(`${shots}/2-streaming.png`)
   const early: string = await page.evaluate(last)
   await page.reload()
   await page.until(begun)
+  allow(null)
   await page.until(finished)
   const whole: string = await page.evaluate(last)
   assert.isTrue(whole.startsWith(early))
@@ -109,6 +120,7 @@ const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Pr
   assert.include(await page.evaluate(last), "exactly these people")
 
   // Stops.
+  allow(15)
   await ask(page, "What is new this week?")
   await page.until(begun)
   await page.click("#stop")
@@ -116,6 +128,7 @@ const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Pr
   assert.notInclude(await page.evaluate(last), answer)
 
   // Loses the network, and comes back.
+  allow(15)
   await ask(page, "And once more?")
   await page.until(begun)
   proxy.setRules([{ trouble: Proxy.resetBefore }])
@@ -123,6 +136,7 @@ const used = (newPage: () => Promise<Browser.Page>, url: string, proxy: Proxy.Pr
   await page.until(`!document.querySelector("#banner").hidden`)
   await page.screenshot(`${shots}/4-offline.png`)
   proxy.setRules([])
+  allow(null)
   await page.until(finished)
   assert.strictEqual(await page.evaluate(last), whole)
   assert.isTrue(await page.evaluate(`document.querySelector("#banner").hidden`))
@@ -175,10 +189,10 @@ describe("examples/web", () => {
         return context.skip("no Chromium on this machine: apt-get install chromium, or set CHROMIUM to its path")
       }
       return Effect.gen(function*() {
-        const { url } = yield* application
+        const { allow, url } = yield* application
         const proxy = yield* Proxy.make({ origin: url })
         const newPage = yield* Browser.launch(chromium)
-        yield* Effect.promise(used(newPage, proxy.url, proxy))
+        yield* Effect.promise(used(newPage, proxy.url, proxy, allow))
       }).pipe(Effect.scoped, Effect.provide(Logger.pretty), Effect.runPromise)
     },
     120_000

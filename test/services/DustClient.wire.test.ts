@@ -11,6 +11,7 @@ import { DustClient, operation } from "effect-dust/DustClient"
 import type * as DustConfig from "effect-dust/DustConfig"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
+import dns from "node:dns"
 import { secretKey, serve, type Server } from "../support/http.ts"
 
 const Ok = Schema.Struct({ ok: Schema.Boolean })
@@ -49,6 +50,22 @@ const closed = (server: Server) =>
   Effect.gen(function*() {
     while (server.closed === 0) yield* Effect.sleep(2)
   })
+
+/** Until the scope closes, no name is known, without asking a name server: that of the machine may take longer than a connection. */
+const withoutNames = Effect.acquireRelease(
+  Effect.sync(() => {
+    const { lookup } = dns
+    dns.lookup = ((hostname: string, _: unknown, callback: (error: Error) => void) => {
+      const error = new Error(`getaddrinfo ENOTFOUND ${hostname}`)
+      setImmediate(callback, Object.assign(error, { code: "ENOTFOUND", syscall: "getaddrinfo", hostname }))
+    }) as typeof lookup
+    return lookup
+  }),
+  (lookup) =>
+    Effect.sync(() => {
+      dns.lookup = lookup
+    })
+)
 
 for (const [name, http] of clients) {
   describe(`over ${name}`, () => {
@@ -159,13 +176,14 @@ for (const [name, http] of clients) {
         assert.isFalse(dead.reachedServer)
         assert.strictEqual(dead.type, "ECONNREFUSED")
         assert.match(dead.message, new RegExp(`nothing is listening at ${gone}; check \`baseUrl\``))
+        yield* withoutNames
         const unknown = yield* Effect.flip(doWrite).pipe(
           Effect.provide(over(http, "http://no-such-host.invalid"))
         )
         if (unknown._tag !== "DustNetworkError") return assert.fail(unknown._tag)
         assert.isFalse(unknown.reachedServer)
         assert.match(unknown.message, /no-such-host\.invalid cannot be resolved; check `baseUrl`/)
-      }))
+      }).pipe(Effect.scoped))
 
     it.live("a host that speaks something else is a typed error", () =>
       Effect.gen(function*() {

@@ -119,8 +119,7 @@ const collected = async <A>(stream: ReadableStream<A>): Promise<ReadonlyArray<A>
 }
 
 const until = async (condition: () => boolean) => {
-  for (let i = 0; i < 1000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5))
-  assert.isTrue(condition())
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 describe("UiMessageStream", () => {
@@ -226,12 +225,11 @@ describe("UiMessageStream", () => {
     await sent
     const dust = await runtime.runPromise(DustTest.DustTest)
     let status: string | undefined
-    for (let i = 0; i < 1000 && status !== "cancelled"; i++) {
+    while (status !== "cancelled") {
       const [answer] = await runtime.runPromise(dust.agentMessages())
       status = answer?.status
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    assert.strictEqual(status, "cancelled")
     await runtime.dispose()
   })
 

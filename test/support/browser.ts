@@ -107,13 +107,20 @@ const makePage = async (send: Send): Promise<Page> => {
     },
     evaluate,
     until,
-    click: async (selector) => {
-      await until(`document.querySelector(${quoted(selector)})?.offsetParent != null`)
-      await evaluate(`document.querySelector(${quoted(selector)}).click()`)
-    },
+    // Found and clicked at once: the page may replace the element in between.
+    click: (selector) =>
+      until(`(() => {
+        const found = document.querySelector(${quoted(selector)})
+        const visible = found?.offsetParent != null
+        if (visible) found.click()
+        return visible
+      })()`),
     type: async (selector, text) => {
-      await until(`document.querySelector(${quoted(selector)}) !== null`)
-      await evaluate(`document.querySelector(${quoted(selector)}).focus()`)
+      await until(`(() => {
+        const found = document.querySelector(${quoted(selector)})
+        found?.focus()
+        return found !== null && document.activeElement === found
+      })()`)
       await call("Input.insertText", { text })
     },
     size: (width, height) =>
@@ -148,7 +155,8 @@ export const launch = (
           const timer = setTimeout(() => child.kill("SIGKILL"), 5000)
           await exit
           clearTimeout(timer)
-          rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+          // Its other processes end a little later, and write until then.
+          rmSync(profile, { recursive: true, force: true, maxRetries: 30 })
         })
     ),
     ({ send }) => () => makePage(send)

@@ -53,7 +53,7 @@ export const commandLine = async (directory: string): Promise<CommandLine> => {
   return {
     file: `${folder}/internal/bin.js`,
     directory: folder,
-    remove: () => rmSync(folder, { recursive: true, force: true })
+    remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 20 })
   }
 }
 
@@ -100,13 +100,14 @@ const running = (child: ChildProcess): Running => {
   const said = { stdout: "", stderr: "", both: "" }
   const waiting = new Set<() => void>()
   let closed: number | null | undefined
-  const more = (stream: "stdout" | "stderr") => (piece: unknown) => {
-    said[stream] += String(piece)
-    said.both += String(piece)
+  const more = (stream: "stdout" | "stderr") => (piece: string) => {
+    said[stream] += piece
+    said.both += piece
     for (const look of waiting) look()
   }
-  child.stdout?.on("data", more("stdout"))
-  child.stderr?.on("data", more("stderr"))
+  // A piece may end within a character.
+  child.stdout?.setEncoding("utf8").on("data", more("stdout"))
+  child.stderr?.setEncoding("utf8").on("data", more("stderr"))
   // It may end before it has read everything.
   child.stdin?.on("error", () => {})
   child.on("close", (code) => {

@@ -151,11 +151,11 @@ const Live = DurableChat.layer({
         ? Option.none()
         : Option.some(RunnerAddress.make("localhost", port)),
       shardsPerGroup: 8,
-      // The locks of PostgreSQL end with their connection. A cluster that cannot refresh its locks in time stops its steps, and may
-      // read them again ten minutes later: on a loaded machine, half a second is not enough.
-      ...(isPostgres
-        ? { shardLockExpiration: "20 seconds", shardLockRefreshInterval: "5 seconds" }
-        : { shardLockExpiration: "3 seconds", shardLockRefreshInterval: "500 millis" }),
+      // The locks of PostgreSQL end with their connection, and those of SQLite are of an address, which a runner that is started
+      // again has, too. A cluster that cannot refresh its locks in time stops its steps, and may read them again ten minutes
+      // later: on a loaded machine, seconds are not enough.
+      shardLockExpiration: "60 seconds",
+      shardLockRefreshInterval: "5 seconds",
       entityMessagePollInterval: "300 millis",
       entityReplyPollInterval: "200 millis",
       refreshAssignmentsInterval: "500 millis",

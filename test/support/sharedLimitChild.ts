@@ -50,17 +50,19 @@ const Limits = Governor.layerStore(
   { limits: { upserts: [{ limit: options.limit, window: "4 seconds" }] } }
 ).pipe(Layer.provide(Redis.layerStore({ path: options.socket })))
 
-const job = Effect.flatMap(
-  DataSources,
-  (dataSources) =>
-    Effect.forEach(Array.from({ length: options.documents }, (_, i) => i), (i) =>
-      dataSources.upsertDocument({
-        spaceId: "vlt_global",
-        dataSourceId: "dts_handbook",
-        documentId: `${options.name}-${i}`,
-        text: `text ${i}`
-      }), { concurrency: "unbounded", discard: true })
-)
+/** Writes the documents from one number to another. */
+const job = (from: number, to: number) =>
+  Effect.flatMap(
+    DataSources,
+    (dataSources) =>
+      Effect.forEach(Array.from({ length: to - from }, (_, i) => from + i), (i) =>
+        dataSources.upsertDocument({
+          spaceId: "vlt_global",
+          dataSourceId: "dts_handbook",
+          documentId: `${options.name}-${i}`,
+          text: `text ${i}`
+        }), { concurrency: "unbounded", discard: true })
+  )
 
 const Live = Dust.layer({
   workspaceId: options.workspaceId,
@@ -68,17 +70,21 @@ const Live = Dust.layer({
   baseUrl: options.url
 }).pipe(Layer.provide(Limits), Layer.provide(Client))
 
-const together = Effect.sync(() => writeFileSync(`${options.directory}/${options.name}`, "")).pipe(
-  Effect.zipRight(Effect.repeat(
-    Effect.sync(() => existsSync(`${options.directory}/${options.other}`)),
-    { until: (isThere) => isThere, schedule: Schedule.spaced("5 millis") }
-  ))
-)
+/** Waits until the other process has come here, too. */
+const meet = (where: string) =>
+  Effect.sync(() => writeFileSync(`${options.directory}/${options.name}.${where}`, "")).pipe(
+    Effect.zipRight(Effect.repeat(
+      Effect.sync(() => existsSync(`${options.directory}/${options.other}.${where}`)),
+      { until: (isThere) => isThere, schedule: Schedule.spaced("5 millis") }
+    ))
+  )
 
 const program = Effect.gen(function*() {
-  yield* together
+  yield* meet("begin")
   const begun = yield* Clock.currentTimeMillis
-  yield* job
+  yield* job(0, 1)
+  yield* meet("first")
+  yield* job(1, options.documents)
   return { begun, starts } satisfies Ended
 })
 

@@ -20,7 +20,7 @@ import {
   statSync,
   writeFileSync
 } from "node:fs"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { root, sources } from "./modules.ts"
@@ -134,12 +134,18 @@ export const buildOnce = async (folder: string): Promise<void> => {
   if (!existsSync(kept)) {
     mkdirSync(cache, { recursive: true })
     for (const name of readdirSync(cache)) {
-      if (name.startsWith("effect-dust-build-")) rmSync(`${cache}/${name}`, { recursive: true, force: true })
+      // Another process may have just finished this one.
+      if (!name.startsWith("effect-dust-build-") || name === basename(kept)) continue
+      rmSync(`${cache}/${name}`, { recursive: true, force: true })
     }
     const fresh = mkdtempSync(`${cache}/effect-dust-fresh-`)
     await build(`${fresh}/dist`)
-    // Another process may have been quicker.
-    if (!existsSync(kept)) renameSync(`${fresh}/dist`, kept)
+    try {
+      renameSync(`${fresh}/dist`, kept)
+    } catch (error) {
+      // Unless another process was quicker.
+      if (!existsSync(kept)) throw error
+    }
     rmSync(fresh, { recursive: true, force: true })
   }
   cpSync(kept, folder, { recursive: true })

@@ -46,8 +46,11 @@ export interface Abandoned {
 
 /** Time limit of one request; a warning is logged when it expires. */
 const limit = "30 seconds"
-/** How long closing the layer waits. Uses the real clock: a stopped test clock would block the layer for ever. */
-const grace = "2 seconds"
+/**
+ * How long closing the layer waits, by the real clock: a stopped test clock would block the layer for ever. In small steps, so
+ * that the time for which the process is suspended does not count.
+ */
+const grace = { steps: 40, step: "50 millis" } as const
 
 const notDone = (what: string, conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>, why: string) =>
   warn(
@@ -159,7 +162,10 @@ export const makeAbandoned = (requests: Requests): Effect.Effect<Abandoned, neve
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(
         Deferred.succeed(closing, undefined),
-        Effect.withClock(Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(fibers)), grace), Clock.make())
+        Effect.raceFirst(
+          Effect.interruptible(FiberSet.awaitEmpty(fibers)),
+          Effect.interruptible(Effect.repeatN(Effect.sleep(grace.step), grace.steps - 1))
+        ).pipe(Effect.withClock(Clock.make()))
       )
     )
     const background = (self: Effect.Effect<void>) => Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
