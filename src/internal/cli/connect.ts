@@ -17,6 +17,7 @@ import * as Dust from "../../Dust.ts"
 import * as DustTest from "../../DustTest.ts"
 import { CredentialError, Left } from "./failure.ts"
 import { Output } from "./output.ts"
+import { useProxy } from "./proxy.ts"
 
 /** Fields named like the environment variables. */
 const Stored = Schema.parseJson(Schema.Struct({
@@ -155,7 +156,7 @@ const localDust = DustTest.layer({ pace: "20 millis", credential: "adminToken" }
 export const connected = (
   useLocal: boolean
 ): Layer.Layer<Dust.Services, unknown, Environment> =>
-  useLocal ? localDust : Layer.unwrapEffect(Effect.map(settings, (found) => {
+  useLocal ? localDust : Layer.unwrapEffect(Effect.map(Effect.zipLeft(settings, useProxy), (found) => {
     const base = Layer.provide(Dust.layerEnv, FetchHttpClient.layer)
     return Option.match(found, {
       onNone: () => base,

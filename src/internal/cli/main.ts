@@ -34,7 +34,7 @@ import { completions, shellIn } from "./completions.ts"
 import { codes, reportOf, UsageError } from "./failure.ts"
 import { entryOf, helpFor, normalized, wrongWord } from "./help.ts"
 import * as Output from "./output.ts"
-import { proxyAdvice, useProxy } from "./proxy.ts"
+import { proxyAdvice } from "./proxy.ts"
 import * as Signals from "./signals.ts"
 import * as Terminal from "./terminal.ts"
 
@@ -147,7 +147,6 @@ export const run = (
 ): Effect.Effect<number> => {
   const args = normalized(given)
   return Effect.gen(function*() {
-    yield* useProxy
     const { columns, line, style } = yield* Output.Output
     const help = helpFor(entries, args, Math.min(columns(), 110), style)
     const wrong = help === undefined ? wrongWord(entries, args) : undefined

@@ -26,7 +26,7 @@ import type { ConversationId, MessageId } from "../../Ids.ts"
 import type { Identity } from "../api/operation.ts"
 import { withoutSpan } from "./callSite.ts"
 import { advice, classify, oneLine, parseBody } from "./classify.ts"
-import { type Failure, networkAdvice } from "./network.ts"
+import { type Failure, networkAdvice, networkType } from "./network.ts"
 import { requestId } from "./requestId.ts"
 import { retryAfter } from "./retryAfter.ts"
 
@@ -169,7 +169,7 @@ export const network = (
 /** The request could not be sent, or its response did not start. */
 export const transport = (identity: Named, attempts: number, failure: Failure, origin: string): DustNetworkError =>
   network(identity, attempts, networkAdvice(failure, origin), {
-    type: failure.code ?? (failure.proxyStatus === undefined ? undefined : "proxy_refused"),
+    type: networkType(failure),
     reachedServer: !failure.neverSent
   })
 

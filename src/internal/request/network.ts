@@ -22,6 +22,8 @@ export interface Failure {
   readonly neverSent: boolean
   /** The status with which a proxy refused to open a tunnel. */
   readonly proxyStatus: number | undefined
+  /** The host that could not be resolved, or the address that refused the connection: the server's or a proxy's. */
+  readonly peer: { readonly host: string; readonly port: number | undefined } | undefined
 }
 
 /** Codes of connection failures, whichever system call reports them. */
@@ -56,9 +58,15 @@ const handshake = /before secure TLS connection was established|\(Connect\)/
 const refusedStream = /NGHTTP2_REFUSED_STREAM/
 const tunnel = /Proxy response \((\d{3})\)/
 
+const isUntrusted = (code: string): boolean =>
+  code.includes("SELF_SIGNED") || code.startsWith("UNABLE_TO_") || code === "CERT_UNTRUSTED"
+
+/** A certificate that is refused. It would be refused again. */
+const isCertificate = (code: string): boolean =>
+  code.startsWith("CERT_") || code === "ERR_TLS_CERT_ALTNAME_INVALID" || isUntrusted(code)
+
 const isTls = (code: string): boolean =>
-  code.startsWith("CERT_") || code.startsWith("ERR_TLS_") || code.startsWith("ERR_SSL_") || code === "EPROTO" ||
-  code.includes("SELF_SIGNED") || code.startsWith("UNABLE_TO_") || code.startsWith("DEPTH_ZERO_")
+  code.startsWith("ERR_TLS_") || code.startsWith("ERR_SSL_") || code === "EPROTO" || isCertificate(code)
 
 const isBeforeSending = (one: unknown): boolean => {
   const code = stringAt(one, "code")
@@ -66,6 +74,15 @@ const isBeforeSending = (one: unknown): boolean => {
   return (code !== undefined && (connectCodes.has(code) || isTls(code) || isClosedClient(code))) ||
     stringAt(one, "syscall") === "connect" || stringAt(one, "syscall") === "getaddrinfo" ||
     handshake.test(message) || refusedStream.test(message) || tunnel.test(message)
+}
+
+const peerOf = (all: ReadonlyArray<unknown>): Failure["peer"] => {
+  for (const one of all) {
+    const host = stringAt(one, "hostname") ?? stringAt(one, "address")
+    if (host === undefined) continue
+    return { host, port: Predicate.hasProperty(one, "port") ? Number(one.port) : undefined }
+  }
+  return undefined
 }
 
 export const failureOf = (cause: unknown): Failure => {
@@ -82,26 +99,78 @@ export const failureOf = (cause: unknown): Failure => {
           Predicate.hasProperty(other, "errors") && Array.isArray(other.errors) && other.errors.includes(one)
         )
     ),
-    proxyStatus: refused?.[1] === undefined ? undefined : Number(refused[1])
+    proxyStatus: refused?.[1] === undefined ? undefined : Number(refused[1]),
+    peer: peerOf(all)
   }
 }
 
-export const networkAdvice = ({ code, proxyStatus }: Failure, origin: string): string => {
-  if (proxyStatus === 407) return `the proxy on the way to ${origin} requires authentication (407)`
-  if (proxyStatus !== undefined) return `the proxy on the way to ${origin} refused the connection (${proxyStatus})`
+/** The type of the error. */
+export const networkType = ({ code, proxyStatus }: Failure): string | undefined =>
+  proxyStatus === undefined
+    ? code
+    : proxyStatus === 407
+    ? "proxy_authentication_required"
+    : proxyStatus < 500
+    ? "proxy_refused"
+    : "proxy_unavailable"
+
+/** Whether the next attempt would fail in the same way, until somebody changes a setting. */
+export const recurs = (type: string | undefined): boolean =>
+  type === "proxy_authentication_required" || type === "proxy_refused" || (type !== undefined && isCertificate(type))
+
+/** Where the connection was going, if that is not the server but a proxy. */
+const proxyOf = ({ peer }: Failure, origin: string): string | undefined => {
+  if (peer === undefined) return undefined
+  const { hostname, port, protocol } = new URL(origin)
+  if (peer.port === undefined) return peer.host === hostname.replace(/^\[|\]$/g, "") ? undefined : peer.host
+  const own = port === "" ? (protocol === "https:" ? 443 : 80) : Number(port)
+  return peer.port === own ? undefined : `${peer.host.includes(":") ? `[${peer.host}]` : peer.host}:${peer.port}`
+}
+
+const certificateAdvice = (code: string, origin: string): string =>
+  code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID"
+    ? `the certificate of ${origin} is not valid at this time (${code}); check the clock of this machine`
+    : code === "ERR_TLS_CERT_ALTNAME_INVALID"
+    ? `the certificate of ${origin} is for another host (${code}); check \`baseUrl\` (DUST_BASE_URL) and the proxy`
+    : `the certificate of ${origin} is not trusted (${code}); check whether a proxy or your company issued it, and set ` +
+      "NODE_EXTRA_CA_CERTS to the file of its CA certificate (PEM)"
+
+export const networkAdvice = (failure: Failure, origin: string): string => {
+  const { code, proxyStatus } = failure
+  if (proxyStatus === 407) {
+    return `the proxy on the way to ${origin} requires authentication (407); check the user and password in the address of ` +
+      "the proxy, http://user:password@host:port (HTTPS_PROXY)"
+  }
+  if (proxyStatus !== undefined && proxyStatus >= 500) {
+    return `the proxy on the way to ${origin} cannot connect to it (${proxyStatus}); check the network of the proxy`
+  }
+  if (proxyStatus !== undefined) {
+    return `the proxy on the way to ${origin} refused the connection (${proxyStatus}); check that it allows this host`
+  }
+  const proxy = proxyOf(failure, origin)
   switch (code) {
     case "ECONNREFUSED":
     case "ConnectionRefused":
-      return `nothing is listening at ${origin}; check \`baseUrl\` (DUST_BASE_URL) and the network`
+      return proxy === undefined
+        ? `nothing is listening at ${origin}; check \`baseUrl\` (DUST_BASE_URL) and the network`
+        : `nothing is listening at ${proxy}, the proxy on the way to ${origin}; check the address of the proxy (HTTPS_PROXY)`
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return `the host of ${origin} cannot be resolved; check \`baseUrl\` (DUST_BASE_URL) and the network`
+      return proxy === undefined
+        ? `the host of ${origin} cannot be resolved; check \`baseUrl\` (DUST_BASE_URL) and the network`
+        : `${proxy}, the proxy on the way to ${origin}, cannot be resolved; check the address of the proxy (HTTPS_PROXY)`
+    case "UND_ERR_CONNECT_TIMEOUT":
+      return `no connection to ${origin} in time; check the network, and whether it requires a proxy (HTTPS_PROXY)`
     case "UND_ERR_DESTROYED":
     case "UND_ERR_CLOSED":
       return "the HttpClient is closed: the scope of its layer has ended; provide it outside of everything that uses it"
+    case undefined:
+      return `the connection to ${origin} failed`
     default:
-      return code === undefined
-        ? `the connection to ${origin} failed`
+      return isCertificate(code)
+        ? certificateAdvice(code, origin)
+        : /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code)
+        ? `${origin} does not speak TLS (${code}); check whether \`baseUrl\` (DUST_BASE_URL) must begin with http://`
         : `the connection to ${origin} failed (${code})`
   }
 }

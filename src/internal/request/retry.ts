@@ -9,6 +9,7 @@ import type { RequestError } from "../../DustAPIError.ts"
 import type { RetryPolicy } from "../../RetryPolicy.ts"
 import type { Final, Replay } from "../api/operation.ts"
 import { monotonicOf } from "../util/monotonic.ts"
+import { recurs } from "./network.ts"
 
 /** The default total limit of a call: the limit of its retry policy plus one more attempt. */
 export const totalOf = (policy: RetryPolicy, headers: Duration.Duration, body: Duration.Duration): Duration.Duration =>
@@ -73,7 +74,7 @@ export const mayRepeat = (
     case "DustConflictError":
       return error.isRetryable
     case "DustNetworkError":
-      return error.isRetryable && (safe || !error.reachedServer)
+      return error.isRetryable && !recurs(error.type) && (safe || !error.reachedServer)
     case "DustTimeoutError":
       return safe && error.phase !== "total"
     case "DustServerError":
