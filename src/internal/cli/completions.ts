@@ -37,7 +37,11 @@ const common: ReadonlyArray<Option> = [
   { names: ["--log-level"], what: "The log level", value: everywhere.get("--log-level") ?? [] }
 ]
 
-const nodesOf = (entries: ReadonlyArray<Entry>, choices: Readonly<Record<string, ReadonlyArray<string>>>) => {
+const nodesOf = (
+  entries: ReadonlyArray<Entry>,
+  groupEntries: ReadonlyArray<Entry>,
+  choices: Readonly<Record<string, ReadonlyArray<string>>>
+) => {
   const groups = new Set(entries.flatMap(({ path }) => path.length > 1 ? [path[0] ?? ""] : []))
   const below = (path: ReadonlyArray<string>): Node["commands"] => {
     const named = new Map<string, string>()
@@ -45,7 +49,8 @@ const nodesOf = (entries: ReadonlyArray<Entry>, choices: Readonly<Record<string,
       const name = entry.path[path.length]
       if (name === undefined || !path.every((word, index) => entry.path[index] === word) || named.has(name)) continue
       const own = entry.path.length === path.length + 1
-      named.set(name, own ? entry.summary : "Export a conversation, an agent, analytics or consumption")
+      const shown = own ? entry : groupEntries.find((group) => group.path.join(" ") === [...path, name].join(" "))
+      named.set(name, shown?.summary ?? "")
     }
     return [...named]
   }
@@ -218,12 +223,16 @@ ${lines.join("\n")}`
 
 const scripts = { bash, zsh, fish }
 
-/** The script for a shell. `choices`: the values of a command's argument, by the words of the command. */
+/**
+ * The script for a shell. `groups`: the commands that only have subcommands. `choices`: the values of a command's argument, by
+ * the words of the command.
+ */
 export const completions = (
   shell: Shell,
   entries: ReadonlyArray<Entry>,
+  groups: ReadonlyArray<Entry>,
   choices: Readonly<Record<string, ReadonlyArray<string>>>
-): string => scripts[shell](nodesOf(entries, choices))
+): string => scripts[shell](nodesOf(entries, groups, choices))
 
 /** The shell that `--completions` names. The values are checked before. */
 export const shellIn = (args: ReadonlyArray<string>): Shell | undefined => {

@@ -58,6 +58,8 @@ const entries = [
   entryOf(logout, "logout")
 ]
 
+const groups = [entryOf(exporting, "export")]
+
 const parse = Command.run(root, { name: "effect-dust", version, executable: "effect-dust" })
 
 // oxlint-disable-next-line no-control-regex
@@ -156,7 +158,9 @@ export const run = (
       })
     }
     const shell = shellIn(args)
-    if (shell !== undefined) return yield* line(completions(shell, entries, { "export analytics": analyticsTables }))
+    if (shell !== undefined) {
+      return yield* line(completions(shell, entries, groups, { "export analytics": analyticsTables }))
+    }
     yield* help === undefined ? withConsole(parse(["node", "effect-dust", ...stdinLast(args)])) : line(help)
   }).pipe(
     Effect.as<number>(codes.ok),
