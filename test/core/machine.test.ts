@@ -143,6 +143,15 @@ describe("Stream machine: pages and cuts", () => {
       expected: "connecting Connect"
     },
     {
+      title: "an orderly page of known events that leads on ends a row of cuts",
+      signals: [
+        closed({ seen: 1, fresh: 1 }),
+        closed({ orderly: true, seen: 50, ahead: true }),
+        closed({ seen: 1, fresh: 1 })
+      ],
+      expected: spread
+    },
+    {
       title: "an orderly empty page makes the conversation be asked",
       signals: [closed({ orderly: true })],
       expected: "asking Ask"
@@ -166,6 +175,38 @@ describe("Stream machine: pages and cuts", () => {
       title: "a cut of a quiet connection is spread before the conversation is asked",
       signals: [closed({ lasted: 60_000, error: network() })],
       expected: "backingOff BackOff 200-3000 then ask"
+    },
+    {
+      title: "a cut of a connection that was only just open long enough is one of a quiet connection",
+      signals: [closed({ lasted: 10_000 })],
+      expected: "backingOff BackOff 200-3000 then ask"
+    },
+    {
+      title: "a cut of a connection that was not open long enough is a fruitless one",
+      signals: [closed({ lasted: 9_999 })],
+      expected: "backingOff BackOff 200-300 then connect"
+    },
+    {
+      title: "a cut after a second is one that a deploy may have made, so that the next one comes back sooner",
+      signals: [closed({ lasted: 1_000 }), closed({ seen: 1, fresh: 1 })],
+      expected: "backingOff BackOff 200-300 then connect"
+    },
+    {
+      title: "a cut within a second is none that a deploy has made",
+      signals: [closed({ lasted: 999 }), closed({ seen: 1, fresh: 1 })],
+      expected: spread
+    },
+    {
+      title: "a cut of a connection that lasted is the first one of a row",
+      state: { ...reading, cuts: 3 },
+      signals: [closed({ seen: 1, fresh: 1, lasted: 20_000 })],
+      expected: spread
+    },
+    {
+      title: "a connection that the server closes in order ends a row of cuts",
+      state: { ...reading, cuts: 3 },
+      signals: [closed({ seen: 1, fresh: 1, orderly: true }), closed({ seen: 1, fresh: 1 })],
+      expected: spread
     },
     {
       title: "a connection that was silent for too long is replaced at once",
@@ -201,6 +242,11 @@ describe("Stream machine: pages and cuts", () => {
       title: "3 fruitless connections that brought known events skip them",
       signals: [known, known, closed({ seen: 3, ahead: true })],
       expected: "backingOff BackOff 800-1200 then connect"
+    },
+    {
+      title: "skipping known events ends a series of failures",
+      signals: [known, known, closed({ seen: 3, ahead: true }), closed()],
+      expected: "backingOff BackOff 200-300 then connect"
     },
     {
       title: "without a conversation the pause grows to about 5 seconds",
@@ -291,6 +337,11 @@ describe("Stream machine: silence", () => {
       expected: "reading Read"
     },
     {
+      title: "a single event that is still coming is waited for",
+      signals: [{ _tag: "Overdue" }, alive({ ended: true, fresh: 1 })],
+      expected: "reading Read"
+    },
+    {
       title: "a run that brought no event for too long, and waits for nobody, is a failure",
       signals: [{ _tag: "Overdue" }, alive({ fresh: 0, ...silent })],
       expected: "failed Fail Silent"
@@ -299,6 +350,18 @@ describe("Stream machine: silence", () => {
       title: "silence that reconnections do not end makes the conversation be asked",
       signals: [closed({ orderly: true, fresh: 1, seen: 1, ...silent })],
       expected: "asking Ask"
+    },
+    {
+      title: "silence while a person is waited for makes nobody ask",
+      state: { ...reading, quiet: 1 },
+      signals: [closed({ orderly: true, fresh: 1, seen: 1, ...silent })],
+      expected: "connecting Connect"
+    },
+    {
+      title: "silence of a stream without a conversation is followed by the next connection",
+      options: { ...endless, silence: 1_000 },
+      signals: [closed({ orderly: true, fresh: 1, seen: 1, ...silent })],
+      expected: "connecting Connect"
     },
     {
       title: "and then fails",
@@ -357,6 +420,24 @@ describe("Stream machine: silence", () => {
       expected: "waiting Read"
     }
   ])
+
+  it("down: counts the time without a connection, pauses included, and nothing else", () => {
+    const time = (...signals: ReadonlyArray<Machine.Signal>) => after(run, reading, ...signals)[0].down
+    const away = unreachable(down(), 7)
+    assert.strictEqual(time(away), 7)
+    assert.strictEqual(time(unreachable(page, 7)), 7)
+    assert.strictEqual(time(away, alive({ took: 5 })), 12)
+    assert.strictEqual(time(away, unread(down(), { took: 5 })), 12)
+    assert.strictEqual(time(alive({ took: 5 })), 0)
+    assert.strictEqual(time(unread(down(), { took: 5 })), 0)
+    assert.strictEqual(time({ _tag: "Waited", took: 1_500, planned: 250 }), 1_500)
+    assert.strictEqual(time({ _tag: "Waited", took: 9_000, planned: 250 }), 2_250)
+    assert.strictEqual(time(away, { _tag: "Connected" }), 0)
+  })
+
+  it("connections: each one counts", () => {
+    assert.strictEqual(after(run, start, { _tag: "Connected" }, closed(), { _tag: "Connected" })[0].connections, 2)
+  })
 
   it("looks: an event or a read of the conversation ends the first one, which happens at most once at a time", () => {
     const state = (signals: ReadonlyArray<Machine.Signal>, options = run) => {
@@ -492,6 +573,11 @@ describe("Stream machine: no connection", () => {
         expected: "backingOff BackOff 400-600 then connect"
       },
       {
+        title: `a ${name} is tolerated a few times`,
+        signals: obstacle(error, Machine.obstacleLimit),
+        expected: "backingOff BackOff 3200-4800 then connect"
+      },
+      {
         title: `a ${name} that stays is a typed failure after a few`,
         signals: obstacle(error, Machine.obstacleLimit + 1),
         expected: "failed Fail Lost"
@@ -561,6 +647,24 @@ describe("Stream machine: no connection", () => {
         alive()
       ],
       expected: "backingOff BackOff 200-300 then connect"
+    },
+    {
+      title: "once it is there again, the conversation is asked as before",
+      signals: [
+        unreachable(down()),
+        alive(),
+        { _tag: "Waited", took: 250, planned: 250 },
+        { _tag: "Connected" },
+        { _tag: "Overdue" },
+        alive({ fresh: 0 })
+      ],
+      expected: "reading Read"
+    },
+    {
+      title: "a page instead of the first connection that stays is that failure",
+      state: start,
+      signals: Array.from({ length: Machine.obstacleLimit + 1 }, () => unreachable(page)),
+      expected: "failed Fail Refused"
     },
     {
       title: "a closed HttpClient that cannot read the conversation is final",

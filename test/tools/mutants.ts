@@ -133,14 +133,20 @@ const runner = (directory: string) => {
       const ended = () => end()
       process.on("message", end).on("exit", ended)
     })
+  /** With its workers, which may be in a loop that never ends. */
   const stop = () => {
-    child?.kill("SIGKILL")
+    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      process.kill(-child.pid, "SIGKILL")
+    }
     child = undefined
   }
+  process.once("exit", stop)
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
   const run = async (job: Job, limit: number): Promise<Outcome> => {
     if (child === undefined || child.exitCode !== null) {
       child = fork(`${root}test/tools/mutantRunner.ts`, [directory], {
         cwd: directory,
+        detached: true,
         execArgv: ["--import", "tsx"],
         stdio: ["ignore", "ignore", "ignore", "ipc"]
       })

@@ -3,17 +3,20 @@ import * as Duration from "effect/Duration"
 import type { DustNetworkError, StreamError } from "../../DustAPIError.ts"
 import type { Identity } from "../api/operation.ts"
 import { network, streamError } from "../request/errors.ts"
-import { failureOf as transportFailure } from "../request/network.ts"
-import { type Failure, isClosedClient } from "./machine.ts"
+import { isClosedClient, failureOf as transportFailure } from "../request/network.ts"
+import type { Failure } from "./machine.ts"
 import { eventLimit } from "./sse.ts"
 
 /** The error for a broken connection, or for an HttpClient that was closed while in use. */
 export const brokenOff = (operation: Identity, cause: unknown): DustNetworkError => {
   const code = transportFailure(cause).code
-  const because = (message: string) => network(operation, 1, message, { type: code, reachedServer: true })
-  const error = because("the connection closed before the end of the stream")
-  return !isClosedClient(error) ? error : because(
-    `the HttpClient was closed while the stream was open (${code}); the scope of its layer must outlive the stream`
+  return network(
+    operation,
+    1,
+    isClosedClient(code)
+      ? `the HttpClient was closed while the stream was open (${code}); the scope of its layer must outlive the stream`
+      : "the connection closed before the end of the stream",
+    { type: code, reachedServer: true }
   )
 }
 

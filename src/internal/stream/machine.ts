@@ -169,21 +169,12 @@ const established = 1_000
 /** Pauses are accurate to this many milliseconds; any excess is time in which the process was suspended. */
 export const standstill = 2_000
 
-const closedClient: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
-
-/** The HttpClient was closed: no later attempt can succeed. */
-export const isClosedClient = (error: RequestError): boolean =>
-  error._tag === "DustNetworkError" && error.type !== undefined && closedClient.has(error.type)
-
 /** A response that is not from Dust: a challenge page, a login page or a gateway's own error. */
 export const isObstacle = (error: RequestError): boolean =>
   error._tag === "DustDecodeError" ||
   (!error.isRetryable && error.type === undefined && error.status !== undefined && error.status >= 400)
 
-const connect = (state: State): Step => [{ ...state, phase: "connecting", broken: undefined }, {
-  _tag: "Connect",
-  look: false
-}]
+const connect = (state: State): Step => [{ ...state, phase: "connecting" }, { _tag: "Connect", look: false }]
 
 const ask = (state: State): Step => [{ ...state, phase: "asking" }, { _tag: "Ask" }]
 
@@ -221,9 +212,7 @@ export const settles = (state: State, closed: Closed): boolean =>
 
 const closed = (options: Options, state: State, signal: Closed): Step => {
   const { error, fresh, orderly, seen, silent } = signal
-  if (error !== undefined && (isClosedClient(error) || !error.isRetryable)) {
-    return fail(state, { _tag: "Refused", error })
-  }
+  if (error?.isRetryable === false) return fail(state, { _tag: "Refused", error })
   const lasted = signal.lasted >= healthy
   const cut = !orderly && !silent && (fresh > 0 || signal.lasted >= established)
   const cuts = !cut ? 0 : lasted ? 1 : state.cuts + 1
@@ -259,11 +248,9 @@ const unreachable = (state: State, { error, patience }: Unreachable): Step => {
 
 const notConnected = (options: Options, state: State, signal: Unreachable): Step => {
   const { error } = signal
-  const refused = (): Step => fail(state, { _tag: "Refused", error })
-  if (isClosedClient(error)) return refused()
   const known = state.connections > 0 || options.resumes
   if (!error.isRetryable && !isObstacle(error) && !(error._tag === "DustNotFoundError" && known && options.canAsk)) {
-    return refused()
+    return fail(state, { _tag: "Refused", error })
   }
   const after: State = error.isRetryable
     ? { ...state, fruitless: state.fruitless + 1, down: state.down + signal.took }
@@ -288,7 +275,6 @@ const unanswered = (
 ): Step => {
   const { error, open, silentFor } = signal
   const after: State = { ...state, looking: false, down: state.down + (state.broken === undefined ? 0 : signal.took) }
-  if (isClosedClient(error)) return fail(after, { _tag: "Refused", error })
   if (error.isRetryable) {
     return onward(
       options,
@@ -315,8 +301,7 @@ export const next = (options: Options, state: State, signal: Signal): Step => {
           ...state,
           phase: state.quiet > 0 ? "waiting" : "reading",
           connections: state.connections + 1,
-          down: 0,
-          broken: undefined
+          down: 0
         },
         { _tag: "Read" }
       ]
@@ -362,7 +347,7 @@ export const next = (options: Options, state: State, signal: Signal): Step => {
           down: state.down + (state.broken === undefined ? 0 : signal.took)
         },
         signal.fresh !== undefined,
-        signal.waiting ? 0 : signal.silentFor
+        signal.silentFor
       )
     }
     case "Unanswered":
