@@ -12,7 +12,6 @@ import * as Chat from "effect-dust/Chat"
 import * as Conversations from "effect-dust/Conversations"
 import * as Dust from "effect-dust/Dust"
 import * as Governor from "effect-dust/Governor"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -94,6 +93,9 @@ const report = (figure: Figure) =>
 
 const atMost = (what: string, value: number, limit: number) => ({ text: `${what} <= ${limit}`, met: value <= limit })
 
+const mapValues = <Name extends string, A>(names: ReadonlyArray<Name>, f: (name: Name) => A) =>
+  Object.fromEntries(names.map((name) => [name, f(name)])) as Record<Name, A>
+
 const expect = (actual: number, expected: number) => {
   if (actual !== expected) throw new Error(`expected ${expected}, got ${actual}`)
 }
@@ -153,27 +155,34 @@ const events = {
     )
 }
 
+/**
+ * Answers of two lengths: the difference is what an event costs, and the rest is what it costs to open and end a stream.
+ */
 const paced = async () => {
   const streams = 40
-  const each = quick ? 20 : 100
-  const all = (scenario: string, candidate: (scenario: string) => Promise<number>) => () =>
-    Promise.all(Array.from({ length: streams }, () => candidate(scenario)))
+  const [short, long] = quick ? [10, 30] as const : [40, 240] as const
+  const candidates = ["undici", "fetch", "official", "floor", "messageEvents", "chat", "approval"] as const
   for (const mix of ["tokens", "mixed"]) {
-    const scenario = `paced.${mix}.${each}.20`
-    for (const name of ["undici", "fetch", "official", "floor", "messageEvents"] as const) {
-      expect(await events[name](scenario), each)
+    const costs = async (length: number) => {
+      const scenario = `paced.${mix}.${length}.20`
+      for (const name of ["undici", "fetch", "official", "floor", "messageEvents"] as const) {
+        expect(await events[name](scenario), length)
+      }
+      return alternating(
+        quick ? 3 : 7,
+        1,
+        mapValues(
+          candidates,
+          (name) => () => Promise.all(Array.from({ length: streams }, () => events[name](scenario)))
+        )
+      )
     }
-    const costs = await alternating(quick ? 3 : 7, quick ? 1 : 2, {
-      undici: all(scenario, events.undici),
-      fetch: all(scenario, events.fetch),
-      official: all(scenario, events.official),
-      floor: all(scenario, events.floor),
-      messageEvents: all(scenario, events.messageEvents),
-      chat: all(scenario, events.chat),
-      approval: all(scenario, events.approval)
-    })
-    const perEvent = (cost: Taken) => (cost.cpu * 1000) / (streams * each)
-    const bare = perEvent(costs.undici)
+    const few = await costs(short)
+    const many = await costs(long)
+    const micros = (cost: Taken) => (cost.cpu * 1000) / streams
+    const perEvent = mapValues(candidates, (name) => (micros(many[name]) - micros(few[name])) / (long - short))
+    const around = mapValues(candidates, (name) => micros(few[name]) - perEvent[name] * short)
+    const bare = perEvent.undici
     for (
       const [name, title, limit] of [
         ["messageEvents", "messageEvents", 1.9],
@@ -181,20 +190,27 @@ const paced = async () => {
         ["approval", "Chat with onApproval", 2.5]
       ] as const
     ) {
-      const ours = perEvent(costs[name])
+      const ours = perEvent[name]
+      const whole = (name: (typeof candidates)[number]) => `${round(micros(many[name]) / micros(many.undici))} x`
       report({
         figure: `paced, ${streams} streams x 50 events/s, ${mix === "mixed" ? "tokens + tools" : "tokens"}: ${title}`,
         unit: "µs CPU per event",
         ours: round(ours),
         bare: round(bare),
-        official: round(perEvent(costs.official)),
-        targets: [atMost("times bare undici", ours / bare, limit)],
-        note: `bare fetch ${round(perEvent(costs.fetch) / bare)} x, official ${
-          round(perEvent(costs.official) / bare)
+        official: round(perEvent.official),
+        targets: [atMost("times bare undici", round(ours / bare), limit)],
+        note: `bare fetch ${round(perEvent.fetch / bare)} x, official ${
+          round(perEvent.official / bare)
         } x, floor (an Effect Stream over the platform's HttpClient, without this SDK) ${
-          round(perEvent(costs.floor) / bare)
-        } x; spread: bare ${costs.undici.spread}, official ${costs.official.spread}, floor ${costs.floor.spread}, ours ${
-          costs[name].spread
+          round(perEvent.floor / bare)
+        } x; to open and end a stream, µs: ours ${round(around[name])}, bare ${round(around.undici)}, official ${
+          round(around.official)
+        }, floor ${round(around.floor)}; a whole answer of ${long} events: ours ${whole(name)}, official ${
+          whole("official")
+        }, floor ${
+          whole("floor")
+        }; spread: bare ${many.undici.spread}, official ${many.official.spread}, floor ${many.floor.spread}, ours ${
+          many[name].spread
         }`
       })
     }
@@ -231,7 +247,7 @@ const small = async () => {
     }
   }
   for (const [title, { floor, official, ours, undici }] of Object.entries(cases)) {
-    const costs = await alternating(quick ? 3 : 9, 2, {
+    const costs = await alternating(quick ? 3 : 9, quick ? 2 : 12, {
       undici: repeated(undici),
       floor: repeated(floor),
       official: repeated(official),
@@ -261,7 +277,7 @@ const send = async () => {
     for (let i = 0; i < times; i++) await work()
   }
   const content = "What changed?"
-  const costs = await alternating(quick ? 3 : 9, 2, {
+  const costs = await alternating(quick ? 3 : 9, quick ? 2 : 12, {
     official: repeated(async () => {
       const created = await api.createConversation({
         title: null,
@@ -318,22 +334,20 @@ const open = async () => {
     reader.read().catch(() => {})
     return async () => abort.abort()
   }
-  const followed = (stream: (scenario: string) => Stream.Stream<unknown, unknown>, atLeast: number) =>
-  (
-    scenario: string
-  ) =>
-    runtime.runPromise(Effect.gen(function*() {
-      const first = yield* Deferred.make<void>()
-      let seen = 0
-      const fiber = yield* Effect.forkDaemon(
-        Stream.runForEach(
-          stream(scenario),
-          () => ++seen === atLeast ? Deferred.succeed(first, undefined) : Effect.void
+  const followed =
+    (stream: (scenario: string) => Stream.Stream<unknown, unknown>, atLeast: number) =>
+    (scenario: string): Promise<() => Promise<void>> =>
+      new Promise((resolve, reject) => {
+        let seen = 0
+        const fiber = runtime.runFork(
+          Stream.runForEach(stream(scenario), () =>
+            Effect.sync(() => {
+              if (++seen === atLeast) resolve(stop)
+            }))
         )
-      )
-      yield* Effect.raceFirst(Deferred.await(first), Effect.zipRight(Fiber.join(fiber), Effect.never))
-      return () => runtime.runPromise(Effect.asVoid(Fiber.interrupt(fiber)))
-    }))
+        fiber.addObserver(reject)
+        const stop = (): Promise<void> => runtime.runPromise(Effect.asVoid(Fiber.interrupt(fiber)))
+      })
   const measured = async (follow: (scenario: string) => Promise<() => Promise<void>>) => {
     const name = () => `silent.o${opened++}`
     await (await follow(name()))()
@@ -346,11 +360,13 @@ const open = async () => {
       }
     })
     const kib = (reachable() - before) / streams
+    // The connections of other requests stay in undici's pool for four seconds, and are counted in.
+    const sockets = process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length / streams
     const stopping = await timed(async () => {
       await Promise.all(handles.map((stop) => stop()))
       await closed()
     })
-    return { kib, opening, stopping }
+    return { kib, sockets, opening, stopping }
   }
   const idle = await measured(floor.follow)
   const plain = await measured(bareStream)
@@ -369,7 +385,7 @@ const open = async () => {
       ]
     ] as const
   ) {
-    const { kib, opening, stopping } = await measured(follow)
+    const { kib, opening, sockets, stopping } = await measured(follow)
     report({
       figure: `${streams.toLocaleString("en")} open streams: ${title}`,
       unit: "KiB per stream",
@@ -378,9 +394,11 @@ const open = async () => {
       targets: [atMost("KiB", round(kib), limit)],
       note: `bare fetch ${round(fetched.kib)} KiB; floor: a Stream that waits ${
         round(idle.kib)
-      } KiB, and the bare stream ${round(plain.kib)} KiB; µs CPU to open one: ours ${
-        round((opening.cpu * 1000) / streams)
-      }, bare ${round((plain.opening.cpu * 1000) / streams)}`
+      } KiB, and the bare stream ${round(plain.kib)} KiB; connections per stream ${
+        round(sockets)
+      }; µs CPU to open one: ours ${round((opening.cpu * 1000) / streams)}, bare ${
+        round((plain.opening.cpu * 1000) / streams)
+      }`
     })
     const tenThousand = (cost: Cost) => round((cost.cpu / streams) * 10)
     report({

@@ -56,11 +56,12 @@ export const open = (
     call,
     fiber,
     undefined,
-    (trip, repeated) =>
-      repeated((scope) =>
-        Effect.tap(attempt(context, trip), () => Scope.addFinalizerExit(outer, (exit) => Scope.close(scope, exit)))
-      )
+    (trip, repeated) => repeated((scope) => Effect.tap(attempt(context, trip), () => closingWith(outer, scope)))
   )
+
+/** An open connection keeps nothing but its scope: the finalizer is made where nothing else is in reach. */
+const closingWith = (outer: Scope.Scope, scope: Scope.CloseableScope): Effect.Effect<void> =>
+  Scope.addFinalizerExit(outer, (exit) => Scope.close(scope, exit))
 
 /** Runs attempts, each in its own scope, which closes at once if the attempt fails. */
 type Repeated<A> = (

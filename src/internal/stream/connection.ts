@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { codingOf, decompressed, isReadable } from "../request/compression.ts"
 
@@ -219,8 +219,9 @@ export class Compressed {
   readonly _tag = "Compressed"
 }
 
+// `Effect.addFinalizer` would keep all references of the fiber that opened it.
 const opened = (source: ByteSource): Effect.Effect<ByteSource, never, Scope.Scope> =>
-  Effect.as(Effect.addFinalizer(() => Effect.sync(() => source.close())), source)
+  Effect.scopeWith((scope) => Effect.as(Scope.addFinalizer(scope, Effect.sync(() => source.close())), source))
 
 const pulled = (stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<ByteSource, never, Scope.Scope> => {
   const source = new PulledSource()
