@@ -117,6 +117,7 @@ export interface Service extends Methods<typeof endpoints> {
   readonly get: (conversationId: ConversationId) => Effect.Effect<Conversation, RequestError>
   /**
    * Marks a conversation as read for the user of the access token. Has no effect with an API key. Retried automatically.
+   * Fails with `DustNotFoundError` if the conversation does not exist or the credential cannot see it.
    *
    * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
    * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
@@ -124,6 +125,7 @@ export interface Service extends Methods<typeof endpoints> {
   readonly markRead: (conversationId: ConversationId) => Effect.Effect<void, RequestError>
   /**
    * Marks a conversation as unread for the user of the access token. Has no effect with an API key. Retried automatically.
+   * Fails with `DustNotFoundError` if the conversation does not exist or the credential cannot see it.
    *
    * Source: `PATCH /api/v1/w/{workspaceId}/assistant/conversations/{conversationId}`;
    * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/index.ts` in dust-tt/dust.
@@ -310,8 +312,8 @@ export interface Service extends Methods<typeof endpoints> {
     readonly fragment: ContentFragmentInput
   }) => Effect.Effect<ContentFragment, RequestError>
   /**
-   * Streams a file of the conversation's folder. `path` is relative to that folder. Accepts any credential. Fails with
-   * `DustNotFoundError`, with `DustForbiddenError`, and with `DustNetworkError` if the connection breaks.
+   * Streams a file of the conversation's folder. `path` is relative to that folder. Accepts any credential. Opening is
+   * retried automatically; a broken download is not continued. Fails with `DustNotFoundError`, with `DustForbiddenError`, and with `DustNetworkError` if the connection breaks.
    *
    * Source: `GET …/conversations/{conversationId}/files/conversation/{path}`;
    * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/files/[...rel].ts` in dust-tt/dust.

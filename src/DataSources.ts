@@ -124,14 +124,14 @@ export interface Service extends Methods<typeof endpoints> {
     readonly documents: ReadonlyArray<Document>
     readonly total: number
   }, RequestError>
-  /** Streams all documents, page by page. */
+  /** Streams all documents, page by page as they are consumed. Retried automatically. */
   readonly streamDocuments: (options: StreamDocumentsOptions) => Stream.Stream<Document, RequestError>
   /**
    * Creates a document, or replaces it completely: text, tags, title and source URL.
    *
    * By default, the document is embedded and searchable when this succeeds, and is returned in full. Mode `light` returns its
    * sizes only; mode `async` queues it and returns its id. Title, URL, timestamp and depth of sections are checked
-   * before any request. Retried: the same id is written again. Many documents: {@link Service.syncDocuments}.
+   * before any request. Retried automatically: the same id is written again. To write many, use {@link Service.syncDocuments}.
    *
    * Source: `POST …/data_sources/{dataSourceId}/documents/{documentId}`;
    * `front-api/routes/v1/w/[wId]/spaces/[spaceId]/data_sources/[dsId]/documents/[documentId]/index.ts` in dust-tt/dust.
@@ -205,7 +205,10 @@ export interface Service extends Methods<typeof endpoints> {
     readonly rows: ReadonlyArray<Row>
     readonly total: number
   }, RequestError>
-  /** Streams all rows, page by page. */
+  /**
+   * Streams all rows, page by page as they are consumed. Retried automatically. Fails with `DustNotFoundError`
+   * (`table_not_found`) if the table does not exist.
+   */
   readonly streamRows: (
     options: Location & {
       readonly tableId: TableId
@@ -226,7 +229,7 @@ export interface Service extends Methods<typeof endpoints> {
   ) => Effect.Effect<Row, RequestError>
   /**
    * Writes rows in one request. A row with an existing `rowId` replaces it. Dust derives the columns from the rows. Names of columns,
-   * cells and the number of rows are checked before any request. Retried. Many rows: {@link Service.loadTable}.
+   * cells and the number of rows are checked before any request. Retried automatically. To write many rows, use {@link Service.loadTable}.
    *
    * Fails with `DustRateLimitError` if too many updates of the table are waiting. For a missing table, see
    * {@link Service.pageRows}.
@@ -314,7 +317,8 @@ export interface Service extends Methods<typeof endpoints> {
   ) => Stream.Stream<SyncEvent, E | RequestError, R>
   /**
    * Returns what {@link Service.syncDocuments} with the same options would write, skip, refuse and delete. Only reads. By
-   * default, it takes as long as its source; a `total` that you set bounds it.
+   * default, it takes as long as its source; a `total` that you set bounds it. Retried automatically. Fails with the errors of
+   * the source.
    */
   readonly planSync: <E = never, R = never>(
     options: SyncOptions<E, R>

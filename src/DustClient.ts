@@ -225,6 +225,7 @@ export type { Execute, Open } from "./internal/request/context.ts"
  * @since 0.1.0
  */
 export interface Service {
+  /** The configuration of the layer. */
   readonly config: DustConfig.Service
   /**
    * The raw client, for anything else. It adds the credential, the headers and the base URL to relative URLs, and

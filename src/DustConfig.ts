@@ -188,25 +188,32 @@ export interface TimeoutOptions {
  * @since 0.1.0
  */
 export interface Service {
+  /** The workspace of every request. */
   readonly workspaceId: WorkspaceId
   /** Without a trailing slash. */
   readonly baseUrl: string
+  /** The credential of requests that have none of their own (`DustClient.withCredential`). */
   readonly credential: Credential
+  /** The limits of one call. */
   readonly timeouts: Timeouts
   /**
    * The limits that the application configured. They are ceilings; slow operations raise only the others. If omitted,
    * no limit is a ceiling.
    */
   readonly chosenLimits?: ReadonlyArray<keyof Timeouts> | undefined
+  /** How often failed requests are repeated. */
   readonly retry: RetryPolicy.RetryPolicy
   /** Sent with every request to Dust, and nowhere else. */
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
   /** Defaults to 64 MiB. */
   readonly maxResponseSize?: number | undefined
+  /** Transforms the HttpClient of the application for this SDK only. */
   readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }
 
 /**
+ * The tag of the configuration: `yield* DustConfig` returns its {@link Service}.
+ *
  * @category tags
  * @since 0.1.0
  */

@@ -56,7 +56,8 @@ export interface Service extends Methods<typeof endpoints> {
    *
    * Fails with `DustRateLimitError` beyond 40 files a minute per workspace, with `DustContentTooLargeError`
    * (`file_too_large`) if the file exceeds the limit of its type, and with `DustBadRequestError` (`file_type_not_supported`)
-   * if the workspace does not accept the type. Retried as `RetryPolicy` allows for creations; unused announcements expire.
+   * if the workspace does not accept the type. Retried only if the request provably did not arrive, or if the
+   * retry policy has `repeatCreations`; unused announcements expire.
    *
    * Source: `POST /api/v1/w/{workspaceId}/files`;
    * `front-api/routes/v1/w/[wId]/files/index.ts` in dust-tt/dust.
@@ -123,22 +124,24 @@ export interface Service extends Methods<typeof endpoints> {
   readonly download: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
   /**
    * Downloads a file to disk and returns its size in bytes. Writes to a temporary file and renames it at the end, so that a
-   * failure leaves no partial file. Has no total limit unless one is configured.
+   * failure leaves no partial file. Has no total limit unless one is configured. Retried and continued like
+   * {@link Service.download}; fails with its errors, and with a `PlatformError` if the file cannot be written.
    */
   readonly downloadTo: (
     options: ReadOptions & { readonly path: string }
   ) => Effect.Effect<number, RequestError | PlatformError, FileSystem.FileSystem>
-  /** Downloads a file into memory. See {@link Service.download}. */
+  /** Downloads a file into memory. Retried and continued like {@link Service.download}, and fails with its errors. */
   readonly downloadBytes: (options: CollectOptions) => Effect.Effect<Uint8Array, RequestError>
   /**
    * Streams the bytes of a file from Dust itself; those of types that are not safe to display from the storage, like
    * {@link Service.download}. With `version: "processed"`, the content of a document is plain text, regardless of its type.
+   * Opening is retried automatically. Fails with `DustNotFoundError` (`file_not_found`) like {@link Service.download}.
    *
    * Source: `GET /api/v1/w/{workspaceId}/files/{fileId}?action=view`;
    * `front-api/routes/v1/w/[wId]/files/[fileId].ts` in dust-tt/dust.
    */
   readonly view: (options: ReadOptions) => Stream.Stream<Uint8Array, RequestError>
-  /** Returns the text of a file, decoded as UTF-8. See {@link Service.view}. */
+  /** Returns the text of a file, decoded as UTF-8. Retried like {@link Service.view}, and fails with its errors. */
   readonly viewText: (options: CollectOptions) => Effect.Effect<string, RequestError>
 }
 

@@ -142,7 +142,8 @@ export interface Service extends Methods<typeof endpoints> {
    */
   readonly pageNodes: (options: NodesOptions & PageOptions) => Effect.Effect<NodePage, RequestError>
   /**
-   * Streams all matching nodes, page by page as they are consumed. `pageSize` defaults to 100; at most 2000.
+   * Streams all matching nodes, page by page as they are consumed. `pageSize` defaults to 100; at most 2000. Errors
+   * as for {@link Service.pageNodes}.
    *
    * @example
    * ```ts

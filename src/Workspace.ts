@@ -104,7 +104,7 @@ export interface Service extends Methods<typeof workspace> {
    */
   readonly streamConsumption: (options: ConsumptionOptions) => Stream.Stream<ConsumptionRow, StreamError>
   /**
-   * Streams the same calls as CSV, line by line. Fails like `streamConsumption`.
+   * Streams the same calls as CSV, line by line. Credential and errors as for `streamConsumption`.
    *
    * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`csv`);
    * `front-api/routes/v1/w/[wId]/analytics/consumption/export.ts` in dust-tt/dust.
