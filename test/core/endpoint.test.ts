@@ -178,7 +178,7 @@ describe("endpoints", () => {
     void implement(Agents, more, () => ({ byHand: () => Effect.succeed("") }))
     // @ts-expect-error a path starts with a slash
     get("skills")
-    // @ts-expect-error an object is no member of a query
+    // @ts-expect-error an object is not a member of a query
     get("/skills", { query: Schema.Struct({ nested: Schema.Struct({ a: Schema.String }) }) })
     const two = group("Skills", {
       list: get("/skills"),

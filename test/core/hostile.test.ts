@@ -189,7 +189,7 @@ describe("Streams on hostile networks: nothing hangs", () => {
   })
 })
 
-describe("Streams on hostile networks: time that is no silence", () => {
+describe("Streams on hostile networks: time that does not count as silence", () => {
   /** A manually advanced clock that may wake its sleepers too late. */
   const manual = () => {
     let now = 1_750_000_000_000

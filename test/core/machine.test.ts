@@ -255,7 +255,7 @@ describe("Stream machine: pages and cuts", () => {
       expected: "backingOff BackOff 4000-6000 then connect"
     },
     {
-      title: "a connection that lasted is no failure",
+      title: "a connection that lasted is not a failure",
       options: endless,
       signals: [...connections(5, {}), closed({ lasted: 60_000, orderly: true })],
       expected: "connecting Connect"
@@ -618,7 +618,7 @@ describe("Stream machine: no connection", () => {
       expected: "backingOff BackOff 200-300 then connect"
     },
     {
-      title: "a page instead of the conversation is no failure as long as the stream is tried again",
+      title: "a page instead of the conversation is not a failure as long as the stream is tried again",
       signals: [unreachable(down()), unread(page)],
       expected: "backingOff BackOff 200-300 then connect"
     },

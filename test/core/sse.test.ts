@@ -158,7 +158,7 @@ describe("server-sent events, as the HTML standard says", () => {
     )
   })
 
-  it("bytes that are no UTF-8 are replaced, and cost nothing else", () => {
+  it("bytes that are not UTF-8 are replaced, and cost nothing else", () => {
     const pieces = [encode("data: a"), new Uint8Array([0xff, 0xc3]), encode("\n\ndata: b\n\n")]
     assert.deepStrictEqual(parse(pieces).map((frame) => frame.data), ["a\uFFFD\uFFFD", "b"])
   })

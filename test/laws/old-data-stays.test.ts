@@ -319,7 +319,7 @@ describe("Old data stays: documents", () => {
       })
     ))
 
-  it.effect("syncDocuments: the order of tags, line ends and the Unicode form are no change", () =>
+  it.effect("syncDocuments: the order of tags, line breaks and the Unicode form do not count as changes", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const sync = (input: DataSources.DocumentInput) =>
@@ -391,7 +391,7 @@ describe("Old data stays: documents", () => {
       assert.isTrue(closed)
     }).pipe(local()))
 
-  it.effect("syncDocuments: what is no document is named and skipped, and keeps stale documents from being deleted", () =>
+  it.effect("syncDocuments: an invalid document is named and skipped, and keeps stale documents from being deleted", () =>
     Effect.gen(function*() {
       const { count, dataSources, dust } = yield* existing
       // What plain JavaScript passes: a hole of a query, an id that is a number, tags that are text.

@@ -86,7 +86,7 @@ const round = (own: ReadonlyArray<Call>) =>
     ([outcomes]) => outcomes
   )
 
-/** Requests to a path that Dust does not have. The redirect in front of an event stream is no route of its own. */
+/** Requests to a path that Dust does not have. The redirect in front of an event stream is not a separate route. */
 const unrouted = Effect.gen(function*() {
   const dust = yield* DustTest.DustTest
   const requests = yield* dust.requests()

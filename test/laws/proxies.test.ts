@@ -27,7 +27,7 @@ const listening = <S extends Net.Server>(server: S): Effect.Effect<number, never
       })
   )
 
-/** A server with a certificate that nobody knows. */
+/** A server with a self-signed certificate. */
 const secure = Effect.gen(function*() {
   const folder = mkdtempSync(`${tmpdir()}/effect-dust-certificate-`)
   yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))

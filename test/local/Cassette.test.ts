@@ -336,7 +336,7 @@ describe("Cassette", () => {
       /is not an HTTP status/
     ],
     [
-      "with a response that is no base64",
+      "with a response that is not base64",
       (lines) => void (lines[1] = lines[1]!.replace(/"body":\{"json".*(?=,"end")/, `"body":{"base64":"?"}`)),
       2,
       /body\.base64: not base64/

@@ -62,7 +62,7 @@ const wrongRules: ReadonlyArray<readonly [name: string, rules: ReadonlyArray<Jso
   ["nth above times", [{ nth: 3, times: 2, fault }], /nth is 3, and times is 2/],
   ["probability: 0", [{ probability: 0, fault }], /probability must be a number above 0, up to 1, not 0/],
   ["probability: 50", [{ probability: 50, fault }], /probability must be a number above 0, up to 1, not 50/],
-  ["a condition that is no function", [{ when: { body: 1 }, fault }], /when must be a function, not an object/],
+  ["a condition that is not a function", [{ when: { body: 1 }, fault }], /when must be a function, not an object/],
   ["a status below 200", [{ fault: faults.status(99) }], /status must be a whole number from 200 to 599, not 99/],
   ["a delay in unknown words", [{ fault: faults.delayHeaders("5 secs" as "5 seconds") }], /must be a duration/],
   ["pieces of no bytes", [{ fault: faults.drip(0) }], /fault\.bytes must be a whole number from 1, not 0/],

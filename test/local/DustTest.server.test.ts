@@ -359,7 +359,7 @@ const rows: ReadonlyArray<Row> = [
   },
   {
     handler: "analytics/consumption/export.ts",
-    does: "refuses administrators who are no API key, after the body",
+    does: "refuses administrators without an API key, after the body",
     request: ["POST", "/analytics/consumption/export", january, token.admin],
     answers: [403, "workspace_auth_error"]
   },

@@ -77,7 +77,7 @@ describe("the command line", { timeout: 120_000 }, () => {
       )
     }))
 
-  it.effect("--log-level behind a command: logs each request with its ids, and is no word of the message", () =>
+  it.effect("--log-level behind a command: logs each request with its ids, and does not become part of the message", () =>
     Effect.gen(function*() {
       const { stderr, stdout } = yield* run(line, ["ask", "--local", "--log-level", "debug", "hi"])
       assert.strictEqual(stdout, "hi\n")
@@ -139,7 +139,7 @@ describe("the command line", { timeout: 120_000 }, () => {
         const { error, status, stderr } = spawnSync(shell, ["-n", `${line.directory}/completions.${shell}`], {
           encoding: "utf8"
         })
-        // A machine without the shell is told from one whose shell refuses the script.
+        // Distinguishes a machine without the shell from a shell that refuses the script.
         if (error === undefined) assert.deepStrictEqual([status, stderr], [0, ""])
         else assert.include(error.message, "ENOENT")
       }))
@@ -303,7 +303,7 @@ describe("the command line", { timeout: 120_000 }, () => {
   })
 
   describe("agents and search", () => {
-    it.scopedLive("agents: separated by tabs, filtered by name, JSON with --json; a reader that leaves is no failure", () =>
+    it.scopedLive("agents: separated by tabs, filtered by name, JSON with --json; a reader that leaves is not a failure", () =>
       Effect.gen(function*() {
         const env = variables(yield* local)
         const found = yield* run(line, ["agents", "RESEARCH"], { env })

@@ -195,7 +195,7 @@ describe("Typed, or it did not happen", () => {
     })
   })
 
-  types("ids: a string is every kind, one kind is no other", () => {
+  types("ids: a string is every kind, one kind is not another", () => {
     expectTypeOf<string>().toExtend<ConversationId>()
     expectTypeOf<ConversationId>().toExtend<string>()
     expectTypeOf<MessageId>().not.toExtend<ConversationId>()
@@ -309,7 +309,7 @@ describe("AgentFunction", () => {
     expectTypeOf(plain("x")).toEqualTypeOf<
       Effect.Effect<{ readonly due: Date }, DustAPIError | AgentFunction.AgentOutputError, Chat>
     >()
-    // @ts-expect-error a number is no text
+    // @ts-expect-error a number is not text
     void plain(1)
     expectTypeOf(plain.stream("x")).toEqualTypeOf<
       Stream.Stream<

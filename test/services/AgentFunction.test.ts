@@ -179,7 +179,7 @@ describe("AgentFunction", () => {
       assert.deepStrictEqual(yield* decoded(Loose, `{"a":2,"why":"it is so"}`), { a: 2 })
     }))
 
-  it.effect("an output that is no object: is asked for as one, and accepted alone", () =>
+  it.effect("an output other than an object: is requested as one, and accepted alone", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* decoded(Schema.Array(Schema.Number), `They are {"value":[1,2]}.`), [1, 2])
       assert.deepStrictEqual(yield* decoded(Schema.Array(Schema.Number), "```\n[1,2]\n```"), [1, 2])

@@ -217,7 +217,7 @@ describe("Agents", () => {
       )
     }).pipe(local({ credential: "adminApiKey" })))
 
-  it.effect("importAgent: refuses an address of a picture that is no URL, and a tool without a description", () =>
+  it.effect("importAgent: refuses a picture address that is not a URL, and a tool without a description", () =>
     Effect.gen(function*() {
       const service = yield* Agents.Agents
       const picture = yield* Effect.flip(

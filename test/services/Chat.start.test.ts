@@ -114,7 +114,7 @@ describe("Chat.start", () => {
       }
     }).pipe(Effect.provide(Layer.merge(DustTest.layerHttpClient(), KeyValueStore.layerMemory))))
 
-  it.effect("with a key: a store that failed to write the ids is no reason to send again", () =>
+  it.effect("with a key: a store that failed to write the ids is not a reason to send again", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       yield* Effect.exit(

@@ -300,7 +300,7 @@ describe("Chat", () => {
       }
     }).pipe(agents({ helper: "x" })))
 
-  it.effect("retries, and edits of what nobody has answered, have answers of their own", () =>
+  it.effect("retries, and edits of unanswered messages, have separate answers", () =>
     Effect.gen(function*() {
       const chat = yield* Chat
       const conversations = yield* Conversations
@@ -582,7 +582,7 @@ describe("The server's final text wins", () => {
             assert.strictEqual(fold(events), content)
             yield* dust.fault({ path: eventsPath, nth: 1, fault: faults.cut(cut) })
             const shown = yield* Stream.mkString(chat.streamText({ agent: "helper", message: "Hello" }))
-            // White space at the end is no reason to print the whole text again.
+            // White space at the end is not a reason to print the whole text again.
             assert.isTrue(shown.trimEnd().endsWith(content.trimEnd()), JSON.stringify({ shown, content }))
           }).pipe(agents({ helper: script }))
         )),

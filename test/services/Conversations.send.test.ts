@@ -208,7 +208,7 @@ describe("Send once", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("Send once: a token that is not renewed after a refusal is no reason to look for the message", () => {
+  it.effect("Send once: a token that is not renewed after a refusal is not a reason to look for the message", () => {
     let asked = 0
     const { layer, requests } = dustUser(
       ({ method }) =>
@@ -356,7 +356,7 @@ describe("Send once", () => {
   ]
 
   it.effect.each(unsent)(
-    "Send once: %s that does not end is no reason to look for the message",
+    "Send once: %s that does not end is not a reason to look for the message",
     ([, fault]) =>
       Effect.gen(function*() {
         const dust = yield* DustTest.DustTest

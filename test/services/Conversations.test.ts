@@ -135,12 +135,12 @@ describe("invalid input fails before any request", () => {
     ["a blank conversation id", "conversationId", (_) => _.get(" ")],
     ["an id of one dot", "conversationId", (_) => _.get(".")],
     ["an id of two dots", "conversationId", (_) => _.listMessages("..")],
-    ["an id that is no Unicode", "conversationId", (_) => _.get("\ud800")],
+    ["an id that is not Unicode", "conversationId", (_) => _.get("\ud800")],
     ["an id of half a character", "conversationId", (_) => _.get("a\udc00")],
     ["a blank message id", "messageId", (_) => _.getMessage({ conversationId: "c", messageId: "" })],
     ["a dotted message id", "messageId", (_) => _.editMessage({ conversationId: "c", messageId: "..", content: "x" })],
     ["a blank id to follow", "conversationId", (_) => _.answers({ conversationId: "", messageId: "m" })],
-    ["a silence that is no duration", "silence", (_) => _.answer({ ...ref, silence: "soon" as "1 seconds" })],
+    ["a silence that is not a duration", "silence", (_) => _.answer({ ...ref, silence: "soon" as "1 seconds" })],
     ["a silence of nothing", "silence", (_) => _.answer({ ...ref, silence: 0 })],
     ["a dotted id of one message", "messageId", (_) => _.getMessage({ conversationId: "c", messageId: ".." })],
     ["a blank agent", "mentions", send({ mentions: [{ configurationId: " " }] })],
@@ -209,7 +209,7 @@ describe("invalid input fails before any request", () => {
       (_) => Stream.runDrain(_.downloadFile({ conversationId: "c", path: "a//b" }))
     ],
     [
-      "an email that is no header",
+      "an email that is not a valid header",
       ".createFeedback: userEmail must be ",
       (_) => _.createFeedback({ ...ref, thumb: "up", userEmail: "a@b\r\nx: y" })
     ],
@@ -591,7 +591,7 @@ describe("createMessage", () => {
 })
 
 describe("changing messages", () => {
-  it.effect("editMessage makes a new version, and an answer if there is none yet", () =>
+  it.effect("editMessage makes a new version, and an answer if it has not been answered yet", () =>
     Effect.gen(function*() {
       const { agentMessageId, conversationId, conversations, messageId } = yield* answered("First")
       const mentions = [{ configurationId: "echo" }]

@@ -74,7 +74,7 @@ describe("DataSourceViews", () => {
       assert.strictEqual((yield* requests).length, 0)
     }).pipe(local({ credential: "adminApiKey" })))
 
-  it.effect("the missing right to administer is no problem of the credential", () =>
+  it.effect("the missing right to administer is not a problem of the credential", () =>
     Effect.gen(function*() {
       const views = yield* DataSourceViews.DataSourceViews
       const error = yield* Effect.flip(views.update({ ...money, parentsToAdd: ["x"] }))

@@ -172,7 +172,7 @@ describe("DataSources: documents", () => {
     ["no moment at all", { timestamp: Number.NaN }, "timestamp"],
     ["an invalid date", { timestamp: new Date("never") }, "timestamp"],
     ["a title of 513 characters", { title: "a".repeat(513) }, "title"],
-    ["a source that is no URL", { sourceUrl: "example.com" }, "sourceUrl"],
+    ["a source that is not a URL", { sourceUrl: "example.com" }, "sourceUrl"],
     ["a blank id", { documentId: " " }, "documentId"],
     ["the id ..", { documentId: ".." }, "documentId"]
   ]
@@ -315,7 +315,7 @@ describe("DataSources: documents", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("no id at all is no document, and not every one", () =>
+  it.effect("an empty list of ids selects no documents", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       assert.deepStrictEqual(yield* dataSources.pageDocuments({ ...at, documentIds: [] }), { documents: [], total: 0 })
@@ -610,7 +610,7 @@ describe("DataSources: tables", () => {
       assert.deepStrictEqual([error._tag, error.attempts], ["DustServerError", 1])
     }).pipe(local(empty)))
 
-  it.effect("a table is no conflict for itself", () =>
+  it.effect("a table does not conflict with itself", () =>
     Effect.gen(function*() {
       const dataSources = yield* DataSources.DataSources
       const dust = yield* DustTest.DustTest

@@ -56,7 +56,7 @@ describe("the variant of an answer", () => {
       }
     }))
 
-  // With an API key such a call makes no request: a user's token is there, and is no good.
+  // With an API key such a call makes no request: a user's token exists, but is not usable.
   it.effect("a token that a route for users does not take is a credential problem", () => {
     const { layer } = dustUser(() => failure(401, "not_authenticated"))
     return Effect.gen(function*() {

@@ -858,7 +858,7 @@ describe("a token that is an Effect", () => {
       assert.lengthOf(requests, 1)
     }))
 
-  it.effect("that fails, dies or is no header is an error without its secret, and no request", () =>
+  it.effect("that fails, dies or is not a valid header is an error without its secret, and no request", () =>
     Effect.gen(function*() {
       for (
         const accessToken of [
@@ -1067,7 +1067,7 @@ describe("an answer that is none", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a web page is no success where nothing is expected but one", () => {
+  it.effect("an unexpected web page is not a success", () => {
     const { layer } = dustUser(() => new Response("<html>Log in</html>", { headers: { "content-type": "text/html" } }))
     return Effect.gen(function*() {
       const conversations = yield* Conversations

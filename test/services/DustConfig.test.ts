@@ -78,7 +78,7 @@ describe("DustConfig.layer", () => {
   const bad: ReadonlyArray<readonly [string, Partial<Record<string, unknown>>, string, "InvalidData" | "MissingData"]> =
     [
       ["a workspace id from an unset variable", { workspaceId: undefined }, "workspaceId", "MissingData"],
-      ["a workspace id that is no text", { workspaceId: 12 }, "workspaceId", "InvalidData"],
+      ["a workspace id that is not text", { workspaceId: 12 }, "workspaceId", "InvalidData"],
       ["a key from an unset variable", { apiKey: Redacted.make(undefined) }, "apiKey", "MissingData"],
       ["a key that is not Redacted", { apiKey: "sk-plain" }, "apiKey", "InvalidData"],
       ["a key that was wiped", { apiKey: wiped }, "apiKey", "InvalidData"],
@@ -125,8 +125,8 @@ describe("DustConfig.layer", () => {
       ["an authorization header", { headers: { Authorization: "x" } }, "headers.Authorization", "InvalidData"],
       ["a headers limit of zero", { timeouts: { headers: 0 } }, "timeouts.headers", "InvalidData"],
       ["a negative body limit", { timeouts: { body: -1 } }, "timeouts.body", "InvalidData"],
-      ["an idle limit that is no number", { timeouts: { idle: Number.NaN } }, "timeouts.idle", "InvalidData"],
-      ["a total limit that is no duration", { timeouts: { total: "soon" } }, "timeouts.total", "InvalidData"]
+      ["an idle limit that is not a number", { timeouts: { idle: Number.NaN } }, "timeouts.idle", "InvalidData"],
+      ["a total limit that is not a duration", { timeouts: { total: "soon" } }, "timeouts.total", "InvalidData"]
     ]
 
   it.effect.each(bad)("refuses %s, and names it", ([, change, field, op]) =>

@@ -605,7 +605,7 @@ describe("Files.download", () => {
       storage(() => new Response("hello storage", { headers: { "content-encoding": "gzip", "content-length": "30" } }))
     ))
 
-  it.effect("fewer bytes than the storage declared are no complete file", () =>
+  it.effect("fewer bytes than the storage declared are an incomplete file", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
       const error = yield* Effect.flip(files.downloadBytes({ fileId: "f" }))
@@ -613,7 +613,7 @@ describe("Files.download", () => {
       assert.strictEqual(error.type, "truncated")
     }).pipe(storage(() => new Response("hello", { headers: { "content-length": "13" } }))))
 
-  it.effect("a body that breaks off is no complete file", () =>
+  it.effect("a body that breaks off is an incomplete file", () =>
     Effect.gen(function*() {
       const files = yield* Files.Files
       const dust = yield* DustTest.DustTest

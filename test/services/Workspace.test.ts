@@ -125,7 +125,7 @@ describe("Workspace.analytics", () => {
       }]
     })))
 
-  it.effect("fails when the answer is no list of rows", () =>
+  it.effect("fails when the answer is not a list of rows", () =>
     Effect.gen(function*() {
       const workspace = yield* Workspace.Workspace
       const error = yield* Effect.flip(workspace.analytics({ table: "users", ...january }))

@@ -1,4 +1,4 @@
-/** The schemas of every declared request and answer, which are no exported models. */
+/** The schemas of every declared request and answer, which are not exported models. */
 import type { Schema } from "effect"
 import type { AnyEndpoint } from "../../src/internal/api/endpoint.ts"
 import { groups } from "../../src/internal/api/groups.ts"

@@ -30,7 +30,7 @@ if (reached !== undefined) {
     start = performance.now()
   })
   afterEach(({ task }) => {
-    // A test that fails without a change tells nothing.
+    // A test that also fails without the change is not evidence.
     if (task.result?.state !== "fail") {
       tests.push({ name: nameOf(task), milliseconds: performance.now() - start, places: [...ids] })
     }

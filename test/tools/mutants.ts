@@ -65,7 +65,7 @@ const shuffled = <A>(values: ReadonlyArray<A>, seed: number): Array<A> => {
   return values.map((value) => [random(), value] as const).sort(([a], [b]) => a - b).map(([, value]) => value)
 }
 
-/** Whether the changed file still type-checks; an unused name is no objection. */
+/** Whether the changed file still type-checks; an unused name does not matter. */
 const typeChecker = () => {
   const parsed = ts.parseJsonConfigFileContent(
     ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile).config,

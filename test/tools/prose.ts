@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { pathToFileURL } from "node:url"
 import { root } from "./modules.ts"
 
-export const ceiling = 15
+export const ceiling = 8
 
 const kinds: ReadonlyArray<readonly [kind: string, pattern: RegExp]> = [
   ["\"who\" for a client, caller or consumer", /\b(whoever|somebody|nobody|anybody|those who|for who)\b/i],
@@ -15,6 +15,10 @@ const kinds: ReadonlyArray<readonly [kind: string, pattern: RegExp]> = [
   [
     "calqued verbs",
     /\b(brings?|brought) (nothing|no|anything|what)\b|\btakes? no place\b|\bstays? behind\b|\bbecomes? of\b/i
+  ],
+  [
+    "\"is no X\" for \"is not an X\"",
+    /(?<!\bthere )\b(is|are|was|were) no (?!longer\b|more\b|such\b|less\b|fewer\b)[a-z]+/i
   ],
   ["a clause for a noun", /\bwhat is wrong with\b|\bhas to be known\b|\bwhat (nobody|somebody|one) \w+/i]
 ]

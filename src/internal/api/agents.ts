@@ -19,7 +19,7 @@ const Changed = Schema.Struct({ agentConfiguration: full, skippedActions: list(s
 
 const listed = get("/assistant/agent_configurations", { ...answer, query: filter })
 
-/** Required by the server's schema, which then ignores them: they are no part of what a caller gives. */
+/** Required by the server's schema, which then ignores them: callers do not pass them. */
 export const ignoredSettings = { max_steps_per_run: 8, visualization_enabled: false } as const
 
 const Creation = Schema.Struct({

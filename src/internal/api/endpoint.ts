@@ -107,7 +107,7 @@ const declare = <const Http extends Operation.HttpMethod>(http: Http) =>
 >(
   path: Path,
   options: Options<Q, QI, B, BI, A, I, Out> = {}
-  // What a group expects of its members is no source of their types.
+  // What a group expects of its members is not a source of their types.
 ): Endpoint<Http, Path, Types.NoInfer<Q>, Types.NoInfer<B>, Types.NoInfer<A>, Types.NoInfer<Out>> => ({
   _tag: "Endpoint",
   http,

@@ -114,7 +114,7 @@ export const networkType = ({ code, proxyStatus }: Failure): string | undefined 
     ? "proxy_refused"
     : "proxy_unavailable"
 
-/** Whether the next attempt would fail in the same way, until somebody changes a setting. */
+/** Whether the next attempt would fail in the same way, until a setting changes. */
 export const recurs = (type: string | undefined): boolean =>
   type === "proxy_authentication_required" || type === "proxy_refused" || (type !== undefined && isCertificate(type))
 
