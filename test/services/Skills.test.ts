@@ -12,11 +12,11 @@ const last = Effect.flatMap(DustTest.DustTest, (dust) => dust.lastRequest())
 const skill = (name: string, text = "Start with the timeline.") =>
   `---\nname: ${name}\ndescription: Writes ${name}\n---\n${text}\n`
 
-/** A ZIP archive of compressed files. */
-const zip = (files: Readonly<Record<string, string>>): Uint8Array => {
+/** A ZIP archive of compressed files, which may lie about their sizes. */
+const zip = (files: Readonly<Record<string, string>>, declared?: number): Uint8Array => {
   const entries = Object.entries(files).map(([path, text]) => {
     const content = new TextEncoder().encode(text)
-    return { path: Buffer.from(path), size: content.length, packed: deflateRawSync(content) }
+    return { path: Buffer.from(path), size: declared ?? content.length, packed: deflateRawSync(content) }
   })
   const number = (...values: ReadonlyArray<readonly [value: number, bytes: number]>) =>
     Buffer.concat(values.map(([value, bytes]) => {
@@ -128,6 +128,11 @@ describe("Skills", () => {
         const [file, expected] of [
           [{ name: "not.zip", content: "text" }, "Failed to open ZIP"],
           [{ name: "huge.zip", content: zip({ "a.txt": "x".repeat(10 * 1024 * 1024 + 1) }) }, "decompressed size"],
+          [
+            { name: "lie.zip", content: zip({ "SKILL.md": skill("a", "x".repeat(20_000_000)) }, 99) },
+            "Failed to open ZIP"
+          ],
+          [{ name: "less.zip", content: zip({ "SKILL.md": skill("a") }, 999) }, "Failed to open ZIP"],
           [{ name: "c/SKILL.md", content: skill("c", " ") }, "No matching importable skills"]
         ] as const
       ) {

@@ -22,9 +22,23 @@ export interface FoundSkill {
 const maxFile = 5 * 1024 * 1024
 const maxContents = 10 * 1024 * 1024
 
-const inflate = async (bytes: Uint8Array): Promise<Uint8Array> => {
-  const stream = new Blob([new Uint8Array(bytes)]).stream().pipeThrough(new DecompressionStream("deflate-raw"))
-  return new Uint8Array(await new Response(stream).arrayBuffer())
+/** Inflates to the declared size. More than that is refused as it comes, however much there would be. */
+const inflate = async (bytes: Uint8Array, size: number): Promise<Uint8Array> => {
+  const pieces = new Blob([new Uint8Array(bytes)]).stream().pipeThrough(new DecompressionStream("deflate-raw"))
+  const content = new Uint8Array(size)
+  let length = 0
+  // Leaving the loop cancels the stream.
+  for await (const piece of pieces) {
+    content.set(piece, length)
+    length += piece.length
+  }
+  if (length < size) throw new RangeError("less than declared")
+  return content
+}
+
+const stored = async (bytes: Uint8Array, size: number): Promise<Uint8Array> => {
+  if (bytes.length !== size) throw new RangeError("not the declared size")
+  return bytes
 }
 
 interface ArchivedFile {
@@ -53,11 +67,8 @@ const filesOf = (zip: Uint8Array): ReadonlyArray<ArchivedFile> | undefined => {
     const start = header + 30 + view.getUint16(header + 26, true) + view.getUint16(header + 28, true)
     const bytes = zip.subarray(start, start + packed)
     if (!path.endsWith("/")) {
-      files.push({
-        path,
-        size: view.getUint32(at + 24, true),
-        content: () => method === methodDeflate ? inflate(bytes) : Promise.resolve(bytes)
-      })
+      const size = view.getUint32(at + 24, true)
+      files.push({ path, size, content: () => (method === methodDeflate ? inflate : stored)(bytes, size) })
     }
     at += 46 + nameLength + view.getUint16(at + 30, true) + view.getUint16(at + 32, true)
   }

@@ -11,7 +11,6 @@ import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type { TestClock } from "effect/TestClock"
 import type * as Tracer from "effect/Tracer"
-import { conversations, runningMessages } from "../domains/conversations/models.ts"
 import type { SeenRequest } from "../server/pipeline.ts"
 import { report } from "./report.ts"
 import type { World } from "./state.ts"
@@ -146,23 +145,11 @@ const describeRequest = (request: SeenRequest): string =>
 const shorten = (all: ReadonlyArray<string>): string =>
   all.length <= 5 ? all.join("; ") : `${all.slice(0, 5).join("; ")}; ${all.length - 5} more`
 
-/** The runs in progress, with the pending action of those that wait for a person. */
-const describeRuns = (world: World): ReadonlyArray<string> =>
-  [...conversations(world).byId.values()].flatMap((conversation) =>
-    runningMessages(conversation).map(({ agent, sId }) => {
-      const blocked = [...conversation.blocked.values()].find((action) =>
-        action.answer === undefined && action.agentMessageId === sId
-      )
-      return blocked === undefined
-        ? `${agent.sId} has not finished`
-        : `${agent.sId} waits for an answer to ${blocked.toolName} (give one, or call resolveAction)`
-    })
-  )
-
 const describeStandstill = (
   world: World,
   sleeps: ReadonlyArray<Sleep>,
-  requests: ReadonlyArray<SeenRequest>
+  requests: ReadonlyArray<SeenRequest>,
+  inProgress: ReadonlyArray<string>
 ): string => {
   const now = world.now()
   const open = requests.filter(({ outcome }) => outcome === "open").map(describeRequest)
@@ -177,7 +164,7 @@ const describeStandstill = (
     ]
     : []
   const others = sleeps.filter(({ caller, until }) => !caller.limit && !ownTimes.has(until))
-  const runs = own.length === 0 ? describeRuns(world) : []
+  const runs = own.length === 0 ? inProgress : []
   const who = [...own, ...runs, ...describeSleeps(others, now), ...failed, ...open]
   const until = sleeps.map((sleep) => sleep.until)
   const first = Math.min(...until) - now
@@ -194,10 +181,11 @@ const describeStandstill = (
     }")), or run the test on the live clock (it.live).`
 }
 
-/** Reports, once for each standstill, the waits on a TestClock that does not move. */
+/** Reports, once for each standstill, the waits on a TestClock that does not move. `runs`: those in progress. */
 export const watchTestClock = (
   world: World,
   requests: () => ReadonlyArray<SeenRequest>,
+  runs: () => ReadonlyArray<string>,
   listeners: Set<() => void>
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -230,7 +218,7 @@ export const watchTestClock = (
       checks++
       if (checks < UNMOVED_FOR / CHECK_EVERY || performance.now() - since < UNMOVED_FOR || checks === Infinity) return
       checks = Infinity
-      Runtime.runFork(runtime)(report(describeStandstill(world, sleeps, requests())))
+      Runtime.runFork(runtime)(report(describeStandstill(world, sleeps, requests(), runs())))
     }
     yield* Effect.acquireRelease(
       Effect.sync(() => {

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { addAgent } from "../domains/agents.ts"
+import { describeRuns } from "../domains/conversations/blocked.ts"
 import { installDataSources } from "../domains/dataSources/model.ts"
 import { installFiles } from "../domains/files.ts"
 import { installSpaces } from "../domains/spaces.ts"
@@ -51,7 +52,7 @@ export const makeWorkspace = (
         world.life.ended = true
       })
     )
-    yield* watchTestClock(world, handler.log, handler.listeners)
+    yield* watchTestClock(world, handler.log, () => describeRuns(world), handler.listeners)
     for (const rule of options.faults ?? []) handler.rules.push(yield* activate(rule, handler.rules))
     const own = [...handler.rules]
     const scripted: Array<ActiveRule> = []

@@ -6,6 +6,7 @@ import type { conversations as conversationsApi } from "../../../api/conversatio
 import type { Answers } from "../../server/declared.ts"
 import { json, type Refusal, refuse } from "../../server/http.ts"
 import { body, type Handler, type Context, param } from "../../server/route.ts"
+import type { World } from "../../state/state.ts"
 import { findConversation, success } from "./access.ts"
 import { optional } from "./bodies.ts"
 import {
@@ -13,7 +14,8 @@ import {
   type BlockedAction,
   type BlockedAnswer,
   type Conversation,
-  conversations
+  conversations,
+  runningMessages
 } from "./models.ts"
 
 const blockedActions: Handler = (context) =>
@@ -28,6 +30,19 @@ const blockedActions: Handler = (context) =>
         status: action.status
       }))
     }))
+
+/** The runs in progress, with the pending action of those that wait for a person. */
+export const describeRuns = (world: World): ReadonlyArray<string> =>
+  [...conversations(world).byId.values()].flatMap((conversation) =>
+    runningMessages(conversation).map(({ agent, sId }) => {
+      const blocked = [...conversation.blocked.values()].find((action) =>
+        action.answer === undefined && action.agentMessageId === sId
+      )
+      return blocked === undefined
+        ? `${agent.sId} has not finished`
+        : `${agent.sId} waits for an answer to ${blocked.toolName} (give one, or call resolveAction)`
+    })
+  )
 
 /** Resumes a blocked action. */
 export const answerAction = (action: BlockedAction, answer: BlockedAnswer): Effect.Effect<void> =>
