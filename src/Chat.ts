@@ -300,7 +300,7 @@ export interface Service {
    * Asks an agent and returns the ids before the answer; follow it with {@link Service.resume}. The run continues if this process
    * ends.
    *
-   * With a `key`, sends the question once and returns the same ids for each call, also if processes are killed at any step.
+   * With a `key`, sends the question once and returns the same ids for each call, even if processes are killed at any step.
    * Before sending, it stores the conversation and its newest message. A later call that finds no ids in the store looks for
    * the message after that one for up to `settle`, and sends it only if it is not there.
    *
@@ -311,7 +311,7 @@ export interface Service {
    * are stored, and is adopted if only the other one is.
    *
    * Accepts any credential. Fails with the errors of `Conversations.createMessage`; with `DustNotFoundError` for an unknown name;
-   * with `DustConflictError` if the key stands for another question (`key_reused`) or its entry is invalid (`key_unreadable`);
+   * with `DustConflictError` if the key was used for another question (`key_reused`) or its entry is invalid (`key_unreadable`);
    * with `DustTimeoutError` if the store does not answer within 30 seconds, or within the `total` of the call; and with the
    * errors of the store.
    *

@@ -250,7 +250,7 @@ export const Reply = Schema.Struct({
   citations: Schema.Array(Citation),
   generatedFiles: Schema.Array(GeneratedFile),
   /**
-   * The message of the agent that answers instead, if this agent handed the conversation over; `text` is empty then. Follow it
+   * The message of the agent that answers instead, if this agent handed the conversation over; `text` is then empty. Follow it
    * with `chat.resume({ conversationId, messageId: reply.handedOverTo })`. Otherwise `null`.
    */
   handedOverTo: Schema.optionalWith(Schema.NullOr(MessageId), { default: () => null })

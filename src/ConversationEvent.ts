@@ -63,7 +63,7 @@ export const UserMessagePromoted = Schema.Struct({
 export interface UserMessagePromoted extends Schema.Schema.Type<typeof UserMessagePromoted> {}
 
 /**
- * An agent begins to answer `message.parentMessageId`, also with a new version after a retry or an edit.
+ * An agent begins to answer `message.parentMessageId`: for the first time, or again after a retry or an edit.
  *
  * @category schemas
  * @since 0.1.0

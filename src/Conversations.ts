@@ -397,7 +397,7 @@ export interface Service extends Methods<typeof endpoints> {
    */
   readonly answer: (options: FollowOptions) => Effect.Effect<AgentMessage, StreamError>
   /**
-   * Waits for all answers to a *user* message and returns them in their final state, also if the message is still pending
+   * Waits for all answers to a *user* message and returns them in their final state, even if the message is still pending
    * behind a running answer. Empty if no agent answers. Accepts any credential. Errors as for `messageEvents`.
    */
   readonly answers: (options: MessageRef) => Effect.Effect<ReadonlyArray<AgentMessage>, StreamError>

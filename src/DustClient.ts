@@ -269,7 +269,7 @@ export interface Service {
   readonly caller: Effect.Effect<Caller>
   /**
    * Bounds an Effect of several requests by the `total` limit of the call. Fails with `DustTimeoutError` (`total`),
-   * also in an uninterruptible region; its `attempts` count all requests. `limit` replaces the configured limit, and
+   * even in an uninterruptible region; its `attempts` count all requests. `limit` replaces the configured limit, and
    * `needs` raises a default one. `onlyRequests` is cheaper, for Effects in which only requests take time, because each
    * of them ends by the limit.
    */

@@ -370,7 +370,7 @@ const parts = (fileName: string): { readonly name: string; readonly extension: s
 
 /**
  * Returns the content type of a file name, by its extension or the whole name (`README`, `Dockerfile`). `undefined` if Dust
- * accepts no type for it; pass `contentType` to the upload then.
+ * accepts no type for it; in that case, pass `contentType` to the upload.
  *
  * @example
  * ```ts

@@ -188,7 +188,7 @@ export const ContentFragment = Schema.Struct({
   contentFragmentId: nullable(Schema.String),
   contentFragmentVersion: nullable(openLiteral("latest", "superseded")),
   contentFragmentType: nullable(openLiteral("file", "content_node")),
-  /** Set if the content no longer exists; its other fields are `null` then. */
+  /** Set if the content no longer exists; its other fields are then `null`. */
   expiredReason: nullable(openLiteral("data_source_deleted", "file_deleted")),
   sourceUrl: nullable(Schema.String),
   fileId: nullable(FileId),

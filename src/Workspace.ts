@@ -76,7 +76,7 @@ export interface Service extends Methods<typeof workspace> {
     options: AnalyticsOptions<Table>
   ) => Effect.Effect<ReadonlyArray<AnalyticsRow<Table>>, RequestError>
   /**
-   * Returns a usage table as CSV with all columns, also for tables that this version does not know. Credential and errors
+   * Returns a usage table as CSV with all columns, even for tables that are unknown to this version. Credential and errors
    * as for `analytics`.
    *
    * Source: `GET /api/v1/w/{workspaceId}/analytics/export?format=csv`;
@@ -97,7 +97,7 @@ export interface Service extends Methods<typeof workspace> {
    * plan with this feature; otherwise fails with `DustForbiddenError`.
    *
    * Fails with `DustStreamError` (`remote`) after the rows received so far if the export fails on the server, which stops
-   * after ten seconds. Choose a shorter period then.
+   * after ten seconds. In that case, choose a shorter period.
    *
    * Source: `POST /api/v1/w/{workspaceId}/analytics/consumption/export` (`ndjson`);
    * `front-api/routes/v1/w/[wId]/analytics/consumption/export.ts` in dust-tt/dust.
