@@ -45,7 +45,7 @@ export interface Issue extends Schema.Schema.Type<typeof Issue> {}
 
 /**
  * The agent did not return a valid answer within the allowed attempts. `text` and `issues` are those of the last answer and
- * contain its content: mind where you log them. `conversationId` and `messageId` identify it in Dust.
+ * contain its content: do not log them carelessly. `conversationId` and `messageId` identify it in Dust.
  *
  * @category errors
  * @since 0.2.0
@@ -250,10 +250,10 @@ const attempt = <O, OR, E, R>(
   })
 
 /**
- * Makes an agent function. Nothing is requested before it is called.
+ * Makes an agent function. Makes no request until it is called.
  *
  * An answer may have prose, code fences and drafts around its JSON: the last JSON object that is valid counts. Comments,
- * trailing commas and line ends in strings do no harm.
+ * trailing commas and line breaks in strings are tolerated.
  *
  * @example
  * ```ts

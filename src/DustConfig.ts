@@ -553,7 +553,7 @@ export const fromEnv: Effect.Effect<Service, ConfigError.ConfigError> = fromConf
  * | `DUST_API_KEY` or `DUST_ACCESS_TOKEN` | one of them is required |
  * | `DUST_REGION` | `us` (default) or `eu` |
  * | `DUST_BASE_URL` | another base URL, instead of `DUST_REGION` |
- * | `DUST_TIMEOUT` | the limit of one call with all its attempts, also of slow operations: milliseconds, or `30 seconds` |
+ * | `DUST_TIMEOUT` | the limit of one call with all its attempts, slow operations included: milliseconds, or `30 seconds` |
  *
  * A missing, blank or malformed variable is a `ConfigError` that names it. One of the two credentials may be blank.
  *

@@ -361,7 +361,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   ".sqlite": "application/vnd.sqlite3"
 }
 
-/** The name without folders, in lower case, and its extension with the dot; a name that begins with one has none else. */
+/** The name without folders, in lower case, and its extension with the dot; a name such as `.env` is its own extension. */
 const parts = (fileName: string): { readonly name: string; readonly extension: string } => {
   const name = (fileName.split(/[\\/]/).at(-1) ?? "").toLowerCase()
   const dot = name.lastIndexOf(".")

@@ -1,6 +1,6 @@
 /**
  * Shares the rate limits of a workspace among all calls of a layer: messages, uploads and upserts wait for a free place
- * instead of being refused, and a refusal pauses all calls of its class until the limit reopens.
+ * instead of being refused, and a refusal pauses all calls of its class until the limit resets.
  *
  * `Dust.layer` governs its calls by default, in memory. Provide {@link layer} to change the limits, {@link layerOff} to
  * switch it off, and {@link layerStore} to share the limits between processes and machines, in Redis for example. Local
@@ -77,16 +77,16 @@ export interface Options {
 }
 
 /**
- * Where the places of the limits are counted. One that does not answer within five seconds has failed: calls are not held
- * back, a warning is logged, and it is asked again after 30 seconds.
+ * Counts the calls of each limit. A store that does not answer within five seconds is treated as failed: calls are not held
+ * back, a warning is logged, and the store is used again after 30 seconds.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Store {
-  /** Takes a place: 0 if it was free, else how many milliseconds to wait before the next try. */
+  /** Takes a place. Returns 0 if one was free; otherwise the milliseconds to wait before the next attempt. */
   readonly take: (key: string, limits: ReadonlyArray<Limit>) => Effect.Effect<number>
-  /** Gives out no place for so many milliseconds; a longer pause stays. */
+  /** Pauses a key for this many milliseconds. A longer pause remains in force. */
   readonly pause: (key: string, millis: number) => Effect.Effect<void>
   /** The milliseconds until the pause ends; 0 without a pause. */
   readonly pauseLeft: (key: string) => Effect.Effect<number>
@@ -313,7 +313,7 @@ const answeringStore = (store: Store): Store => {
  * @since 0.2.0
  */
 export interface TokenBucketStore<E> {
-  /** Takes tokens, and returns how many are left; less than 0: not that many were left. */
+  /** Takes tokens, and returns how many are left; a negative number if there were too few. */
   readonly tokenBucket: (options: {
     readonly key: string
     readonly tokens: number

@@ -32,7 +32,7 @@ export interface RetryPolicy {
    */
   readonly maxElapsed: Duration.Duration
   /**
-   * The pauses after a rate limit without `Retry-After`, with up to 20 % jitter; the last one repeats. Dust's limits reopen after
+   * The pauses after a rate limit without `Retry-After`, with up to 20 % jitter; the last one repeats. Dust's limits reset after
    * a minute. Without pauses, the schedule alone decides.
    */
   readonly rateLimitPauses?: ReadonlyArray<Duration.Duration> | undefined
