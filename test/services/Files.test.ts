@@ -95,38 +95,77 @@ describe("Files.upload", () => {
       assert.deepPropertyVal(first?.body, "useCaseMetadata", { conversationId: "con1", sourceProvider: "github" })
     }).pipe(local({ seed: { conversations: [{ sId: "con1" }] } })))
 
-  const refused: ReadonlyArray<readonly [string, Files.UploadOptions, string]> = [
-    ["a missing name", { content: "a" }, "fileName"],
-    ["a blank name", { fileName: " ", content: "a" }, "fileName"],
-    ["a very long name", { fileName: `${"a".repeat(4096)}.txt`, content: "a" }, "fileName"],
-    ["an unknown extension", { fileName: "movie.mov", content: "a" }, "contentType"],
-    ["an unsupported type", { fileName: "a.txt", contentType: "video/quicktime", content: "a" }, "contentType"],
+  const refused: ReadonlyArray<readonly [string, Files.UploadOptions, string, string]> = [
+    ["a missing name", { content: "a" }, "fileName", "a non-blank name"],
+    ["a blank name", { fileName: " ", content: "a" }, "fileName", "a non-blank name"],
+    ["a very long name", { fileName: `${"a".repeat(4096)}.txt`, content: "a" }, "fileName", "at most 4096 characters"],
+    ["an unknown extension", { fileName: "movie.xyz", content: "a" }, "contentType", "implies no content type"],
+    [
+      "an extension of another type",
+      { fileName: "movie.mov", content: "a" },
+      "contentType",
+      "which video/quicktime is not"
+    ],
+    [
+      "an unsupported type",
+      { fileName: "a.txt", contentType: "video/quicktime", content: "a" },
+      "contentType",
+      "one of `File.contentTypes`, without parameters"
+    ],
     [
       "a type with parameters",
       { fileName: "a.txt", contentType: "text/plain; charset=utf-8", content: "a" },
-      "contentType"
+      "contentType",
+      "one of `File.contentTypes`, without parameters"
     ],
-    ["a type of several lines", {
-      fileName: "a.txt",
-      contentType: "text/plain\r\nx: y",
-      checkType: false,
-      content: "a"
-    }, "contentType"],
-    ["an empty text", { fileName: "a.txt", content: "" }, "content"],
-    ["empty bytes", { fileName: "a.txt", content: new Uint8Array() }, "content"],
-    ["an empty Blob", { fileName: "a.txt", content: new Blob([]) }, "content"],
-    ["an empty Stream", { fileName: "a.txt", content: Stream.empty, size: 0 }, "content"],
-    ["a Stream without a size", { fileName: "a.txt", content: Stream.make(bytesOf("a")) }, "size"],
-    ["a size that is none", { fileName: "a.txt", content: Stream.make(bytesOf("a")), size: 1.5 }, "size"],
-    ["another size than the content has", { fileName: "a.txt", content: "abc", size: 4 }, "size"]
+    [
+      "a type of several lines",
+      { fileName: "a.txt", contentType: "text/plain\r\nx: y", checkType: false, content: "a" },
+      "contentType",
+      "one line of ASCII"
+    ],
+    [
+      "a blank type",
+      { fileName: "a.txt", contentType: " ", checkType: false, content: "a" },
+      "contentType",
+      "one line of ASCII"
+    ],
+    ["an empty text", { fileName: "a.txt", content: "" }, "content", "non-empty"],
+    ["empty bytes", { fileName: "a.txt", content: new Uint8Array() }, "content", "non-empty"],
+    ["an empty Blob", { fileName: "a.txt", content: new Blob([]) }, "content", "non-empty"],
+    ["an empty Stream", { fileName: "a.txt", content: Stream.empty, size: 0 }, "content", "non-empty"],
+    [
+      "a Stream without a size",
+      { fileName: "a.txt", content: Stream.make(bytesOf("a")) },
+      "size",
+      "required for a Stream"
+    ],
+    [
+      "a size that is none",
+      { fileName: "a.txt", content: Stream.make(bytesOf("a")), size: 1.5 },
+      "size",
+      "a whole number of bytes"
+    ],
+    [
+      "a negative size",
+      { fileName: "a.txt", content: Stream.make(bytesOf("a")), size: -1 },
+      "size",
+      "a whole number of bytes"
+    ],
+    [
+      "another size than the content has",
+      { fileName: "a.txt", content: "abc", size: 4 },
+      "size",
+      "3, the size of the content"
+    ]
   ]
-  for (const [name, options, field] of refused) {
+  for (const [name, options, field, text] of refused) {
     it.effect(`refuses ${name} before any request`, () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(uploaded(options))
-        assert.strictEqual(error._tag, "DustBadRequestError")
+        assert.deepStrictEqual([error._tag, error.type, error.attempts], ["DustBadRequestError", "invalid_input", 0])
         assert.propertyVal(error.details, "field", field)
-        assert.strictEqual(error.attempts, 0)
+        assert.include(error.message, text)
         yield* noRequests
       }).pipe(local()))
   }
@@ -611,6 +650,7 @@ describe("Files.download", () => {
       const error = yield* Effect.flip(files.downloadBytes({ fileId: "f" }))
       assert.strictEqual(error._tag, "DustNetworkError")
       assert.strictEqual(error.type, "truncated")
+      assert.propertyVal(error, "reachedServer", true)
     }).pipe(storage(() => new Response("hello", { headers: { "content-length": "13" } }))))
 
   it.effect("a body that breaks off is an incomplete file", () =>
@@ -802,6 +842,7 @@ describe("File", () => {
       const error = yield* Effect.flip(downloaded(layer))
       assert.strictEqual(error._tag, "DustNetworkError")
       assert.strictEqual(error.type, "truncated")
+      assert.propertyVal(error, "reachedServer", true)
     }))
 
   it.effect("upload: takes content of other realms, buffers and web streams", () =>

@@ -30,7 +30,7 @@ const vitest = await createVitest("test", {
   config: `${root}/vitest.config.ts`,
   watch: false,
   reporters: [{}],
-  setupFiles: [`${root}/test/tools/mutantSetup.ts`],
+  setupFiles: [`${root}/test/support/setup.ts`, `${root}/test/tools/mutantSetup.ts`],
   maxWorkers: 1,
   minWorkers: 1
 }, { cacheDir: `${root}/.vite`, logLevel: "silent" })

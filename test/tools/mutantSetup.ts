@@ -26,7 +26,10 @@ if (reached !== undefined) {
   let loaded: ReadonlyArray<readonly [number, number]> | undefined
   let start = 0
   beforeEach(() => {
-    loaded ??= [...ids]
+    if (loaded === undefined) {
+      loaded = [...ids]
+      ids.clear()
+    }
     start = performance.now()
   })
   afterEach(({ task }) => {
