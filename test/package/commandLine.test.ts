@@ -179,6 +179,8 @@ describe("the command line", { timeout: 120_000 }, () => {
       assert.strictEqual(refused.code, 4)
       assert.match(refused.stderr, /^effect-dust: .*invalid_api_key_error.*\n$/)
       assert.notInclude(refused.stderr, "sk-wrong")
+      const elsewhere = yield* run(line, ["agents"], { env: { ...variables(dust), DUST_WORKSPACE_ID: "other" } })
+      assert.match(elsewhere.stderr, /check the workspace id and its region\n$/)
       const half = yield* run(line, ["agents"], { env: { DUST_WORKSPACE_ID: "x" } })
       assert.strictEqual(half.code, 4)
       assert.strictEqual(half.stderr, "effect-dust: DUST_API_KEY must be set, unless DUST_ACCESS_TOKEN is set\n")

@@ -14,6 +14,10 @@ import {
 
 const agents: DustTest.Options["agents"] = {
   ...common,
+  reminder: {
+    name: "Reminder",
+    script: [DustTest.approval({ name: "remind", stake: "low", onResult: () => "Reminded." })]
+  },
   asker: {
     name: "Asker",
     script: [
@@ -76,7 +80,8 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
 
   it.scopedLive("ask: asks before a tool runs, and asks what the agent wants to know", () =>
     Effect.gen(function*() {
-      const env = variables(yield* local)
+      const dust = yield* local
+      const env = variables(dust)
       const approved = yield* startInTerminal(line, ["ask", "-a", "mailer", "Write"], { env })
       assert.match(
         yield* approved.says(/Run it\?/),
@@ -86,8 +91,19 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
       assert.include((yield* approved.ended).stdout, "It is sent.")
       const rejected = yield* startInTerminal(line, ["ask", "-a", "mailer", "Write"], { env })
       yield* rejected.says(/Run it\?/)
-      rejected.type(down + down + enter)
+      rejected.type(down + enter)
       assert.include((yield* rejected.ended).stdout, "I did not send it.")
+      const user = yield* startInTerminal(line, ["chat", "-a", "reminder"], { env: variables(dust, "userToken") })
+      yield* user.says(/> /)
+      user.type(`Remind me${enter}`)
+      assert.match(yield* user.says(/Run it\?[^]*No/), /low stake[^]*Yes, once[^]*Yes, and do not ask again/)
+      user.type(down + enter)
+      yield* user.says(/Reminded\.\n[^]*> /)
+      user.forget()
+      user.type(`Again${enter}`)
+      assert.notInclude(yield* user.says(/Reminded\.\n[^]*> /), "Run it?")
+      user.type(ctrlD)
+      yield* user.ended
       const asked = yield* startInTerminal(line, ["ask", "-a", "asker", "Paint"], { env })
       yield* asked.says(/Which colour\?/)
       asked.type(down + enter)
@@ -98,7 +114,9 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
       own.type(down + down + enter)
       yield* own.says(/Which colour\?/)
       own.type(`green${enter}`)
-      assert.include((yield* own.ended).stdout, "You chose green.")
+      const { stdout } = yield* own.ended
+      assert.include(stdout, "You chose green.")
+      assert.notInclude(stdout, "ask_user_question")
     }))
 
   it.scopedLive("ask: Ctrl-C at an approval stops the agent, and ends with 130", () =>
@@ -130,7 +148,7 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
       type(ctrlD)
       const { code, stdout } = yield* ended
       assert.strictEqual(code, 0)
-      const [, conversationId = ""] = /effect-dust chat --conversation (\w+)/.exec(stdout) ?? []
+      const [, conversationId = ""] = /effect-dust chat --agent echo --conversation (\w+)/.exec(stdout) ?? []
       const { messages } = yield* dust.conversation(conversationId)
       assert.deepStrictEqual(
         messages.map(({ content, role }) => role === "content_fragment" ? role : content),
@@ -152,12 +170,9 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
       yield* dust.waitForRequest({ where: ({ path }) => path.endsWith("/cancel") })
       forget()
       type(`/agent nobody${enter}`)
-      yield* says(/Talking to nobody[^]*> /)
-      forget()
-      type(`Hello${enter}`)
       yield* says(/✗[^]*effect-dust agents[^]*> /)
       forget()
-      type(`/agent echo${enter}`)
+      type(`/agent Echo${enter}`)
       yield* says(/Talking to echo[^]*> /)
       forget()
       type(`Still here${enter}`)

@@ -9,6 +9,7 @@ import { approveAll } from "../../Approvals.ts"
 import type { AgentRef, FollowOptions } from "../../Chat.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ContentFragmentInput } from "../../Conversations.ts"
+import { DustConfig } from "../../DustConfig.ts"
 import * as File from "../../File.ts"
 import { Files } from "../../Files.ts"
 import { type Left, UsageError } from "./failure.ts"
@@ -49,9 +50,9 @@ export const agentRef = (text: string): AgentRef => text.startsWith("@") || /\s/
 type Handlers = FollowOptions<Left, Prompt.Prompt.Environment | Output>
 
 /** Prompts at the terminal. Without one, `--yes` approves tools, and any other waiting run is left waiting. */
-export const handlers = (yes: boolean): Effect.Effect<Handlers, never, Output> =>
-  Effect.map(Output, ({ interactive }): Handlers => ({
-    onApproval: yes ? approveAll : interactive ? askApproval : undefined,
+export const handlers = (yes: boolean): Effect.Effect<Handlers, never, Output | DustConfig> =>
+  Effect.map(Effect.all([Output, DustConfig]), ([{ interactive }, { credential }]): Handlers => ({
+    onApproval: yes ? approveAll : interactive ? askApproval(credential._tag === "AccessToken") : undefined,
     onQuestion: interactive ? askQuestion : undefined,
     whenBlocked: interactive ? "wait" : "fail"
   }))

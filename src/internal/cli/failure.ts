@@ -67,9 +67,13 @@ const advice = (error: DustAPIError): string | undefined => {
       if (error.type === "expired_oauth_token_error") return "sign in again, and set the new token"
       return "it must belong to DUST_WORKSPACE_ID and DUST_REGION; a stored one is deleted with: effect-dust logout"
     case "DustNotFoundError":
-      return error.module === "Agents" ? "list them with: effect-dust agents" : undefined
+      return error.module === "Agents" && error.type !== "workspace_not_found"
+        ? "list them with: effect-dust agents"
+        : undefined
     case "DustBadRequestError":
-      return error.type === "agent_inaccessible" ? "list them with: effect-dust agents" : undefined
+      return error.type === "agent_inaccessible"
+        ? "a name is written as @Name; list the agents with: effect-dust agents"
+        : undefined
     case "DustUserRequiredError":
       return "set DUST_ACCESS_TOKEN instead of DUST_API_KEY"
     case "DustNetworkError":
@@ -96,7 +100,8 @@ const ofDust = (error: DustAPIError): Report => {
   const next = waiting && error.conversationId !== undefined && error.messageId !== undefined
     ? `answer it in Dust, pass --yes to approve tools, or run in a terminal: effect-dust resume ${error.conversationId} ${error.messageId}`
     : advice(error)
-  const message = flat(error.message).replace(/[.;]+$/, "")
+  // The method is for programs; its command follows.
+  const message = flat(error.message).replace("; Agents.list returns the available agents", "").replace(/[.;]+$/, "")
   const { attempts, conversationId, messageId, requestId, status, type } = error
   const credential = error._tag === "DustUnauthorizedError" || error._tag === "DustUserRequiredError"
   return {

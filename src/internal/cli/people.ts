@@ -11,11 +11,15 @@ import { clean, oneLine, Output } from "./output.ts"
 const left = <A, R>(self: Effect.Effect<A, Terminal.QuitException, R>): Effect.Effect<A, Left, R> =>
   Effect.mapError(self, () => new Left())
 
-export const askApproval = (
+/** Asks for a decision. `asUser`: whether the credential is a user's. */
+export const askApproval = (asUser: boolean) =>
+(
   { inputs, stake, tool }: ApprovalNeeded
 ): Effect.Effect<Decision, Left, Terminal.Terminal | Output> =>
   Effect.gen(function*() {
     const { note, noteStyle } = yield* Output
+    // Dust remembers nothing for an API key, nor for tools of high stake.
+    const remembers = asUser && (stake === "low" || stake === "medium")
     const server = tool.mcpServerDisplayName ?? tool.mcpServerName
     yield* note(
       `${noteStyle.yellow("!")} ${noteStyle.bold(oneLine(tool.toolName, 80))}${
@@ -28,8 +32,8 @@ export const askApproval = (
     return yield* Prompt.select<Decision>({
       message: "Run it?",
       choices: [
-        { title: "Yes, once", value: "approved" },
-        { title: "Yes, and do not ask again", value: "always_approved" },
+        { title: remembers ? "Yes, once" : "Yes", value: "approved" },
+        ...(remembers ? [{ title: "Yes, and do not ask again", value: "always_approved" as const }] : []),
         { title: "No", value: "rejected" }
       ]
     })

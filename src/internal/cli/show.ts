@@ -28,13 +28,16 @@ const sources = (reply: Reply): ReadonlyArray<string> => [
   ...reply.generatedFiles.map(({ fileId, title }) => `File: ${title ?? fileId} (${fileId})`)
 ]
 
+/** The tool of Dust with which an agent asks a question. Its prompt already shows the question. */
+const asks = ({ toolName }: AgentAction) => toolName === "ask_user_question"
+
 const encode = Schema.encodeSync(ChatEvent)
 
 /** Shows one answer, event by event. Not reusable for another answer. */
 export const show = (
   options: ShowOptions
 ): Effect.Effect<(event: ChatEvent) => Effect.Effect<void, never, Output>, never, Output> =>
-  Effect.map(Output, ({ columns, endLine, note, noteStyle, toTerminal, write }) => {
+  Effect.map(Output, ({ columns, endLine, interactive, note, noteStyle, toTerminal, write }) => {
     const text = new Growing()
     let begun = false
     let thought = ""
@@ -75,12 +78,15 @@ export const show = (
         case "Reset":
           return toTerminal ? grow(event) : Effect.void
         case "ToolStarted":
-          return note(noteStyle.dim(`→ ${toolLine(event.action, columns())}`))
+          return interactive && asks(event.action)
+            ? Effect.void
+            : note(noteStyle.dim(`→ ${toolLine(event.action, columns())}`))
         case "ToolProgress":
           return event.label === null ? Effect.void : note(noteStyle.dim(`  ${oneLine(event.label, columns() - 4)}`))
         case "ToolFinished": {
           const { executionDurationMs, status, toolName } = event.action
           const good = status === null || status === "succeeded"
+          if (interactive && good && asks(event.action)) return Effect.void
           const mark = good ? noteStyle.green("✓") : noteStyle.red("✗")
           return note(
             `${mark} ${

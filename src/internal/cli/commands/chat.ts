@@ -14,7 +14,7 @@ import { Output, table } from "../output.ts"
 import { Signals } from "../signals.ts"
 
 const help = `  /attach FILE   send a file with the next message
-  /agent NAME    talk to another agent in this conversation (effect-dust agents lists them)
+  /agent NAME    talk to another agent in this conversation
   /agents        list the agents
   /new           start a new conversation
   /help          show this
@@ -28,6 +28,14 @@ interface State {
   conversationId: string | undefined
   attachments: ReadonlyArray<ContentFragmentInput>
 }
+
+/** Finds an agent by its id or name. */
+const idOf = (text: string) =>
+  Effect.gen(function*() {
+    const agents = yield* Agents
+    const found = (yield* agents.list()).find(({ sId }) => sId === text)
+    return (found ?? (yield* agents.findByName(text.replace(/^@/, "")))).sId
+  })
 
 /** Runs a slash command. Returns `undefined` for any other input, and `false` to leave the session. */
 const slash = (state: State, line: string) => {
@@ -48,7 +56,7 @@ const slash = (state: State, line: string) => {
         return true
       }
       case "agent":
-        if (rest.trim() !== "") state.agent = rest.trim()
+        if (rest.trim() !== "") state.agent = yield* idOf(rest.trim())
         yield* note(noteStyle.dim(`Talking to ${state.agent}.`))
         return true
       case "agents":
@@ -134,7 +142,12 @@ export const chat = Command.make(
       if (interactive) yield* note(noteStyle.dim(`Talking to ${agent}. /help shows the commands, Ctrl-D leaves.`))
       yield* talk(state, yield* reader, { thinking, yes })
       if (state.conversationId !== undefined) {
-        yield* note(noteStyle.dim(`Continue with: effect-dust chat --conversation ${state.conversationId}`))
+        const talkingTo = state.agent === "dust"
+          ? ""
+          : ` --agent ${/\s/.test(state.agent) ? `"${state.agent}"` : state.agent}`
+        yield* note(
+          noteStyle.dim(`Continue with: effect-dust chat${talkingTo} --conversation ${state.conversationId}`)
+        )
       }
     }).pipe(Effect.scoped, Effect.provide(connected(local)))
 ).pipe(Command.withDescription("Talk to an agent in the terminal"))
