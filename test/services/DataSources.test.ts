@@ -6,6 +6,9 @@ import * as DustClient from "effect-dust/DustClient"
 import * as DustTest from "effect-dust/DustTest"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
 import { dust, failure, json, type Recorded } from "../support/http.ts"
+import { seed } from "../support/seed.ts"
+
+const seeded = { fastCheck: { seed } }
 
 const at = { spaceId: "vlt_global", dataSourceId: "dts_handbook" } as const
 
@@ -375,7 +378,7 @@ describe("DataSources: documents", () => {
       assert.strictEqual(document.text, text)
       yield* dataSources.deleteDocument({ ...at, documentId })
       assert.strictEqual((yield* dataSources.pageDocuments(at)).total, 0)
-    }).pipe(local(empty)))
+    }).pipe(local(empty)), seeded)
 
   for (
     const documentId of ["a/b/c", "../../../me", "a b", "ü/ß?x=1#y", "%2F", "日本語.md", "a\\b", "?", "#", "+", "..."]
@@ -819,7 +822,7 @@ describe("DataSources: tables", () => {
       assert.deepStrictEqual((yield* dataSources.getRow({ ...at, tableId: "t", rowId: "r" })).value, value)
     }).pipe(local({
       seed: { dataSources: [{ sId: "dts_handbook", name: "handbook", tables: [{ tableId: "t", name: "t" }] }] }
-    })))
+    })), seeded)
 })
 
 describe("DataSources.loadTable", () => {
@@ -970,7 +973,7 @@ describe("DataSources.loadTable", () => {
       const { tableId } = yield* dataSources.loadTable({ ...at, table: { name: "t" }, csv, infer: false })
       const rows = yield* Stream.runCollect(dataSources.streamRows({ ...at, tableId }))
       assert.deepStrictEqual(Chunk.toReadonlyArray(rows).map((row) => row.value), values.map((v) => ({ v })))
-    }).pipe(local(empty)))
+    }).pipe(local(empty)), seeded)
 
   it.effect("loads a Stream, and fails with its error after the preceding rows", () =>
     Effect.gen(function*() {
