@@ -2,6 +2,7 @@
  * Loaded into `examples/web` before its server. The agent writes no more words than the test allows it to, however slow the
  * machine is: those that are too many wait until the test allows more.
  */
+// @effect-diagnostics-next-line processEnv:off
 const milliseconds = Number.parseFloat(process.env["PACE"] ?? "")
 const { setTimeout: start } = globalThis
 
