@@ -3,6 +3,7 @@ import { Effect, Either, Fiber, TestClock } from "effect"
 import * as Fixtures from "effect-dust/Fixtures"
 import { candidatesIn } from "../../src/internal/agent/findJson.ts"
 import { beginning, isNewer, newestOf, type Position } from "../../src/internal/chat/sameMessage.ts"
+import { Growing } from "../../src/internal/chat/text.ts"
 import { imposterOf } from "../../src/internal/data/csv.ts"
 import { expectation, isFormat, isPlainBoolean, isPlainNumber, reader } from "../../src/internal/data/csvCells.ts"
 import { csvRecords } from "../../src/internal/data/csvRecords.ts"
@@ -229,5 +230,46 @@ describe("a position in a conversation", () => {
     assert.deepStrictEqual(newestOf(beginning, [message("a", null), message("b", null)]), at("b", null))
     assert.deepStrictEqual(newestOf(at("b", 2), [message("", 3)]), at("b", 2))
     assert.deepStrictEqual(newestOf(beginning, []), beginning)
+  })
+})
+
+describe("text that only grows", () => {
+  const events = {
+    a: (text: string) => Fixtures.chatEvent.TextDelta({ text }),
+    r: (text: string) => Fixtures.chatEvent.Reset({ text }),
+    d: (text: string) => Fixtures.chatEvent.Done({ reply: Fixtures.reply({ text }) })
+  }
+  // Added, reset, done.
+  type Step = readonly ["a" | "r" | "d", string]
+  const rows: ReadonlyArray<readonly [string, ReadonlyArray<Step>, ReadonlyArray<string>]> = [
+    ["is that of the events", [["a", "x"], ["a", "y"], ["d", "xy"]], ["x", "y"]],
+    ["is the whole text at once without events", [["d", "xy"]], ["xy"]],
+    ["is nothing for an empty text", [["d", ""]], []],
+    ["has what the last text adds", [["a", "x"], ["d", "xyz"]], ["x", "yz"]],
+    ["has what a new text adds, at its end", [["a", "x"], ["r", "xyz"], ["d", "xyz"]], ["x", "yz"]],
+    ["has what a new text adds, with its next piece", [["a", "x"], ["r", "xy"], ["a", "z"], ["a", "!"]], [
+      "x",
+      "yz",
+      "!"
+    ]],
+    [
+      "waits for a new text that begins in the same way",
+      [["a", "xyz"], ["r", "x"], ["a", "y"], ["a", "z"], ["a", "!"], ["d", "xyz!"]],
+      ["xyz", "!"]
+    ],
+    [
+      "is followed by a new text that differs, at its end",
+      [["a", "xyz"], ["r", "abc"], ["a", "d"], ["a", "e"], ["d", "abcde"]],
+      ["xyz", "\n\nabcde"]
+    ],
+    ["is not followed by the same text with other line ends", [["a", "x\r\ny "], ["d", "x\ny"]], ["x\r\ny "]],
+    ["is not followed by a text that it ends with", [["a", "Hm. Yes"], ["d", "Yes"]], ["Hm. Yes"]],
+    ["begins anew with a second reset", [["a", "x"], ["r", "abc"], ["a", "d"], ["r", "xy"], ["a", "z"]], ["x", "yz"]]
+  ]
+  it.each(rows)("%s", (_, steps, expected) => {
+    const text = new Growing()
+    const out: Array<string> = []
+    for (const [kind, value] of steps) text.push(events[kind](value), out)
+    assert.deepStrictEqual(out, expected)
   })
 })

@@ -1078,7 +1078,15 @@ describe("Nothing hangs", () => {
         "retryable_model_error",
         "helper"
       ])
-      assert.include(error.message, "It is down")
+      assert.match(
+        error.message,
+        /^Chat\.stream: the agent helper failed: It is down \(model_down\) \(conversation \w+,/
+      )
+      assert.deepStrictEqual(error.details, {
+        code: "model_down",
+        message: "It is down",
+        metadata: { category: "retryable_model_error" }
+      })
       assert.strictEqual(fold(seen), "So far ")
       const dust = yield* DustTest.DustTest
       assert.strictEqual(yield* dust.countRequests({ path: cancelPath }), 0)
@@ -1125,6 +1133,12 @@ describe("Nothing hangs", () => {
       yield* TestClock.adjust("1 minute")
       const error = yield* Fiber.join(fiber)
       assert.isTrue(error._tag === "DustAgentError" && error.code === "cancelled")
+      assert.match(error.message, /^Chat\.send: the agent helper was cancelled \(conversation \w+, message \w+\)$/)
+      assert.deepInclude(error, {
+        category: null,
+        agentId: "helper",
+        details: { status: "cancelled" }
+      })
       const reply = yield* chat.send({ agent: "stopped", message: "Go" })
       assert.deepStrictEqual([reply.text, reply.agentMessage.status], ["Half", "succeeded"])
     }).pipe(agents({ helper: [text("a"), silence()], stopped: [text("Half"), DustTest.gracefulStop] })))

@@ -888,8 +888,8 @@ describe("credentials of this workspace", () => {
 describe("Message", () => {
   it("directives: mentions, citations and visualizations are apart from the text, and code is kept", () => {
     const written = [
-      "Hello :mention_user[Ada L]{sId=usr_1}, ask :mention[dust]{sId=dust}.",
-      "Sales rose :cite[abc,def]{} and fell :cite[def].",
+      "Hello :mention_user[Ada L]{sId=usr_1}, ask :mention[dust]{sId=dust} or :mention[nobody].",
+      "Sales rose :cite[abc, ,def]{} and fell :cite[def].",
       "Not `:cite[x]` here.",
       "```",
       ":mention[no]{sId=no}",
@@ -901,7 +901,7 @@ describe("Message", () => {
     ].join("\n")
     assert.deepStrictEqual(Message.directives(written), {
       text: [
-        "Hello @Ada L, ask @dust.",
+        "Hello @Ada L, ask @dust or @nobody.",
         "Sales rose [1][2] and fell [2].",
         "Not `:cite[x]` here.",
         "```",
@@ -910,7 +910,11 @@ describe("Message", () => {
         "Bye"
       ].join("\n"),
       citations: ["abc", "def"],
-      mentions: [{ type: "user", id: "usr_1", name: "Ada L" }, { type: "agent", id: "dust", name: "dust" }],
+      mentions: [
+        { type: "user", id: "usr_1", name: "Ada L" },
+        { type: "agent", id: "dust", name: "dust" },
+        { type: "agent", id: "", name: "nobody" }
+      ],
       visualizations: ["export default () => <b>`:cite[y]`</b>"]
     })
     assert.strictEqual(Message.plainText("a :::b :cite [c]"), "a :::b :cite [c]")

@@ -228,8 +228,17 @@ describe("DataSources.loadTable: a CSV", () => {
         const { result } = yield* load({ csv: "Order No,n\na1,1\n", rowId })
         assert.strictEqual((yield* dataSources.getRow({ ...at, tableId: result.tableId, rowId: "a1" })).value["n"], 1)
       }
-      const { result } = yield* load({ csv: "n\n5\n5\n5\n" })
+      const { result } = yield* load({ csv: "n\n5\n5\n6\n5\n" })
       assert.strictEqual(result.duplicates, 0)
+      // Other ids would be other rows after an update of the SDK.
+      const rows = yield* Stream.runCollect(dataSources.streamRows({ ...at, tableId: result.tableId }))
+      assert.deepStrictEqual(Array.from(rows, ({ rowId }) => rowId).toSorted(), [
+        "0df279fb902825",
+        "15b7d90035b3b0",
+        "15b7d90035b3b0-2",
+        "15b7d90035b3b0-3",
+        "a1"
+      ])
     }).pipe(local))
 
   it.effect("leaves the event loop free while a large one is read", () =>

@@ -203,9 +203,7 @@ export const watching = <A, E, R, Phase = never>(options: {
         if (exit._tag === "Failure" && options.scope !== undefined) Effect.runFork(Scope.close(options.scope, exit))
         resume(exit)
       })
-      return Effect.suspend(() => {
-        watch.close()
-        return Fiber.interrupt(child)
-      })
+      // Its end closes the watch.
+      return Fiber.interrupt(child)
     })
   )
