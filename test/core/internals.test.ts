@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Fiber, TestClock } from "effect"
+import type { DocumentInput } from "effect-dust/DataSource"
 import * as Fixtures from "effect-dust/Fixtures"
 import { candidatesIn } from "../../src/internal/agent/findJson.ts"
 import { beginning, isNewer, newestOf, type Position } from "../../src/internal/chat/sameMessage.ts"
@@ -7,6 +8,7 @@ import { Growing } from "../../src/internal/chat/text.ts"
 import { imposterOf } from "../../src/internal/data/csv.ts"
 import { expectation, isFormat, isPlainBoolean, isPlainNumber, reader } from "../../src/internal/data/csvCells.ts"
 import { csvRecords } from "../../src/internal/data/csvRecords.ts"
+import { withFingerprint } from "../../src/internal/data/document.ts"
 import { makeBudget } from "../../src/internal/util/slidingWindow.ts"
 
 describe("the budget of requests", () => {
@@ -271,5 +273,41 @@ describe("text that only grows", () => {
     const out: Array<string> = []
     for (const [kind, value] of steps) text.push(events[kind](value), out)
     assert.deepStrictEqual(out, expected)
+  })
+})
+
+describe("the fingerprint of a document", () => {
+  const of = (input: DocumentInput) =>
+    Either.getOrThrow(withFingerprint(input)).tags?.filter((tag) => tag.startsWith("fingerprint:"))
+  const base = {
+    documentId: "a",
+    text: "\u00e9\nx",
+    title: "T",
+    tags: ["u", "t"],
+    sourceUrl: "https://example.com/"
+  }
+
+  it("stays the same from version to version: another one would send every document again", () => {
+    assert.deepStrictEqual(of(base), ["fingerprint:0ecdb87610ef76"])
+  })
+
+  const same: ReadonlyArray<readonly [string, Partial<typeof base>]> = [
+    ["line ends of CRLF", { text: "\u00e9\r\nx" }],
+    ["line ends of CR", { text: "\u00e9\rx" }],
+    ["another Unicode form", { text: "e\u0301\nx" }],
+    ["spaces around the title", { title: " T " }],
+    ["another order of the tags, one of them twice", { tags: ["t", "u", "t"] }],
+    ["the tag that Dust adds for the title", { tags: ["u", "t", "title:T"] }],
+    ["an earlier fingerprint", { tags: ["u", "t", "fingerprint:0"] }],
+    ["another spelling of the address", { sourceUrl: "HTTPS://example.com" }]
+  ]
+  it.each(same)("is not changed by %s", (_, change) => {
+    assert.deepStrictEqual(of({ ...base, ...change }), of(base))
+  })
+
+  it("of a document without a title ignores a blank one, and the tag that Dust adds for the id", () => {
+    const untitled = of({ documentId: "a", text: "x" })
+    assert.deepStrictEqual(of({ documentId: "a", text: "x", title: " ", tags: ["title:a"] }), untitled)
+    assert.notDeepEqual(of({ documentId: "a", text: "x", tags: ["title:b"] }), untitled)
   })
 })
