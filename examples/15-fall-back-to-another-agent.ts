@@ -21,7 +21,7 @@ const ask = (message: string) =>
     const chat = yield* Chat
     const agent = yield* Agent
     return yield* chat.send({ agent, message }).pipe(
-      Effect.timeout("3 seconds"),
+      Effect.timeout("8 seconds"),
       Effect.tapError((error) => failed(`${JSON.stringify(agent)}: ${error._tag}`)),
       Effect.tap(() => done(JSON.stringify(agent)))
     )

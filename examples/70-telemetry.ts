@@ -6,7 +6,7 @@ import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Metrics from "@opentelemetry/sdk-metrics"
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
-import { Console, Effect } from "effect"
+import { Console, Effect, Stream } from "effect"
 import { Chat } from "effect-dust/Chat"
 import * as DustTest from "effect-dust/DustTest"
 import { attributes } from "effect-dust/Telemetry"
@@ -34,14 +34,14 @@ const DustLive = DustTest.layer({
 })
 
 const program = Effect.gen(function*() {
-  const { send } = yield* Chat
+  const { send, streamText } = yield* Chat
   yield* send({ agent: "Fine", message: "Hello" })
   yield* send({ agent: "Retried", message: "Hello" })
   yield* Effect.ignore(send({ agent: "Failing", message: "Hello" }))
   yield* send({ agent: "Slow", message: "Hello" })
   const onApproval = () => Effect.delay(Effect.succeed("approved" as const), "500 millis")
   yield* send({ agent: "Waiting", message: "Hello", onApproval })
-  yield* Effect.timeoutOption(send({ agent: "Endless", message: "Hello" }), "400 millis")
+  yield* Stream.runDrain(Stream.take(streamText({ agent: "Endless", message: "Hello" }), 3))
 })
 
 const show = ({ attributes: of, duration: [seconds, nanos], events, name }: ReadableSpan) =>
