@@ -1,5 +1,5 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import * as DustTest from "effect-dust/DustTest"
 import { existsSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -127,6 +127,18 @@ describe.runIf(process.platform === "linux")("the command line in a terminal", {
       type(ctrlC)
       assert.strictEqual((yield* ended).code, 130)
       assert.isNotEmpty(yield* dust.requests({ where: ({ path }) => path.endsWith("/cancel") }))
+    }))
+
+  it.scopedLive("ask: shows that the connection was lost, and Ctrl-C ends the wait", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const dust = yield* Scope.extend(local, scope)
+      const { ended, says, type } = yield* startInTerminal(line, ["ask", "-a", "slow", "x"], { env: variables(dust) })
+      yield* says(/after the other/)
+      yield* Scope.close(scope, Exit.void)
+      yield* says(/after the other[^]*(?:reconnecting|trying again)…/)
+      type(ctrlC)
+      assert.strictEqual((yield* ended).code, 130)
     }))
 
   it.scopedLive("chat: keeps one conversation over several turns, with attachments and pasted lines", () =>

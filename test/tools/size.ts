@@ -1,7 +1,13 @@
 /** What the SDK costs a program: `npm run size` prints one line of JSON per figure, and fails over a budget. */
+import { execFile } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
 import { pathToFileURL } from "node:url"
+import { promisify } from "node:util"
+import { gzipSync } from "node:zlib"
 import { bundle, effectOf, smallest } from "./bundle.ts"
 import { type Packed, packed } from "./packed.ts"
+
+const run = promisify(execFile)
 
 export interface Figure {
   readonly name: string
@@ -103,6 +109,28 @@ export const typeFigures = async ({ compile }: Packed): Promise<ReadonlyArray<Fi
   ]
 }
 
+/** The tarball. Its other parts are the command line, the guides and the examples. */
+export const tarballFigures = async ({ directory }: Packed): Promise<ReadonlyArray<Figure>> => {
+  const pack = async (files: ReadonlyArray<string> | undefined): Promise<Figure["value"]> => {
+    const manifest = `${directory}/package.json`
+    const before = readFileSync(manifest, "utf8")
+    if (files !== undefined) writeFileSync(manifest, JSON.stringify({ ...JSON.parse(before), files, bin: undefined }))
+    try {
+      const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: directory })
+      return kilo(JSON.parse(stdout)[0].size)
+    } finally {
+      writeFileSync(manifest, before)
+    }
+  }
+  const commandLine = gzipSync(readFileSync(`${directory}/dist/internal/bin.js`), { level: 9 }).length
+  return [
+    { name: "tarball", value: await pack(undefined), unit: "kB", budget: 950 },
+    // Version 0.1.0 was 1,019 files of 1.0 MB, with maps and sources and without a command line.
+    { name: "tarball.library", value: await pack(["dist", "!dist/internal/bin.*"]), unit: "kB", budget: 530 },
+    { name: "tarball.commandLine", value: kilo(commandLine), unit: "kB gzip", budget: 340 }
+  ]
+}
+
 /** The figures over their budget, and those that could not be measured. */
 export const over = (figures: ReadonlyArray<Figure>): ReadonlyArray<Figure> =>
   figures.filter(({ budget, value }) => Number.isNaN(value) || (budget !== undefined && value > budget))
@@ -110,7 +138,7 @@ export const over = (figures: ReadonlyArray<Figure>): ReadonlyArray<Figure> =>
 const main = async () => {
   const built = await packed()
   try {
-    const figures = [...await bundleFigures(), ...await typeFigures(built)]
+    const figures = [...await bundleFigures(), ...await typeFigures(built), ...await tarballFigures(built)]
     for (const figure of figures) console.log(JSON.stringify(figure))
     if (over(figures).length > 0) process.exitCode = 1
   } finally {

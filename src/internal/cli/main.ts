@@ -81,16 +81,31 @@ const withConsole = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     return yield* Effect.withConsole(self, console)
   })
 
-/** Writes logs to stderr, since stdout is for results. */
-const logger = Logger.replace(
-  Logger.defaultLogger,
-  Logger.make(({ annotations, cause, logLevel, message }) => {
-    const text = (Array.isArray(message) ? message : [message]).map(String).join(" ")
-    const why = Cause.isEmpty(cause) ? "" : `: ${reportOf(cause, 0).line ?? "interrupted"}`
-    const facts = [...annotations].map(([name, value]) => ` ${name}=${String(value)}`).join("")
-    process.stderr.write(`${logLevel.label.toLowerCase()}: ${Output.oneLine(text + facts + why, Infinity)}\n`)
-  })
-)
+/** Logs of the SDK that explain a pause to a person at a terminal. */
+const waits: Readonly<Record<string, string>> = {
+  "Request is retried after a pause": "Dust does not answer; trying again…",
+  "Event stream reconnects": "The connection to Dust was lost; reconnecting…",
+  "Waiting for a rate limit of Dust": "Waiting for Dust's rate limit…"
+}
+
+/** Writes logs to stderr, since stdout is for results. `notices`: shows why the program waits, instead of what is debugged. */
+const logger = (notices: Output.Service | undefined) =>
+  Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ annotations, cause, logLevel, message }) => {
+      const text = (Array.isArray(message) ? message : [message]).map(String).join(" ")
+      const facts = [...annotations]
+      if (notices !== undefined && LogLevel.lessThan(logLevel, LogLevel.Warning)) {
+        // A page of events that has ended, or an idle connection, is replaced by the next one without a delay.
+        const isRegular = facts.some(([name, value]) => name === "reason" && (value === "page" || value === "silence"))
+        const wait = waits[text]
+        return wait === undefined || isRegular ? undefined : notices.notice(wait)
+      }
+      const why = Cause.isEmpty(cause) ? "" : `: ${reportOf(cause, 0).line ?? "interrupted"}`
+      const all = facts.map(([name, value]) => ` ${name}=${String(value)}`).join("")
+      process.stderr.write(`${logLevel.label.toLowerCase()}: ${Output.oneLine(text + all + why, Infinity)}\n`)
+    })
+  )
 
 const wantsJson = (args: ReadonlyArray<string>) => args.slice(0, args.indexOf("--") >>> 0).includes("--json")
 
@@ -139,16 +154,9 @@ const stdinLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   return [...args.slice(0, at), ...args.slice(at + 1), "-"]
 }
 
-/**
- * Runs the command line and returns its exit code. `interruptedWith` is read after an interruption.
- */
-export const run = (
-  given: ReadonlyArray<string>,
-  signals: Signals.Service,
-  interruptedWith: () => number
-): Effect.Effect<number> => {
-  const args = normalized(given)
-  return Effect.gen(function*() {
+/** The exit code of a command. */
+const command = (args: ReadonlyArray<string>, interruptedWith: () => number) =>
+  Effect.gen(function*() {
     const { columns, line, style } = yield* Output.Output
     const help = helpFor(entries, args, Math.min(columns(), 110), style)
     const wrong = help === undefined ? wrongWord(entries, args) : undefined
@@ -164,10 +172,28 @@ export const run = (
     yield* help === undefined ? withConsole(parse(["node", "effect-dust", ...stdinLast(args)])) : line(help)
   }).pipe(
     Effect.as<number>(codes.ok),
-    Effect.catchAllCause((cause) => report(cause, args, interruptedWith())),
+    Effect.catchAllCause((cause) => report(cause, args, interruptedWith()))
+  )
+
+/**
+ * Runs the command line and returns its exit code. `interruptedWith` is read after an interruption.
+ */
+export const run = (
+  given: ReadonlyArray<string>,
+  signals: Signals.Service,
+  interruptedWith: () => number
+): Effect.Effect<number> => {
+  const args = normalized(given)
+  const levelGiven = args.some((word) => /^--log-level(?:=|$)/.test(word))
+  return Effect.gen(function*() {
+    const output = yield* Output.Output
+    const notices = output.interactive && !levelGiven && !wantsJson(args) ? output : undefined
+    return yield* command(args, interruptedWith).pipe(
+      Effect.provide(logger(notices)),
+      Logger.withMinimumLogLevel(notices === undefined ? LogLevel.Warning : LogLevel.Debug)
+    )
+  }).pipe(
     Effect.provideService(Signals.Signals, signals),
-    Effect.provide(Environment),
-    Effect.provide(logger),
-    Logger.withMinimumLogLevel(LogLevel.Warning)
+    Effect.provide(Environment)
   )
 }

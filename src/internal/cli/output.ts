@@ -24,6 +24,10 @@ export interface Service {
   readonly note: (text: string) => Effect.Effect<void>
   /** Shows one line on stderr that the next one replaces. Does nothing if stderr is not a terminal. */
   readonly progress: (text: string) => Effect.Effect<void>
+  /** The same, for a moment in which the program cannot wait: in the middle of an answer, too. */
+  readonly notice: (text: string) => void
+  /** Removes the line of `progress` or `notice`. */
+  readonly clearProgress: Effect.Effect<void>
   /** Ends an unfinished line on stdout. */
   readonly endLine: Effect.Effect<void>
   /** Style for stdout. */
@@ -134,6 +138,16 @@ const make = Effect.map(coloursWanted, (colours): Service => {
           })
         )
       }),
+    notice: (content) => {
+      if (!stderr.isTTY) return
+      if (inLine && stdout.isTTY) {
+        inLine = false
+        stdout.write("\n")
+      }
+      inProgress = true
+      stderr.write(`\r\u001b[2K${oneLine(content, (stderr.columns || 80) - 1)}`)
+    },
+    clearProgress,
     style: styleOf(colours(stdout)),
     noteStyle: styleOf(colours(stderr)),
     toTerminal: stdout.isTTY,

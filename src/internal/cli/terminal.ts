@@ -14,7 +14,7 @@ export const layer: Layer.Layer<Terminal.Terminal, never, Output> = Layer.effect
   Terminal.Terminal,
   Effect.gen(function*() {
     const keyboard = yield* Terminal.Terminal
-    const { endLine, noteStyle } = yield* Output
+    const { clearProgress, endLine, noteStyle } = yield* Output
     const coloured = noteStyle.bold("") !== ""
     return Terminal.Terminal.of({
       ...keyboard,
@@ -23,7 +23,7 @@ export const layer: Layer.Layer<Terminal.Terminal, never, Output> = Layer.effect
       isTTY: Effect.sync(() => process.stderr.isTTY),
       display: (text) =>
         Effect.zipRight(
-          endLine,
+          Effect.zipRight(clearProgress, endLine),
           Effect.async<void, SystemError>((resume) => {
             process.stderr.write(coloured ? text : text.replace(colour, ""), (cause) =>
               resume(
