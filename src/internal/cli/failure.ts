@@ -77,6 +77,10 @@ const advice = (error: DustAPIError): string | undefined => {
     case "DustUserRequiredError":
       return "set DUST_ACCESS_TOKEN instead of DUST_API_KEY"
     case "DustNetworkError":
+      if (error.type === "proxy_authentication_required") return "write them as http://user:password@host:port"
+      if (error.type === "UND_ERR_CONNECT_TIMEOUT") {
+        return "check the network, and whether it requires a proxy (HTTPS_PROXY)"
+      }
       return error.message.includes("; check ") ? undefined : "check the network, and DUST_BASE_URL if it is set"
     case "DustTimeoutError":
       return "check the network, or raise DUST_TIMEOUT if it is set"

@@ -180,7 +180,7 @@ export const advice = (tag: ErrorTag, parsed: Parsed, status: number): string =>
         : ""
     case "DustBadRequestError":
       return status === 407
-        ? ": a proxy on the way to Dust requires authentication; check the user and password in its address (HTTP_PROXY)"
+        ? ": a proxy on the way to Dust requires authentication; check HTTP_PROXY"
         : parsed.type === "agent_inaccessible"
         ? "; Agents.list returns the available agents"
         : ""

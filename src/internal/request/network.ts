@@ -22,8 +22,8 @@ export interface Failure {
   readonly neverSent: boolean
   /** The status with which a proxy refused to open a tunnel. */
   readonly proxyStatus: number | undefined
-  /** The host that could not be resolved, or the address that refused the connection: the server's or a proxy's. */
-  readonly peer: { readonly host: string; readonly port: number | undefined } | undefined
+  /** The host that could not be resolved, or the address and port that refused: the server's or a proxy's. */
+  readonly peer: string | undefined
 }
 
 /** Codes of connection failures, whichever system call reports them. */
@@ -58,29 +58,26 @@ const handshake = /before secure TLS connection was established|\(Connect\)/
 const refusedStream = /NGHTTP2_REFUSED_STREAM/
 const tunnel = /Proxy response \((\d{3})\)/
 
-const isUntrusted = (code: string): boolean =>
-  code.includes("SELF_SIGNED") || code.startsWith("UNABLE_TO_") || code === "CERT_UNTRUSTED"
-
-/** A certificate that is refused. It would be refused again. */
-const isCertificate = (code: string): boolean =>
-  code.startsWith("CERT_") || code === "ERR_TLS_CERT_ALTNAME_INVALID" || isUntrusted(code)
-
-const isTls = (code: string): boolean =>
-  code.startsWith("ERR_TLS_") || code.startsWith("ERR_SSL_") || code === "EPROTO" || isCertificate(code)
+const untrusted = /SELF_SIGNED|^UNABLE_TO_/
+const tls = /^(?:CERT_|ERR_TLS_|ERR_SSL_|EPROTO$)/
+/** What would fail again until a setting is changed: a proxy's refusal, or a certificate. */
+const recurring = /^(?:proxy_[ar]|CERT_)|ALTNAME_INVALID/
 
 const isBeforeSending = (one: unknown): boolean => {
   const code = stringAt(one, "code")
   const message = stringAt(one, "message") ?? ""
-  return (code !== undefined && (connectCodes.has(code) || isTls(code) || isClosedClient(code))) ||
+  return (code !== undefined &&
+    (connectCodes.has(code) || untrusted.test(code) || tls.test(code) || isClosedClient(code))) ||
     stringAt(one, "syscall") === "connect" || stringAt(one, "syscall") === "getaddrinfo" ||
     handshake.test(message) || refusedStream.test(message) || tunnel.test(message)
 }
 
-const peerOf = (all: ReadonlyArray<unknown>): Failure["peer"] => {
+const peerOf = (all: ReadonlyArray<unknown>): string | undefined => {
   for (const one of all) {
-    const host = stringAt(one, "hostname") ?? stringAt(one, "address")
-    if (host === undefined) continue
-    return { host, port: Predicate.hasProperty(one, "port") ? Number(one.port) : undefined }
+    const host = stringAt(one, "hostname")
+    if (host !== undefined) return host
+    const address = stringAt(one, "address")
+    if (address !== undefined && Predicate.hasProperty(one, "port")) return `${address}:${one.port}`
   }
   return undefined
 }
@@ -114,63 +111,50 @@ export const networkType = ({ code, proxyStatus }: Failure): string | undefined 
     ? "proxy_refused"
     : "proxy_unavailable"
 
-/** Whether the next attempt would fail in the same way, until a setting changes. */
-export const recurs = (type: string | undefined): boolean =>
-  type === "proxy_authentication_required" || type === "proxy_refused" || (type !== undefined && isCertificate(type))
+/** Whether the next attempt would fail in the same way. */
+export const recurs = (type = ""): boolean => recurring.test(type) || untrusted.test(type)
 
 /** Where the connection was going, if that is not the server but a proxy. */
 const proxyOf = ({ peer }: Failure, origin: string): string | undefined => {
-  if (peer === undefined) return undefined
   const { hostname, port, protocol } = new URL(origin)
-  if (peer.port === undefined) return peer.host === hostname.replace(/^\[|\]$/g, "") ? undefined : peer.host
-  const own = port === "" ? (protocol === "https:" ? 443 : 80) : Number(port)
-  return peer.port === own ? undefined : `${peer.host.includes(":") ? `[${peer.host}]` : peer.host}:${peer.port}`
+  return peer === hostname || peer?.endsWith(`:${port || (protocol === "https:" ? 443 : 80)}`) === true
+    ? undefined
+    : peer
 }
-
-const certificateAdvice = (code: string, origin: string): string =>
-  code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID"
-    ? `the certificate of ${origin} is not valid at this time (${code}); check the clock of this machine`
-    : code === "ERR_TLS_CERT_ALTNAME_INVALID"
-    ? `the certificate of ${origin} is for another host (${code}); check \`baseUrl\` (DUST_BASE_URL) and the proxy`
-    : `the certificate of ${origin} is not trusted (${code}); check whether a proxy or your company issued it, and set ` +
-      "NODE_EXTRA_CA_CERTS to the file of its CA certificate (PEM)"
 
 export const networkAdvice = (failure: Failure, origin: string): string => {
   const { code, proxyStatus } = failure
-  if (proxyStatus === 407) {
-    return `the proxy on the way to ${origin} requires authentication (407); check the user and password in the address of ` +
-      "the proxy, http://user:password@host:port (HTTPS_PROXY)"
-  }
-  if (proxyStatus !== undefined && proxyStatus >= 500) {
-    return `the proxy on the way to ${origin} cannot connect to it (${proxyStatus}); check the network of the proxy`
-  }
+  const way = `the proxy on the way to ${origin}`
   if (proxyStatus !== undefined) {
-    return `the proxy on the way to ${origin} refused the connection (${proxyStatus}); check that it allows this host`
+    return `${way} ${
+      proxyStatus === 407
+        ? "requires authentication (407); check the user and password in HTTPS_PROXY"
+        : proxyStatus < 500
+        ? `refused the connection (${proxyStatus}); check that it allows this host`
+        : `cannot connect (${proxyStatus})`
+    }`
   }
   const proxy = proxyOf(failure, origin)
+  const remedy = proxy === undefined
+    ? "; check `baseUrl` (DUST_BASE_URL) and the network"
+    : `: ${way}; check HTTPS_PROXY`
+  const failed = `the connection to ${origin} failed`
   switch (code) {
     case "ECONNREFUSED":
     case "ConnectionRefused":
-      return proxy === undefined
-        ? `nothing is listening at ${origin}; check \`baseUrl\` (DUST_BASE_URL) and the network`
-        : `nothing is listening at ${proxy}, the proxy on the way to ${origin}; check the address of the proxy (HTTPS_PROXY)`
+      return `nothing is listening at ${proxy ?? origin}${remedy}`
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return proxy === undefined
-        ? `the host of ${origin} cannot be resolved; check \`baseUrl\` (DUST_BASE_URL) and the network`
-        : `${proxy}, the proxy on the way to ${origin}, cannot be resolved; check the address of the proxy (HTTPS_PROXY)`
-    case "UND_ERR_CONNECT_TIMEOUT":
-      return `no connection to ${origin} in time; check the network, and whether it requires a proxy (HTTPS_PROXY)`
+      return `the host of ${proxy ?? origin} cannot be resolved${remedy}`
     case "UND_ERR_DESTROYED":
     case "UND_ERR_CLOSED":
       return "the HttpClient is closed: the scope of its layer has ended; provide it outside of everything that uses it"
     case undefined:
-      return `the connection to ${origin} failed`
+      return failed
     default:
-      return isCertificate(code)
-        ? certificateAdvice(code, origin)
-        : /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code)
-        ? `${origin} does not speak TLS (${code}); check whether \`baseUrl\` (DUST_BASE_URL) must begin with http://`
-        : `the connection to ${origin} failed (${code})`
+      return untrusted.test(code)
+        ? `the certificate of ${origin} is not trusted (${code}); check whether a proxy or your company issued it, and set ` +
+          "NODE_EXTRA_CA_CERTS to the file of its CA certificate (PEM)"
+        : `${failed} (${code})`
   }
 }
