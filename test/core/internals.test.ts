@@ -9,6 +9,7 @@ import { imposterOf } from "../../src/internal/data/csv.ts"
 import { expectation, isFormat, isPlainBoolean, isPlainNumber, reader } from "../../src/internal/data/csvCells.ts"
 import { csvRecords } from "../../src/internal/data/csvRecords.ts"
 import { withFingerprint } from "../../src/internal/data/document.ts"
+import { storageTarget } from "../../src/internal/request/redirect.ts"
 import { makeBudget } from "../../src/internal/util/slidingWindow.ts"
 
 describe("the budget of requests", () => {
@@ -309,5 +310,81 @@ describe("the fingerprint of a document", () => {
     const untitled = of({ documentId: "a", text: "x" })
     assert.deepStrictEqual(of({ documentId: "a", text: "x", title: " ", tags: ["title:a"] }), untitled)
     assert.notDeepEqual(of({ documentId: "a", text: "x", tags: ["title:b"] }), untitled)
+  })
+})
+
+describe("the address of a file in the storage", () => {
+  const targetOf = (base: string, location: string | undefined) =>
+    storageTarget(new URL(base), `${base}/api`, location)?.href
+  const dust = "https://dust.example"
+
+  it("is one of Dust itself, or a public one with https", () => {
+    const hosts = [
+      "storage.example",
+      "9.0.0.1",
+      "11.0.0.1",
+      "100.63.0.1",
+      "100.128.0.1",
+      "126.0.0.1",
+      "128.0.0.1",
+      "169.253.0.1",
+      "172.15.0.1",
+      "172.32.0.1",
+      "192.167.0.1",
+      "223.0.0.1",
+      "[2001:db8::1]"
+    ]
+    for (const host of hosts) assert.strictEqual(targetOf(dust, `https://${host}/x`), `https://${host}/x`)
+    assert.strictEqual(targetOf(dust, "/x"), `${dust}/x`)
+  })
+
+  it("is refused if it is missing, has a password or no https, or is a private one", () => {
+    const refused = [
+      undefined,
+      "http://",
+      "http://storage.example/x",
+      "ftp://storage.example/x",
+      "https://user@storage.example/x",
+      "https://:password@storage.example/x",
+      ...[
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "100.127.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.0.1",
+        "192.168.0.1",
+        "224.0.0.1",
+        "[::1]",
+        "[fc00::1]",
+        "[fd00::1]",
+        "[fe80::1]",
+        "[febf::1]",
+        "localhost",
+        "localhost.",
+        "metadata.google.internal",
+        "printer.local",
+        "host.localdomain",
+        "intranet"
+      ].map((host) => `https://${host}/x`)
+    ]
+    assert.deepStrictEqual(refused.filter((location) => targetOf(dust, location) !== undefined), [])
+  })
+
+  it("is private and without https only beside a server of the same machine", () => {
+    const rows: ReadonlyArray<readonly [string, string, boolean]> = [
+      ["http://localhost:3000", "http://127.0.0.1:9000/x", true],
+      ["http://localhost:3000", "https://10.0.0.1/x", true],
+      ["http://localhost:3000", "http://storage.example/x", false],
+      ["http://localhost:3000", "http://10.0.0.1/x", false],
+      ["https://localhost:3000", "http://localhost:9000/x", false],
+      ["http://10.0.0.1", "http://localhost:9000/x", false],
+      ["http://dust.example", "http://localhost:9000/x", false]
+    ]
+    for (const [base, location, followed] of rows) {
+      assert.strictEqual(targetOf(base, location) !== undefined, followed, `${base} → ${location}`)
+    }
   })
 })
