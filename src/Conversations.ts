@@ -313,7 +313,8 @@ export interface Service extends Methods<typeof endpoints> {
   }) => Effect.Effect<ContentFragment, RequestError>
   /**
    * Streams a file of the conversation's folder. `path` is relative to that folder. Accepts any credential. Opening is
-   * retried automatically; a broken download is not continued. Fails with `DustNotFoundError`, with `DustForbiddenError`, and with `DustNetworkError` if the connection breaks.
+   * retried automatically; a broken download is not continued. Fails with `DustNotFoundError`, with
+   * `DustForbiddenError`, and with `DustNetworkError` if the connection breaks.
    *
    * Source: `GET …/conversations/{conversationId}/files/conversation/{path}`;
    * `front-api/routes/v1/w/[wId]/assistant/conversations/[cId]/files/[...rel].ts` in dust-tt/dust.

@@ -229,7 +229,8 @@ export interface Service extends Methods<typeof endpoints> {
   ) => Effect.Effect<Row, RequestError>
   /**
    * Writes rows in one request. A row with an existing `rowId` replaces it. Dust derives the columns from the rows. Names of columns,
-   * cells and the number of rows are checked before any request. Retried automatically. To write many rows, use {@link Service.loadTable}.
+   * cells and the number of rows are checked before any request. Retried automatically. To write many rows, use
+   * {@link Service.loadTable}.
    *
    * Fails with `DustRateLimitError` if too many updates of the table are waiting. For a missing table, see
    * {@link Service.pageRows}.

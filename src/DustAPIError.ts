@@ -49,6 +49,7 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import { Blocked } from "./ChatEvent.ts"
 import { AgentId, ConversationId, EventId, MessageId, WorkspaceId } from "./Ids.ts"
+import { isClosedClient } from "./internal/request/network.ts"
 
 /**
  * The failed request: its HTTP method and the *templated* route, without path values.
@@ -301,9 +302,6 @@ export class DustTimeoutError extends Schema.TaggedError<DustTimeoutError>(`${pr
   }
 }
 
-/** An HttpClient that was closed never sends anything again. */
-const closedCodes: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
-
 /**
  * No complete response. `reachedServer` is `false` if the request provably was not sent (connection refused, unknown host,
  * TLS failure), and `true` if the server may have processed it.
@@ -315,9 +313,12 @@ export class DustNetworkError extends Schema.TaggedError<DustNetworkError>(`${pr
   "DustNetworkError",
   { ...common, reachedServer: Schema.Boolean }
 ) {
-  /** `true`, unless the `HttpClient` is closed or the message of the call is stored already. */
+  /**
+   * `true`, unless the `HttpClient` is closed or the message of the call is stored already. Within a call, the SDK does not
+   * retry what a proxy or an untrusted certificate refuses.
+   */
   get isRetryable(): boolean {
-    return notSent(this) && !closedCodes.has(this.type ?? "")
+    return notSent(this) && !isClosedClient(this.type)
   }
 }
 

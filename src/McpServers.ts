@@ -198,8 +198,8 @@ export interface Service extends Methods<typeof mcpServers> {
    *
    * Reconnects automatically and continues where it was. If the registration has expired, registers again, possibly
    * with another id. Requests that are delivered twice are answered once, and results are posted until Dust has accepted
-   * them. When the scope closes, calls in progress are interrupted and answered with an error. Closing waits at most 5 seconds for the handlers
-   * and 5 seconds for their answers; the answer of a handler that takes longer is dropped.
+   * them. When the scope closes, calls in progress are interrupted and answered with an error. Closing waits at most 5
+   * seconds for the handlers and 5 seconds for their answers; the answer of a handler that takes longer is dropped.
    *
    * Requires a user access token. Fails with `DustBadRequestError` for a name of the wrong length, two tools of one name, a schema
    * without a JSON Schema, and more than 256 servers of this name. Errors after the registration are those of `closed`.

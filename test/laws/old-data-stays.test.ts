@@ -89,6 +89,10 @@ describe("Old data stays: tables", () => {
         assert.strictEqual(error._tag, "DustBadRequestError")
         assert.strictEqual(error.type, "empty_source")
         assert.include(error.message, "allowEmpty")
+        assert.deepStrictEqual(error.details, {
+          field: "rows",
+          expected: "a non-empty source: an empty one would delete every row. Set allowEmpty if that is intended"
+        })
         assert.strictEqual(yield* count, 2000)
       }).pipe(local()))
   }

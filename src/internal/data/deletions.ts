@@ -32,13 +32,9 @@ export const tooMany = (
   )
 
 /** `what`: what would be deleted, if anything. */
-export const emptySource = (identity: Identity, field: string, what?: string): DustBadRequestError =>
-  badRequest(
-    identity,
-    0,
-    "empty_source",
-    `${field} must be a non-empty source${
-      what === undefined ? "" : `: an empty one would delete every ${what}`
-    }. Set allowEmpty if that is intended`,
-    { field }
-  )
+export const emptySource = (identity: Identity, field: string, what?: string): DustBadRequestError => {
+  const expected = `a non-empty source${
+    what === undefined ? "" : `: an empty one would delete every ${what}`
+  }. Set allowEmpty if that is intended`
+  return badRequest(identity, 0, "empty_source", `${field} must be ${expected}`, { field, expected })
+}
