@@ -14,7 +14,9 @@ import { root } from "./modules.ts"
 import type { Job, Outcome, Reached } from "./mutantRunner.ts"
 import { changed, type Site, sitesOf, switched } from "./mutantSites.ts"
 
-const core = ["request", "stream", "chat", "decode", "input", "data"].map((name) => `src/internal/${name}/`)
+const core = ["request", "stream", "chat", "decode", "input", "data", "telemetry", "util", "mcp"].map((name) =>
+  `src/internal/${name}/`
+)
 
 interface Mutant extends Site {
   readonly id: number
