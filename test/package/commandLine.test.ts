@@ -186,6 +186,18 @@ describe("the command line", { timeout: 120_000 }, () => {
       assert.strictEqual(half.stderr, "effect-dust: DUST_API_KEY must be set, unless DUST_ACCESS_TOKEN is set\n")
     }))
 
+  it.scopedLive("advice: repeats the runner that started the command line", () =>
+    Effect.gen(function*() {
+      const env = variables(yield* local)
+      const runners = { "npm/11.1.0 node/v22": "npx effect-dust", "pnpm/9.2.0 npm/?": "pnpm dlx effect-dust" }
+      for (const [agent, program] of Object.entries(runners)) {
+        const { stderr } = yield* run(line, ["ask", "-a", "@Nobody", "x"], {
+          env: { ...env, npm_config_user_agent: agent }
+        })
+        assert.match(stderr, new RegExp(`: ${program} agents\n$`))
+      }
+    }))
+
   it.scopedLive("--json: an error is JSON, too", () =>
     Effect.gen(function*() {
       const env = { ...variables(yield* local), DUST_API_KEY: "sk-wrong" }

@@ -17,6 +17,7 @@ import * as Dust from "../../Dust.ts"
 import * as DustTest from "../../DustTest.ts"
 import { CredentialError, Left } from "./failure.ts"
 import { Output } from "./output.ts"
+import { command } from "./program.ts"
 import { useProxy } from "./proxy.ts"
 
 /** Fields named like the environment variables. */
@@ -122,7 +123,7 @@ const asked = Effect.gen(function*() {
   }
   if (keep) {
     yield* store(file, value)
-    yield* output.note("Stored, readable only by you. Run effect-dust logout to delete it.")
+    yield* output.note(`Stored, readable only by you. Run ${command("logout")} to delete it.`)
   }
   return value
 })

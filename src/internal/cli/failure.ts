@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { type DustAPIError, isDustAPIError } from "../../DustAPIError.ts"
 import { clean } from "./output.ts"
+import { command } from "./program.ts"
 
 /** The exit codes, as docs/command-line.md documents them. */
 export const codes = {
@@ -60,19 +61,19 @@ const flat = (text: string) => clean(text).replace(/\s*\n\s*/g, " ").trim()
 const advice = (error: DustAPIError): string | undefined => {
   const isOver = error._tag === "DustAgentError" || error._tag === "DustNotFoundError"
   if (error.messageId !== undefined && error.conversationId !== undefined && !isOver) {
-    return `the agent continues; follow it with: effect-dust resume ${error.conversationId} ${error.messageId}`
+    return `the agent continues; follow it with: ${command(`resume ${error.conversationId} ${error.messageId}`)}`
   }
   switch (error._tag) {
     case "DustUnauthorizedError":
       if (error.type === "expired_oauth_token_error") return "sign in again, and set the new token"
-      return "it must belong to DUST_WORKSPACE_ID and DUST_REGION; a stored one is deleted with: effect-dust logout"
+      return `it must belong to DUST_WORKSPACE_ID and DUST_REGION; a stored one is deleted with: ${command("logout")}`
     case "DustNotFoundError":
       return error.module === "Agents" && error.type !== "workspace_not_found"
-        ? "list them with: effect-dust agents"
+        ? `list them with: ${command("agents")}`
         : undefined
     case "DustBadRequestError":
       return error.type === "agent_inaccessible"
-        ? "a name is written as @Name; list the agents with: effect-dust agents"
+        ? `a name is written as @Name; list the agents with: ${command("agents")}`
         : undefined
     case "DustUserRequiredError":
       return "set DUST_ACCESS_TOKEN instead of DUST_API_KEY"
@@ -93,7 +94,7 @@ const advice = (error: DustAPIError): string | undefined => {
     case "DustUnconfirmedError":
       return error.conversationId === undefined
         ? undefined
-        : `check the conversation before sending again: effect-dust export conversation ${error.conversationId}`
+        : `check the conversation before sending again: ${command(`export conversation ${error.conversationId}`)}`
     default:
       return undefined
   }
@@ -102,7 +103,9 @@ const advice = (error: DustAPIError): string | undefined => {
 const ofDust = (error: DustAPIError): Report => {
   const waiting = error.waitingFor !== undefined
   const next = waiting && error.conversationId !== undefined && error.messageId !== undefined
-    ? `answer it in Dust, pass --yes to approve tools, or run in a terminal: effect-dust resume ${error.conversationId} ${error.messageId}`
+    ? `answer it in Dust, pass --yes to approve tools, or run in a terminal: ${
+      command(`resume ${error.conversationId} ${error.messageId}`)
+    }`
     : advice(error)
   // The method is for programs; its command follows.
   const message = flat(error.message).replace("; Agents.list returns the available agents", "").replace(/[.;]+$/, "")

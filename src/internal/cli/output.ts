@@ -1,6 +1,7 @@
 /** Output of the command line: results to stdout, everything else to stderr. */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import process from "node:process"
@@ -190,4 +191,23 @@ export const bar = (done: number, total: number | undefined, unit: string): stri
   if (total === undefined || total === 0) return `${done} ${unit}`
   const full = Math.min(20, Math.round(20 * done / total))
   return `[${"█".repeat(full)}${"·".repeat(20 - full)}] ${done} of ${total} ${unit}`
+}
+
+/** `18:04:59` in the zone of the machine. */
+const timeOfDay = (time: DateTime.DateTime): string =>
+  DateTime.formatLocal(time, { locale: "en-GB", timeStyle: "medium" })
+
+/** Shows how far a long job is, and until when it waits for a limit of Dust. */
+export const jobProgress = (unit: string) => {
+  let until: DateTime.Utc | undefined
+  return (done: number, total: number | undefined, waitsUntil?: DateTime.Utc) =>
+    Effect.gen(function*() {
+      const { progress } = yield* Output
+      until = waitsUntil ?? until
+      // Requests that were already on their way complete during the wait.
+      const wait = until !== undefined && DateTime.lessThan(yield* DateTime.now, until)
+        ? `, waiting for Dust's limit until ${timeOfDay(until)}`
+        : ""
+      yield* progress(bar(done, total, unit) + wait)
+    })
 }

@@ -5,6 +5,7 @@ import { ChatEvent, type Reply } from "../../ChatEvent.ts"
 import { type AgentAction, plainText } from "../../Message.ts"
 import { Growing } from "../chat/text.ts"
 import { clean, json, oneLine, Output } from "./output.ts"
+import { command } from "./program.ts"
 
 export interface ShowOptions {
   /** One JSON object per event. */
@@ -67,7 +68,9 @@ export const show = (
         if (reply.handedOverTo !== null) {
           yield* note(
             noteStyle.dim(
-              `Handed over to another agent; follow it with: effect-dust resume ${reply.conversationId} ${reply.handedOverTo}`
+              `Handed over to another agent; follow it with: ${
+                command(`resume ${reply.conversationId} ${reply.handedOverTo}`)
+              }`
             )
           )
         }

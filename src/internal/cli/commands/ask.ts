@@ -7,8 +7,9 @@ import { agent, agentRef, asJson, attach, conversation, files, follow, handlers,
 import { connected, local } from "../connect.ts"
 import { UsageError } from "../failure.ts"
 import { piped } from "../input.ts"
+import { command } from "../program.ts"
 
-const noMessage = "no message: give it as an argument, effect-dust ask \"What changed this week?\", or pipe it in"
+const noMessage = `no message: give it as an argument, ${command("ask \"What changed this week?\"")}, or pipe it in`
 
 export const ask = Command.make(
   "ask",

@@ -11,6 +11,7 @@ import { connected, local } from "../connect.ts"
 import { reportOf } from "../failure.ts"
 import { type ReadLine, reader } from "../lines.ts"
 import { Output, table } from "../output.ts"
+import { command } from "../program.ts"
 import { Signals } from "../signals.ts"
 
 const help = `  /attach FILE   send a file with the next message
@@ -146,7 +147,7 @@ export const chat = Command.make(
           ? ""
           : ` --agent ${/\s/.test(state.agent) ? `"${state.agent}"` : state.agent}`
         yield* note(
-          noteStyle.dim(`Continue with: effect-dust chat${talkingTo} --conversation ${state.conversationId}`)
+          noteStyle.dim(`Continue with: ${command(`chat${talkingTo} --conversation ${state.conversationId}`)}`)
         )
       }
     }).pipe(Effect.scoped, Effect.provide(connected(local)))

@@ -4,7 +4,6 @@ import * as Options from "@effect/cli/Options"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -13,7 +12,7 @@ import { DataSources, type LoadEvent } from "../../../DataSources.ts"
 import { asJson } from "../asking.ts"
 import { connected, local } from "../connect.ts"
 import { unreadable as whyNot, UsageError } from "../failure.ts"
-import { bar, json, Output } from "../output.ts"
+import { jobProgress, json, Output } from "../output.ts"
 import { asProtection, dataSource, locate, readMaxDeletions, space } from "../place.ts"
 
 const contentOf = (
@@ -37,34 +36,37 @@ const contentOf = (
   })
 }
 
-const report = (event: LoadEvent) =>
-  Effect.flatMap(Output, ({ note, progress }) => {
+const summary = ({ columns, deleted, duplicates, rows, rowsInTable }: Extract<LoadEvent, { _tag: "Done" }>) =>
+  Effect.gen(function*() {
+    const { note } = yield* Output
+    const renamed = Object.entries(columns).filter(([from, to]) => from !== to).map(([from, to]) =>
+      `${from || "(empty)"} → ${to}`
+    )
+    if (renamed.length > 0) yield* note(`Columns: ${renamed.join(", ")}`)
+    yield* note(
+      [
+        `${rows} rows written`,
+        ...(deleted > 0 ? [`${deleted} deleted`] : []),
+        ...(duplicates > 0 ? [`${duplicates} with a duplicate id`] : []),
+        ...(rowsInTable === null ? [] : [`${rowsInTable} in the table`])
+      ].join(", ")
+    )
+  })
+
+/** Prints the events of a load for people. */
+const reporter = () => {
+  const progress = jobProgress("rows")
+  return (event: LoadEvent) => {
     switch (event._tag) {
       case "Progress":
-        return progress(bar(event.rows, event.total, "rows"))
+        return progress(event.rows, event.total)
       case "Waiting":
-        return progress(
-          `${bar(event.rows, event.total, "rows")}, waiting for Dust's limit until ${DateTime.formatIso(event.until)}`
-        )
-      case "Done": {
-        const { columns, deleted, duplicates, rows, rowsInTable } = event
-        const renamed = Object.entries(columns).filter(([from, to]) => from !== to).map(([from, to]) =>
-          `${from || "(empty)"} → ${to}`
-        )
-        return Effect.zipRight(
-          renamed.length === 0 ? Effect.void : note(`Columns: ${renamed.join(", ")}`),
-          note(
-            [
-              `${rows} rows written`,
-              ...(deleted > 0 ? [`${deleted} deleted`] : []),
-              ...(duplicates > 0 ? [`${duplicates} with a duplicate id`] : []),
-              ...(rowsInTable === null ? [] : [`${rowsInTable} in the table`])
-            ].join(", ")
-          )
-        )
-      }
+        return progress(event.rows, event.total, event.until)
+      case "Done":
+        return summary(event)
     }
-  })
+  }
+}
 
 const optionalText = (name: string, description: string) =>
   Options.text(name).pipe(Options.optional, Options.withDescription(description))
@@ -125,6 +127,7 @@ export const load = Command.make(
         }).pipe(
           Stream.mapError(asProtection(flags.file, "no rows; nothing was written"))
         )
+        const report = reporter()
         yield* Stream.runForEach(events, (event) => flags.json ? json(event) : report(event))
       }).pipe(Effect.provide(connected(flags.local)))
     })

@@ -1,7 +1,6 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { DataSources, type SyncEvent } from "../../../DataSources.ts"
@@ -10,7 +9,7 @@ import { asJson } from "../asking.ts"
 import { connected, local } from "../connect.ts"
 import { PartialFailure, UsageError } from "../failure.ts"
 import { documentsIn } from "../folder.ts"
-import { bar, json, oneLine, Output } from "../output.ts"
+import { bar, jobProgress, json, oneLine, Output } from "../output.ts"
 import { asProtection, dataSource, locate, readMaxDeletions, space } from "../place.ts"
 
 const defaultExtensions = ["md", "mdx", "markdown", "txt", "html", "htm"]
@@ -18,25 +17,27 @@ const defaultExtensions = ["md", "mdx", "markdown", "txt", "html", "htm"]
 /** Names of files may contain line ends and escape sequences. */
 const flat = (text: string) => oneLine(text, Infinity)
 
-/** Prints events for people. `unreadable`: the files that are not in the events, because they could not be read. */
-const report = (event: SyncEvent, unreadable: number) =>
-  Effect.flatMap(Output, ({ note, noteStyle, progress }) => {
-    const { deleted, failed, processed, skipped, total, upserted } = event.progress
-    switch (event._tag) {
-      case "Listing":
-        return progress(bar(event.listed, event.existing, "existing documents listed"))
-      case "Waiting":
-        return progress(
-          `${bar(processed, total, "documents")}, waiting for Dust's limit until ${DateTime.formatIso(event.until)}`
-        )
-      case "Failed":
-        return note(`${noteStyle.red("✗")} ${flat(`${event.documentId}: ${event.error.message}`)}`)
-      case "Done":
-        return note(`${upserted} written, ${skipped} unchanged, ${deleted} deleted, ${failed + unreadable} failed`)
-      default:
-        return progress(bar(processed, total, "documents"))
-    }
-  })
+/** Prints the events of a sync for people. */
+const reporter = () => {
+  const progress = jobProgress("documents")
+  /** `unreadable`: the files that are not in the events, because they could not be read. */
+  return (event: SyncEvent, unreadable: number) =>
+    Effect.flatMap(Output, ({ note, noteStyle, progress: show }) => {
+      const { deleted, failed, processed, skipped, total, upserted } = event.progress
+      switch (event._tag) {
+        case "Listing":
+          return show(bar(event.listed, event.existing, "existing documents listed"))
+        case "Waiting":
+          return progress(processed, total, event.until)
+        case "Failed":
+          return note(`${noteStyle.red("✗")} ${flat(`${event.documentId}: ${event.error.message}`)}`)
+        case "Done":
+          return note(`${upserted} written, ${skipped} unchanged, ${deleted} deleted, ${failed + unreadable} failed`)
+        default:
+          return progress(processed, total)
+      }
+    })
+}
 
 const eventJson = (event: SyncEvent) =>
   json(event._tag === "Failed" ? { ...event, error: { _tag: event.error._tag, message: event.error.message } } : event)
@@ -144,6 +145,7 @@ export const sync = Command.make(
           return yield* partial(plan.refused.length + unreadable)
         }
         let failed = 0
+        const report = reporter()
         yield* Stream.runForEach(Stream.mapError(dataSources.syncDocuments(options), protection), (event) => {
           failed = event.progress.failed
           return flags.json ? eventJson(event) : report(event, unreadable)

@@ -1,0 +1,10 @@
+/** How a person calls this program. */
+import process from "node:process"
+
+const runners: Readonly<Record<string, string>> = { npm: "npx ", pnpm: "pnpm dlx ", bun: "bunx " }
+
+/** `effect-dust agents`, with the runner that has installed the program for this call: `npx effect-dust agents`. */
+export const command = (line: string): string => {
+  const [manager = ""] = (process.env["npm_config_user_agent"] ?? "").split("/")
+  return `${runners[manager] ?? ""}effect-dust ${line}`
+}
