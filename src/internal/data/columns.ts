@@ -16,13 +16,10 @@ const latin: Readonly<Record<string, string>> = {
  * in a script without Latin letters becomes empty.
  */
 export const columnName = (name: string): string =>
-  name.replace(
-    /[\u00df\u00e6\u0153\u00f8\u0142\u0111\u00f0\u00fe\u0131]/giu,
-    (letter) => latin[letter.toLowerCase()] ?? letter
-  )
-    .normalize("NFKD").replace(/\p{M}/gu, "")
-    .replace(/([a-z0-9])([A-Z])/g, "$1_$2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1_$2")
-    .toLowerCase().replace(/[^a-z0-9_]+/g, "_").replace(/^_+|_+$/g, "")
+  name.normalize("NFKD").replace(/\p{M}/gu, "")
+    .replace(/([\p{Ll}0-9])(\p{Lu})/gu, "$1_$2").replace(/(\p{Lu}+)(\p{Lu}\p{Ll})/gu, "$1_$2")
+    .toLowerCase().replace(/[^a-z0-9_]/g, (letter) => latin[letter] ?? " ")
+    .replace(/ +/g, "_").replace(/^_+|_+$/g, "")
 
 /** The columns of one load: each source name maps to the same column in every row, and no two names share one. */
 export class ColumnNames {

@@ -42,7 +42,6 @@ interface Column {
   /** The types that all values so far allow, while the type is inferred. */
   numbers: boolean
   booleans: boolean
-  filled: boolean
 }
 
 type Problem = CsvProblem & { readonly field?: string }
@@ -90,7 +89,7 @@ const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<Readon
         expected: `one of ${[...types].join(", ")}`
       })
     }
-    const { format, name: renamed, nulls, type } = full
+    const { format, name: renamed, nulls } = full
     if (renamed !== undefined && !/^[a-z0-9_]+$/.test(renamed)) {
       return Either.left({
         line: header.line,
@@ -107,13 +106,12 @@ const columnsOf = (header: CsvRecord, options: CsvOptions): Either.Either<Readon
     }
     columns.push({
       header: given,
-      name: names.add(renamed ?? (name === "" ? `column_${i + 1}` : name)),
+      name: names.add(renamed ?? name),
       rule: full,
       read: reader(full),
       nulls: new Set(nulls ?? options.nulls),
-      numbers: type === undefined && options.infer,
-      booleans: type === undefined && options.infer,
-      filled: false
+      numbers: options.infer,
+      booleans: options.infer
     })
   }
   const unknown = Object.keys(options.columns).find((key) => !used.has(key))
@@ -143,7 +141,6 @@ const checkValues = (columns: ReadonlyArray<Column>, { line, values }: CsvRecord
     const column = columns[i]!
     const value = values[i]!
     if (column.nulls.has(value)) continue
-    column.filled = true
     if (column.rule.type !== undefined) {
       if (column.read(value) === undefined) {
         return { line, expected: `${expectation(column.rule)} in column ${column.header || column.name}` }
@@ -159,9 +156,9 @@ const checkValues = (columns: ReadonlyArray<Column>, { line, values }: CsvRecord
 const cellOf = (column: Column, value: string): CsvCell => {
   if (column.nulls.has(value)) return null
   if (column.rule.type !== undefined) return column.read(value) ?? null
-  return column.filled && column.numbers
+  return column.numbers
     ? Number(value)
-    : column.filled && column.booleans
+    : column.booleans
     ? value.toLowerCase() === "true"
     : value
 }
