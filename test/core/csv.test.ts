@@ -1,6 +1,7 @@
 /** A CSV from its bytes to the rows of a table. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either } from "effect"
+import type { RowInput } from "effect-dust/DataSource"
 import { columnName, ColumnNames } from "../../src/internal/data/columns.ts"
 import { type CsvOptions, readCsv } from "../../src/internal/data/csv.ts"
 import { csvRecords, type Dialect, dialectOf } from "../../src/internal/data/csvRecords.ts"
@@ -123,16 +124,18 @@ describe("the records of a CSV", () => {
     ["a\r,b\n", [[1, ends]]],
     ["a\r\r\n", [[1, ends]]]
   ]
-  it.each(rows)("%j has %j", (text, expected, dialect = {}) => {
-    const records = [...csvRecords(text, { delimiter: ",", crOnly: false, from: 0, line: 1, ...dialect })]
-    assert.deepStrictEqual(
-      records.map(Either.match({
-        onLeft: (problem): Shown => [problem.line, problem.expected],
-        onRight: (record): Shown => [record.line, record.values]
-      })),
-      expected
-    )
-  })
+  for (const [text, expected, dialect] of rows) {
+    it(`are those of ${JSON.stringify(text)}`, () => {
+      const records = [...csvRecords(text, { delimiter: ",", crOnly: false, from: 0, line: 1, ...dialect })]
+      assert.deepStrictEqual(
+        records.map(Either.match({
+          onLeft: (problem): Shown => [problem.line, problem.expected],
+          onRight: (record): Shown => [record.line, record.values]
+        })),
+        expected
+      )
+    })
+  }
 
   it("takes time in proportion to its length, also in one long line of quoted values", () => {
     // The square of this much would take minutes, at the least.
@@ -154,7 +157,7 @@ describe("the table of a CSV", () => {
         "Order Id,Name,Paid,Price,Note,Mixed,x,x,\na1,Zoé,true,1.5,,1,p,q,r\n b2,,FALSE,,,true,,2,\n",
         { rowId: "Order Id" }
       )
-      const rows = [
+      const rows: ReadonlyArray<RowInput> = [
         {
           rowId: "a1",
           value: {
