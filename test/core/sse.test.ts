@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "effect/FastCheck"
-import { type Frame, Parser, TooLarge } from "../../src/internal/stream/sse.ts"
+import { eventLimit, type Frame, Parser, TooLarge } from "../../src/internal/stream/sse.ts"
 import { seed } from "../support/seed.ts"
 
 const encode = (text: string) => new TextEncoder().encode(text)
@@ -55,6 +55,11 @@ describe("server-sent events, as the HTML standard says", () => {
   it("a byte order mark is skipped at the start, and kept elsewhere", () => {
     assert.deepStrictEqual(data("\uFEFFdata: a\n\n"), ["a"])
     assert.deepStrictEqual(data("data: \uFEFFa\n\n\uFEFFdata: b\n\n"), ["\uFEFFa"])
+    // Also where a chunk begins with it, whether or not the chunk ends with ASCII.
+    for (const rest of ["\uFEFFb\n\n", "\uFEFFé"]) {
+      const frames = parse(["data: a", rest, "\n\n"].map(encode))
+      assert.deepStrictEqual(frames, [{ event: undefined, data: `a${rest.trimEnd()}` }])
+    }
     const bom = encode("\uFEFFdata: a\n\n")
     assert.deepStrictEqual(parse([bom.subarray(0, 1), bom.subarray(1, 2), bom.subarray(2)]).length, 1)
   })
@@ -115,9 +120,9 @@ describe("server-sent events, as the HTML standard says", () => {
   })
 
   it("Every event once, in order: whatever the cuts, also within a character", () => {
-    const text = "\uFEFFevent: h\r\ndata: {}\r\n\r\n: c\rdata: né\r\rdata: 😀€\ndata:x\n\ndata: done\n\n"
+    const text = "\uFEFFevent: h\r\ndata: {}\r\n\r\n: c\rdata: né\r\rdata: 😀€–\ndata:x\n\ndata: done\n\n"
     const expected = parse([encode(text)])
-    assert.deepStrictEqual(expected.map((frame) => frame.data), ["{}", "né", "😀€\nx", "done"])
+    assert.deepStrictEqual(expected.map((frame) => frame.data), ["{}", "né", "😀€–\nx", "done"])
     for (const pieces of everyCut(text)) assert.deepStrictEqual(parse(pieces), expected)
   })
 
@@ -177,6 +182,29 @@ describe("server-sent events, as the HTML standard says", () => {
     assert.isBelow(pieces, 20)
     const comment = new Parser(100)
     assert.instanceOf(comment.push(encode(`:${"x".repeat(200)}`)), TooLarge)
+  })
+
+  it("the limit is 64 MiB of characters", () => assert.strictEqual(eventLimit, 67_108_864))
+
+  it("an event is begun by anything but comments and blank lines, and ended by a blank line", () => {
+    const states: ReadonlyArray<readonly [text: string, insideEvent: boolean]> = [
+      ["", false],
+      ["\n", false],
+      [": ping", false],
+      [": ping\n\n", false],
+      [": ping\n:", false],
+      ["d", true],
+      [";", true],
+      ["data: a\n", true],
+      ["data: a\n: ping", true],
+      ["data: a\n\n", false],
+      ["data: a\n\ndata: b", true]
+    ]
+    for (const [text, insideEvent] of states) {
+      const parser = new Parser(100)
+      parser.push(encode(text))
+      assert.deepStrictEqual([text, parser.insideEvent], [text, insideEvent])
+    }
   })
 
   it("Nothing hangs: an event of 32 MB in pieces of 1 KiB is work of 32 MB, not of its square", () => {

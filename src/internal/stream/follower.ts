@@ -438,6 +438,9 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     }
     const truth = exit.value
     const waiting = truth._tag === "Alive" && truth.waiting
+    // Time spent waiting for a person is not silence, and the person may have decided just now.
+    if (waiting || this.#state.quiet > 0) this.#reader.silentSince = now
+    if (waiting) this.#reader.quietSince = now
     this.#signal({
       _tag: "Answered",
       ended: truth._tag === "Ended",
@@ -446,8 +449,6 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
       silentFor: now - this.#reader.silentSince,
       took
     })
-    // Time spent waiting for a person is not silence.
-    if (waiting) this.#reader.quietSince = this.#reader.silentSince = now
     if (truth._tag === "Alive" || this.#action._tag === "End") this.#reader.events.push(...truth.events())
     if (this.#reader.events.length === 0) return this.pull
     return this.#action._tag === "End" ? Effect.zipRight(this.#disconnect, this.#emit()) : this.#emit()

@@ -187,7 +187,7 @@ const backOff = (state: State, afterPause: State["afterPause"], atLeast: number,
 
 /** A pause that grows with the number of failures, up to about five seconds. */
 const growing = (state: State, failures: number, atLeast = 0): Step => {
-  const pause = Math.min(longest, shortest * 2 ** Math.min(failures, 10))
+  const pause = Math.min(longest, shortest * 2 ** failures)
   return backOff(state, "connect", Math.max(pause * 0.8, atLeast), Math.max(pause * 1.2, atLeast * 1.1))
 }
 
@@ -195,11 +195,11 @@ const growing = (state: State, failures: number, atLeast = 0): Step => {
 const reconnect = (state: State): Step =>
   state.fruitless > 0
     ? growing(state, state.fruitless - 1)
+    : state.cuts === 0
+    ? connect(state)
     : state.cuts === 1
     ? backOff(state, "connect", spread.atLeast, spread.atMost)
-    : state.cuts > 1
-    ? growing(state, 0)
-    : connect(state)
+    : growing(state, 0)
 
 /**
  * Whether everything up to the last event of a closed connection counts as delivered, so that the next connection skips

@@ -21,7 +21,6 @@ const whole = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** The parser received an event larger than its limit. */
 export class TooLarge {
-  readonly _tag = "TooLarge"
   constructor(readonly limit: number) {}
 }
 
