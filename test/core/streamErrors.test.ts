@@ -202,7 +202,7 @@ describe("Event streams that are read once", () => {
     "gen_ai.conversation.id": "c",
     "dust.stream.connections": 1
   }
-  const span = { parent: undefined, kind: "client", events: [], links: [], name: "Conversations.events" }
+  const span = { parent: undefined, kind: "client", events: [], links: [], name: "Conversations.events" } as const
 
   it.effect("unnamed events are decoded up to the end; named ones, the end marker and what decodes to nothing are left out", () =>
     Effect.gen(function*() {

@@ -77,11 +77,12 @@ export const observe = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Se
     )
     const metrics = (yield* Metric.snapshot).flatMap(({ metricKey, metricState }) => {
       const labels = metricKey.tags.filter(({ key }) => key !== "observed" && key !== "unit")
+      if (!metricKey.name.startsWith("dust.")) return []
       if (!metricKey.tags.some(({ key, value }) => key === "observed" && value === label)) return []
       const name = [metricKey.name, ...labels.map(({ key, value }) => `${key}=${value}`).sort()].join(" ")
       // The states of the metrics of the SDK: gauges have a value, counters a count, histograms a sum, too.
       const state = metricState as unknown as { readonly value?: number; readonly count: number; readonly sum?: number }
       return [[name, state.value ?? (state.sum === undefined ? state.count : [state.count, state.sum])] as const]
     })
-    return { exit, spans, logs, metrics: Object.fromEntries(metrics) }
+    return { exit, spans, logs, metrics: Object.fromEntries(metrics) as Seen<A, E>["metrics"] }
   })
