@@ -270,8 +270,8 @@ const findSent = (
     const found = candidates(error, { ...look, messages }, notBefore ?? (provable ? undefined : -Infinity), (id) =>
       context.known.isTaken(id))
     const [one] = found
-    // A cached response may predate the end of the handler.
-    const early = notBefore === null || (look.asOf !== undefined && look.asOf < notBefore + slowHandler)
+    // A cached response may predate the end of the handler, and one without a date proves nothing.
+    const early = notBefore === null || (look.asOf ?? 0) < notBefore + slowHandler
     if (one === undefined && !early) {
       return Option.none()
     }

@@ -349,6 +349,8 @@ export const unconfirmedMessage = (
 ): DustUnconfirmedError =>
   frameless(() =>
     new DustUnconfirmedError({
+      // First: an earlier error is passed as it is.
+      ...sent,
       ...fieldsOf(identity, {
         message,
         status: after.status,
@@ -356,8 +358,7 @@ export const unconfirmedMessage = (
         details,
         attempts: after.attempts
       }),
-      requestId: after.requestId,
-      ...sent
+      requestId: after.requestId
     }, unchecked)
   )
 

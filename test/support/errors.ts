@@ -1,0 +1,8 @@
+/** Everything that a caller sees of an error, to compare it as a whole. */
+import type { DustAPIError } from "effect-dust/DustAPIError"
+
+export const whole = (error: DustAPIError): Record<string, unknown> => ({
+  ...error,
+  _tag: error._tag,
+  message: error.message
+})
