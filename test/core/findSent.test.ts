@@ -217,9 +217,7 @@ describe("findSent", () => {
     [
       "and proves nothing with the limit of pages",
       "ambiguous",
-      [
-        ...[80, 70, 60, 50, 40].map((rank) => ({ messages: [user(`${rank}`, rank)], before: rank }))
-      ],
+      [80, 70, 60, 50, 40].map((rank) => ({ messages: [user(`${rank}`, rank)], before: rank })),
       { position: null, notBefore: null },
       "80 70 60 50"
     ]

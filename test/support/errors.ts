@@ -6,3 +6,7 @@ export const whole = (error: DustAPIError): Record<string, unknown> => ({
   _tag: error._tag,
   message: error.message
 })
+
+/** Its members that are set. */
+export const known = (error: Record<string, unknown> = {}): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(error).filter(([, value]) => value !== undefined))

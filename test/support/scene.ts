@@ -8,7 +8,7 @@ import { virtualClock } from "./virtual.ts"
 /** When a scene begins. */
 export const start = 1_750_000_000_000
 
-const folder = /^\/api\/(sse\/)?v1\/w\/ws1\/assistant\/conversations/
+const folder = "/api/v1/w/ws1/assistant/conversations"
 export const conversationRoute = "/api/v1/w/{workspaceId}/assistant/conversations/{conversationId}"
 
 type Services = Layer.Layer.Success<ReturnType<typeof Http.dust>["layer"]>
@@ -33,7 +33,7 @@ export const scene = <A, E>(
   options: Parameters<typeof Http.dust>[1] & { readonly user?: boolean } = {}
 ): Effect.Effect<Scene<A>> => {
   const { user, ...rest } = options
-  const pathOf = ({ url }: Http.Recorded) => `${url.pathname.replace(folder, (_, stream = "") => stream)}${url.search}`
+  const pathOf = ({ url }: Http.Recorded) => `${url.pathname.replace(folder, "")}${url.search}`
   const handler = (request: Http.Recorded) => answer({ ...request, path: pathOf(request), now: request.at - start })
   const { apiKey: _, ...shared } = rest
   const { layer, requests } = user === true ? Http.dustUser(handler, shared) : Http.dust(handler, rest)

@@ -65,8 +65,7 @@ export const restricted = (identity: Identity, conversationId: string, message: 
     1,
     status,
     `the message is stored, and the agent may not answer in this conversation (${status})`,
-    { conversationId, messageId: message.sId, richMentions: message.richMentions },
-    { conversationId, userMessageId: message.sId }
+    { conversationId, messageId: message.sId, richMentions: message.richMentions }
   )
 
 /** A failure after the message was stored is not a reason to resend it. */
@@ -132,7 +131,9 @@ const wait = (
   const status = restrictionOf(message)
   return status === undefined
     ? Effect.succeed([])
-    : Effect.fail(restricted(operations.createMessage.post, conversationId, message, status))
+    : Effect.fail(
+      stored(conversationId, message)(restricted(operations.createMessage.post, conversationId, message, status))
+    )
 }
 
 const createMessage = (

@@ -22,7 +22,6 @@ import {
   type StreamReason,
   type TimeoutPhase
 } from "../../DustAPIError.ts"
-import type { ConversationId, MessageId } from "../../Ids.ts"
 import type { Identity } from "../api/operation.ts"
 import { withoutSpan } from "./callSite.ts"
 import { advice, classify, oneLine, parseBody } from "./classify.ts"
@@ -317,12 +316,9 @@ export const forbidden = (
   attempts: number,
   type: string,
   message: string,
-  details: unknown,
-  place: { readonly conversationId: ConversationId; readonly userMessageId: MessageId }
+  details: unknown
 ): DustForbiddenError =>
-  frameless(() =>
-    new DustForbiddenError({ ...fieldsOf(identity, { message, type, details, attempts }), ...place }, unchecked)
-  )
+  frameless(() => new DustForbiddenError(fieldsOf(identity, { message, type, details, attempts }), unchecked))
 
 /** A run that ended without an answer. */
 export const agentFailed = (
