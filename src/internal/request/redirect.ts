@@ -24,7 +24,8 @@ export const movedStream = (base: URL, url: string): string => {
 
 /** An address of the Dust origin, never downgraded from https to http. */
 export const dustTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
-  if (location === undefined || !URL.canParse(location, from)) return undefined
+  // An empty one would be that of Dust itself.
+  if (location === undefined || location === "" || !URL.canParse(location, from)) return undefined
   const target = new URL(location, from)
   // Behind its TLS proxy, the server may refer to itself with http.
   if (base.protocol === "https:" && target.protocol === "http:") target.protocol = "https:"
@@ -51,7 +52,8 @@ const isPrivate = (name: string): boolean => {
  * Permitted storage addresses: at least as secure as Dust itself, not private, and without a user name and password.
  */
 export const storageTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
-  if (location === undefined || !URL.canParse(location, from)) return undefined
+  // An empty one would be that of Dust itself.
+  if (location === undefined || location === "" || !URL.canParse(location, from)) return undefined
   const target = new URL(location, from)
   if (target.username !== "" || target.password !== "") return undefined
   if (target.origin === base.origin) return target
