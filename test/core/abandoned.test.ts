@@ -42,6 +42,8 @@ const left = (
         allMessages: (id) => Effect.zipRight(note(`read ${id}`), fakes.allMessages ?? Effect.succeed([]))
       })
       yield* use(abandoned, note)
+      // Each method returns at once.
+      assert.strictEqual(yield* Clock.currentTimeMillis, start)
       yield* Effect.sleep(wait)
     })).pipe(
       Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
@@ -95,6 +97,24 @@ describe("after an interruption", () => {
       "0 log: An empty conversation could not be deleted (conversation c): it is gone",
       annotated("")
     ], [0, 0]],
+    ["the deletion of a conversation does not end", (one) => one.conversation("c"), {
+      deleteConversation: Effect.never
+    }, [
+      "0 delete c",
+      "30000 log: An empty conversation could not be deleted (conversation c): not finished within 30 seconds",
+      annotated("")
+    ], [0, 0]],
+    [
+      "the deletion of a question does not end",
+      (one) => one.question("c", queued, []),
+      { deleteMessage: Effect.never },
+      [
+        "0 delete c u",
+        "30000 log: An abandoned message could not be deleted (conversation c, message u): not finished within 30 seconds",
+        annotated("u")
+      ],
+      [0, 1]
+    ],
     [
       "the replies of a question are cancelled, as far as they are running",
       (one) => one.question("c", question, [reply("a"), reply("b", "failed"), reply("d")]),

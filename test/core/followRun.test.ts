@@ -5,29 +5,12 @@ import { Conversations } from "effect-dust/Conversations"
 import { known } from "../support/errors.ts"
 import type * as Http from "../support/http.ts"
 import { json } from "../support/http.ts"
-import { agentJson, conversationRoute, pageJson, scene, start, userJson } from "../support/scene.ts"
+import { agentJson, conversationRoute, isStream, pageJson, scene, sse, start, userJson } from "../support/scene.ts"
 
 const ids = { conversationId: "c", messageId: "a" }
 const running = agentJson("a", "m")
 
 type Request = Http.Recorded & { readonly path: string; readonly now: number }
-
-/** A connection with these events, which stays open, or ends in order. */
-const sse = (events: ReadonlyArray<readonly [string, object]>, open = false) => {
-  const text = events.map(([eventId, data]) => `data: ${JSON.stringify({ eventId, data })}\n\n`).join("")
-  const bytes = new TextEncoder().encode(`event: dust-handshake\ndata: {}\n\n${text}${open ? "" : "data: done\n\n"}`)
-  return new Response(
-    new ReadableStream({
-      start: (controller) => {
-        controller.enqueue(bytes)
-        if (!open) controller.close()
-      }
-    }),
-    { headers: { "content-type": "text/event-stream" } }
-  )
-}
-
-const isStream = (path: string) => /\/events(?:\?|$)/.test(path)
 
 interface World {
   /** The message, by the time. */

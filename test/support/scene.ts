@@ -106,3 +106,21 @@ export const pageJson = (messages: ReadonlyArray<object>, more: object = {}) => 
   lastValue: null,
   ...more
 })
+
+/** A connection with these events, which stays open, or ends in order. */
+export const sse = (events: ReadonlyArray<readonly [string, object]>, open = false) => {
+  const text = events.map(([eventId, data]) => `data: ${JSON.stringify({ eventId, data })}\n\n`).join("")
+  const bytes = new TextEncoder().encode(`event: dust-handshake\ndata: {}\n\n${text}${open ? "" : "data: done\n\n"}`)
+  return new Response(
+    new ReadableStream({
+      start: (controller) => {
+        controller.enqueue(bytes)
+        if (!open) controller.close()
+      }
+    }),
+    { headers: { "content-type": "text/event-stream" } }
+  )
+}
+
+/** Whether a request connects to a stream of events. */
+export const isStream = (path: string) => /\/events(?:\?|$)/.test(path)

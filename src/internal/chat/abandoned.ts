@@ -156,7 +156,7 @@ const severalFound = (conversationId: ConversationId, found: ReadonlyArray<Poste
 
 export const makeAbandoned = (requests: Requests): Effect.Effect<Abandoned, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const fibers = yield* FiberSet.make<void>()
+    const fibers = yield* FiberSet.make<unknown>()
     const closing = yield* Deferred.make<void>()
     // Runs before the fibers are interrupted.
     yield* Effect.addFinalizer(() =>
@@ -168,7 +168,7 @@ export const makeAbandoned = (requests: Requests): Effect.Effect<Abandoned, neve
         ).pipe(Effect.withClock(Clock.make()))
       )
     )
-    const background = (self: Effect.Effect<void>) => Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
+    const background = (self: Effect.Effect<unknown>) => Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
 
     const cancel = (conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>): Effect.Effect<void> =>
       messageIds.length === 0 ? Effect.void : Effect.flatMap(
@@ -200,12 +200,12 @@ export const makeAbandoned = (requests: Requests): Effect.Effect<Abandoned, neve
 
     return {
       conversation: (conversationId) =>
-        background(Effect.asVoid(limited(
+        background(limited(
           "An empty conversation could not be deleted",
           conversationId,
           [],
           requests.deleteConversation(conversationId)
-        ))),
+        )),
       runs: (conversationId, messageIds) => background(cancel(conversationId, messageIds)),
       question: (conversationId, message, answers) => background(stop(conversationId, message, answers)),
       find: (conversationId, look, onFound) =>

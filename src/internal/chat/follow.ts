@@ -152,13 +152,11 @@ class Follower<E, R> {
     let last: AgentMessageEvent | undefined
     for (const event of chunk) {
       if (event.eventId !== undefined) this.#lastEventId = event.eventId
-      if (event.type === "agent_action_success") this.#open.delete(event.action.sId)
       this.#narrator.push(event, all)
       last = event
     }
     const out: Array<ChatEvent> = []
     let more: Effect.Effect<void, never, R> | undefined
-    let text = false
     for (const event of all) {
       this.#telemetry.saw(event)
       if (isBlocked(event)) {
@@ -169,11 +167,11 @@ class Follower<E, R> {
         if (handled !== undefined) more = more === undefined ? handled : Effect.zipRight(more, handled)
         if (this.#end !== undefined) break
       } else if (event._tag !== "Reset" || this.#run.lastEventId === undefined) {
-        if (event._tag === "TextDelta") text = true
+        if (event._tag === "TextDelta") this.#open.clear()
+        else if (event._tag === "ToolFinished") this.#open.delete(event.action.sId)
         out.push(event)
       }
     }
-    if (text) this.#open.clear()
     // The run may continue after a failed tool.
     if (this.#end === undefined && last !== undefined && isTerminal(last) && last.type !== "tool_error") {
       const finished = this.#finish(last, out)
