@@ -55,7 +55,9 @@ export interface Parsed {
   readonly type: string | undefined
   readonly message: string | undefined
   readonly nested: string | undefined
-  readonly redirect: { readonly region: string | undefined; readonly url: string | undefined } | undefined
+  /** Where the workspace is, if it is elsewhere. */
+  readonly region: string | undefined
+  readonly regionUrl: string | undefined
   readonly details: unknown
 }
 
@@ -89,23 +91,22 @@ export const parseBody = (body: string): Parsed => {
     const bounded = body.length > detailsLimit ? `${body.slice(0, detailsLimit)}…` : body
     return {
       type: undefined,
-      message: text === "" ? undefined : text.slice(0, 160),
+      message: text.slice(0, 160),
       nested: undefined,
-      redirect: undefined,
+      region: undefined,
+      regionUrl: undefined,
       details: bounded
     }
   }
   const error = Predicate.hasProperty(json, "error") ? json.error : json
-  const nestedKey = nestedKeys.find((key) => Predicate.hasProperty(error, key))
-  const nested = nestedKey !== undefined && Predicate.hasProperty(error, nestedKey) ? error[nestedKey] : undefined
+  const nested = nestedKeys.flatMap((key) => Predicate.hasProperty(error, key) ? [error[key]] : [])[0]
   const redirect = Predicate.hasProperty(error, "redirect") ? error.redirect : undefined
   return {
     type: stringAt(error, "type"),
     message: typeof error === "string" ? error : stringAt(error, "message"),
     nested: stringAt(nested, "code") ?? stringAt(nested, "type"),
-    redirect: redirect === undefined
-      ? undefined
-      : { region: stringAt(redirect, "region"), url: stringAt(redirect, "url") },
+    region: stringAt(redirect, "region"),
+    regionUrl: stringAt(redirect, "url"),
     details: bounded(error)
   }
 }
@@ -158,9 +159,9 @@ export const classify = (identity: Identity, hasUser: boolean, status: number, p
 }
 
 export const advice = (tag: ErrorTag, parsed: Parsed, status: number): string => {
-  if (parsed.redirect?.region !== undefined) {
-    return `; the workspace is in the region ${parsed.redirect.region}${
-      parsed.redirect.url === undefined ? "" : ` (${parsed.redirect.url})`
+  if (parsed.region !== undefined) {
+    return `; the workspace is in the region ${parsed.region}${
+      parsed.regionUrl === undefined ? "" : ` (${parsed.regionUrl})`
     }; set \`region\` (DUST_REGION) or \`baseUrl\` (DUST_BASE_URL) accordingly`
   }
   switch (tag) {
