@@ -128,6 +128,7 @@ describe("an address of the storage", () => {
     ["https://dust.example", "https://172.20.0.1/x", false],
     ["https://dust.example", "https://100.100.0.1/x", false],
     ["https://dust.example", "https://app.localhost/x", false],
+    ["https://dust.example", "https://printer.local./x", false],
     ["https://dust.example", "https://[fd12::1]/x", false],
     ["https://dust.example", "https://[fe90::1]/x", false],
     ["https://dust.example", "https://[2001:db8::1]/x", true],

@@ -181,6 +181,11 @@ const rows: ReadonlyArray<Row> = [
     cause: { errors: [{ code: "ECONNREFUSED" }, { code: "ECONNRESET" }] },
     expected: ["ECONNREFUSED", false, `nothing is listening at ${origin}${here}`]
   },
+  {
+    title: "the only address, which does not connect",
+    cause: { errors: [{ code: "ECONNREFUSED" }] },
+    expected: ["ECONNREFUSED", true, `nothing is listening at ${origin}${here}`]
+  },
   { title: "no address", cause: { errors: [] }, expected: [undefined, false, failed] },
   {
     title: "errors that are no list",

@@ -6,6 +6,7 @@ import { isTokenExpired } from "../../src/internal/request/classify.ts"
 import { fromResponse } from "../../src/internal/request/errors.ts"
 import { requestId } from "../../src/internal/request/requestId.ts"
 import { retryAfter } from "../../src/internal/request/retryAfter.ts"
+import { table } from "../fixtures/errors.ts"
 import { complete } from "../support/failures.ts"
 
 const identity: Identity = {
@@ -89,7 +90,13 @@ describe("a failed response", () => {
     [400, error("x_not_found", "No"), "DustNotFoundError 400 x_not_found: No"],
     [409, error("x_not_found", "No"), "DustConflictError 409 x_not_found: No"],
     [400, error("not_found_x", "No"), "DustBadRequestError 400 not_found_x: No"],
-    [400, error("run_error", "No", { run_error: { type: "x_not_found" } }), "DustNotFoundError 400 run_error: No"],
+    ...["run_error", "app_error", "data_source_error", "connectors_error"].flatMap((key) =>
+      [
+        [400, error(key, "No", { [key]: { type: "x_not_found" } }), `DustNotFoundError 400 ${key}: No`],
+        [400, error(key, "No", { [key]: { code: "x_not_found" } }), `DustNotFoundError 400 ${key}: No`],
+        [400, error(key, "No", { [key]: { code: "no", type: "x_not_found" } }), `DustBadRequestError 400 ${key}: No`]
+      ] as const
+    ),
     [409, error("run_error", "No", { run_error: { code: "x_not_found" } }), "DustConflictError 409 run_error: No"],
     [400, error("content_too_large"), "DustContentTooLargeError 400 content_too_large"],
     [400, error("file_too_large"), "DustContentTooLargeError 400 file_too_large"],
@@ -181,6 +188,13 @@ describe("a failed response", () => {
     "$status $body is a $expected",
     ({ body, expected, given, status }) => assert.strictEqual(wordsOf(errorOf(status, body, given)), expected)
   )
+
+  it("is the variant of its status and type", () => {
+    const tags = table.map(({ extra, message, status, type, user: hasUser = false }) =>
+      errorOf(status, type === undefined ? "" : error(type, message, extra), { hasUser })["_tag"]
+    )
+    assert.deepStrictEqual(tags, table.map(({ tag }) => tag))
+  })
 
   const details: ReadonlyArray<readonly [string, string, unknown]> = [
     ["a text that is not too long", JSON.stringify({ error: "x".repeat(2_048) }), "x".repeat(2_048)],
