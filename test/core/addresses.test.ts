@@ -176,7 +176,8 @@ describe("an address that a response contains", () => {
       attempts: 0
     }],
     ["/x", "storage", {
-      message: "Probe.read: redirected to https://dust.example, which is not followed: it is neither the Dust origin nor " +
+      message:
+        "Probe.read: redirected to https://dust.example, which is not followed: it is neither the Dust origin nor " +
         "a public https address",
       type: "redirect_refused",
       details: { origin: "https://dust.example" },

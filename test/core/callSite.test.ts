@@ -53,12 +53,12 @@ describe("the stack of an error", () => {
 const here = new URL("../../src/Chat.ts", import.meta.url)
 const own = `    at Chat.send (${here.pathname}:1:2)`
 const effect = "    at next (/app/node_modules/effect/dist/Effect.js:1:2)"
-const site = (...frames: ReadonlyArray<string>) => Object.assign(new Error(), { stack: ["Error", ...frames].join("\n") })
+const site = (...frames: ReadonlyArray<string>) =>
+  Object.assign(new Error(), { stack: ["Error", ...frames].join("\n") })
 const main = site("    at main (/app/main.ts:7:8)")
 
 /** An error of the SDK, as it is constructed: without frames. */
-const failure = () =>
-  network({ module: "Probe", method: "read" }, 1, "cut", { type: undefined, reachedServer: true })
+const failure = () => network({ module: "Probe", method: "read" }, 1, "cut", { type: undefined, reachedServer: true })
 
 const spanKey = Symbol.for("effect/SpanAnnotation")
 const spanOf = (error: object) => (error as { readonly [spanKey]?: unknown })[spanKey]
@@ -76,7 +76,11 @@ describe("the place of a call", () => {
       ["    at x (C:\\app\\node_modules\\@effect\\platform\\x.js:1:2)"],
       undefined
     ],
-    ["is not a line of the message", ["at main (/app/main.ts:1:1)", "    at main (/app/main.ts:7:8)"], "/app/main.ts:7:8"],
+    [
+      "is not a line of the message",
+      ["at main (/app/main.ts:1:1)", "    at main (/app/main.ts:7:8)"],
+      "/app/main.ts:7:8"
+    ],
     ["is unknown without frames", [], undefined],
     ["is unknown if all frames are the SDK's", [own], undefined]
   ]

@@ -2,21 +2,31 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Either, Equal, Fiber, Hash, Redacted, TestClock } from "effect"
 import type { TokenEffect } from "effect-dust/DustConfig"
-import { type CallCredential, Caller, makeCallers, type Tokens, UnusableCaller } from "../../src/internal/request/credential.ts"
+import {
+  type CallCredential,
+  Caller,
+  makeCallers,
+  type Tokens,
+  UnusableCaller
+} from "../../src/internal/request/credential.ts"
 
 const secret = (text: string) => Redacted.make(text)
 const exchange = { refresh: () => Effect.never }
 const ownKey = { _tag: "ApiKey", apiKey: secret("sk-own") } as const
 
 const callersWith = Effect.gen(function*() {
-  return makeCallers({ workspaceId: "own", credential: ownKey }, exchange, yield* Effect.scope, yield* Effect.runtime<never>())
+  return makeCallers(
+    { workspaceId: "own", credential: ownKey },
+    exchange,
+    yield* Effect.scope,
+    yield* Effect.runtime<never>()
+  )
 })
 
 const tokensOf = (accessToken: TokenEffect | Redacted.Redacted<string>) =>
   Effect.map(callersWith, (callers) => Either.getOrThrow(callers.of({ accessToken })).tokens)
 
-const text = ({ current }: Tokens) =>
-  Effect.merge(Effect.map(current, Redacted.value)) as Effect.Effect<unknown>
+const text = ({ current }: Tokens) => Effect.merge(Effect.map(current, Redacted.value)) as Effect.Effect<unknown>
 
 describe("the caller of a request", () => {
   it.scoped("is that of the client, or the one of the call, in its workspace or that of the client", () =>
@@ -30,7 +40,11 @@ describe("the caller of a request", () => {
       assert.strictEqual(of(undefined), callers.own)
       assert.deepStrictEqual(shown(undefined), ["own", "ApiKey", false])
       assert.deepStrictEqual(shown({ apiKey: secret("sk-x") }), ["own", "ApiKey", false])
-      assert.deepStrictEqual(shown({ accessToken: secret("t"), workspaceId: " other " }), ["other", "AccessToken", true])
+      assert.deepStrictEqual(shown({ accessToken: secret("t"), workspaceId: " other " }), [
+        "other",
+        "AccessToken",
+        true
+      ])
       assert.propertyVal(of({}), "field", "apiKey")
       assert.propertyVal(of({ apiKey: secret("sk-x"), workspaceId: "a/b" }), "field", "workspaceId")
       const given = { apiKey: secret("sk-x") }
@@ -103,7 +117,9 @@ describe("a token that is obtained", () => {
     const counts = { runs: 0 }
     const token = Effect.suspend(() => {
       const next = all[Math.min(counts.runs++, all.length - 1)]
-      return Effect.isEffect(next) ? next as TokenEffect : Effect.succeed(Redacted.make(next) as Redacted.Redacted<string>)
+      return Effect.isEffect(next)
+        ? next as TokenEffect
+        : Effect.succeed(Redacted.make(next) as Redacted.Redacted<string>)
     })
     return { counts, token }
   }

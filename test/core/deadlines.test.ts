@@ -1,7 +1,14 @@
 /** Waits with limits, by a clock that the test moves: when its timer runs, and what each limit does. */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, FiberId, FiberRef, FiberRefs, Scope } from "effect"
-import { type Deadline, Deadlines, deadlinesOf, type Reached, Watch, watching } from "../../src/internal/request/deadlines.ts"
+import {
+  type Deadline,
+  Deadlines,
+  deadlinesOf,
+  type Reached,
+  Watch,
+  watching
+} from "../../src/internal/request/deadlines.ts"
 
 /** A clock that stands still until it is moved, and shows how long its sleepers sleep. */
 const manual = () => {

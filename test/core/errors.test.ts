@@ -315,7 +315,8 @@ const rows: ReadonlyArray<readonly [string, DustAPIError, Record<string, unknown
   }],
   ["an API key in the place of a token", errors.wrongCredential({ ...identity, credential: "user" }), {
     _tag: "DustUserRequiredError",
-    message: "requires a user's access token (`accessToken`, DUST_ACCESS_TOKEN); the credential of this call is an API key",
+    message:
+      "requires a user's access token (`accessToken`, DUST_ACCESS_TOKEN); the credential of this call is an API key",
     type: "user_required",
     details: { required: "user" },
     attempts: 0
@@ -329,7 +330,8 @@ const rows: ReadonlyArray<readonly [string, DustAPIError, Record<string, unknown
   }],
   ["a field that only users may set", errors.wrongCredential(identity, "visibility"), {
     _tag: "DustUserRequiredError",
-    message: "visibility requires a user's access token (`accessToken`, DUST_ACCESS_TOKEN); the credential of this call " +
+    message:
+      "visibility requires a user's access token (`accessToken`, DUST_ACCESS_TOKEN); the credential of this call " +
       "is an API key",
     type: "user_required",
     details: { required: "user", field: "visibility" },

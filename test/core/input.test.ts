@@ -64,7 +64,8 @@ describe("headers of a call", () => {
 
 describe("a duration", () => {
   it("is longer than zero", () => {
-    const checked = (value: unknown) => either(Either.map(Checks.duration("t", value as Duration.DurationInput), Duration.toMillis))
+    const checked = (value: unknown) =>
+      either(Either.map(Checks.duration("t", value as Duration.DurationInput), Duration.toMillis))
     const wrong = { field: "t", expected: "a duration longer than zero, such as \"30 seconds\"" }
     assert.deepStrictEqual(["1 second", 1, Duration.minutes(2)].map(checked), [1_000, 1, 120_000])
     assert.deepStrictEqual([0, -1, "0 seconds", "soon", undefined, null].map(checked), Array(6).fill(wrong))
@@ -164,7 +165,8 @@ describe("the id of a workspace", () => {
 
 describe("a moment", () => {
   const what = "a valid Date, DateTime or number of epoch milliseconds"
-  const seconds = "epoch milliseconds of at least 10000000000 (26 April 1970), because Dust reads smaller numbers as seconds"
+  const seconds =
+    "epoch milliseconds of at least 10000000000 (26 April 1970), because Dust reads smaller numbers as seconds"
   const rows: ReadonlyArray<readonly [unknown, unknown]> = [
     [undefined, undefined],
     [1e10, 1e10],
@@ -282,8 +284,10 @@ describe("a semantic search", () => {
       invalid("timestampLt", "a valid Date, DateTime or number of epoch milliseconds")
     ]
   ]
-  it.effect.each(rows)("%j asks for %j", ([options, expected]) =>
-    Effect.map(sent(options), (query) => assert.deepStrictEqual<unknown>(query, expected)))
+  it.effect.each(rows)(
+    "%j asks for %j",
+    ([options, expected]) => Effect.map(sent(options), (query) => assert.deepStrictEqual<unknown>(query, expected))
+  )
 })
 
 describe("a body", () => {
@@ -303,8 +307,12 @@ describe("a body", () => {
   })
 
   const rows: ReadonlyArray<readonly [unknown, string, string]> = [
-    [undefined, "body", "{ readonly name: string; readonly size?: number | \"all\" | null | undefined; readonly items?: " +
-      "ReadonlyArray<{ readonly at: Date }> | undefined }"],
+    [
+      undefined,
+      "body",
+      "{ readonly name: string; readonly size?: number | \"all\" | null | undefined; readonly items?: " +
+      "ReadonlyArray<{ readonly at: Date }> | undefined }"
+    ],
     [{}, "name", "is missing"],
     [{ name: 7 }, "name", "string"],
     [{ name: "a", size: "none" }, "size", "number, or \"all\""],
@@ -325,7 +333,10 @@ describe("a body", () => {
     const numbers = Schema.Array(Schema.Number)
     const eleven = issuesOf(issueOf(numbers, Array.from({ length: 11 }, () => "secret")))
     assert.deepStrictEqual(eleven, Array.from({ length: 10 }, (_, i) => ({ path: String(i), message: "number" })))
-    const twice = Schema.Union(Schema.Struct({ a: Schema.Number }), Schema.Struct({ a: Schema.Number, b: Schema.Number }))
+    const twice = Schema.Union(
+      Schema.Struct({ a: Schema.Number }),
+      Schema.Struct({ a: Schema.Number, b: Schema.Number })
+    )
     assert.deepStrictEqual(issuesOf(issueOf(twice, { a: "secret\nlines", b: 1 })), [{ path: "a", message: "number" }])
     const wordy = Schema.String.pipe(Schema.filter(() => "x".repeat(201)))
     assert.deepStrictEqual(issuesOf(issueOf(wordy, "secret")), [{ path: "", message: "x".repeat(200) }])

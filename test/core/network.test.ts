@@ -150,7 +150,11 @@ const rows: ReadonlyArray<Row> = [
     cause: tunnel(499),
     expected: ["proxy_refused", true, `${proxy} refused the connection (499); check that it allows this host`]
   },
-  { title: "a proxy that fails", cause: tunnel(500), expected: ["proxy_unavailable", true, `${proxy} cannot connect (500)`] },
+  {
+    title: "a proxy that fails",
+    cause: tunnel(500),
+    expected: ["proxy_unavailable", true, `${proxy} cannot connect (500)`]
+  },
 
   // Where the code is.
   {

@@ -28,8 +28,7 @@ const answer = (status: number, type?: string, headers: Record<string, string> =
     body: JSON.stringify({ error: { type } }),
     now: 0
   })
-const network = (reachedServer: boolean, type?: string) =>
-  errors.network(identity(), 1, "cut", { type, reachedServer })
+const network = (reachedServer: boolean, type?: string) => errors.network(identity(), 1, "cut", { type, reachedServer })
 const late = (phase: "headers" | "body" | "idle" | "total") =>
   errors.timeout(identity(), 1, phase, Duration.seconds(1), "late")
 

@@ -30,10 +30,10 @@ export const decoder = <A>(schema: Schema.Schema<A, unknown>): (input: unknown) 
 
 /** The decoded value, or `undefined` if it does not fit, for callers that do not need the issues. */
 export const decoderOrUndefined = <A>(schema: Schema.Schema<A, unknown>): (input: unknown) => A | undefined => {
-  const decode = decoder(schema)
+  const decode = compile(schema.ast)
   return (input) => {
-    const value = compile(schema.ast)(input)
-    return value === failed ? Either.getOrUndefined(decode(input)) : value as A
+    const value = decode(input)
+    return value === failed ? undefined : value as A
   }
 }
 
