@@ -40,7 +40,8 @@ const manual = () => {
     pending: () => sleepers.size,
     moveTo: (at: number) => {
       now = at
-      for (const sleeper of [...sleepers.values()]) if (sleeper.at <= now) sleeper.wake()
+      const due = [...sleepers.values()].filter((sleeper) => sleeper.at <= now)
+      for (const sleeper of due) sleeper.wake()
       return settled
     }
   }

@@ -30,7 +30,6 @@ const cause: RequestError = errors.fromResponse({
   now: 0
 })
 const answered = { status: 404, requestId: "r" }
-const place = { conversationId: "c" as never, userMessageId: "u" as never }
 const sent = {
   reason: "ambiguous",
   conversationId: "c" as never,
@@ -208,13 +207,12 @@ const rows: ReadonlyArray<readonly [string, DustAPIError, Record<string, unknown
     details: {},
     attempts: 2
   }],
-  ["something that may not be used", errors.forbidden(identity, 2, "no", "it may not", { a: 1 }, place), {
+  ["something that may not be used", errors.forbidden(identity, 2, "no", "it may not", { a: 1 }), {
     _tag: "DustForbiddenError",
     message: "it may not",
     type: "no",
     details: { a: 1 },
-    attempts: 2,
-    ...place
+    attempts: 2
   }],
   [
     "a failed agent",

@@ -68,7 +68,10 @@ describe("a duration", () => {
       either(Either.map(Checks.duration("t", value as Duration.DurationInput), Duration.toMillis))
     const wrong = { field: "t", expected: "a duration longer than zero, such as \"30 seconds\"" }
     assert.deepStrictEqual(["1 second", 1, Duration.minutes(2)].map(checked), [1_000, 1, 120_000])
-    assert.deepStrictEqual([0, -1, "0 seconds", "soon", undefined, null].map(checked), Array(6).fill(wrong))
+    assert.deepStrictEqual(
+      [0, -1, "0 seconds", "soon", undefined, null].map(checked),
+      Array.from({ length: 6 }, () => wrong)
+    )
     assert.deepStrictEqual(checked(Duration.infinity), Infinity)
   })
 })
