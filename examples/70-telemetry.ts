@@ -14,11 +14,11 @@ import { note, title } from "./support.ts"
 
 const spans = new InMemorySpanExporter()
 const metrics = new Metrics.InMemoryMetricExporter(Metrics.AggregationTemporality.CUMULATIVE)
-const reader = new Metrics.PeriodicExportingMetricReader({ exporter: metrics, exportIntervalMillis: 60_000 })
+const metricReader = new Metrics.PeriodicExportingMetricReader({ exporter: metrics, exportIntervalMillis: 60_000 })
 const TelemetryLive = NodeSdk.layer(() => ({
   resource: { serviceName: "help-desk" },
   spanProcessor: new SimpleSpanProcessor(spans),
-  metricReader: reader
+  metricReader
 }))
 
 const DustLive = DustTest.layer({
@@ -35,8 +35,7 @@ const DustLive = DustTest.layer({
 
 const program = Effect.gen(function*() {
   const { send, streamText } = yield* Chat
-  yield* send({ agent: "Fine", message: "Hello" })
-  yield* send({ agent: "Retried", message: "Hello" })
+  for (const agent of ["Fine", "Retried"]) yield* send({ agent, message: "Hello" })
   yield* Effect.ignore(send({ agent: "Failing", message: "Hello" }))
   yield* send({ agent: "Slow", message: "Hello" })
   const onApproval = () => Effect.delay(Effect.succeed("approved" as const), "500 millis")
@@ -44,11 +43,12 @@ const program = Effect.gen(function*() {
   yield* Stream.runDrain(Stream.take(streamText({ agent: "Endless", message: "Hello" }), 3))
 })
 
+const ms = (seconds: unknown) => `${Math.round(Number(seconds) * 1e3)} ms`
 const show = ({ attributes: of, duration: [seconds, nanos], events, name }: ReadableSpan) =>
   Console.log(
-    `  ${name.padEnd(22)}${`${Math.round(seconds * 1e3 + nanos / 1e6)} ms`.padStart(8)}  ${of[attributes.outcome]}`,
+    `  ${name.padEnd(22)}${ms(seconds + nanos / 1e9).padStart(8)}  ${of[attributes.outcome]}`,
     of[attributes.errorCode] ?? "",
-    of[attributes.waited] === undefined ? "" : `, of which ${of[attributes.waited]} s for a person`,
+    of[attributes.waited] === undefined ? "" : `(${ms(of[attributes.waited])} of it waiting for a person)`,
     `\n      ${events.map((event) => event.name.replace(/^dust\./, "")).join(" · ")}`
   )
 
@@ -57,11 +57,11 @@ const report = Effect.gen(function*() {
   yield* title("Spans of the runs, with their events")
   yield* Effect.forEach(all.filter(({ name }) => name.startsWith("invoke_agent")), show)
   yield* note(`${all.length} spans in ${new Set(all.map((span) => span.spanContext().traceId)).size} traces`)
-  yield* Effect.zipRight(title("Metrics"), Effect.promise(() => reader.forceFlush()))
-  for (const { dataPoints, descriptor } of metrics.getMetrics().flatMap((one) => one.scopeMetrics[0]?.metrics ?? [])) {
-    if (!/^dust\.(runs|request\.retries|run\.cancellations)$/.test(descriptor.name)) continue
-    for (const { attributes, value } of dataPoints) {
-      yield* Console.log(`  ${descriptor.name} ${Object.values(attributes).join(" ")}: ${value}`)
+  yield* Effect.zipRight(title("Metrics"), Effect.promise(() => metricReader.forceFlush()))
+  for (const { dataPoints, descriptor: { name } } of metrics.getMetrics()[0]?.scopeMetrics[0]?.metrics ?? []) {
+    if (!/^dust\.(runs|request\.retries|run\.(cancellations|time_to_first_text))$/.test(name)) continue
+    for (const { attributes: { unit: _, ...labels }, value } of dataPoints) {
+      yield* note([name, ...Object.values(labels), typeof value === "number" ? value : ms(value.sum)].join(" "))
     }
   }
 })

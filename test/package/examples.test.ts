@@ -113,13 +113,14 @@ const expected: Record<string, ReadonlyArray<string | RegExp>> = {
     /invoke_agent Retried +\d+ ms +succeeded/,
     /invoke_agent Failing +\d+ ms +failed model_error/,
     /invoke_agent Slow +\d+ ms +succeeded/,
-    /invoke_agent Waiting +\d+ ms +succeeded.*, of which \d.* s for a person/,
+    /invoke_agent Waiting +\d+ ms +succeeded +\(\d+ ms of it waiting for a person\)/,
     /invoke_agent Endless +\d+ ms +interrupted/,
     "run.waiting · tool.finished · run.continued",
     "spans in 6 traces",
-    "dust.request.retries Conversations.create DustServerError: 1",
-    "dust.runs Failing failed: 1",
-    "dust.run.cancellations cancelled: 1"
+    "dust.request.retries Conversations.create DustServerError 1",
+    "dust.runs Failing failed 1",
+    /dust\.run\.time_to_first_text Slow \d+ ms/,
+    "dust.run.cancellations cancelled 1"
   ],
   "62-promises.ts": [
     "Hello\nOne ",
