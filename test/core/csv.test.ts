@@ -113,6 +113,7 @@ describe("the records of a CSV", () => {
     ["a,b\r\n1,\r\n", [[1, ["a", "b"]], [2, ["1", ""]]]],
     ["a\n\n,\n\"\"\n\"\",\nb\r", [[1, ["a"]], [4, [""]], [5, ["", ""]], [6, ["b"]]]],
     ["\"a\nb\",\"c\r\n\"\"d\"\"\"\r\ne", [[1, ["a\nb", "c\r\n\"d\""]], [4, ["e"]]]],
+    ["a\r\rb", [[1, ["a"]], [3, ["b"]]], { crOnly: true }],
     ["a\r\"b\r\nc\"\rd\ne\r", [[1, ["a"]], [2, ["b\r\nc"]], [4, ["d\ne"]]], { crOnly: true }],
     ["sep=;\na;\"b\"", [[2, ["a", "b"]]], { delimiter: ";", from: 6, line: 2 }],
     ["a\n\"b\nc", [[1, ["a"]], [2, "a closing quote"]]],
@@ -277,6 +278,7 @@ describe("the table of a CSV", () => {
     }],
     ["another file", "PAR1", {}, { line: 1, expected: "a CSV, but found a Parquet file" }],
     ["a NUL character", "a\n\0\n", {}, { line: 1, expected: "text without NUL characters; is it UTF-16?" }],
+    ["a NUL at its start", "\0a\n", {}, { line: 1, expected: "text without NUL characters; is it UTF-16?" }],
     ["half a character", "a\n1\ud83d", {}, { line: 1, expected: "well-formed Unicode" }],
     ["a broken record", "a,b\n1,\"2\n", {}, { line: 2, expected: "a closing quote" }],
     ["a long header", `sep=,\n${"x".repeat(1025)},b\n`, {}, {
@@ -355,6 +357,7 @@ describe("the text of a CSV", () => {
     ["UTF-8 cut in a character", [bytes("é", "utf8").subarray(0, 1), bytes("é", "utf8").subarray(1)], undefined, "é"],
     ["UTF-8 in a large piece", [bytes("aé".repeat(200_000), "utf8")], undefined, "aé".repeat(200_000)],
     ["UTF-16 LE with a mark", [none, bytes("\ufeffé", "utf16le")], undefined, "é"],
+    ["UTF-16 LE cut in its mark", [new Uint8Array([0xff]), new Uint8Array([0xfe, 0xe9, 0])], undefined, "é"],
     ["UTF-16 BE with a mark", [big("\ufeffé")], undefined, "é"],
     ["UTF-16 LE", [bytes("é", "utf16le")], "utf-16le", "é"],
     ["UTF-16 BE", [big("é")], "utf-16be", "é"],
@@ -372,6 +375,14 @@ describe("the text of a CSV", () => {
   const nul = "text without NUL bytes; set encoding if it is utf-16le or utf-16be"
   type Problem = { readonly field?: string; readonly expected: string }
   const wrong: ReadonlyArray<readonly [string, ReadonlyArray<Uint8Array>, Encoding, Problem]> = [
+    ["a page", [bytes(`${" ".repeat(20)}<html>`, "latin1")], undefined, {
+      field: "csv",
+      expected: "a CSV, but found an HTML or XML page"
+    }],
+    ["a workbook in pieces", [...bytes("PK\u0003\u0004", "latin1")].map((byte) => new Uint8Array([byte])), "latin1", {
+      field: "csv",
+      expected: "a CSV, but found a ZIP archive or an Excel workbook"
+    }],
     ["a workbook", [none, bytes("PK\u0003\u0004\u0014", "latin1")], "latin1", {
       field: "csv",
       expected: "a CSV, but found a ZIP archive or an Excel workbook"
@@ -387,6 +398,7 @@ describe("the text of a CSV", () => {
       expected: "bytes that are utf-16le; is the file truncated?"
     }],
     ["UTF-16 without a mark", [bytes("ab", "utf16le")], undefined, { expected: nul }],
+    ["UTF-16 BE without a mark", [big("a")], undefined, { expected: nul }],
     ["a NUL among the first bytes", [bytes(`${"a".repeat(1023)}\0`, "utf8")], undefined, { expected: nul }]
   ]
   it.effect.each(wrong)("is refused as %s", ([, chunks, encoding, problem]) =>

@@ -142,7 +142,7 @@ export const reader = ({ decimal = ".", format, type }: CsvColumn): ReadCell => 
 }
 
 /** The expectation for the values of a typed column, in words. */
-export const expectation = ({ decimal = ".", format, type }: CsvColumn): string => {
+export const expectation = ({ decimal, format, type }: CsvColumn): string => {
   switch (type) {
     case "number":
       return `a number that can be stored exactly${decimal === "," ? ", with a decimal comma" : ""}`

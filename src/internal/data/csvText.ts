@@ -11,13 +11,20 @@ export interface EncodingProblem {
 
 const pieceSize = 256 * 1024
 
+/** The first bytes, however they are cut into pieces. */
+const headOf = (chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<number> => {
+  const head: Array<number> = []
+  for (const chunk of chunks) head.push(...chunk.subarray(0, 1024 - head.length))
+  return head
+}
+
 /** The encoding indicated by the first bytes. */
-const detected = (bytes: Uint8Array): CsvEncoding | "utf-16" => {
-  const [a, b] = bytes
+const detected = (head: ReadonlyArray<number>): CsvEncoding | "utf-16" => {
+  const [a, b] = head
   if (a === 0xff && b === 0xfe) return "utf-16le"
   if (a === 0xfe && b === 0xff) return "utf-16be"
   // ASCII in UTF-16 has a zero byte in each character.
-  return bytes.subarray(0, 1024).includes(0) ? "utf-16" : "utf-8"
+  return head.includes(0) ? "utf-16" : "utf-8"
 }
 
 function* pieces(chunks: ReadonlyArray<Uint8Array>): Generator<Uint8Array> {
@@ -38,11 +45,11 @@ export const decodeText = (
   encoding: CsvEncoding | undefined
 ): Effect.Effect<string, EncodingProblem> =>
   Effect.suspend(() => {
-    const first = chunks.find((chunk) => chunk.length > 0) ?? new Uint8Array()
+    const head = headOf(chunks)
     // Bytes as characters: a file of another kind has no encoding.
-    const imposter = imposterOf(String.fromCharCode(...first.subarray(0, 8)))
+    const imposter = imposterOf(String.fromCharCode(...head))
     if (imposter !== undefined) return Effect.fail({ field: "csv", expected: `a CSV, but found ${imposter}` })
-    const found = encoding ?? detected(first)
+    const found = encoding ?? detected(head)
     if (found === "utf-16") {
       return Effect.fail({ expected: "text without NUL bytes; set encoding if it is utf-16le or utf-16be" })
     }
