@@ -3,7 +3,7 @@ import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { concat } from "../util/clientResponse.ts"
+import { concat } from "../util/joined.ts"
 import type { EventFrame, FormPart, RecordedBody } from "./tape.ts"
 
 const encoder = new TextEncoder()

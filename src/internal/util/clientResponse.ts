@@ -10,18 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-
-export const concat = (pieces: Iterable<Uint8Array>): Uint8Array => {
-  const all = Array.from(pieces)
-  if (all.length === 1) return all[0]!
-  const joined = new Uint8Array(all.reduce((sum, piece) => sum + piece.length, 0))
-  let at = 0
-  for (const piece of all) {
-    joined.set(piece, at)
-    at += piece.length
-  }
-  return joined
-}
+import { concat } from "./joined.ts"
 
 /** Where an answer comes from. */
 export interface Source {

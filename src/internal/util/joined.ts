@@ -9,3 +9,8 @@ export const joined = (pieces: ReadonlyArray<Uint8Array>, size: number): Uint8Ar
   }
   return bytes
 }
+
+export const concat = (pieces: Iterable<Uint8Array>): Uint8Array => {
+  const all = Array.from(pieces)
+  return joined(all, all.reduce((sum, piece) => sum + piece.length, 0))
+}

@@ -2,6 +2,7 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
+import { concat } from "./joined.ts"
 
 const encoder = new TextEncoder()
 
@@ -35,11 +36,7 @@ const frame = (part: Part, boundary: string) => ({
 /** One part in memory. */
 export const ofBytes = (part: Part, content: Uint8Array, boundary: string): HttpBody.HttpBody => {
   const { contentType, head, tail } = frame(part, boundary)
-  const body = new Uint8Array(head.length + content.length + tail.length)
-  body.set(head, 0)
-  body.set(content, head.length)
-  body.set(tail, head.length + content.length)
-  return HttpBody.uint8Array(body, contentType)
+  return HttpBody.uint8Array(concat([head, content, tail]), contentType)
 }
 
 /** A text, or a file in memory. */
@@ -63,13 +60,7 @@ export const ofFields = (fields: ReadonlyArray<Field>, boundary: string): HttpBo
       ]
   )
   pieces.push(encoder.encode(`--${boundary}--\r\n`))
-  const body = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    body.set(piece, at)
-    at += piece.length
-  }
-  return HttpBody.uint8Array(body, `multipart/form-data; boundary=${boundary}`)
+  return HttpBody.uint8Array(concat(pieces), `multipart/form-data; boundary=${boundary}`)
 }
 
 /** One part that is never in memory as a whole. Its content must be as long as the part says. */

@@ -6,7 +6,8 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { ClientResponse, concat, type Source } from "../../util/clientResponse.ts"
+import { ClientResponse, type Source } from "../../util/clientResponse.ts"
+import { concat } from "../../util/joined.ts"
 import { encodeText, type LocalRequest, type LocalResponse, type Reset } from "./http.ts"
 
 export class TransportFailure extends Error {
