@@ -1,5 +1,6 @@
 /** Spans, metrics and logs of an Effect, as plain values. */
 import { Cause, Effect, Exit, HashMap, Logger, LogLevel, Metric, Option, Tracer } from "effect"
+import { randomUUID } from "node:crypto"
 
 export interface SeenSpan {
   readonly name: string
@@ -32,11 +33,9 @@ const endOf = (exit: Exit.Exit<unknown, unknown>): string =>
     ? "interrupted"
     : String(Cause.squash(exit.cause))
 
-let observed = 0
-
 export const observe = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Seen<A, E>, never, R> =>
   Effect.gen(function*() {
-    const label = `observed ${observed++}`
+    const label = randomUUID()
     const native = yield* Effect.tracer
     const spans: Array<SeenSpan> = []
     const logs: Array<Seen<A, E>["logs"][number]> = []

@@ -130,10 +130,7 @@ class WebSource extends ByteSource {
     if (result.done) this.ended(Option.none())
     else this.arrived(result.value)
   }
-  readonly #failed = (error: unknown): void => {
-    this.#reading = false
-    this.ended(Option.some(error))
-  }
+  readonly #failed = (error: unknown): void => this.ended(Option.some(error))
 
   constructor(body: ReadableStream<Uint8Array>) {
     super()
