@@ -109,6 +109,8 @@ describe("Bytes of a response: which body is read", () => {
     )
   })
 
+  it("a compression that cannot be undone has a tag", () => assert.strictEqual(new Compressed()._tag, "Compressed"))
+
   it("an empty body is a reason of the platform", () => {
     const reasons = [{ reason: "EmptyBody" }, { reason: "Decode" }, {}, "EmptyBody", undefined]
     assert.deepStrictEqual(reasons.map(isEmptyBody), [true, false, false, false, false])
@@ -237,6 +239,12 @@ describe("Bytes of a response: a web stream", () => {
       source.onArrival = () => arrivals++
       yield* Scope.close(scope, Exit.void)
       source.demand()
+      // A read that is under way ends with its stream, and nobody is told.
+      const reading = yield* Scope.make()
+      const pending = yield* Scope.extend(opened(responseOf({ body: web(() => {}) })), reading)
+      pending.onArrival = () => arrivals++
+      pending.demand()
+      yield* Scope.close(reading, Exit.void)
       yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
       assert.strictEqual(arrivals, 0)
     }))
@@ -255,7 +263,13 @@ describe("Bytes of a response: any other stream", () => {
 
   it.effect("is pulled up to its end, its failure or its defect; what was compressed is decompressed", () =>
     Effect.gen(function*() {
-      const chunks = Stream.fromChunks(Chunk.of(bytes("a")), Chunk.empty(), Chunk.make(bytes("b"), bytes("c")))
+      const chunks = Stream.fromPull(Effect.sync(() => {
+        const left = [Chunk.of(bytes("a")), Chunk.empty(), Chunk.make(bytes("b"), bytes("c"))]
+        return Effect.suspend(() => {
+          const next = left.shift()
+          return next === undefined ? Effect.fail(Option.none()) : Effect.succeed(next)
+        })
+      }))
       assert.deepStrictEqual(yield* all(chunks), ["abc", Option.none()])
       assert.deepStrictEqual(yield* all(Stream.concat(chunks, Stream.fail(reset))), ["abc", Option.some(reset)])
       assert.deepStrictEqual(yield* all(Stream.concat(chunks, Stream.die(reset))), ["abc", Option.some(reset)])

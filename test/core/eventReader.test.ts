@@ -17,8 +17,8 @@ const decoding: Decoding<string> = {
 
 const framed = (eventId: string, data: unknown) => `data: ${JSON.stringify({ eventId, data })}\n\n`
 
-/** The state of a reader behind chunks that arrive at 1,000, 2,000, … */
-const read = (chunks: ReadonlyArray<string>, limit = 1_000) => {
+/** The state of a reader behind chunks that arrive at 1,000, 2,000, …; a list of them arrives at once. */
+const read = (chunks: ReadonlyArray<string | ReadonlyArray<string>>, limit = 1_000) => {
   let now = 0
   const cursor = new Cursor("0-0")
   const clock = { unsafeCurrentTimeMillis: () => now } as Clock.Clock
@@ -33,7 +33,7 @@ const read = (chunks: ReadonlyArray<string>, limit = 1_000) => {
   } as unknown as Connection
   for (const chunk of chunks) {
     now += 1_000
-    waiting = chunk === "" ? [] : [new TextEncoder().encode(chunk)]
+    waiting = (typeof chunk === "string" ? [chunk] : chunk).map((piece) => new TextEncoder().encode(piece))
     reader.read(connection)
   }
   const { defect, events, fresh, quietSince, silentSince, unknown, verdict } = reader
@@ -66,8 +66,25 @@ const nothing: State = {
   defect: undefined
 }
 
-const rows: ReadonlyArray<readonly [title: string, chunks: ReadonlyArray<string>, expected: Partial<State>]> = [
-  ["nothing arrives", [""], {}],
+const rows: ReadonlyArray<readonly [title: string, chunks: Parameters<typeof read>[0], expected: Partial<State>]> = [
+  ["nothing arrives", [[]], {}],
+  ["pieces that arrive together are read together", [[framed("1-0", 1), framed("2-0", 2)]], {
+    events: ["1-0 1", "2-0 2"],
+    fresh: [2, 2],
+    seen: 2,
+    quietSince: 1_000,
+    silentSince: 1_000,
+    position: "2-0"
+  }],
+  ["of pieces that arrive together, none is read behind the end", [[framed("1-0", "end"), framed("2-0", 2)]], {
+    events: ["1-0 \"end\""],
+    verdict: "end",
+    fresh: [1, 1],
+    seen: 1,
+    quietSince: 1_000,
+    silentSince: 1_000,
+    position: "1-0"
+  }],
   ["comments and blank lines are no progress", [": ping\n\n", "\n"], {}],
   ["the parts of an event are progress, and not an event", ["data: {", "\"x\":"], { quietSince: 2_000 }],
   ["named events belong to the server, except messages", [

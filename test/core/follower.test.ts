@@ -1,6 +1,6 @@
 /** Everything that following a stream does, as a journal by the clock: a scripted server, a scripted conversation. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Random, Stream } from "effect"
+import { Cause, type Clock, Duration, Effect, Random, Stream } from "effect"
 import { DustNotFoundError, DustServerError, type RequestError, type StreamError } from "effect-dust/DustAPIError"
 import { DustClient } from "effect-dust/DustClient"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
@@ -38,6 +38,10 @@ interface Script {
   readonly lastEventId?: string
   readonly resumes?: boolean
   readonly silence?: number
+  /** How long a server that stays away is tried. */
+  readonly patience?: Duration.DurationInput
+  /** When the process is suspended, and for how long; its timers do not count that time, and the journal does not. */
+  readonly suspends?: readonly [at: number, millis: number]
   /** Milliseconds that the consumer takes for an event. */
   readonly consumes?: number
   /** How many events it takes. */
@@ -51,9 +55,17 @@ const done = [0, "data: done\n\n"] as const
 
 /** Follows a script to its end. */
 const journalOf = (script: Script): Promise<ReadonlyArray<string>> => {
-  const clock = virtualClock(begin)
+  const timers = virtualClock(begin)
+  const { suspends: [suspendedAt, suspendedFor] = [Infinity, 0] } = script
+  const clock: Clock.Clock = {
+    ...timers,
+    unsafeCurrentTimeMillis: () => {
+      const now = timers.unsafeCurrentTimeMillis()
+      return now - begin >= suspendedAt ? now + suspendedFor : now
+    }
+  }
   const lines: Array<string> = []
-  const note = (line: string) => lines.push(`${Math.round(clock.unsafeCurrentTimeMillis() - begin)} ${line}`)
+  const note = (line: string) => lines.push(`${Math.round(timers.unsafeCurrentTimeMillis() - begin)} ${line}`)
   const bodyOf = ({ chunks = [], end }: Connection) =>
     Effect.gen(function*() {
       const encoder = new TextEncoder()
@@ -87,7 +99,7 @@ const journalOf = (script: Script): Promise<ReadonlyArray<string>> => {
       connection.opens === undefined ? Effect.void : Effect.sleep(connection.opens),
       connection.response === undefined ? bodyOf(connection) : Effect.sync(connection.response)
     )
-  }, { retry: RetryPolicy.make({ retries: 0, maxElapsed: "10 seconds" }) })
+  }, { retry: RetryPolicy.make({ retries: 0, maxElapsed: script.patience ?? "10 seconds" }) })
   let read = 0
   const truth: Effect.Effect<Truth<string>, RequestError> = Effect.suspend(() => {
     const { reads = [] } = script
@@ -449,6 +461,47 @@ const rows: ReadonlyArray<Row> = [
       "3510 connect 1-0",
       "7510 connect 1-0",
       `7510 failed ${failed("DustForbiddenError", "403", { status: 403, details: "<html>" })}`
+    ]
+  },
+  ...([[1_000, 90_010], [3_000, 180_010], [28_800_000, 90_010]] as const).map(([suspended, replaced]): Row => ({
+    title: `a process that was suspended for ${
+      suspended / 1_000
+    } s replaces its connection, and does not count that as silence`,
+    script: {
+      connections: [{ chunks: [at(10, "1-0")] }, { chunks: [at(0, "2-0 end")] }],
+      reads: [{ finds: "alive" }],
+      silence: 600_000,
+      suspends: [50_000, suspended]
+    },
+    journal: [
+      first,
+      "10 1-0",
+      `${replaced} closed`,
+      `${replaced} connect 1-0`,
+      `${replaced} closed`,
+      `${replaced} 2-0 end`,
+      `${replaced} ended`
+    ]
+  })),
+  {
+    title: "a process that was suspended in a pause does not count that as silence",
+    script: {
+      connections: [{ chunks: [at(10, "1-0")], end: "cut" }, {}],
+      reads: [{ finds: "alive" }],
+      silence: 60_000,
+      suspends: [1_000, 28_800_000]
+    },
+    journal: [
+      first,
+      "10 1-0",
+      "1610 connect from the start",
+      // The limit of the first connection shows that the process stood still.
+      "60010 closed",
+      "60010 read",
+      "60010 connect from the start",
+      "120010 read",
+      "120010 closed",
+      `120010 failed ${silent("1m", "1-0")}`
     ]
   },
   {

@@ -1,139 +1,10 @@
-/** All that serving an MCP server does, as a journal by the clock, over endpoints that do as they are told. */
+/** All that serving an MCP server does, as a journal by the clock. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, HashMap, Logger, Queue, Random, Scope, Stream } from "effect"
-import {
-  DustBadRequestError,
-  DustContentTooLargeError,
-  DustForbiddenError,
-  DustNotFoundError,
-  DustServerError,
-  DustUnauthorizedError,
-  DustUserRequiredError,
-  type RequestError
-} from "effect-dust/DustAPIError"
+import { Effect, Stream } from "effect"
 import type * as McpServer from "effect-dust/McpServer"
-import { operations } from "../../src/internal/api/conversations.ts"
-import type { Endpoints } from "../../src/internal/mcp/endpoints.ts"
 import { serve } from "../../src/internal/mcp/serve.ts"
-import { transport } from "../../src/internal/mcp/transport.ts"
 import { badInput } from "../../src/internal/request/errors.ts"
-import { virtualClock } from "../support/virtual.ts"
-
-const begin = 1_750_000_000_000
-// Any will do: errors name it.
-const identity = operations.events.read
-
-const common = { module: "McpServers", method: "x", attempts: 1, request: undefined, details: {}, message: "no" }
-const errors = {
-  away: new DustServerError({ ...common, status: 503, type: "service_unavailable" }),
-  gone: new DustNotFoundError({ ...common, status: 404, type: "mcp_server_connection_not_found" }),
-  unknown: new DustForbiddenError({ ...common, status: 403, type: "mcp_auth_error" }),
-  forbidden: new DustForbiddenError({ ...common, status: 403, type: "workspace_auth_error" }),
-  unauthorized: new DustUnauthorizedError({ ...common, status: 401, type: "invalid_api_key" }),
-  noToken: new DustUnauthorizedError({ ...common, type: "token_unavailable" }),
-  noUser: new DustUserRequiredError({ ...common, type: "user_required" }),
-  refused: new DustBadRequestError({ ...common, status: 400, type: "invalid_request_error" }),
-  tooLarge: new DustContentTooLargeError({ ...common, status: 413 }),
-  missing: new DustNotFoundError({ ...common, status: 404, type: "workspace_not_found" })
-} satisfies Record<string, RequestError>
-type ErrorName = keyof typeof errors
-
-interface Script {
-  /** What is delivered: after how many milliseconds, the message, and its event. */
-  readonly messages?: ReadonlyArray<readonly [at: number, message: unknown, eventId?: string]>
-  /** The answers of each endpoint in turn: an error, or success; the last one repeats. */
-  readonly registers?: ReadonlyArray<ErrorName | string>
-  readonly heartbeats?: ReadonlyArray<ErrorName | "alive">
-  readonly posts?: ReadonlyArray<ErrorName | "posted">
-  readonly goodbyes?: ReadonlyArray<ErrorName | "gone already">
-  /** How the streams of requests end: after how many milliseconds, and with what; open by default. */
-  readonly streams?: ReadonlyArray<readonly [after: number, ends: ErrorName | "end"] | undefined>
-  /** Closes then. */
-  readonly until: number
-  readonly heartbeat?: string
-  /** How long a call of the tool takes; it answers with its argument. */
-  readonly takes?: number
-}
-
-const isError = (name: string | undefined): name is ErrorName => name !== undefined && Object.hasOwn(errors, name)
-
-/** Endpoints that note how they are called. */
-const scripted = (script: Script) => {
-  const clock = virtualClock(begin)
-  const lines: Array<string> = []
-  const note = (line: string) => lines.push(`${Math.round(clock.unsafeCurrentTimeMillis() - begin)} ${line}`)
-  const counts = { registers: 0, heartbeats: 0, posts: 0, goodbyes: 0, streams: 0 }
-  const next = (of: "registers" | "heartbeats" | "posts" | "goodbyes"): string | undefined => {
-    const all: ReadonlyArray<string> = script[of] ?? []
-    return all[Math.min(counts[of]++, all.length - 1)]
-  }
-  const answered = <A>(name: string | undefined, value: A): Effect.Effect<A, RequestError> =>
-    isError(name) ? Effect.fail(errors[name]) : Effect.succeed(value)
-  const inbox = Effect.runSync(Queue.unbounded<McpServer.McpRequest>())
-  const endpoints: Endpoints = {
-    owner: {},
-    register: (name) =>
-      Effect.suspend(() => {
-        note(`register ${name}`)
-        const found = next("registers") ?? "s1"
-        return answered(found, { serverId: found, expiresAt: null })
-      }),
-    heartbeat: (serverId) =>
-      Effect.suspend(() => {
-        note(`heartbeat ${serverId}`)
-        return answered(next("heartbeats"), { serverId, expiresAt: null })
-      }),
-    requests: ({ lastEventId, serverId }) =>
-      Stream.suspend(() => {
-        note(`read ${serverId} ${lastEventId ?? "from the start"}`)
-        const ending = script.streams?.[counts.streams++]
-        const open = Stream.fromQueue(inbox)
-        if (ending === undefined) return open
-        const [after, name] = ending
-        return Stream.concat(
-          Stream.interruptAfter(open, after),
-          isError(name) ? Stream.fail(errors[name]) : Stream.empty
-        )
-      }),
-    postResult: ({ result, serverId }) =>
-      Effect.suspend(() => {
-        note(`post ${serverId} ${JSON.stringify(result)}`)
-        return answered(next("posts"), undefined)
-      }),
-    deregister: (serverId) =>
-      Effect.suspend(() => {
-        note(`deregister ${serverId}`)
-        return answered(next("goodbyes"), undefined)
-      })
-  }
-  const logger = Logger.make<unknown, void>(({ annotations, logLevel, message }) => {
-    if (logLevel.label === "WARN") {
-      const found = HashMap.toEntries(annotations).toSorted(([a], [b]) => a < b ? -1 : 1)
-      note(`${String(message)} ${JSON.stringify(Object.fromEntries(found))}`)
-    }
-  })
-  const deliver = Effect.forEach(
-    script.messages ?? [],
-    ([at, message, eventId]) => Effect.delay(inbox.offer({ eventId, message }), at),
-    { concurrency: "unbounded" }
-  )
-  const run = (self: Effect.Effect<unknown, unknown, Scope.Scope>) =>
-    Effect.gen(function*() {
-      const scope = yield* Scope.make()
-      yield* Effect.catchAll(Scope.extend(self, scope), (error) => Effect.sync(() => note(`failed ${error}`)))
-      yield* Effect.fork(deliver)
-      yield* Effect.sleep(script.until)
-      note("close")
-      yield* Scope.close(scope, Exit.void)
-      return lines
-    }).pipe(
-      Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
-      Effect.withRandom(Random.fixed([0.5])),
-      Effect.withClock(clock),
-      Effect.runPromise
-    )
-  return { endpoints, run, note }
-}
+import { errors, failure, identity, type Script, scripted, sorted } from "../support/mcpEndpoints.ts"
 
 const journalOf = (script: Script): Promise<ReadonlyArray<string>> => {
   const { endpoints, note, run } = scripted(script)
@@ -173,9 +44,6 @@ const call = (id: string | number, args: string) => ({
 })
 const answer = (id: string | number, text: string, isError = false) =>
   JSON.stringify({ jsonrpc: "2.0", id, result: { content: [{ type: "text", text }], isError } })
-const failure = (id: string | number, code: number, message: string) =>
-  JSON.stringify({ jsonrpc: "2.0", id, error: { code, message } })
-
 const start = ["0 register My desk", "0 read s1 from the start", "0 is s1"]
 const end = (at: number, id = "s1") => [`${at} close`, `${at} deregister ${id}`, `${at} closed`]
 
@@ -516,10 +384,6 @@ const rows: ReadonlyArray<Row> = [
   }
 ]
 
-/** By time; what happens within one millisecond, in any order. */
-const sorted = (journal: ReadonlyArray<string>) =>
-  journal.toSorted((a, b) => Number.parseInt(a) - Number.parseInt(b) || (a < b ? -1 : 1))
-
 const tool = (name: string, more: object = {}) => ({ name, inputSchema: Effect.succeed({}), ...more })
 
 describe("Serving an MCP server, by the clock", () => {
@@ -599,85 +463,5 @@ describe("Serving an MCP server, by the clock", () => {
         "10 deregister s1"
       ])
     )
-  })
-})
-
-describe("A transport for a server of the MCP SDK", () => {
-  it("hands requests over under ids of its own, after its start, and answers under theirs", async () => {
-    const { endpoints, note, run } = scripted({
-      messages: [
-        [0, { jsonrpc: "2.0", id: 7, method: "ping" }],
-        [20, { jsonrpc: "2.0", id: 7, method: "tools/call", params: { name: "x" } }],
-        [30, { jsonrpc: "2.0", method: "notifications/initialized" }],
-        [40, { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 7 } }],
-        [50, { jsonrpc: "2.0", id: 8, method: "throws" }]
-      ],
-      until: 100
-    })
-    const journal = await run(Effect.gen(function*() {
-      const server = yield* transport(endpoints, identity, { name: "My desk" })
-      server.onmessage = (message) => {
-        if (message["method"] === "throws") throw new Error("mine")
-        note(`hears ${JSON.stringify(message)}`)
-        if (message["method"] === "ping") {
-          void server.send({ jsonrpc: "2.0", id: "unknown", result: {} })
-          void server.send({ jsonrpc: "2.0", id: 9, method: "roots/list" })
-          void server.send({ jsonrpc: "2.0", id: 9 })
-          void server.send({ jsonrpc: "1.0", method: "notifications/message", params: { a: 1 } })
-          void server.send({ id: message["id"], result: { b: 2 } })
-        }
-      }
-      server.onclose = () => note("onclose")
-      server.onerror = (error) => note(`onerror ${error}`)
-      note(`is ${yield* server.serverId}`)
-      yield* Effect.fork(Effect.delay(Effect.promise(() => server.start()), 10))
-    }))
-    assert.deepStrictEqual(
-      sorted(journal),
-      sorted([
-        "0 register My desk",
-        "0 is s1",
-        "0 read s1 from the start",
-        "10 hears {\"jsonrpc\":\"2.0\",\"id\":\"dust-1\",\"method\":\"ping\"}",
-        "10 hears {\"jsonrpc\":\"2.0\",\"id\":9,\"error\":{\"code\":-32601,\"message\":\"Dust does not support roots/list\"}}",
-        "10 post s1 {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"a\":1}}",
-        "10 post s1 {\"id\":7,\"result\":{\"b\":2},\"jsonrpc\":\"2.0\"}",
-        "20 hears {\"jsonrpc\":\"2.0\",\"id\":\"dust-2\",\"method\":\"tools/call\",\"params\":{\"name\":\"x\"}}",
-        "30 hears {\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}",
-        "40 hears {\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":\"dust-2\"}}",
-        `50 post s1 ${failure(8, -32603, "The server failed.")}`,
-        "100 close",
-        "100 deregister s1",
-        "100 onclose"
-      ])
-    )
-  })
-
-  it("ends with the error of a credential that is no longer accepted, and with a goodbye when it closes itself", async () => {
-    const ended = async (script: Script) => {
-      const { endpoints, note, run } = scripted(script)
-      return await run(Effect.gen(function*() {
-        const server = yield* transport(endpoints, identity, { name: "My desk", heartbeat: "1 second" })
-        server.onclose = () => note("onclose")
-        server.onerror = (error) => note(`onerror ${error.name}`)
-        if (script.heartbeats === undefined) yield* Effect.fork(Effect.delay(Effect.promise(() => server.close()), 10))
-      }))
-    }
-    assert.deepStrictEqual(await ended({ heartbeats: ["unauthorized"], until: 1_500 }), [
-      "0 register My desk",
-      "0 read s1 from the start",
-      "1000 heartbeat s1",
-      "1000 onerror DustUnauthorizedError",
-      "1000 onclose",
-      "1500 close",
-      "1500 deregister s1"
-    ])
-    assert.deepStrictEqual(await ended({ until: 1_500 }), [
-      "0 register My desk",
-      "0 read s1 from the start",
-      "10 deregister s1",
-      "10 onclose",
-      "1500 close"
-    ])
   })
 })

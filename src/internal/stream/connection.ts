@@ -40,7 +40,10 @@ export abstract class ByteSource {
   /** Requests more bytes from the transport, because the consumer is waiting. */
   abstract demand(): void
 
-  abstract close(): void
+  /** Stops reading; nobody is told of what arrives later. */
+  close(): void {
+    this.onArrival = () => {}
+  }
 
   protected arrived(bytes: Uint8Array): void {
     this.pieces.push(bytes)
@@ -114,8 +117,8 @@ class NodeSource extends ByteSource {
 
   demand(): void {}
 
-  close(): void {
-    this.onArrival = () => {}
+  override close(): void {
+    super.close()
     this.#readable.off("data", this.#data)
     this.#readable.off("end", this.#ended)
     this.#readable.off("close", this.#closed)
@@ -143,8 +146,8 @@ class WebSource extends ByteSource {
     this.#reader.read().then(this.#result, this.#failed)
   }
 
-  close(): void {
-    this.onArrival = () => {}
+  override close(): void {
+    super.close()
     this.#reader.cancel().catch(() => {})
   }
 }
@@ -185,15 +188,12 @@ class PulledSource extends ByteSource {
   }
 
   demand(): void {
-    if (this.#demanded) return
     this.#demanded = true
-    const wake = this.#wake
-    this.#wake = undefined
-    wake?.(Effect.void)
+    this.#wake?.(Effect.void)
   }
 
-  close(): void {
-    this.onArrival = () => {}
+  override close(): void {
+    super.close()
     this.#fiber?.unsafeInterruptAsFork(this.#fiber.id())
   }
 }

@@ -119,6 +119,6 @@ export class Cursor {
    * millisecond may not have arrived. Those that did are deduplicated.
    */
   get safePosition(): string | undefined {
-    return this.#opaque ?? (this.#last === undefined ? this.#start : this.#before?.id ?? this.#start)
+    return this.#opaque ?? this.#before?.id ?? this.#start
   }
 }

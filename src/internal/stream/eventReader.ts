@@ -39,11 +39,10 @@ export class EventReader<Event> {
 
   /** Reads the available bytes of a connection. A defect is stored: this runs in the transport's callbacks. */
   read(connection: Connection): void {
-    const pieces = connection.source.take()
-    if (pieces.length === 0) return
     try {
-      for (const piece of pieces) {
-        if (this.verdict !== "go" || !this.#parse(connection, piece)) return
+      for (const piece of connection.source.take()) {
+        if (this.verdict !== "go") return
+        this.#parse(connection, piece)
       }
     } catch (defect) {
       this.defect = defect
@@ -51,9 +50,9 @@ export class EventReader<Event> {
   }
 
   /** Parses all complete events, up to one after which the stream may end. */
-  #parse(connection: Connection, bytes: Uint8Array): boolean {
+  #parse(connection: Connection, bytes: Uint8Array): void {
     const frames = connection.parser.push(bytes)
-    if (frames instanceof TooLarge) return false
+    if (frames instanceof TooLarge) return
     // Comments and blank lines do not count as progress; parts of a long event do.
     if (frames.length === 0 && connection.parser.insideEvent) this.quietSince = this.#clock.unsafeCurrentTimeMillis()
     for (const frame of frames) {
@@ -82,9 +81,8 @@ export class EventReader<Event> {
       const verdict = this.#decoding.verdict(event, envelope.data)
       if (verdict === "go") continue
       this.verdict = verdict
-      return false
+      return
     }
-    return true
   }
 }
 

@@ -315,7 +315,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
         Effect.flatMap(this.#client.settings, ({ retry, timeouts }) => {
           const took = this.#now - started
           const most = Duration.toMillis(timeouts.total) + Machine.standstill
-          if (took > most) this.#reader.silentSince += took - most
+          this.#reader.silentSince += Math.max(0, took - most)
           this.#signal({
             _tag: "Unreachable",
             error,
