@@ -1,6 +1,6 @@
 /** What is recorded of a call: its complete span, its lines of the log, and its metrics. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Schema, type Scope } from "effect"
+import { Effect, Exit, Schema, type Scope, Tracer } from "effect"
 import type { RequestError } from "effect-dust/DustAPIError"
 import { operation } from "effect-dust/DustClient"
 import * as RetryPolicy from "effect-dust/RetryPolicy"
@@ -126,4 +126,27 @@ describe("what is recorded of a call", () => {
         attempt: 1
       }]])
     }))
+
+  it.effect("takes as long as its span, unless spans have no times", () =>
+    Effect.gen(function*() {
+      const native = yield* Effect.tracer
+      const ends: Array<bigint> = []
+      const tracer = Tracer.make({
+        span: (...args) => {
+          const span = native.span(...args)
+          const end = span.end.bind(span)
+          span.end = (time, exit) => {
+            ends.push(time)
+            end(time, exit)
+          }
+          return span
+        },
+        context: (f, fiber) => native.context(f, fiber)
+      })
+      const client = yield* clientOf(() => Effect.as(Effect.sleep("2 seconds"), json({ ok: true })))
+      const call = Effect.withTracer(client.execute(read, input), tracer)
+      yield* untilEnded(call, "2 seconds")
+      yield* untilEnded(Effect.withTracerTiming(call, false), "2 seconds")
+      assert.deepStrictEqual(ends, [2_000_000_000n, 0n])
+    }).pipe(Effect.scoped))
 })

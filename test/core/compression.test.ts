@@ -123,6 +123,33 @@ describe("the body of a response", () => {
       (found) => assert.strictEqual(found, "unreadable gzip")
     ))
 
+  // Node, Bun and browsers differ in what they say of a body without an end.
+  const causes: ReadonlyArray<readonly [unknown, string]> = [
+    [Object.assign(new Error("odd"), { code: "Z_BUF_ERROR" }), "cut"],
+    [Object.assign(new Error("odd"), { code: "Z_DATA_ERROR" }), "unreadable gzip"],
+    [new TypeError("The input is Truncated"), "cut"],
+    [new TypeError("Unexpected end of file"), "cut"],
+    [new TypeError("incorrect header"), "unreadable gzip"],
+    [{ code: "Z_BUF_ERROR", message: "truncated" }, "unreadable gzip"],
+    [undefined, "unreadable gzip"]
+  ]
+  it.live.each(causes)(
+    "whose decompression fails with %o is damaged or cut",
+    ([cause, expected]) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const { DecompressionStream } = globalThis
+          globalThis.DecompressionStream = class {
+            readonly writable = new WritableStream()
+            readonly readable = new ReadableStream({ pull: (controller) => controller.error(cause) })
+          } as never
+          return DecompressionStream
+        }),
+        () => Effect.map(read([gzipSync(text)], "gzip"), (found) => assert.strictEqual(found, expected)),
+        (before) => Effect.sync(() => globalThis.DecompressionStream = before)
+      )
+  )
+
   it.live("is no longer read when its reader has left", () =>
     Effect.gen(function*() {
       const waiting = yield* Deferred.make<void>()

@@ -2,11 +2,31 @@
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Option, Redacted, Schema, type Scope, Stream, TestClock } from "effect"
+import {
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Option,
+  Redacted,
+  Schedule,
+  Schema,
+  type Scope,
+  Stream,
+  TestClock
+} from "effect"
 import type { RequestError } from "effect-dust/DustAPIError"
-import { type CallCredential, CurrentOptions, operation, withCredential, withOptions } from "effect-dust/DustClient"
+import {
+  type CallCredential,
+  type CallOptions,
+  CurrentOptions,
+  operation,
+  withCredential,
+  withOptions
+} from "effect-dust/DustClient"
 import type * as DustConfig from "effect-dust/DustConfig"
 import type { Service as Governor, Ticket } from "effect-dust/Governor"
+import * as RetryPolicy from "effect-dust/RetryPolicy"
 import { requestInitOf } from "../../src/internal/request/transport.ts"
 import { version } from "../../src/internal/version.ts"
 import { type Client, clientOf, untilEnded } from "../support/bareClient.ts"
@@ -496,6 +516,53 @@ describe("the limit of a call", () => {
         ["isFree", ticket],
         ["admit", ticket, 5_000]
       ])
+    }))
+
+  /** A governor that lets a call wait, and counts the places that are taken. */
+  const slow = (wait: Duration.DurationInput) => {
+    const places = { taken: 0, most: 0 }
+    const governor: Governor = {
+      isFree: () => false,
+      admit: () =>
+        Effect.zipRight(
+          Effect.sleep(wait),
+          Effect.acquireRelease(
+            Effect.sync(() => places.most = Math.max(places.most, ++places.taken)),
+            () => Effect.sync(() => places.taken--)
+          )
+        ),
+      refused: () => Effect.void
+    }
+    return { governor, places }
+  }
+
+  it.scoped("is waited for within a total limit of its own, or in addition to the default one", () =>
+    Effect.gen(function*() {
+      const { governor, places } = slow("50 seconds")
+      const client = yield* clientOf(() => Effect.never, { timeouts: { headers: "1 hour" } }, governor)
+      const after = (options: CallOptions) =>
+        Effect.gen(function*() {
+          const begun = yield* Clock.currentTimeMillis
+          const call = withOptions(client.execute(write, {}), options)
+          const ended = Effect.flatMap(Effect.flip(call), (error) =>
+            Effect.map(Clock.currentTimeMillis, (now) => [now - begun, error.message, error.attempts]))
+          return yield* untilEnded(ended, "10 seconds")
+        })
+      const late = (limit: string) => `Probe.write: not finished within ${limit}`
+      assert.deepStrictEqual(yield* after({ timeouts: { total: "30 seconds" } }), [30_000, late("30s"), 0])
+      assert.deepStrictEqual(yield* after({ timeouts: { total: "80 seconds" } }), [80_000, late("1m 20s"), 1])
+      const short = { timeouts: { headers: "20 seconds", body: "1 second" } } as const
+      assert.deepStrictEqual(yield* after(short), [70_000, "Probe.write: no response within 20s", 1])
+      assert.deepStrictEqual(places, { taken: 0, most: 1 })
+    }))
+
+  it.scoped("is waited for before each attempt, beside the time of the retries", () =>
+    Effect.gen(function*() {
+      const { governor, places } = slow("50 seconds")
+      const retry = RetryPolicy.make({ schedule: Schedule.spaced("1 second"), maxElapsed: "2500 millis" })
+      const client = yield* clientOf(() => failure(500, "x"), { retry }, governor)
+      const error = yield* untilEnded(Effect.flip(client.execute(remove, {})))
+      assert.deepStrictEqual([error.status, error.attempts, places], [500, 3, { taken: 0, most: 1 }])
     }))
 
   it.scoped("that is closed for longer than the call waits is an error", () =>

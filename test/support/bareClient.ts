@@ -34,7 +34,10 @@ export const clientOf = (
 export const untilEnded = <A, E, R>(self: Effect.Effect<A, E, R>, step: Duration.DurationInput = "10 seconds") =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(self)
-    while (fiber.unsafePoll() === null) yield* TestClock.adjust(step)
+    for (let steps = 0; fiber.unsafePoll() === null; steps++) {
+      if (steps === 1_000) return yield* Effect.die(new Error("it does not end"))
+      yield* TestClock.adjust(step)
+    }
     return yield* Fiber.join(fiber)
   })
 
