@@ -29,12 +29,9 @@ export const decoder = <A>(schema: Schema.Schema<A, unknown>): (input: unknown) 
 }
 
 /** The decoded value, or `undefined` if it does not fit, for callers that do not need the issues. */
-export const decoderOrUndefined = <A>(schema: Schema.Schema<A, unknown>): (input: unknown) => A | undefined => {
-  const decode = compile(schema.ast)
-  return (input) => {
-    const value = decode(input)
-    return value === failed ? undefined : value as A
-  }
+export const decoderOrUndefined = <A>(schema: Schema.Schema<A, unknown>) => (input: unknown): A | undefined => {
+  const value = compile(schema.ast)(input)
+  return value === failed ? undefined : value as A
 }
 
 /** With an object that cannot be made a string in the place of a discriminator, `ParseResult` throws. */
