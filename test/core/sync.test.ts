@@ -1,6 +1,6 @@
 /** A sync of documents over a data source in memory: every event, every refusal, every limit. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Predicate, Stream } from "effect"
+import { Clock, Duration, Effect, Exit, Predicate, Stream } from "effect"
 import type { Document, DocumentInput } from "effect-dust/DataSource"
 import type * as DataSync from "effect-dust/DataSync"
 import type { RequestError } from "effect-dust/DustAPIError"
@@ -304,7 +304,9 @@ describe("a sync", () => {
     ([, options, field, expected]) =>
       Effect.gen(function*() {
         const { calls, store } = storeOf([stored("a")])
-        assert.deepStrictEqual((yield* sync(store, options)).at(-1), refused(field, expected))
+        const events = yield* sync(store, options)
+        assert.deepStrictEqual(events.at(-1), refused(field, expected))
+        assert.isTrue(events.slice(0, -1).every(Predicate.isTagged("Listing")))
         assert.deepStrictEqual(calls.filter(([call]) => call !== "list"), [])
       })
   )
@@ -346,6 +348,7 @@ describe("a sync", () => {
     [four, ["a"], {}, 2, tooMany(3, 4, 2)],
     [four, ["a", "x"], {}, 4, ["b", "c", "d"]],
     [four, ["x"], {}, 2, tooMany(4, 4, 2)],
+    [four, ["x", "y"], {}, 4, four],
     [["a", "b", "c"], ["a"], {}, 2, ["b", "c"]],
     [four, [], { allowEmpty: true }, 4, four],
     [four, ["a"], { deleteStale: false }, 4, []],
@@ -429,6 +432,12 @@ describe("a sync", () => {
       yield* sync(second.store, { documents: changed, unchanged: "fingerprint" })
       assert.deepStrictEqual(second.written.map(({ documentId }) => documentId), ["c"])
       assert.deepStrictEqual(written[0], { documentId: "a", text: "x", tags: ["other", written[0]?.tags?.[1] ?? ""] })
+      const invalid = storeOf()
+      const long = { documentId: "long", text: "x", title: "t".repeat(513) }
+      const [, failed] = yield* sync(invalid.store, { documents: [long], unchanged: "fingerprint" })
+      const upsert = refusedBy("DataSources", "upsertDocument", refused("", "").request)
+      assert.deepInclude(failed as object, { error: upsert("title", "at most 512 characters long") })
+      assert.deepStrictEqual(invalid.written, [])
       const third = storeOf([stored("a", { timestamp: 0 }), stored("b", { timestamp: day }), stored("c")])
       yield* sync(third.store, { documents: source, unchanged: "timestamp", since: day - 1, concurrency: 1 })
       assert.deepStrictEqual(third.written.map(({ documentId }) => documentId), ["a", "c"])
@@ -451,6 +460,106 @@ describe("a sync", () => {
       assert.deepInclude(events[0], {
         _tag: "Failed",
         error: upsert("sourceUrl", "an http or https URL without // in its path")
+      })
+    }))
+
+  it.effect("names a document with an invalid time, and goes on behind the last one of an earlier sync", () =>
+    Effect.gen(function*() {
+      const { calls, store } = storeOf()
+      const odd = { documentId: "d", text: "x", timestamp: Number.NaN }
+      const source = [...documents("a", "b", "c"), odd]
+      const events = yield* sync(store, { documents: source, resumeAfter: "b", concurrency: 1 })
+      assert.deepStrictEqual(calls, [["write", "c", "light"]])
+      const expected = "a valid Date, DateTime or number of epoch milliseconds"
+      assert.deepInclude(events.at(-2) as object, { documentId: "d", error: refused("timestamp", expected) })
+    }))
+
+  it.effect("needs ids to delete stale documents, also from what is no array", () =>
+    Effect.gen(function*() {
+      const { calls, store } = storeOf([stored("a")])
+      const source = generator([{ text: "x" } as DocumentInput, ...documents("b")])
+      const events = yield* sync(store, { documents: source, deleteStale: true, concurrency: 1 })
+      assert.deepStrictEqual(
+        events.at(-1),
+        refused("documents", "documents with ids if stale ones are to be deleted")
+      )
+      assert.deepStrictEqual(calls, [["list"], ["write", "b", "light"]])
+    }))
+
+  it.effect("asks its source for one document at a time, and no further than its consumer reads", () =>
+    Effect.gen(function*() {
+      let pulling = 0
+      let most = 0
+      const ids = ["a", "b", "c", "d", "e", "f"]
+      const source = Stream.rechunk(Stream.fromIterable(documents(...ids)), 1).pipe(
+        Stream.mapEffect((document) =>
+          Effect.suspend(() => {
+            most = Math.max(most, ++pulling)
+            return Effect.map(Effect.sleep("1 second"), () => {
+              pulling--
+              return document
+            })
+          })
+        )
+      )
+      const { store, written } = storeOf()
+      const seen: Array<number> = []
+      yield* syncDocuments(store, { ...at, documents: source, concurrency: 3 }).pipe(
+        Stream.runForEach(() => Effect.map(Effect.sleep("1 minute"), () => seen.push(written.length)))
+      )
+      assert.strictEqual(most, 1)
+      assert.deepStrictEqual(written.map(({ documentId }) => documentId), ids)
+      // One is read, one waits for the consumer, and each of the three workers has one in its hands.
+      assert.strictEqual(seen[0], 5)
+    }).pipe(Effect.withClock(virtualClock(day))))
+
+  it.effect("asks a source that failed for nothing more", () =>
+    Effect.gen(function*() {
+      const { calls, store } = storeOf([], { write: () => Effect.sleep("1 second") })
+      let asked = 0
+      const source: Iterable<DocumentInput> = {
+        [Symbol.iterator]: () => ({
+          next: () => {
+            if (++asked === 2) throw new Error("broken")
+            return { done: false, value: { documentId: String(asked), text: "x" } }
+          }
+        })
+      }
+      const exit = yield* Effect.exit(sync(store, { documents: source, concurrency: 2 }))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.deepStrictEqual([asked, calls], [2, [["write", "1", "light"]]])
+    }))
+
+  it.effect("deletes as many at a time as it writes, and waits while a rate limit lasts", () =>
+    Effect.gen(function*() {
+      let running = 0
+      let most = 0
+      let isLimited = true
+      const ids = ["a", "b", "c", "d"]
+      const { calls, store } = storeOf(ids.map((id) => stored(id)), {
+        remove: (documentId) =>
+          Effect.suspend(() => {
+            if (documentId === "c" && isLimited) {
+              isLimited = false
+              return Effect.fail(Fixtures.error.DustRateLimitError({ retryAfter: Duration.seconds(5) }))
+            }
+            most = Math.max(most, ++running)
+            return Effect.map(Effect.sleep("1 second"), () => {
+              running--
+            })
+          })
+      })
+      const events = yield* sync(store, {
+        documents: documents("x"),
+        concurrency: 2,
+        deleteStale: true,
+        maxDeletions: "100%"
+      })
+      assert.strictEqual(most, 2)
+      assert.sameMembers(calls.slice(2).map(([, id]) => id ?? ""), ["a", "b", "c", "c", "d"])
+      assert.deepInclude(events.find(Predicate.isTagged("Waiting")) as object, { reason: "rateLimit" })
+      assert.deepInclude(events.at(-1) as object, {
+        progress: counts({ processed: 1, upserted: 1, deleted: 4, total: 1, checkpoint: "x" })
       })
     }))
 

@@ -400,6 +400,9 @@ describe("a load", () => {
         assert.deepStrictEqual(yield* load(store, { csv }), [problem("encoding", nul)])
       }
       const pdf = "a CSV, but found a PDF"
+      assert.deepStrictEqual(yield* load(store, { csv: "a\n\ud83d", encoding: "utf-16le" }), [
+        problem("csv", "well-formed Unicode", 1)
+      ])
       assert.deepStrictEqual(yield* load(store, { csv: new TextEncoder().encode("%PDF-1") }), [problem("csv", pdf)])
       assert.deepStrictEqual(calls, [])
     }))
@@ -432,8 +435,14 @@ describe("a load", () => {
         type: "too_many_rows",
         details: { field: "rows", limit: 500_000 }
       }
-      assert.deepStrictEqual(yield* load(store, { rows: Array.from({ length: 500_001 }) as [] }), [tooLarge])
+      /** An array that claims to have this length. */
+      const many = (length: number) =>
+        new Proxy(rowsOf("a"), {
+          get: (rows, key) => key === "length" ? length : key === Symbol.iterator ? () => rows.values() : undefined
+        })
+      assert.deepStrictEqual(yield* load(store, { rows: many(500_001) }), [tooLarge])
       assert.deepStrictEqual(calls, [])
+      assert.deepInclude((yield* load(store, { rows: many(500_000) })).at(-1) as object, { total: 500_000 })
     }))
 
   it.effect("fails with the error of its source after the rows before it", () =>

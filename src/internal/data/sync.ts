@@ -111,7 +111,7 @@ const decide = (rules: Rules, before: Existing, item: Item): Either.Either<Decis
     if (item.resumed) return { _tag: "Skip", reason: "resumed" } as const
     if (item.again) return yield* Either.left(badInput(identity, "documentId", "unique within this sync"))
     const given = options.invalidSourceUrl === "omit" ? withoutBadUrl(item.input) : item.input
-    const timestamp = yield* epochMillis(identity, "timestamp", given.timestamp ?? undefined)
+    const timestamp = yield* epochMillis(identity, "timestamp", given.timestamp)
     if (since !== undefined && timestamp !== undefined && timestamp <= since) {
       return { _tag: "Skip", reason: "since" } as const
     }
@@ -280,22 +280,14 @@ const finishOne = <E, R>(run: Running<E, R>, item: Item): Effect.Effect<SyncEven
 /** Writes until the source ends. If the source fails, writes in flight are completed first. */
 const writeAll = <E, R>(run: Running<E, R>): Effect.Effect<void, E | RequestError, R> =>
   Effect.suspend(() => {
-    let ended: Option.Option<Cause.Cause<E>> | undefined
-    const next = run.reader.next.pipe(
-      Effect.tap((item) =>
-        Effect.sync(() => {
-          if (Option.isNone(item)) ended ??= Option.none()
-        })
-      ),
-      Effect.catchAllCause((cause) =>
-        Effect.sync(() => {
-          ended = Option.some(cause)
-          return Option.none<Item>()
-        })
-      )
-    )
+    let failed: Cause.Cause<E> | undefined
+    const next = Effect.catchAllCause(run.reader.next, (cause) =>
+      Effect.sync(() => {
+        failed = cause
+        return Option.none<Item>()
+      }))
     const worker: Effect.Effect<void, RequestError, R> = Effect.suspend(() =>
-      ended !== undefined ? Effect.void : Effect.flatMap(
+      failed !== undefined ? Effect.void : Effect.flatMap(
         next,
         Option.match({
           onNone: () => Effect.void,
@@ -306,9 +298,7 @@ const writeAll = <E, R>(run: Running<E, R>): Effect.Effect<void, E | RequestErro
     const workers = Array.from({ length: run.rules.concurrency }, () => worker)
     return Effect.zipRight(
       Effect.all(workers, { concurrency: "unbounded", discard: true }),
-      Effect.suspend((): Effect.Effect<void, E> =>
-        ended !== undefined && Option.isSome(ended) ? Effect.failCause(ended.value) : Effect.void
-      )
+      Effect.suspend((): Effect.Effect<void, E> => failed === undefined ? Effect.void : Effect.failCause(failed))
     )
   })
 
