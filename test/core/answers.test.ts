@@ -184,7 +184,7 @@ describe("a successful response", () => {
       assert.deepStrictEqual(error, Object.fromEntries(wanted))
     }))
 
-  it.scoped("that is nested too deeply is an error, and a page is no text", () =>
+  it.scoped("that is nested too deeply, or a page in the place of text, is an error", () =>
     Effect.gen(function*() {
       interface Deep extends ReadonlyArray<Deep> {}
       const Deep: Schema.Schema<Deep> = Schema.Array(Schema.suspend(() => Deep))

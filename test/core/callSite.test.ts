@@ -57,7 +57,7 @@ const site = (...frames: ReadonlyArray<string>) =>
   Object.assign(new Error(), { stack: ["Error", ...frames].join("\n") })
 const main = site("    at main (/app/main.ts:7:8)")
 
-/** An error of the SDK, as it is constructed: without frames. */
+/** An error of the SDK, constructed without frames. */
 const failure = () => network({ module: "Probe", method: "read" }, 1, "cut", { type: undefined, reachedServer: true })
 
 const spanKey = Symbol.for("effect/SpanAnnotation")

@@ -194,7 +194,7 @@ describe("a lenient field", () => {
     assert.deepStrictEqual(bad.map((input) => of(field, input)), expected)
   })
 
-  it("takes what fits as it is", () => {
+  it("takes what fits without a change", () => {
     const good = { f: [{ a: "x" }, { a: "y" }] }
     for (
       const field of [withDefault(Schema.Array(A), () => []), nullable(Schema.Array(A)), list(A), slots(A), elements(A)]
@@ -225,7 +225,7 @@ describe("a lenient field", () => {
     assert.isFalse(Schema.is(Schema.Struct({ s: slots(Schema.String) }))({ s: [7] }))
   })
 
-  it("a known text is any text, and a text that is not blank is as it is", () => {
+  it("a known text is any text, and a text that is not blank stays unchanged", () => {
     assert.strictEqual(Schema.decodeUnknownSync(openLiteral("a", "b"))("c"), "c")
     const named = nonBlank("a non-blank name")
     assert.strictEqual(Schema.decodeUnknownSync(named)(" x "), " x ")

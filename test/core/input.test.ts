@@ -25,7 +25,7 @@ const invalid = (field: string, expected: string, got?: string) => ({
   attempts: 0
 })
 
-/** The value, or what is wrong with it. */
+/** The value, or the requirement that it does not meet. */
 const either = <A, E>(result: Either.Either<A, E>): unknown => Either.merge(result)
 
 describe("headers of a call", () => {

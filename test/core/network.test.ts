@@ -20,7 +20,7 @@ const rows: ReadonlyArray<Row> = [
   { title: "nothing", cause: undefined, expected: [undefined, false, failed] },
   { title: "null", cause: null, expected: [undefined, false, failed] },
   { title: "a text", cause: "no", expected: [undefined, false, failed] },
-  { title: "a code that is no text", cause: { code: 7 }, expected: [undefined, false, failed] },
+  { title: "a number in the place of a code", cause: { code: 7 }, expected: [undefined, false, failed] },
   {
     title: "a refusal",
     cause: { code: "ECONNREFUSED" },
@@ -209,7 +209,7 @@ describe("a failure of the connection", () => {
     assert.deepStrictEqual([networkType(failure), failure.neverSent, networkAdvice(failure, origin)], expected)
   })
 
-  it("says where the connection was going", () => {
+  it("has the host or the address to which the connection was going", () => {
     const peer = (cause: unknown) => failureOf(cause).peer
     assert.strictEqual(peer({ hostname: "a", address: "b", port: 1 }), "a")
     assert.strictEqual(peer({ address: "b", port: 1, cause: { hostname: "a" } }), "b:1")

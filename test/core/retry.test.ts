@@ -68,7 +68,7 @@ describe("a failed attempt", () => {
     assert.strictEqual(mayRepeat(error, { replay: "safe", final: () => false }, policy), safe)
   })
 
-  it("was not processed if the server says so", () => {
+  it("was not processed, by the status of its response", () => {
     assert.isTrue(isUnhandled({ status: 425 }))
     assert.isTrue(isUnhandled({ status: 503, type: "service_unavailable" }))
     assert.isFalse(isUnhandled({ status: 503 }))
