@@ -29,6 +29,9 @@ const sources = (reply: Reply): ReadonlyArray<string> => [
   ...reply.generatedFiles.map(({ fileId, title }) => `File: ${title ?? fileId} (${fileId})`)
 ]
 
+const handedOver = ({ conversationId }: Reply, messageId: string) =>
+  `Handed over to another agent; follow it with: ${command(`resume ${conversationId} ${messageId}`)}`
+
 /** The tool of Dust with which an agent asks a question. Its prompt already shows the question. */
 const asks = ({ toolName }: AgentAction) => toolName === "ask_user_question"
 
@@ -65,15 +68,7 @@ export const show = (
         yield* grow(event)
         yield* endLine
         for (const source of sources(reply)) yield* note(noteStyle.dim(oneLine(source, columns() - 1)))
-        if (reply.handedOverTo !== null) {
-          yield* note(
-            noteStyle.dim(
-              `Handed over to another agent; follow it with: ${
-                command(`resume ${reply.conversationId} ${reply.handedOverTo}`)
-              }`
-            )
-          )
-        }
+        if (reply.handedOverTo !== null) yield* note(noteStyle.dim(handedOver(reply, reply.handedOverTo)))
       })
     const people = (event: ChatEvent) => {
       switch (event._tag) {
