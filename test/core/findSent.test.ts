@@ -217,7 +217,10 @@ describe("findSent", () => {
     [
       "and proves nothing with the limit of pages",
       "ambiguous",
-      [80, 70, 60, 50, 40].map((rank) => ({ messages: [user(`${rank}`, rank)], before: rank })),
+      [80, 70, 60, 50, 40].map((rank) => ({
+        messages: rank === 60 ? [user("m", 60)] : [old("x", rank)],
+        before: rank
+      })),
       { position: null, notBefore: null },
       "80 70 60 50"
     ]

@@ -201,6 +201,12 @@ describe("a message whose sending failed", () => {
     ["an hour behind", (now) => dated(now - 3_600_000), start - 3_603_000, "not_found"],
     ["unknown", () => ({}), null, "not_found"],
     [
+      "that of a cache alone, with the age",
+      (now) => now === 0 ? {} : dated(0, { age: String(now / 1_000) }),
+      start - 3_000,
+      "not_found"
+    ],
+    [
       "that of a cache with the age of its responses",
       (now) => dated(0, { age: String(now / 1_000) }),
       start - 3_000,

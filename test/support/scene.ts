@@ -1,5 +1,5 @@
 /** One program against a scripted server, in no time, with all that can be seen of it. */
-import { Effect, Either, type Layer, Logger, LogLevel } from "effect"
+import { Effect, Either, type Layer, Logger, LogLevel, Tracer } from "effect"
 import { type DustAPIError, isDustAPIError } from "effect-dust/DustAPIError"
 import { whole } from "./errors.ts"
 import * as Http from "./http.ts"
@@ -20,6 +20,8 @@ export interface Scene<A> {
   readonly bodies: ReadonlyArray<readonly [string, unknown]>
   /** Every line of log, at any level, with its annotations. */
   readonly logs: ReadonlyArray<readonly [string, Readonly<Record<string, unknown>>]>
+  /** Every span, with its attributes at its end. */
+  readonly spans: ReadonlyArray<{ readonly name: string; readonly attributes: Readonly<Record<string, unknown>> }>
   readonly value: A | undefined
   readonly error: Record<string, unknown> | undefined
   /** The time of the end, since the start. */
@@ -41,12 +43,23 @@ export const scene = <A, E>(
   const logger = Logger.make(({ annotations, message }) => {
     logs.push([[message].flat().join(" "), Object.fromEntries(annotations)])
   })
+  const spans: Array<Tracer.Span> = []
   return Effect.gen(function*() {
     const clock = virtualClock(start)
+    const native = yield* Effect.tracer
+    const tracer = Tracer.make({
+      span: (...args) => {
+        const span = native.span(...args)
+        spans.push(span)
+        return span
+      },
+      context: (f, fiber) => native.context(f, fiber)
+    })
     const end = yield* Effect.either(self).pipe(
       Effect.provide(layer),
       Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
       Logger.withMinimumLogLevel(LogLevel.Debug),
+      Effect.withTracer(tracer),
       Effect.withClock(clock)
     )
     return {
@@ -55,6 +68,7 @@ export const scene = <A, E>(
         body === undefined ? [] : [[method, JSON.parse(body) as unknown] as const]
       ),
       logs,
+      spans: spans.map(({ attributes, name }) => ({ name, attributes: Object.fromEntries(attributes) })),
       value: Either.getOrUndefined(end),
       error: Either.isRight(end)
         ? undefined

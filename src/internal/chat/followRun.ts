@@ -77,7 +77,7 @@ const blockingOf = (action: BlockedAction): BlockingEvent => {
   }
   const event = fromJson({
     ...base,
-    type: blockedTypes.get(action.status) ?? "tool_approve_execution",
+    type: blockedTypes.get(action.status),
     question: action.question ?? undefined,
     authError: action.authError,
     fileAuthError: action.fileAuthError
