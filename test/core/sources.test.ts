@@ -109,8 +109,8 @@ describe("a source that is pulled", () => {
     Effect.scoped(Effect.gen(function*() {
       const stream = Stream.concat(Stream.make(1, 2), Stream.make(3))
       const pull = yield* pulled(stream)
-      const all = [yield* pull, yield* pull, yield* pull, yield* pull]
-      assert.deepStrictEqual(all, [Option.some(1), Option.some(2), Option.some(3), Option.none()])
+      const all = [yield* pull, yield* pull, yield* pull, yield* pull, yield* pull]
+      assert.deepStrictEqual(all, [Option.some(1), Option.some(2), Option.some(3), Option.none(), Option.none()])
       const failing = yield* pulled(Stream.concat(Stream.make(1), Stream.fail("broken")))
       assert.deepStrictEqual([yield* failing, yield* Effect.flip(failing)], [Option.some(1), "broken"])
     })))

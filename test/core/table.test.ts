@@ -20,16 +20,22 @@ interface Setup {
   readonly isCounted?: boolean
   readonly write?: (nth: number) => Effect.Effect<void, RequestError>
   readonly remove?: Effect.Effect<void, RequestError>
+  /** Every second request fails with it. */
+  readonly limit?: RequestError
 }
 
-const storeOf = ({ isCounted = true, remove = Effect.void, rows = [], tables = [], write }: Setup = {}) => {
+const storeOf = ({ isCounted = true, limit, remove = Effect.void, rows = [], tables = [], write }: Setup = {}) => {
   const calls: Array<ReadonlyArray<unknown>> = []
   const ids = new Set(rows)
   let writes = 0
-  const asked = <A, E = never>(call: ReadonlyArray<unknown>, answer: () => A, before: Effect.Effect<void, E>) =>
+  const asked = <A>(
+    call: ReadonlyArray<unknown>,
+    answer: () => A,
+    before: Effect.Effect<void, RequestError>
+  ): Effect.Effect<A, RequestError> =>
     Effect.suspend(() => {
       calls.push(call)
-      return Effect.map(before, answer)
+      return limit !== undefined && calls.length % 2 === 1 ? Effect.fail(limit) : Effect.map(before, answer)
     })
   const store: TableStore = {
     settings: Effect.succeed(settings),
@@ -212,6 +218,8 @@ describe("a load", () => {
       for (const source of [records, generator(records), Stream.fromIterable(records)]) {
         const { calls, store } = storeOf()
         const events = yield* load(store, { records: source, rowId: "Key" })
+        const total = source === records ? 3 : undefined
+        assert.deepStrictEqual(events[0], progress({ rows: 3, total, batches: 1 }))
         assert.deepStrictEqual(calls[0], ["write", "tbl", expected, false])
         assert.deepInclude(events.at(-1) as object, { columns: { Key: "key", "My N": "my_n" } })
       }
@@ -266,6 +274,33 @@ describe("a load", () => {
       ])
     }))
 
+  it.effect("waits in each of its steps while a rate limit lasts", () =>
+    Effect.gen(function*() {
+      const limit = Fixtures.error.DustRateLimitError({ retryAfter: Duration.seconds(5) })
+      const { calls, store } = storeOf({ rows: ["a", "x"], limit })
+      // The ids of the rows are listed with the retries of any request.
+      const steps: TableStore = { ...store, rowIds: () => Stream.make("a", "b", "x") }
+      const events = yield* load(steps, { rows: rowsOf("a", "b"), batchSize: 1, replace: true, maxDeletions: 1 })
+      assert.deepStrictEqual(events.at(-1), done({ rows: 2, total: 2, batches: 2, deleted: 1, rowsInTable: 2 }))
+      const count = ["count", "tbl"]
+      const writes = ["a", "b"].flatMap((id) => Array.from({ length: 2 }, () => ["write", "tbl", written(id), false]))
+      const remove = ["remove", "tbl", "x"]
+      assert.deepStrictEqual(calls, [count, count, ...writes, remove, remove, count, count])
+      assert.lengthOf(events, 9)
+    }))
+
+  it.effect("reads and writes no further than its consumer reads", () =>
+    Effect.gen(function*() {
+      const { calls, store } = storeOf()
+      const seen: Array<number> = []
+      const rows = generator(rowsOf("a", "b", "c", "d", "e"))
+      yield* loadTable<RequestError, never>(store, { ...at, table: "tbl", rows, batchSize: 1 }).pipe(
+        Stream.runForEach(() => Effect.map(Effect.sleep("1 minute"), () => seen.push(calls.length)))
+      )
+      // One is read, one waits for the consumer, and one is written.
+      assert.strictEqual(seen[0], 3)
+    }).pipe(Effect.withClock(virtualClock(day))))
+
   const tooMany = (deletions: number, existing: number, allowed: number) => ({
     ...refused("", ""),
     message: `DataSources.loadTable: would delete ${deletions} of ${existing} rows; at most ${allowed} are allowed, ` +
@@ -284,6 +319,7 @@ describe("a load", () => {
     [four, ["a", "b"], { maxDeletions: 2 }, ["a", "b"]],
     [four, ["x"], { maxDeletions: "75%" }, tooMany(4, 4, 3)],
     [four, ["a"], { maxDeletions: "75%" }, ["a"]],
+    [[...four, "e", "f", "g", "h"], ["a", "b"], {}, tooMany(6, 8, 4)],
     [four, [], { allowEmpty: true }, []]
   ]
   it.effect.each(limits)(
@@ -292,12 +328,16 @@ describe("a load", () => {
       Effect.gen(function*() {
         for (const batchSize of [500, ids.length || 1, 1]) {
           for (const given of [rowsOf(...ids), generator(rowsOf(...ids))]) {
-            const { ids: left, store } = storeOf({ rows: before })
+            const { calls, ids: left, store } = storeOf({ rows: before })
             const last = (yield* load(store, { replace: true, batchSize, ...more, rows: given })).at(-1)
             if (Array.isArray(expected)) assert.sameMembers([...left], expected)
             else {
               assert.deepStrictEqual(last, expected)
               for (const id of before) assert.isTrue(left.has(id))
+              // The number of rows of an array is known before anything is written.
+              if (Array.isArray(given) && more.maxDeletions === undefined) {
+                assert.deepStrictEqual(calls, [["count", "tbl"]])
+              }
             }
           }
         }
@@ -349,6 +389,12 @@ describe("a load", () => {
     ...[0, 1.5].map((batchSize) =>
       ["batchSize", { ...one, batchSize }, "batchSize", "a whole number, at least 1"] as const
     ),
+    [
+      "batchSize, before the content is read",
+      { csv: Stream.dieMessage("read"), batchSize: 0 },
+      "batchSize",
+      "a whole number, at least 1"
+    ],
     ["maxDeletions", { ...one, maxDeletions: -1 }, "maxDeletions", limit],
     ["rows", { rows: odd("text") }, "rows", "an Iterable or a Stream"],
     ["records", { records: odd(Promise.resolve([])), rowId: "a" }, "records", "an Iterable or a Stream"],

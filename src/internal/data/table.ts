@@ -186,7 +186,7 @@ interface Rules {
   readonly columns: ColumnNames
 }
 
-const rulesOf = <E, R>(options: LoadTableOptions<E, R>, columns: ColumnNames): Either.Either<Rules, RequestError> =>
+const rulesOf = <E, R>(options: LoadTableOptions<E, R>): Either.Either<Omit<Rules, "columns">, RequestError> =>
   Either.gen(function*() {
     const { batchSize = 500 } = options
     if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
@@ -196,8 +196,7 @@ const rulesOf = <E, R>(options: LoadTableOptions<E, R>, columns: ColumnNames): E
     return {
       batchSize,
       replace: options.replace ?? options.truncate ?? false,
-      allowEmpty: options.allowEmpty,
-      columns
+      allowEmpty: options.allowEmpty
     }
   })
 
@@ -217,10 +216,9 @@ const batch = <E, R>(pull: Pull<RowInput, E, R>, size: number): Effect.Effect<Re
   })
 
 /** Keeps the last of several rows with the same id, as separate requests would. */
-const lastOfEach = (rows: ReadonlyArray<WireRow>): ReadonlyArray<WireRow> => {
-  const byId = new Map(rows.map((row) => [row.row_id, row]))
-  return byId.size === rows.length ? rows : [...byId.values()]
-}
+const lastOfEach = (rows: ReadonlyArray<WireRow>): ReadonlyArray<WireRow> => [
+  ...new Map(rows.map((row) => [row.row_id, row])).values()
+]
 
 class Load {
   readonly seen = new Set<string>()
@@ -334,12 +332,11 @@ const runLoad = <E, R>(
   emit: (event: LoadEvent) => Effect.Effect<unknown>
 ): Effect.Effect<void, E | RequestError, R | Scope.Scope> =>
   Effect.gen(function*() {
-    yield* rulesOf(options, new ColumnNames())
+    const limits = yield* rulesOf(options)
     const content = yield* contentOf(options)
     const { known } = content
-    const rules = yield* rulesOf(options, content.columns)
+    const rules: Rules = { ...limits, columns: content.columns }
     if (known !== undefined && known.total > maxRows) return yield* Effect.fail(tooManyRows(identity))
-    if (known?.total === 0) yield* notEmpty(rules)
     const { table } = options
     if (typeof table !== "string") yield* store.check(table)
     const pull = yield* pulled(content.rows)
@@ -371,7 +368,7 @@ const runLoad = <E, R>(
     } else {
       while (rows.length > 0) {
         yield* emit(yield* writeBatch(load, rows, false))
-        rows = rows.length < rules.batchSize ? [] : yield* batch(pull, rules.batchSize)
+        rows = yield* batch(pull, rules.batchSize)
       }
       if (replace) yield* deleteGone(load, options, existing, emit)
     }
