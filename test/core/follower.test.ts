@@ -505,6 +505,22 @@ const rows: ReadonlyArray<Row> = [
     ]
   },
   {
+    title: "an event that is too large fails the stream behind the events before it",
+    script: { connections: [{ chunks: [at(10, "1-0"), [0, `data: ${"x".repeat(67_108_864)}`]] }], reads: [] },
+    journal: [
+      first,
+      "10 1-0",
+      "10 closed",
+      `10 failed ${
+        failed("DustStreamError", "an event is longer than 67108864 characters", {
+          details: { reason: "event_too_large" },
+          reason: "event_too_large",
+          lastEventId: "1-0"
+        })
+      }`
+    ]
+  },
+  {
     title: "a conversation that cannot be read at the moment leaves the connection open",
     script: { connections: [{ chunks: [at(60_000, "1-0 end")] }], reads: [{ finds: server }] },
     journal: [first, "10000 read", "60000 closed", "60000 1-0 end", "60000 ended"]

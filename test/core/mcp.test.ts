@@ -14,13 +14,14 @@ const journalOf = (script: Script): Promise<ReadonlyArray<string>> => {
     annotations: undefined,
     inputSchema: Effect.succeed({}),
     outputSchema: undefined,
-    call: (args) => {
-      note(`call ${JSON.stringify(args)}`)
-      const result = Effect.succeed({ content: [{ type: "text" as const, text: String(args) }], isError: false })
-      return (script.takes === undefined ? result : Effect.delay(result, script.takes)).pipe(
-        Effect.onInterrupt(() => Effect.sync(() => note("interrupted")))
-      )
-    }
+    call: (args) =>
+      Effect.suspend(() => {
+        note(`call ${JSON.stringify(args)}`)
+        const result = Effect.succeed({ content: [{ type: "text" as const, text: String(args) }], isError: false })
+        return (script.takes === undefined ? result : Effect.delay(result, script.takes)).pipe(
+          Effect.onInterrupt(() => Effect.sync(() => note("interrupted")))
+        )
+      })
   }
   return run(Effect.gen(function*() {
     const server = yield* serve(endpoints, identity, {
@@ -198,7 +199,7 @@ const rows: ReadonlyArray<Row> = [
   {
     title: "a request that is delivered again is answered again for ten minutes, and not run again",
     script: {
-      messages: [[0, call(1, "a"), "1-0"], [10, call(1, "a"), "1-0"], [600_005, call(1, "a"), "1-0"], [
+      messages: [[0, call(1, "a"), "1-0"], [10, call(1, "a"), "1-0"], [600_000, call(1, "a"), "1-0"], [
         600_011,
         call(1, "a"),
         "1-0"
@@ -212,6 +213,7 @@ const rows: ReadonlyArray<Row> = [
       `0 post s1 ${answer(1, "a")}`,
       `10 post s1 ${answer(1, "a")}`,
       "540000 heartbeat s1",
+      `600000 post s1 ${answer(1, "a")}`,
       ...end(600_100)
     ]
   },
@@ -413,6 +415,37 @@ describe("Serving an MCP server, by the clock", () => {
       const error = yield* Effect.flip(serve(endpoints, identity, given))
       assert.deepStrictEqual(JSON.stringify(error), JSON.stringify(badInput(identity, field, expected, got)))
     }).pipe(Effect.scoped)
+  })
+
+  it("a result that cannot be posted is given up after twenty minutes", async () => {
+    const journal = await journalOf({ messages: [[0, call(1, "a")]], posts: ["away"], until: 1_300_000 })
+    const posts = journal.filter((line) => line.includes("post"))
+    assert.deepStrictEqual(posts.slice(-3), [
+      `1171500 post s1 ${answer(1, "a")}`,
+      `1201500 post s1 ${answer(1, "a")}`,
+      "1201500 The result of a tool could not be posted {\"reason\":\"DustServerError\",\"requestId\":1,\"serverId\":\"s1\"}"
+    ])
+  })
+
+  it("eight calls run at once, and the next one when one of them has ended", async () => {
+    const messages = Array.from({ length: 9 }, (_, i) => [0, call(i, `${i}`)] as const)
+    const calls = (await journalOf({ messages, takes: 50, until: 200 })).filter((line) => line.includes(" call "))
+    assert.deepStrictEqual(calls.map((line) => line.split(" ")[0]), ["0", "0", "0", "0", "0", "0", "0", "0", "50"])
+  })
+
+  it("every version of MCP so far is spoken, and the newest one to others", async () => {
+    const versions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "1999-01-01", 7]
+    const journal = await journalOf({
+      messages: versions.map((
+        protocolVersion,
+        id
+      ) => [id, { jsonrpc: "2.0", id, method: "initialize", params: { protocolVersion } }]),
+      until: 10
+    })
+    assert.deepStrictEqual(
+      journal.flatMap((line) => /"protocolVersion":"([^"]*)"/.exec(line)?.[1] ?? []),
+      ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2025-11-25", "2025-11-25"]
+    )
   })
 
   it("a heartbeat may take from 1 second to 9 minutes, and a server may have no tools", async () => {

@@ -21,7 +21,7 @@ describe("A transport for a server of the MCP SDK", () => {
       const server = yield* transport(endpoints, identity, { name: "My desk" })
       const onmessage = (message: McpServer.JsonRpcMessage) => {
         if (message["method"] === "throws") throw new Error("mine")
-        note(`hears ${JSON.stringify(message)}`)
+        note(`hears ${JSON.stringify(message, (_, value) => value === undefined ? "undefined" : value)}`)
         if (message["method"] === "ping") {
           void server.send({ jsonrpc: "2.0", id: "unknown", result: {} })
           void server.send({ jsonrpc: "2.0", id: 9, method: "roots/list" })

@@ -192,6 +192,20 @@ describe("Telemetry of a run", () => {
       })
     }))
 
+  it.effect("a run by id is counted by the name of its agent as soon as that is known", () =>
+    Effect.gen(function*() {
+      const { metrics } = yield* seenRun(
+        { ...options, agent: "helper" },
+        (telemetry) => Effect.sync(() => telemetry.started(run(helper))),
+        Exit.void
+      )
+      assert.deepStrictEqual(metrics, {
+        "dust.runs agent=Helper outcome=interrupted": 1,
+        "dust.runs.open agent=Helper": 0,
+        "dust.run.duration agent=Helper": [1, 0]
+      })
+    }))
+
   it.effect("a run that was started elsewhere has the name of its message, and no time to its first text", () =>
     Effect.gen(function*() {
       const seen = yield* seenRun({ ...options, agent: undefined, model: undefined }, (telemetry) =>

@@ -107,6 +107,15 @@ describe("Telemetry of tokens", () => {
         ended: "TokenError: the access token could not be obtained"
       } as never)
       assert.deepStrictEqual([failed.metrics, failed.logs], [seen("failed").metrics, seen("failed").logs] as never)
+      // It belongs to the call that needed it first, and not to the fiber that obtains it.
+      const elsewhere = yield* observe(Effect.gen(function*() {
+        const rootless = yield* Effect.withFiberRuntime((fiber) => Effect.succeed(inRefresh(fiber, Effect.void)))
+        yield* Effect.withSpan(rootless, "other")
+        const asked = Effect.withFiberRuntime((fiber) => Effect.succeed(inRefresh(fiber, Effect.void)))
+        yield* Effect.withSpan(Effect.flatMap(asked, (refreshing) => Effect.withSpan(refreshing, "other")), "asker")
+      }))
+      const parents = elsewhere.spans.flatMap(({ name, parent }) => name === refresh.name ? [parent] : [])
+      assert.deepStrictEqual(parents, [undefined, "asker"])
       const left = yield* observe(refreshed(Effect.interrupt))
       assert.deepStrictEqual([left.spans[0]?.ended, left.spans[0]?.attributes["error.type"]], [
         "interrupted",

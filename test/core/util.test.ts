@@ -317,6 +317,10 @@ describe("limits", () => {
       for (let i = 0; i < 1_200; i++) yield* take(`${i}`, many)
       yield* TestClock.adjust("10 seconds")
       for (let i = 0; i < 1_200; i++) yield* take(`again ${i}`, many)
+      // Those that count stay, however many there are.
+      const one = [{ limit: 1, window: 60_000 }]
+      for (let i = 0; i < 1_200; i++) assert.strictEqual(yield* take(`one ${i}`, one), 0)
+      assert.strictEqual(yield* take("one 0", one), 60_000)
       assert.strictEqual(yield* pauseLeft("paused"), 50_000)
     }))
 

@@ -32,7 +32,7 @@ const isFatal = (error: StreamError): boolean =>
 export const pause = (failures: number): Effect.Effect<void> =>
   Effect.flatMap(
     Random.nextRange(0.8, 1.2),
-    (jitter) => Effect.sleep(Math.min(30_000, 500 * 2 ** Math.min(failures, 10)) * jitter)
+    (jitter) => Effect.sleep(Math.min(30_000, 500 * 2 ** failures) * jitter)
   )
 
 export interface Keeping {

@@ -85,12 +85,11 @@ export class Cursor {
     } else {
       if (this.#horizon !== undefined && !after(position, this.#horizon)) return false
       this.#opaque = undefined
-      if (this.#last === undefined || position.ms > this.#last.ms) {
-        this.#before = this.#last
+      const last = this.#last
+      if (last === undefined || after(position, last)) {
+        if (last !== undefined && position.ms > last.ms) this.#before = last
         this.#last = position
-      } else if (position.ms === this.#last.ms) {
-        if (position.counter > this.#last.counter) this.#last = position
-      } else if (this.#before === undefined || after(position, this.#before)) {
+      } else if (position.ms < last.ms && (this.#before === undefined || after(position, this.#before))) {
         this.#before = position
       }
       if (this.#recentMax === undefined || after(position, this.#recentMax)) this.#recentMax = position

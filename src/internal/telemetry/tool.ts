@@ -47,7 +47,6 @@ const spanOf = ({ name, owner, requestId, serverId }: Call): Effect.Effect<Trace
     const runs = runsOf(owner, serverId)
     const [run] = runs
     return Effect.makeSpan(`${Telemetry.spans.tool} ${name}`, {
-      kind: "internal",
       captureStackTrace: false,
       ...(run !== undefined && runs.length === 1 ? { parent: run } : {
         root: true,
