@@ -109,9 +109,13 @@ describe("Telemetry of tokens", () => {
       assert.deepStrictEqual([failed.metrics, failed.logs], [seen("failed").metrics, seen("failed").logs] as never)
       // It belongs to the call that needed it first, and not to the fiber that obtains it.
       const elsewhere = yield* observe(Effect.gen(function*() {
-        const rootless = yield* Effect.withFiberRuntime((fiber) => Effect.succeed(inRefresh(fiber, Effect.void)))
+        const rootless = yield* Effect.withFiberRuntime<Effect.Effect<void>>((fiber) =>
+          Effect.succeed(inRefresh(fiber, Effect.void))
+        )
         yield* Effect.withSpan(rootless, "other")
-        const asked = Effect.withFiberRuntime((fiber) => Effect.succeed(inRefresh(fiber, Effect.void)))
+        const asked = Effect.withFiberRuntime<Effect.Effect<void>>((fiber) =>
+          Effect.succeed(inRefresh(fiber, Effect.void))
+        )
         yield* Effect.withSpan(Effect.flatMap(asked, (refreshing) => Effect.withSpan(refreshing, "other")), "asker")
       }))
       const parents = elsewhere.spans.flatMap(({ name, parent }) => name === refresh.name ? [parent] : [])
