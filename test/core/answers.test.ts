@@ -54,6 +54,19 @@ describe("a successful response", () => {
       assert.strictEqual(yield* text("a", typed("application/json")), "a")
     }))
 
+  it.scoped("that is not read to its end is closed", () =>
+    Effect.gen(function*() {
+      let cancelled = 0
+      const endless = new ReadableStream<Uint8Array>({
+        pull: (controller) => controller.enqueue(new Uint8Array(1024)),
+        cancel: () => void cancelled++
+      })
+      const client = yield* clientOf(() => new Response(endless), { maxResponseSize: 10 })
+      assert.strictEqual((yield* Effect.flip(client.execute(plain, input))).type, "response_too_large")
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      assert.strictEqual(cancelled, 1)
+    }))
+
   it.effect("is read up to the limit of its size", () =>
     Effect.gen(function*() {
       const tooLarge = {

@@ -1,6 +1,6 @@
 /** Which schemas are decoded in the short way, without `ParseResult`, and the decoders that are made of them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Either, Schema } from "effect"
+import { Either, Option, Schema } from "effect"
 import type * as ParseResult from "effect/ParseResult"
 import { vi } from "vitest"
 import { decoder, decoderOrUndefined } from "../../src/internal/decode/compile.ts"
@@ -100,6 +100,15 @@ describe("the short way of decoding", () => {
     ["a member with a default, of null", Schema.Struct({ a: withDefault(Schema.String, () => "d") }), { a: null }, {
       a: "d"
     }],
+    [
+      "a default of Schema itself",
+      Schema.Struct({ a: Schema.optionalWith(Schema.String, { default: () => "d" }) }),
+      {},
+      {
+        a: "d"
+      }
+    ],
+    ["an Option", Schema.Struct({ a: Schema.optionalWith(Schema.Number, { as: "Option" }) }), {}, { a: Option.none() }],
     ["a list that is all as it should be", Schema.Struct({ a: list(Schema.String) }), { a: ["x"] }]
   ]
   it.each(short.map(([title, schema, input, output]) => ({ title, schema, input, output: output ?? input })))(
@@ -115,6 +124,7 @@ describe("the short way of decoding", () => {
     ["a date", Schema.Date, at, new Date(at)],
     ["a tuple", Schema.Tuple(Schema.String), ["x"], ["x"]],
     ["a tuple with a rest", Schema.Tuple([Schema.String], Schema.Number), ["x", 1], ["x", 1]],
+    ["a tuple with a rest of the same", Schema.Tuple([Schema.Number], Schema.Number), [1, 2], [1, 2]],
     ["a list that ends in something else", Schema.Tuple([], Schema.Number, Schema.String), [1, "x"], [1, "x"]],
     ["a record of numbers", Schema.Record({ key: Schema.String, value: Schema.Number }), { a: 1 }, { a: 1 }],
     [
@@ -157,6 +167,8 @@ describe("the short way of decoding", () => {
   it("is taken around what needs the other one, once for each of its values", () => {
     const schema = Schema.Struct({ a: Schema.Array(Schema.Date), p: Schema.optional(Class) })
     assert.deepStrictEqual(decoded(schema, { a: [at, at] }), [{ a: [new Date(at), new Date(at)] }, 2])
+    const Lenient = Schema.Struct({ a: withDefault(Schema.String, () => "d"), at: Schema.Date })
+    assert.deepStrictEqual(decoded(Lenient, { a: 7, at }), [{ a: "d", at: new Date(at) }, 2])
     const Whole = Schema.transform(kind("a"), Schema.String, { decode: () => "x", encode: () => ({}) as never })
     assert.deepStrictEqual(decoded(Whole, { kind: "a", value: 1 }), ["x", 1])
   })
@@ -289,6 +301,7 @@ describe("an event", () => {
       kind: "run_status",
       raw: { type: "run_status", content: 7 }
     }],
+    ["{\"type\":\"error\",\"content\":{\"type\":\"final\",\"code\":\"c\"}}", { type: "error", code: "c", message: "" }],
     ["{\"type\":\"final\"}", { type: "final" }],
     ["{\"type\":\"final\",\"content\":[1]}", { type: "final" }]
   ]

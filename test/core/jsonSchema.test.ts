@@ -104,7 +104,12 @@ describe("the JSON Schema of a schema", () => {
       object({ a: object({ t: treeRef }) }, { $defs: { "a/b~c": tree } })
     ],
     [
-      "an annotation is taken as it is",
+      "a tuple is one of the draft of 2020",
+      Schema.Tuple(Schema.String, Schema.Number),
+      { type: "array", minItems: 2, prefixItems: [text, number], items: false }
+    ],
+    [
+      "an annotation is taken without a change",
       Schema.Struct({ a: given({ $id: "urn:x", description: "d", title: "t" }) }),
       object({
         a: { $id: "urn:x", description: "d", title: "t" }
@@ -112,10 +117,10 @@ describe("the JSON Schema of a schema", () => {
     ],
     [
       "a reference of an annotation to nowhere stays",
-      Schema.Struct({ n: Named, a: given({ $ref: "#/$defs/toString" }) }),
+      Schema.Struct({ n: Named, a: given({ $ref: "#/$defs/__proto__" }) }),
       object({
         n: named,
-        a: { $ref: "#/$defs/toString" }
+        a: { $ref: "#/$defs/__proto__" }
       })
     ],
     [

@@ -1,11 +1,13 @@
 /** Complete requests: what each kind of call sends, and what it fails with before it sends anything. */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Option, Redacted, Schema, type Scope, Stream, TestClock } from "effect"
+import { Context, Duration, Effect, FiberRef, Option, Redacted, Schema, type Scope, Stream, TestClock } from "effect"
 import type { RequestError } from "effect-dust/DustAPIError"
 import { type CallCredential, CurrentOptions, operation, withCredential, withOptions } from "effect-dust/DustClient"
-import type * as DustConfig from "effect-dust/DustConfig"
+import * as DustConfig from "effect-dust/DustConfig"
 import { requestInitOf } from "../../src/internal/request/transport.ts"
 import { version } from "../../src/internal/version.ts"
 import { type Client, clientOf, untilEnded } from "../support/bareClient.ts"
@@ -91,6 +93,11 @@ describe("a request", () => {
     {
       title: "without a credential",
       call: (client) => client.execute(open, {}),
+      expected: { url: "/open", headers: { accept: "application/json", ...agent } }
+    },
+    {
+      title: "without a credential, of a user",
+      call: (client) => withCredential(client.execute(open, {}), { accessToken: Redacted.make("t") }),
       expected: { url: "/open", headers: { accept: "application/json", ...agent } }
     },
     {
@@ -348,6 +355,28 @@ describe("the raw client", () => {
       }])
     }))
 
+  it.scoped("that follows redirects sends nothing of Dust's to another origin, and the rest of the request", () =>
+    Effect.gen(function*() {
+      const location = "https://other.example/y?s=1#f"
+      const client = yield* clientOf(
+        ({ nth }) => nth === 1 ? new Response(null, { status: 307, headers: { location } }) : json({}),
+        { headers: { a: "1" } }
+      )
+      const following = HttpClient.followRedirects(client.http, 3)
+      const request = HttpClientRequest.put("/x", {
+        headers: { b: "2" },
+        body: image,
+        urlParams: { q: "3" },
+        hash: "h"
+      })
+      yield* following.execute(request)
+      const sent = { method: "PUT", body: "AB", headers: { ...bodyHeaders("AB", "image/png"), b: "2" } }
+      assert.deepStrictEqual(client.sent(), [
+        { ...sent, url: "https://dust.example/x?q=3#h", headers: { ...sent.headers, ...credentials } },
+        { ...sent, url: location }
+      ])
+    }))
+
   it.scoped("forgets a token after a 401, and after nothing else", () =>
     Effect.gen(function*() {
       let made = 0
@@ -398,14 +427,37 @@ describe("the raw client", () => {
 })
 
 describe("the options of `fetch`", () => {
+  const own = { redirect: "manual", cache: "no-store" }
+
   it("are those of the application, except how redirects and caches are used", () => {
-    const RequestInit = Context.GenericTag<RequestInit>("@effect/platform/FetchHttpClient/FetchOptions")
-    const of = (context: Context.Context<never>) => Context.unsafeGet(requestInitOf(context), RequestInit)
-    const own = { redirect: "manual", cache: "no-store" }
+    const of = (context: Context.Context<never>) =>
+      Context.unsafeGet(requestInitOf(context), FetchHttpClient.RequestInit)
     assert.deepStrictEqual<unknown>(of(Context.empty()), own)
-    const given = Context.make(RequestInit, { keepalive: true, redirect: "follow" as const })
+    const given = Context.make(FetchHttpClient.RequestInit, { keepalive: true, redirect: "follow" })
     assert.deepStrictEqual<unknown>(of(given as Context.Context<never>), { ...own, keepalive: true })
   })
+
+  it.scoped("are the same for every request, which has no span of the platform", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const client = yield* clientOf(({ request }) =>
+        Effect.gen(function*() {
+          const isQuiet = yield* FiberRef.get(HttpClient.currentTracerDisabledWhen)
+          seen.push([Option.getOrNull(yield* Effect.serviceOption(FetchHttpClient.RequestInit)), isQuiet(request)])
+          return json({ ok: true, access_token: "t" })
+        })
+      )
+      const accessToken = Effect.map(
+        Effect.flatMap(DustConfig.TokenExchange, ({ refresh }) => refresh(Redacted.make("r"))),
+        (tokens) => tokens.accessToken
+      )
+      yield* client.execute(write, {})
+      yield* client.open(events, {})
+      yield* client.http.execute(HttpClientRequest.get("/x"))
+      yield* client.anonymous.execute(HttpClientRequest.get("https://storage.example/x"))
+      yield* withCredential(client.execute(write, {}), { accessToken })
+      assert.deepStrictEqual(seen, Array.from({ length: 6 }, () => [own, true]))
+    }))
 })
 
 describe("the client of a call", () => {

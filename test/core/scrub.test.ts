@@ -23,6 +23,7 @@ describe("a secret in the text of an error", () => {
   it("is every one of them that has six characters, or more", () => {
     const secrets = ["abcdef", "12345", "x.y(z)"].map((text) => Redacted.make(text))
     assert.strictEqual(withoutSecrets("abcdef 12345 x.y(z) xzy(z)", secrets), "<redacted> 12345 <redacted> xzy(z)")
+    assert.strictEqual(withoutSecrets("\\abcdef \\u0061bcdef", secrets), "\\<redacted> <redacted>")
     assert.strictEqual(withoutSecrets("abcdef", []), "abcdef")
   })
 })

@@ -75,7 +75,7 @@ const dereferenced = (root: JsonObject): JsonObject => {
 
 /** What Effect says of a schema that has no JSON Schema: the path of the field, and the type that stands there. */
 const unwritable = (error: unknown): string => {
-  const message = error instanceof Error ? error.message : String(error)
+  const message = String(error)
   const path = [.../^at path: (.*)$/m.exec(message)?.[1]?.matchAll(/\["?([^\]"]*)"?\]/g) ?? []].map((part) => part[1])
   const type = /^schema \([^)]*\): (.*)$/m.exec(message)?.[1]
   const where = path.length === 0 ? "" : `; the field ${path.join(".")}`
