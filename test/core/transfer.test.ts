@@ -204,6 +204,19 @@ describe("an upload", () => {
       )
     }))
 
+  it.effect("of a stream that breaks fails with its field", () =>
+    Effect.gen(function*() {
+      const content = new ReadableStream({ start: (controller) => controller.error(new Error("broken")) })
+      const failed = yield* Effect.flip(Effect.provide(upload({ content, ...name, size: 2 }), uploading().layer))
+      assert.deepStrictEqual(
+        plain(failed),
+        error("upload", {
+          message: "Files.upload: content must be readable",
+          details: { field: "content", expected: "readable" }
+        })
+      )
+    }))
+
   it.effect("is sent in pieces of 64 KiB to report its progress, and above 4 MiB", () =>
     Effect.gen(function*() {
       const sizes: ReadonlyArray<readonly [number, ReadonlyArray<number>]> = [

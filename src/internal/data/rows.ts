@@ -33,11 +33,11 @@ const isBinary = (value: object): boolean =>
 const json = (value: object): Either.Either<Cell, string> => {
   try {
     const encoded = JSON.stringify(value)
-    if (encoded === undefined) return Either.left(unsupported)
     // Decimal types of database drivers encode themselves as a string or number, which is their value.
     const own = "toJSON" in value ? JSON.parse(encoded) as unknown : undefined
     return typeof own === "string" ? text(own) : typeof own === "number" ? Either.right(own) : text(encoded)
   } catch {
+    // A circle, or what encodes itself as nothing.
     return Either.left(unsupported)
   }
 }
