@@ -168,7 +168,7 @@ export const makeAbandoned = (requests: Requests): Effect.Effect<Abandoned, neve
         ).pipe(Effect.withClock(Clock.make()))
       )
     )
-    const background = (self: Effect.Effect<unknown>) => Effect.asVoid(FiberSet.run(fibers, Effect.interruptible(self)))
+    const background = (self: Effect.Effect<unknown>) => FiberSet.run(fibers, Effect.interruptible(self))
 
     const cancel = (conversationId: ConversationId, messageIds: ReadonlyArray<MessageId>): Effect.Effect<void> =>
       messageIds.length === 0 ? Effect.void : Effect.flatMap(

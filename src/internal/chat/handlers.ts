@@ -97,10 +97,10 @@ export const makeDesk = <E, R>(
               return Deferred.done(failure, failed)
             }
           })
-          return Effect.asVoid(FiberSet.run(
+          return FiberSet.run(
             fibers,
             Effect.ensuring(watched, Effect.sync(() => open.delete(blocked.actionId)))
-          ))
+          )
         }
       }
     })

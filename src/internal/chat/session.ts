@@ -48,7 +48,7 @@ export class Turns {
     const release = Effect.suspend(() => {
       if (turn.over) return Effect.void
       turn.over = true
-      return Effect.asVoid(this.#permit.release(1))
+      return this.#permit.release(1)
     })
     // The scope of the stream closes only after its consumer has reached the end, too.
     const ending = (answer: Stream.Stream<A, E, R>) =>
@@ -57,7 +57,7 @@ export class Turns {
       const outer = turns.get(this)
       return outer !== undefined && !outer.over
         ? Effect.fail(inHandler(method))
-        : anywhere(this.#permit.take(1), () => Effect.asVoid(this.#permit.release(1)))
+        : anywhere(this.#permit.take(1), () => this.#permit.release(1))
     })
     return Stream.buffer(
       Stream.unwrapScoped(Effect.as(Effect.acquireRelease(acquire, () => release), ending(run(answering)))),

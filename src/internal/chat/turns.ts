@@ -8,7 +8,7 @@ export const makeTurns = () => {
   const end = (key: string, turn: Deferred.Deferred<void>): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (turns.get(key) === turn) turns.delete(key)
-      return Effect.asVoid(Deferred.succeed(turn, undefined))
+      return Deferred.succeed(turn, undefined)
     })
   return <E2>(key: string, limit: number, onTimeout: () => E2) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.acquireUseRelease(
@@ -28,6 +28,6 @@ export const makeTurns = () => {
           done
             ? end(key, turn)
             // Timed out before its turn: later callers still have to wait for the earlier ones.
-            : Effect.asVoid(Effect.forkDaemon(Effect.zipRight(Deferred.await(before), end(key, turn)))))
+            : Effect.forkDaemon(Effect.zipRight(Deferred.await(before), end(key, turn))))
     )
 }
