@@ -158,7 +158,13 @@ describe("the short way of decoding", () => {
     ["two discriminators", Schema.Union(kind("a"), Schema.Struct({ other: Schema.Literal(1) })), { other: 1 }, {
       other: 1
     }],
-    ["an alternative that is lazy", Schema.Union(Schema.suspend(() => Schema.String), Schema.Number), 7, 7]
+    [
+      "two discriminators, beside something else",
+      Schema.Union(kind("a"), Schema.Struct({ other: Schema.Literal(1) }), Schema.String),
+      "x",
+      "x"
+    ],
+    ["an alternative that is lazy", Schema.Union(Schema.Number, Schema.suspend(() => Schema.String)), 7, 7]
   ]
   it.each(needed)("is not taken for %s", (_, schema, input, output) => {
     assert.deepStrictEqual(decoded(schema, input), [output, 1])
@@ -309,9 +315,31 @@ describe("an event", () => {
     assert.deepStrictEqual<unknown>(decodeRunEvent(data), expected)
   })
 
+  it("of an app's run: has one of ten known types, each with its content", () => {
+    const block = { block_type: "llm", block_name: "B" }
+    const execution = { ...block, input_index: 0 }
+    const tokens = { text: "t" }
+    const contents = {
+      run_status: { run_id: "r", status: "running" },
+      block_status: { block_type: "llm", name: "B", status: "running" },
+      block_execution: { ...block, execution: [] },
+      tokens: { ...execution, tokens },
+      reasoning_tokens: { ...execution, tokens },
+      reasoning_item: { ...execution, item: 7 },
+      function_call: { ...execution, function_call: { name: "f" } },
+      function_call_arguments_tokens: { ...execution, tokens },
+      error: { code: "c", message: "m" },
+      final: {}
+    }
+    for (const [type, content] of Object.entries(contents)) {
+      assert.strictEqual(decodeRunEvent(JSON.stringify({ type, content })).type, type)
+    }
+  })
+
   const search: ReadonlyArray<readonly [string, object]> = [
     ["{", { _tag: "UnknownResults", raw: "{" }],
     ["null", { _tag: "UnknownResults", raw: null }],
+    ["{\"error\":\"\"}", { _tag: "Failure", status: 500, body: "{\"error\":\"\"}" }],
     ["{\"error\":null}", { _tag: "UnknownResults", raw: { error: null } }],
     ["{\"error\":\"no\"}", { _tag: "Failure", status: 500, body: "{\"error\":\"no\"}" }],
     ["{\"error\":{\"status\":404,\"error\":{\"type\":\"t\"}}}", {

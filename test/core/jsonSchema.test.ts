@@ -125,10 +125,10 @@ describe("the JSON Schema of a schema", () => {
     ],
     [
       "a reference of an annotation to elsewhere stays",
-      Schema.Struct({ n: Named, a: given({ $ref: "Named" }) }),
+      Schema.Struct({ n: Named, a: given({ $ref: "#/other/Named" }) }),
       object({
         n: named,
-        a: { $ref: "Named" }
+        a: { $ref: "#/other/Named" }
       })
     ],
     [
