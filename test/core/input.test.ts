@@ -360,6 +360,7 @@ describe("a time zone", () => {
   const rows: ReadonlyArray<readonly [unknown, string | undefined]> = [
     ["Europe/Paris", "Europe/Paris"],
     ["UTC", "UTC"],
+    ["US/Pacific", "US/Pacific"],
     ["europe/paris", "Europe/Paris"],
     ["Europe/Kyiv", "Europe/Kiev"],
     ["America/Nuuk", "America/Godthab"],

@@ -40,7 +40,7 @@ export const encodeBody = <A, I>(
   identity: Identity,
   schema: Schema.Schema<A, I>
 ): (value: A) => Either.Either<unknown, DustBadRequestError> => {
-  const encode = ParseResult.encodeUnknownEither(schema, { onExcessProperty: "ignore" })
+  const encode = ParseResult.encodeUnknownEither(schema)
   return (value) =>
     Either.mapLeft(encode(value), (issue) => {
       const { expected, path } = problemOf(issue)
