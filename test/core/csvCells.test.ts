@@ -41,7 +41,7 @@ describe("a value of a CSV", () => {
     assert.strictEqual(reader({ type: "number", decimal: "," })(swapped), number)
   })
 
-  it("is no number if it is written otherwise, or would not come back", () => {
+  it("is refused as a number if it is written otherwise, or would not come back", () => {
     const wrong = ["", "x", "12,34", "1234,567", "1,2345", ",234", "1e", "0x10", "1e400", "9007199254740993", "1 2"]
     assert.deepStrictEqual(all({ type: "number" }, wrong), none(wrong.length))
     assert.deepStrictEqual(all({ type: "number", decimal: "," }, ["1.5", "1.23,4"]), none(2))

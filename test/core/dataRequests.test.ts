@@ -281,7 +281,7 @@ describe("a table", () => {
       const kept: ReadonlyArray<readonly [Parameters<typeof write>, number, number]> = [
         [[{ name: "three" }], 2, 500],
         [[{ name: "one" }, { list: broken }], 2, 500],
-        // Written again, as it is not the name.
+        // Written again, because the name is free.
         [[{ name: "one", tableId: "t1" }], 3, 500],
         [[{ name: "one" }, { write: () => failure(503, undefined) }], 1, 503]
       ]

@@ -232,7 +232,7 @@ describe("a sync", () => {
       assert.deepStrictEqual(calls, [["list"]])
     }))
 
-  it.effect("goes on behind what is no document, and names it by its position", () =>
+  it.effect("names an item without the shape of a document by its position, and goes on", () =>
     Effect.gen(function*() {
       const { calls, store } = storeOf()
       const odd: ReadonlyArray<unknown> = [null, { text: "x" }, { documentId: "a", text: "x" }]
@@ -474,7 +474,7 @@ describe("a sync", () => {
       assert.deepInclude(events.at(-2) as object, { documentId: "d", error: refused("timestamp", expected) })
     }))
 
-  it.effect("needs ids to delete stale documents, also from what is no array", () =>
+  it.effect("needs ids to delete stale documents, also from a generator", () =>
     Effect.gen(function*() {
       const { calls, store } = storeOf([stored("a")])
       const source = generator([{ text: "x" } as DocumentInput, ...documents("b")])

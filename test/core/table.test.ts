@@ -120,7 +120,7 @@ describe("a load", () => {
       ])
     }))
 
-  it.effect("takes 500 rows at a time from what is no array, whose length only the caller knows", () =>
+  it.effect("takes 500 rows at a time from a generator or a Stream, whose length only the caller knows", () =>
     Effect.gen(function*() {
       const ids = Array.from({ length: 501 }, (_, i) => String(i))
       for (const source of [() => generator(rowsOf(...ids)), () => Stream.fromIterable(rowsOf(...ids))]) {
