@@ -158,7 +158,7 @@ describe("the handlers of a run", () => {
       assert.deepStrictEqual([decisionsOf(none.bodies), decisionsOf(other.bodies)], [[], []])
     }))
 
-  it.effect("come second: a decision that another client has made is no failure", () =>
+  it.effect("come second: a decision that another client has made does not fail the stream", () =>
     Effect.gen(function*() {
       const { value } = yield* scene(
         server([approval], 1, () => failure(400, "action_not_blocked")),

@@ -101,7 +101,7 @@ describe("Chat.start", () => {
       details: { field: "message", expected: "non-blank text" },
       message: "Chat.start: message must be non-blank text"
     }, []],
-    ["a message that is no text", { message: 7 as never }, () => json(sent), {
+    ["a number as the message", { message: 7 as never }, () => json(sent), {
       _tag: "DustBadRequestError",
       ...common,
       request,

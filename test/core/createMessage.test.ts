@@ -140,9 +140,14 @@ describe("create with a message", () => {
       )
       assert.isTrue(value !== undefined && Either.isLeft(value) && value.left._tag === "DustUnconfirmedError")
       assert.lengthOf(requests.filter((one) => one.includes(" DELETE ")), 0)
+      const resent = yield* scene(
+        server(() => failure(500, "internal_server_error")),
+        Effect.either(create({ onUnconfirmed: "resend" }))
+      )
+      assert.lengthOf(resent.requests.filter((one) => one.endsWith(" POST /c/messages")), 2)
     }))
 
-  it.effect("a message to nobody cannot wait for its answer, with one or alone", () =>
+  it.effect("a message without an agent cannot wait for its answer, with a conversation or alone", () =>
     Effect.gen(function*() {
       const expected = "a list with the mention of an agent, because `blocking` waits for its answer"
       for (
@@ -214,7 +219,7 @@ describe("a message that waits for its answers", () => {
       assert.strictEqual(open.value?.message.sId, "m")
     }))
 
-  it.effect("fails with its place, as it is stored", () =>
+  it.effect("is stored when following it fails: the error has its place", () =>
     Effect.gen(function*() {
       const refuse = (path: string) => path.includes("/b/") ? failure(403, "workspace_auth_error") : sse([], true)
       const { error } = yield* scene(server(undefined, refuse), post({ blocking: true }))

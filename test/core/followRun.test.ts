@@ -1,4 +1,4 @@
-/** Following a run: what is read of the conversation besides the stream, and what becomes of it. */
+/** Following a run: the reads of the conversation besides the stream, and their results. */
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import { Conversations } from "effect-dust/Conversations"
@@ -317,7 +317,7 @@ describe("the end of a run", () => {
       })
     }))
 
-  it.effect("a silence that is no duration is refused before any request", () =>
+  it.effect("an invalid silence is refused before any request", () =>
     Effect.gen(function*() {
       const { error, requests } = yield* scene(
         server({ message: () => running }),

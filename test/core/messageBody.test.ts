@@ -1,4 +1,4 @@
-/** The body of a message, and what is wrong with one that is refused, in words. */
+/** The body of a message, and the errors of invalid ones, in words. */
 import { assert, describe, it } from "@effect/vitest"
 import { Either, Schema } from "effect"
 import type { ContentFragmentInput, MessageInput } from "effect-dust/Conversation"

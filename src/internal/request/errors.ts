@@ -345,7 +345,7 @@ export const unconfirmedMessage = (
 ): DustUnconfirmedError =>
   frameless(() =>
     new DustUnconfirmedError({
-      // First: an earlier error is passed as it is.
+      // First, because an earlier error has all members.
       ...sent,
       ...fieldsOf(identity, {
         message,
