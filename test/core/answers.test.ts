@@ -416,5 +416,7 @@ describe("the limits of a call", () => {
         timeouts: { body: "90 seconds" }
       })
       assert.deepStrictEqual(yield* reached(endless.execute(bodyOnly, input)), ["body", 90])
+      const headersOnly = { ...slow, timeouts: { headers: "100 seconds" } } as const
+      assert.deepStrictEqual(yield* reached(silent.execute(headersOnly, input)), ["headers", 100])
     }))
 })
