@@ -108,6 +108,12 @@ describe("the short way of decoding", () => {
         a: "d"
       }
     ],
+    [
+      "a default of Schema itself, beside values that are never undefined",
+      Schema.Struct({ a: Schema.optionalWith(Schema.String, { exact: true, default: () => "d" }) }),
+      {},
+      { a: "d" }
+    ],
     ["an Option", Schema.Struct({ a: Schema.optionalWith(Schema.Number, { as: "Option" }) }), {}, { a: Option.none() }],
     ["a list that is all as it should be", Schema.Struct({ a: list(Schema.String) }), { a: ["x"] }]
   ]

@@ -115,7 +115,7 @@ const rows: ReadonlyArray<Row> = [
   },
   {
     title: "a reset while reading",
-    cause: { code: "ECONNRESET", syscall: "read" },
+    cause: { code: "ECONNRESET", syscall: "read", message: "read ECONNRESET" },
     expected: ["ECONNRESET", false, `${failed} (ECONNRESET)`]
   },
   {
