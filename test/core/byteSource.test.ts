@@ -125,7 +125,7 @@ describe("Bytes of a response: a Node stream", () => {
     return { ...stream, source }
   }
 
-  it("is paused at 64 KiB that nobody has taken, and resumed when they are", () => {
+  it("is paused at 64 KiB that are not taken yet, and resumed when they are", () => {
     const { calls, emit, source } = sourceOfNode()
     assert.deepStrictEqual(calls.splice(0), ["on end", "on error", "on close", "on data"])
     emit("data", new Uint8Array(65_535))
@@ -239,7 +239,7 @@ describe("Bytes of a response: a web stream", () => {
       source.onArrival = () => arrivals++
       yield* Scope.close(scope, Exit.void)
       source.demand()
-      // A read that is under way ends with its stream, and nobody is told.
+      // A read in progress ends with its stream, which is not reported.
       const reading = yield* Scope.make()
       const pending = yield* Scope.extend(opened(responseOf({ body: web(() => {}) })), reading)
       pending.onArrival = () => arrivals++

@@ -167,7 +167,7 @@ const gone = new DustNotFoundError({
   details: {}
 })
 
-/** An error as it is logged. */
+/** A logged error. */
 const failed = (tag: string, message: string, more: object): string =>
   JSON.stringify(
     {

@@ -95,7 +95,7 @@ describe("Stream machine: single decisions", () => {
     ])
   })
 
-  it("an end marker that brings nothing new counts as a fruitless connection, also if the conversation is asked", () => {
+  it("an end marker without new events counts as a fruitless connection, also if the conversation is asked", () => {
     const marker = (fresh: number): Machine.Signal => ({ _tag: "Received", verdict: "ask", fresh })
     assert.deepStrictEqual(actionAfter(reading, marker(1), alive), { _tag: "Connect", look: false })
     assert.deepStrictEqual(actionAfter(reading, marker(0), alive), { _tag: "BackOff", atLeast: 200, atMost: 300 })

@@ -13,7 +13,7 @@ import { observe, type SeenSpan } from "../support/observed.ts"
 const identity = { module: "Chat", method: "send", details: {}, attempts: 1, request: undefined, message: "said" }
 const away = new DustServerError({ ...identity, status: 503, type: "service_unavailable" })
 
-/** What the SDK is given is taken as it is: only these members are read. */
+/** Only these members of a run are read. */
 const run = (agent?: { readonly id: string; readonly name: string }): Run =>
   ({
     workspaceId: "w",

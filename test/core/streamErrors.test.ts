@@ -19,7 +19,7 @@ const common = { module: "Conversations", method: "events", request: { method: "
 const input = { path: { conversationId: "c" } }
 const sse = { "content-type": "text/event-stream" }
 
-/** An error as it is logged. */
+/** A logged error. */
 const plain = (error: unknown): unknown => JSON.parse(JSON.stringify(error))
 
 describe("Event streams: errors", () => {
@@ -234,7 +234,7 @@ describe("Event streams that are read once", () => {
       })
     }))
 
-  it.effect("an event that does not come in time is a typed failure; comments are no events", () =>
+  it.effect("an event that does not come in time is a typed failure; comments do not count", () =>
     Effect.gen(function*() {
       const { exit, spans } = yield* read(["data: a\n\n", ": ping\n\n"], { open: true })
       assert.isTrue(Exit.isSuccess(exit) && exit.value.early)

@@ -251,7 +251,7 @@ describe("lists over many pages", () => {
       assert.deepStrictEqual(asked, offsets.map((offset) => [2, offset]))
     }))
 
-  it.effect("by cursor: until there is none; one that comes again is an error", () =>
+  it.effect("by cursor: until the last page; a repeated cursor is an error", () =>
     Effect.gen(function*() {
       const list = (pages: ReadonlyArray<readonly [item: number, next: string | null | undefined]>) => {
         const asked: Array<string | undefined> = []
@@ -324,7 +324,7 @@ describe("limits", () => {
       assert.strictEqual(yield* pauseLeft("paused"), 50_000)
     }))
 
-  it.effect("a budget: at most so many starts in a window, and who waits is told until when", () =>
+  it.effect("a budget: at most so many starts in a window; waiting calls learn how long they wait", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(5_000)
       const waits: Array<number> = []

@@ -1,4 +1,4 @@
-/** Endpoints of client-side MCP that do as they are told, and a journal of what is done with them. */
+/** Scripted endpoints of client-side MCP, and a journal of their calls. */
 import { Effect, Exit, HashMap, Logger, Queue, Random, Scope, Stream } from "effect"
 import {
   DustBadRequestError,

@@ -40,7 +40,7 @@ export abstract class ByteSource {
   /** Requests more bytes from the transport, because the consumer is waiting. */
   abstract demand(): void
 
-  /** Stops reading; nobody is told of what arrives later. */
+  /** Stops reading; later arrivals are not reported. */
   close(): void {
     this.onArrival = () => {}
   }
