@@ -300,23 +300,26 @@ describe("a redirect", () => {
       expected: `${here}/p/api/sse/v1/w/ws/x`
     }
   ]
-  it.each(rows)("$title", ({ call, expected, location, moved, origin, redirects = 0, status = 302 }) => {
-    const context = contextOf("https://dust.example/p")
-    const full = callOf(call)
-    const next = nextAddress(context, full, { url, status, location }, { attempts: 2, redirects })
-    if (origin === undefined) {
-      assert.deepStrictEqual(next, { url: expected })
-    } else {
-      assert.deepStrictEqual("refused" in next && complete(next.refused), {
-        ...same,
-        request: { ...same.request, method: full.identity.http },
-        message: `Probe.read: ${status}: redirected to ${origin}, which is not followed: ${expected}`,
-        status,
-        type: "redirect_refused",
-        details: { origin },
-        attempts: 2
-      })
+  it.each(rows.map((row) => [row.title, row] as const))(
+    "%s",
+    (_, { call, expected, location, moved, origin, redirects = 0, status = 302 }) => {
+      const context = contextOf("https://dust.example/p")
+      const full = callOf(call)
+      const next = nextAddress(context, full, { url, status, location }, { attempts: 2, redirects })
+      if (origin === undefined) {
+        assert.deepStrictEqual(next, { url: expected })
+      } else {
+        assert.deepStrictEqual("refused" in next && complete(next.refused), {
+          ...same,
+          request: { ...same.request, method: full.identity.http },
+          message: `Probe.read: ${status}: redirected to ${origin}, which is not followed: ${expected}`,
+          status,
+          type: "redirect_refused",
+          details: { origin },
+          attempts: 2
+        })
+      }
+      assert.deepStrictEqual([...context.moved], moved === true ? [identity().route] : [])
     }
-    assert.deepStrictEqual([...context.moved], moved === true ? [identity().route] : [])
-  })
+  )
 })

@@ -107,7 +107,7 @@ describe("Cursor: positions", () => {
       latest: "6-0"
     }
   ]
-  it.each(rows)("$title", ({ accepted, ids, latest, position, safe, start }) => {
+  it.each(rows.map((row) => [row.title, row] as const))("%s", (_, { accepted, ids, latest, position, safe, start }) => {
     const cursor = new Cursor(start)
     assert.deepStrictEqual(ids.filter((id) => cursor.accept(id)), [...accepted ?? ids])
     assert.deepStrictEqual([cursor.position, cursor.safePosition, cursor.latest], [position, safe, latest])

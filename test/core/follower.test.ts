@@ -483,6 +483,29 @@ const rows: ReadonlyArray<Row> = [
       `${replaced} ended`
     ]
   })),
+  ...([["reconnection", 2_000], ["read", 3_000]] as const).map(([work, suspendedAt]): Row => ({
+    title: `a process that was suspended during a ${work} has not been away for that time`,
+    script: {
+      connections: [
+        { chunks: [at(10, "1-0")], end: "cut" },
+        { opens: 1_000, response: () => new Response("", { status: 503 }) },
+        { chunks: [at(0, "2-0 end")] }
+      ],
+      reads: [{ finds: "alive", takes: 1_000 }],
+      silence: 60_000,
+      suspends: [suspendedAt, 28_800_000]
+    },
+    journal: [
+      first,
+      "10 1-0",
+      "1610 connect from the start",
+      "2610 read",
+      "3860 connect from the start",
+      "3860 closed",
+      "3860 2-0 end",
+      "3860 ended"
+    ]
+  })),
   {
     title: "a process that was suspended in a pause does not count that as silence",
     script: {
@@ -549,8 +572,8 @@ const sorted = (line: string) =>
   )
 
 describe("Following a stream, by the clock", () => {
-  it.each(rows)(
-    "$title",
-    async ({ journal, script }) => assert.deepStrictEqual((await journalOf(script)).map(sorted), journal.map(sorted))
+  it.each(rows.map((row) => [row.title, row] as const))(
+    "%s",
+    async (_, { journal, script }) => assert.deepStrictEqual((await journalOf(script)).map(sorted), journal.map(sorted))
   )
 })

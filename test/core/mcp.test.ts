@@ -389,9 +389,9 @@ const rows: ReadonlyArray<Row> = [
 const tool = (name: string, more: object = {}) => ({ name, inputSchema: Effect.succeed({}), ...more })
 
 describe("Serving an MCP server, by the clock", () => {
-  it.each(rows)(
-    "$title",
-    async ({ journal, script }) => assert.deepStrictEqual(sorted(await journalOf(script)), sorted(journal))
+  it.each(rows.map((row) => [row.title, row] as const))(
+    "%s",
+    async (_, { journal, script }) => assert.deepStrictEqual(sorted(await journalOf(script)), sorted(journal))
   )
 
   const refused: ReadonlyArray<readonly [more: object, field: string, expected: string, got?: string]> = [

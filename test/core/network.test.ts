@@ -204,7 +204,7 @@ const rows: ReadonlyArray<Row> = [
 ]
 
 describe("a failure of the connection", () => {
-  it.each(rows)("$title", ({ cause, expected }) => {
+  it.each(rows.map((row) => [row.title, row] as const))("%s", (_, { cause, expected }) => {
     const failure = failureOf(cause)
     assert.deepStrictEqual([networkType(failure), failure.neverSent, networkAdvice(failure, origin)], expected)
   })

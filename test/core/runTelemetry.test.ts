@@ -325,6 +325,7 @@ describe("Telemetry of a run", () => {
       "ok"
     ],
     ["a failure before there is a run", (t) => t.failed(lost), Exit.fail("x"), "not_sent", ["_OTHER", undefined], "x"],
+    // @effect-diagnostics-next-line globalErrorInEffectFailure:off
     ["a handler that fails with an error", start, Exit.fail(new TypeError("x")), "handler_failed", [
       "TypeError",
       undefined

@@ -1,5 +1,5 @@
 /** One program against a scripted server, in no time, with all that can be seen of it. */
-import { Effect, Either, type Layer, Logger, LogLevel, Tracer } from "effect"
+import { Effect, Either, Layer, Logger, LogLevel, Tracer } from "effect"
 import { type DustAPIError, isDustAPIError } from "effect-dust/DustAPIError"
 import { whole } from "./errors.ts"
 import * as Http from "./http.ts"
@@ -56,8 +56,7 @@ export const scene = <A, E>(
       context: (f, fiber) => native.context(f, fiber)
     })
     const end = yield* Effect.either(self).pipe(
-      Effect.provide(layer),
-      Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+      Effect.provide(Layer.provideMerge(layer, Logger.replace(Logger.defaultLogger, logger))),
       Logger.withMinimumLogLevel(LogLevel.Debug),
       Effect.withTracer(tracer),
       Effect.withClock(clock)

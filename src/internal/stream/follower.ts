@@ -123,6 +123,18 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     return this.#clock.unsafeCurrentTimeMillis()
   }
 
+  /** How long work takes. Time for which the process was suspended meanwhile counts neither as work nor as silence. */
+  #timed(): () => number {
+    const since = this.#now
+    const started = this.#deadlines.now()
+    return () => {
+      const took = this.#deadlines.now() - started
+      const suspended = this.#now - since - took
+      if (suspended > Machine.standstill) this.#reader.silentSince += suspended
+      return took
+    }
+  }
+
   #signal(signal: Machine.Signal): void {
     const before = this.#state
     const [state, action] = Machine.next(this.#options, before, signal)
@@ -292,6 +304,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     this.#action = { _tag: "Connect", look: false }
     this.#telemetry.connecting()
     const started = this.#now
+    const timed = this.#timed()
     const { input, operation } = this.#source
     const opened = connect(this.#client, operation, input, {
       lastEventId: later(this.#reached, this.#cursor.safePosition),
@@ -313,7 +326,7 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
       },
       onFailure: (error) =>
         Effect.flatMap(this.#client.settings, ({ retry, timeouts }) => {
-          const took = this.#now - started
+          const took = timed()
           const most = Duration.toMillis(timeouts.total) + Machine.standstill
           this.#reader.silentSince += Math.max(0, took - most)
           this.#signal({
@@ -370,12 +383,12 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
   }
 
   #backOff(atLeast: number, atMost: number): Pull<Event> {
-    const started = this.#now
+    const timed = this.#timed()
     return Effect.flatMap(Random.nextRange(atLeast, atMost), (planned) =>
       Effect.zipRight(
         this.#forced ? Effect.interruptible(Effect.sleep(planned)) : Effect.sleep(planned),
         Effect.suspend(() => {
-          const took = this.#now - started
+          const took = timed()
           if (took > planned + Machine.standstill) this.#reader.silentSince += took - planned
           this.#signal({ _tag: "Waited", took, planned })
           return this.pull
@@ -411,14 +424,14 @@ export class Follower<Event, Route extends string> implements Pulled.Pulled<Even
     const answer = this.#answer
     this.#look = undefined
     this.#answer = undefined
-    const started = this.#now
+    const timed = this.#timed()
     // Reuse a read that is in progress or has just completed.
     const truth: Effect.Effect<Truth<Event>, RequestError> = answer ??
       (look === undefined ? this.#truth : Fiber.join(look))
     if (answer === undefined && look === undefined) this.#freshAtLook = this.#reader.fresh
     return this.#disconnect.pipe(
       Effect.zipRight(Effect.exit(this.#forced ? Effect.interruptible(truth) : truth)),
-      Effect.flatMap((exit) => this.#answered(exit, this.#now - started))
+      Effect.flatMap((exit) => this.#answered(exit, timed()))
     )
   }
 
