@@ -146,7 +146,7 @@ describe("a credential", () => {
 
   it("is revealed unless it was wiped, or is none", () => {
     assert.deepStrictEqual(Checks.revealed(secret("x")), Option.some("x"))
-    assert.deepStrictEqual([Checks.revealed(wiped), Checks.revealed("x")], [Option.none(), Option.none()])
+    assert.deepStrictEqual([wiped, "x"].map((one) => Option.isNone(Checks.revealed(one))), [true, true])
   })
 })
 

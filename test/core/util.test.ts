@@ -163,11 +163,10 @@ describe("an answer that is made here", () => {
 
   it("shows its status, headers, cookies and address", () => {
     const { response } = answer("x")
-    assert.deepStrictEqual([response.status, Object.keys(response.cookies.cookies), response.remoteAddress], [
-      201,
-      [],
-      Option.none()
-    ])
+    assert.deepStrictEqual(
+      [response.status, Object.keys(response.cookies.cookies), Option.isNone(response.remoteAddress)],
+      [201, [], true]
+    )
     assert.deepStrictEqual(
       answer("x", { remoteAddress: Option.some("::1") }).response.remoteAddress,
       Option.some("::1")
