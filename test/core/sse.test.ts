@@ -107,10 +107,12 @@ describe("server-sent events, as the HTML standard says", () => {
     )
   })
 
-  it("names and ids need no space after the colon", () => {
-    assert.deepStrictEqual(parse([encode("event:first\nid:7\ndata:a\n\nevent: second\nid: 8\ndata: b\n\n")]), [
+  it("names and ids need no space after the colon; without a colon, they are empty", () => {
+    const text = "event:first\nid:7\ndata:a\n\nevent: second\nid: 8\ndata: b\n\nevent\nid\ndata: c\n\n"
+    assert.deepStrictEqual(parse([encode(text)]), [
       { event: "first", data: "a", id: "7" },
-      { event: "second", data: "b", id: "8" }
+      { event: "second", data: "b", id: "8" },
+      { event: undefined, data: "c", id: "" }
     ])
   })
 
