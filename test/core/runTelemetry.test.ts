@@ -102,6 +102,7 @@ describe("Telemetry of a run", () => {
           telemetry.saw(chatEvent("TextDelta", { text: "b" }))
           telemetry.saw(chatEvent("AuthenticationNeeded", { actionId: "a4" }))
           yield* after("1500 millis", () => telemetry.saw(chatEvent("TextDelta", { text: "c" })))
+          yield* TestClock.adjust("500 millis")
           telemetry.finished(message({ resolvedModel: { modelId: "gpt-5.1" }, costCredits: 7 }))
         }), Exit.void)
       const finished = (id: string) =>
@@ -138,7 +139,7 @@ describe("Telemetry of a run", () => {
           "dust.runs agent=Helper outcome=succeeded": 1,
           "dust.runs.open agent=Helper": 0,
           "dust.runs.waiting agent=Helper": 0,
-          "dust.run.duration agent=Helper": [1, 68.5],
+          "dust.run.duration agent=Helper": [1, 69],
           "dust.run.time_to_first_text agent=Helper": [1, 67],
           "dust.run.wait.duration agent=Helper": [2, 61.5]
         }
