@@ -3,6 +3,7 @@ import { Effect, Option, type Tracer } from "effect"
 import { Chat } from "effect-dust/Chat"
 import type { DustAPIError } from "effect-dust/DustAPIError"
 import * as DustTest from "effect-dust/DustTest"
+import { fileURLToPath } from "node:url"
 import {
   calledAt,
   captureCallSite,
@@ -51,7 +52,7 @@ describe("the stack of an error", () => {
 })
 
 const here = new URL("../../src/Chat.ts", import.meta.url)
-const own = `    at Chat.send (${here.pathname}:1:2)`
+const own = `    at Chat.send (${fileURLToPath(here)}:1:2)`
 const effect = "    at next (/app/node_modules/effect/dist/Effect.js:1:2)"
 const site = (...frames: ReadonlyArray<string>) =>
   Object.assign(new Error(), { stack: ["Error", ...frames].join("\n") })

@@ -110,18 +110,20 @@ describe("DustTest.reset over HTTP", () => {
 })
 
 describe("DustTest.snapshot", () => {
-  const program = Effect.gen(function*() {
-    const chat = yield* Chat
-    const { conversationId } = yield* chat.send({ agent: "echo", message: "Hello at 2026-01-02T03:04:05Z" })
-    yield* chat.send({ agent: "echo", message: `In ${conversationId}`, conversationId })
-    yield* Effect.flatMap(Spaces, (spaces) => spaces.list())
-    return yield* (yield* DustTest.DustTest).snapshot()
-  })
+  const program = (timezone?: string) =>
+    Effect.gen(function*() {
+      const chat = yield* Chat
+      const context = { timezone }
+      const { conversationId } = yield* chat.send({ agent: "echo", message: "Hello at 2026-01-02T03:04:05Z", context })
+      yield* chat.send({ agent: "echo", message: `In ${conversationId}`, conversationId })
+      yield* Effect.flatMap(Spaces, (spaces) => spaces.list())
+      return yield* (yield* DustTest.DustTest).snapshot()
+    })
 
-  it.effect("shows method, path, query, credential, body and status, with ids and times replaced", () =>
+  it.effect("shows method, path, query, credential, body and status, with ids, times and time zones replaced", () =>
     Effect.gen(function*() {
       const dust = yield* DustTest.DustTest
-      yield* program
+      yield* program()
       const posts = yield* dust.snapshot({ method: "POST" })
       expect(posts).toMatchInlineSnapshot(`
         "POST /assistant/conversations (key:Local Dust)
@@ -135,7 +137,7 @@ describe("DustTest.snapshot", () => {
             "content": "Hello at <time>",
             "context": {
               "origin": "api",
-              "timezone": "UTC",
+              "timezone": "<timezone>",
               "username": "effect-dust"
             },
             "mentions": [
@@ -151,7 +153,7 @@ describe("DustTest.snapshot", () => {
             "content": "In <conversationId 1>",
             "context": {
               "origin": "api",
-              "timezone": "UTC",
+              "timezone": "<timezone>",
               "username": "effect-dust"
             },
             "mentions": [
@@ -165,10 +167,10 @@ describe("DustTest.snapshot", () => {
       assert.match(yield* dust.snapshot({ path: "/spaces" }), /^GET \/spaces(\?\S+)? \(key:Local Dust\)\n {2}→ 200$/)
     }).pipe(Effect.provide(DustTest.layer())))
 
-  it.effect("is the same with other ids, at another time", () =>
+  it.effect("is the same with other ids, at another time, in another time zone", () =>
     Effect.gen(function*() {
-      const one = yield* Effect.provide(program, DustTest.layer({ randomSeed: 1 }))
-      const two = yield* Effect.provide(program, DustTest.layer({ randomSeed: 2 }))
+      const one = yield* Effect.provide(program("Pacific/Kiritimati"), DustTest.layer({ randomSeed: 1 }))
+      const two = yield* Effect.provide(program("Europe/Paris"), DustTest.layer({ randomSeed: 2 }))
       assert.strictEqual(one, two)
       assert.include(one, "In <conversationId 1>")
     }))

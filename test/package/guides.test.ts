@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { build, type Plugin } from "esbuild"
 import { execFile } from "node:child_process"
-import { readFileSync, rmSync } from "node:fs"
+import { copyFileSync, readFileSync, rmSync } from "node:fs"
 import { bundling, newFolder } from "../support/child.ts"
 import { guides, llmsText } from "../tools/guides.ts"
 import { publicModules, root } from "../tools/modules.ts"
@@ -51,11 +51,13 @@ describe("programs of the guides", () => {
         plugins: [snippets, ...bundling.plugins]
       })
       const output = await new Promise<string>((resolve) => {
+        // Programs may write files, and read those of a project.
+        copyFileSync(`${root}package.json`, `${directory}/package.json`)
         const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^DUST_|_proxy$/i.test(key)))
         execFile(
           process.execPath,
           [`${directory}/guides.mjs`],
-          { cwd: root, env, timeout: 100_000 },
+          { cwd: directory, env, timeout: 100_000 },
           (_, stdout, stderr) => resolve(stdout + stderr)
         )
       })

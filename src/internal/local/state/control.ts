@@ -94,8 +94,9 @@ export interface Control {
   readonly waitForRequest: (filter: RequestFilter | ((request: SeenRequest) => boolean)) => Effect.Effect<SeenRequest>
   /**
    * The received requests as text, for `expect(…).toMatchSnapshot()`: method, path, query, credential, body and status.
-   * Ids made by Local Dust, event ids and times are replaced by `<conversationId 1>`, `<id 1>`, `<event 1>` and
-   * `<time>`, so that the text is the same in every run and with every seed. Headers are omitted.
+   * Ids made by Local Dust, event ids, times and the time zone of a message are replaced by `<conversationId 1>`, `<id 1>`,
+   * `<event 1>`, `<time>` and `<timezone>`, so that the text is the same in every run, on every machine and with every seed.
+   * Headers are omitted.
    */
   readonly snapshot: (filter?: RequestFilter) => Effect.Effect<string>
   readonly clearRequests: Effect.Effect<void>

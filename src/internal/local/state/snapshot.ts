@@ -44,7 +44,11 @@ class Names {
     if (!isRecord(value)) return value
     return Object.fromEntries(
       Object.entries(value).sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0)
-        .map(([key, one]) => [this.text(key), this.json(one, key)])
+        .map(([key, one]) => [
+          this.text(key),
+          // By default, the zone of the machine.
+          field === "context" && key === "timezone" ? "<timezone>" : this.json(one, key)
+        ])
     )
   }
 }
