@@ -22,7 +22,7 @@ const program = Effect.gen(function*() {
 
   yield* title("As a function")
   const { due, queue, urgent } = yield* triage(ticket)
-  yield* done(`${queue}, ${urgent ? "urgent" : "not urgent"}, until ${due.toDateString()}`)
+  yield* done(`${queue}, ${urgent ? "urgent" : "not urgent"}, until ${due.toISOString().slice(0, 10)}`)
 
   yield* title("As a stream of events")
   yield* Stream.runForEach(triage.stream(ticket), (event) => {

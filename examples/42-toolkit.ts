@@ -21,7 +21,9 @@ const Clock = Toolkit.make(
 const ClockLive = Clock.toLayer({
   current_time: ({ timeZone }) =>
     DateTime.now.pipe(
-      Effect.map((now) => DateTime.format(DateTime.unsafeSetZoneNamed(now, timeZone), { timeStyle: "short" })),
+      Effect.map((now) =>
+        DateTime.format(DateTime.unsafeSetZoneNamed(now, timeZone), { locale: "en-US", timeStyle: "short" })
+      ),
       Effect.tap((time) => says("tool", `asked for ${timeZone}: ${time}`))
     )
 })

@@ -42,7 +42,7 @@ const program = Effect.gen(function*() {
     prompt: "Decide which team handles this ticket: \"We were charged twice.\"",
     schema: Decision
   }).pipe(Effect.provide(DustLanguageModel.model("triage")))
-  yield* done(`${value.queue}, until ${value.due.toDateString()}`)
+  yield* done(`${value.queue}, until ${value.due.toISOString().slice(0, 10)}`)
 
   yield* title("A plan")
   const planned = yield* LanguageModel.generateText({ prompt: "Are you there?" }).pipe(Effect.withExecutionPlan(Plan))
