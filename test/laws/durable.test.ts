@@ -50,7 +50,10 @@ const postgres = () => {
   const uid = id === undefined ? undefined : Number(id.stdout)
   const directory = mkdtempSync(`${tmpdir()}/durable-`)
   if (uid !== undefined) chownSync(directory, uid, -1)
-  const options = { cwd: directory, ...(uid === undefined ? {} : { uid }) }
+  // The locale of the environment may not exist on the machine.
+  // @effect-diagnostics-next-line processEnv:off
+  const env = { PATH: process.env["PATH"], LC_ALL: "C" }
+  const options = { cwd: directory, env, ...(uid === undefined ? {} : { uid }) }
   execFileSync(`${bin}/initdb`, ["-D", `${directory}/data`, "-A", "trust", "-U", "postgres", "--no-sync"], {
     ...options,
     stdio: "ignore"
