@@ -41,7 +41,7 @@ describe("a successful response", () => {
   const text = (body: ReadableStream<Uint8Array> | string, init: ResponseInit = {}) =>
     Effect.scoped(Effect.flatMap(clientOf(() => new Response(body, init)), (client) => client.execute(plain, input)))
 
-  it.effect("is text of UTF-8, of the declared encoding, or what can be read of it", () =>
+  it.effect("is text of UTF-8 or of the declared encoding; malformed bytes are replaced", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* text(bytes([0xc3], [0xa9])), "\u00e9")
       assert.strictEqual(yield* text(bytes([0xc3, 0xa9]), typed("text/plain; charset=iso-8859-1")), "\u00e9")

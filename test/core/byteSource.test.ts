@@ -261,7 +261,7 @@ describe("Bytes of a response: any other stream", () => {
   const reset = new Error("reset")
   const gzipped = new Uint8Array(zlib.gzipSync("compressed"))
 
-  it.effect("is pulled up to its end, its failure or its defect; what was compressed is decompressed", () =>
+  it.effect("is pulled up to its end, its failure or its defect, and decompressed", () =>
     Effect.gen(function*() {
       const chunks = Stream.fromPull(Effect.sync(() => {
         const left = [Chunk.of(bytes("a")), Chunk.empty(), Chunk.make(bytes("b"), bytes("c"))]

@@ -42,7 +42,7 @@ const attributes = {
   "server.address": "dust.example"
 }
 
-describe("what is recorded of a call", () => {
+describe("the telemetry of a call", () => {
   it.effect("that succeeds at once: a span, a line of the log and two metrics", () =>
     Effect.gen(function*() {
       const seen = yield* recorded(() => json({ ok: true }), (client) => client.execute(read, input))

@@ -376,7 +376,7 @@ describe("a chat that is followed", () => {
       ])
     }))
 
-  it.effect("fails where a person is needed, if that was chosen, with what it waits for", () =>
+  it.effect("fails where a person is needed, if that was chosen, and names the action", () =>
     Effect.gen(function*() {
       const { requests, value } = yield* scene(
         server([["1-0", text("x")], ["1-1", blocking], ["1-2", text("y")]]),

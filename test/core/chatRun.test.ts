@@ -143,7 +143,7 @@ describe("the handlers of a run", () => {
       assert.deepStrictEqual([value?.seen, asked], [["Started", "ApprovalNeeded", "Reset", "Done"], 1])
     }))
 
-  it.effect("leave what they do not decide to others", () =>
+  it.effect("leave undecided actions to others", () =>
     Effect.gen(function*() {
       const none = yield* scene(
         server([question, done]),

@@ -137,7 +137,7 @@ describe("Cursor: memory", () => {
   const counters = (count: number) => Array.from({ length: count }, (_, i) => `5-${i + 10}`)
   const opaque = (count: number) => Array.from({ length: count }, (_, i) => `x${i}`)
 
-  it("two generations of 256 events are remembered; what is older than the forgotten ones is not new", () => {
+  it("two generations of 256 events are remembered; older events are not new", () => {
     assert.isTrue(takes("9-0", milliseconds(512)))
     assert.isFalse(takes("9-0", milliseconds(513)))
     assert.isTrue(takes("266-1", milliseconds(513)))

@@ -52,7 +52,7 @@ describe("a document", () => {
     timestamp: day
   }
 
-  it.effect("is written in each mode with what is given, and nothing else", () =>
+  it.effect("is written in each mode with the given fields, and nothing else", () =>
     Effect.gen(function*() {
       const { asked, run } = client(answer)
       const full = yield* run((it) => it.upsertDocument(all))

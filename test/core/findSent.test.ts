@@ -311,7 +311,7 @@ describe("findSent", () => {
   }
   const named = { module: "Conversations", method: "findSent", request: { method: "GET", route }, attempts: 1 }
 
-  it.effect("a response of another shape fails it, with what was wrong", () =>
+  it.effect("a response of another shape fails it, and names the field", () =>
     Effect.gen(function*() {
       const { details, issues, message, ...rest } = yield* broken("{}")
       assert.deepStrictEqual(rest, { ...named, _tag: "DustDecodeError", status: 200, type: "unexpected_answer" })

@@ -88,7 +88,7 @@ describe("a run that is resumed", () => {
       })
   )
 
-  it.effect("is read with what it waits for at the same time", () =>
+  it.effect("is read together with its open actions", () =>
     Effect.gen(function*() {
       const { requests } = yield* scene(
         (request) => {
@@ -299,7 +299,7 @@ describe("the end of a run", () => {
       assert.deepStrictEqual(requests, [...following, "0 GET /c?limit=20"])
     }))
 
-  it.effect("is none for what is not a message of an agent", () =>
+  it.effect("is none for a message that is not an agent's", () =>
     Effect.gen(function*() {
       const { error } = yield* scene(
         server({ message: () => userJson("a", 12), streams: [[end]] }),

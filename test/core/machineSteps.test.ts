@@ -58,7 +58,7 @@ describe("Stream machine: single decisions", () => {
     }
   })
 
-  it("a connection settles what came before its end if nothing can be in transit, or if known events come again and again", () => {
+  it("a connection settles the events before its end if nothing can be in transit, or if known events repeat", () => {
     const connections = [
       [0, {}, false],
       [0, { orderly: true }, true],
@@ -74,7 +74,7 @@ describe("Stream machine: single decisions", () => {
     }
   })
 
-  it("after a pause comes what it was made for, and the time of the pause counts as time without a connection", () => {
+  it("a pause is followed by its purpose, and counts as time without a connection", () => {
     const pausing: Machine.State = { ...reading, phase: "backingOff", down: 100 }
     const waited = { _tag: "Waited", took: 250, planned: 250 } as const
     assert.deepStrictEqual(Machine.next(run, pausing, waited), [

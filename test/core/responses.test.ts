@@ -53,7 +53,7 @@ describe("a failed response", () => {
     })
   })
 
-  it("becomes an error without what it does not say", () => {
+  it("becomes an error without the members that it lacks", () => {
     const bare = { ...same, _tag: "DustServerError", message: "Probe.read: 500", status: 500 }
     assert.deepStrictEqual(errorOf(500, ""), { ...bare, details: "" })
     assert.deepStrictEqual(errorOf(500, "{}"), { ...bare, details: {} })

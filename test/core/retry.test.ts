@@ -244,7 +244,7 @@ describe("the settings of a call", () => {
     assert.propertyVal(shown(options), "field", field)
   })
 
-  it("nest: the inner ones override the outer ones, and what is undefined overrides nothing", () => {
+  it("nest: the inner ones override the outer ones, and undefined members override nothing", () => {
     const outer: CallOptions = {
       timeouts: { headers: 1, body: 2 },
       retry: RetryPolicy.none,

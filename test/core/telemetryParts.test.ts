@@ -181,7 +181,7 @@ describe("Telemetry: spans, logs and metrics", () => {
       assert.strictEqual(metrics["dust.governor.pauses class=other"], 3)
     }))
 
-  it("metrics have a name, a description, labels, and buckets that suit what they measure", () => {
+  it("metrics have a name, a description, labels, and suitable buckets", () => {
     const requests = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
     const runs = [0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400, 86_400]
     const rows: ReadonlyArray<
