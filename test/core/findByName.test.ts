@@ -74,7 +74,7 @@ describe("findByName", () => {
     ["xxabxx", ["ab"], []],
     ["xyzabcxyz", ["abc"], ["abc"]],
     ["hand", ["haxx", "hxxx"], ["haxx"]],
-    ["handbooks", ["handboXXX", "handbXXXX"], ["handboXXX"]],
+    ["handbooks", ["handboQQQ", "handbQQQQ"], ["handboQQQ"]],
     ["handbook-11", ["handbook_22", "handbooX_22"], ["handbook_22"]],
     ["b", ["b1", "b2", "b3", "b4", "b5", "b6"], ["b1", "b2", "b3", "b4", "b5"]],
     [`${long}a`, [`${long}b`, `_${long}a`], [`${long}b`, `_${long}a`]]

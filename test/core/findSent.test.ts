@@ -7,35 +7,12 @@ import * as Fixtures from "effect-dust/Fixtures"
 import { fingerprint } from "../../src/internal/chat/sameMessage.ts"
 import { whole } from "../support/errors.ts"
 import * as Http from "../support/http.ts"
+import { agentJson, start, userJson } from "../support/scene.ts"
 
 /** When the message was sent, by the clock of the server. */
-const sent = 1_750_000_000_000
+const sent = start
 /** Long enough after it for its absence to prove something. */
 const later = sent + 180_000
-
-const user = (sId: string, rank: number | undefined, change: object = {}) => ({
-  type: "user_message",
-  sId,
-  rank,
-  version: 0,
-  visibility: "visible",
-  created: sent,
-  content: "Hello",
-  mentions: [{ configurationId: "helper" }],
-  context: { username: "effect-dust", timezone: "UTC", origin: "api" },
-  ...change
-})
-const agent = (sId: string, parentMessageId: string) => ({
-  type: "agent_message",
-  sId,
-  rank: 12,
-  version: 0,
-  visibility: "visible",
-  created: sent,
-  status: "created",
-  content: null,
-  parentMessageId
-})
 
 interface Page {
   readonly messages: ReadonlyArray<object>
@@ -88,7 +65,7 @@ const look = (pages: ReadonlyArray<Page>, change: Partial<DustUnconfirmedError> 
   }).pipe(Effect.provide(layer))
 }
 
-const before = user("before", 10, { content: "Earlier" })
+const before = userJson("before", 10, { content: "Earlier" })
 const path = "/api/v1/w/ws1/assistant/conversations/c"
 const route = "/api/v1/w/{workspaceId}/assistant/conversations/{conversationId}"
 
@@ -96,46 +73,61 @@ describe("findSent", () => {
   const rows: ReadonlyArray<
     readonly [string, string, Page["messages"], { readonly date?: number } & Partial<DustUnconfirmedError>]
   > = [
-    ["the message with its replies", "m a b", [before, user("m", 11), agent("a", "m"), agent("b", "m")], {}],
-    ["one that was stored in the moment it was sent", "m", [before, user("m", 11, { created: sent })], {}],
-    ["one that was stored before", "none", [before, user("m", 11, { created: sent - 1 })], { date: later }],
-    ["one of the last moment of its handler", "m", [before, user("m", 11, { created: sent + 600_000 })], {}],
-    ["one of a later send", "none", [before, user("m", 11, { created: sent + 600_001 })], { date: later }],
-    ["one before its position", "none", [user("m", 9), before], { date: later }],
-    ["one whose newest version is another", "none", [before, [user("m", 11), user("n", 11, { content: "x" })]], {
-      date: later
-    }],
-    ["one whose newest version is the same", "n", [before, [user("m", 11, { content: "x" }), user("n", 11)]], {}],
+    [
+      "the message with its replies",
+      "m a b",
+      [before, userJson("m", 11), agentJson("a", "m"), agentJson("b", "m")],
+      {}
+    ],
+    ["one that was stored in the moment it was sent", "m", [before, userJson("m", 11, { created: sent })], {}],
+    ["one that was stored before", "none", [before, userJson("m", 11, { created: sent - 1 })], { date: later }],
+    ["one of the last moment of its handler", "m", [before, userJson("m", 11, { created: sent + 600_000 })], {}],
+    ["one of a later send", "none", [before, userJson("m", 11, { created: sent + 600_001 })], { date: later }],
+    ["one before its position", "none", [userJson("m", 9), before], { date: later }],
+    [
+      "one whose newest version is another",
+      "none",
+      [before, [userJson("m", 11), userJson("n", 11, { content: "x" })]],
+      {
+        date: later
+      }
+    ],
+    [
+      "one whose newest version is the same",
+      "n",
+      [before, [userJson("m", 11, { content: "x" }), userJson("n", 11)]],
+      {}
+    ],
     ["nothing, after the handler must have ended", "none", [before], { date: later }],
     ["nothing, a second too early", "not_found", [before], { date: later - 1_000 }],
     ["nothing, in a response without a date", "not_found", [before], {}],
     ["nothing, in a response from before the message", "unreadable", [before], { date: sent - 1_000 }],
     ["nothing, in a response of the moment of the message", "not_found", [before], { date: sent }],
-    ["two that are equal", "ambiguous", [before, user("m", 11), user("n", 12)], { date: later }],
-    ["without a time: after its position", "m", [before, user("m", 11, { created: 0 })], { notBefore: null }],
+    ["two that are equal", "ambiguous", [before, userJson("m", 11), userJson("n", 12)], { date: later }],
+    ["without a time: after its position", "m", [before, userJson("m", 11, { created: 0 })], { notBefore: null }],
     ["without a time: nothing after its position", "not_found", [before], { notBefore: null, date: later }],
-    ["without a time: long after its position", "m", [before, user("m", 11, { created: sent + 900_000 })], {
+    ["without a time: long after its position", "m", [before, userJson("m", 11, { created: sent + 900_000 })], {
       notBefore: null
     }],
-    ["in a conversation that was empty", "m", [user("m", 11, { created: 0 })], {
+    ["in a conversation that was empty", "m", [userJson("m", 11, { created: 0 })], {
       notBefore: null,
       position: { rank: null, messageId: null }
     }],
-    ["without ranks: after the message at its position", "m", [before, user("m", undefined, { created: 0 })], {
+    ["without ranks: after the message at its position", "m", [before, userJson("m", undefined, { created: 0 })], {
       notBefore: null,
       position: { rank: null, messageId: "before" }
     }],
-    ["without ranks, and without the message at its position", "ambiguous", [user("m", undefined)], {
+    ["without ranks, and without the message at its position", "ambiguous", [userJson("m", undefined)], {
       notBefore: null,
       position: { rank: null, messageId: "before" }
     }],
-    ["with a rank, and without the message at its position", "m", [user("m", 11)], { notBefore: null }],
-    ["without a position: by its time", "m", [before, user("m", 11)], { position: null }],
-    ["without a position: nothing of its time", "none", [before, user("m", 11, { created: sent - 1 })], {
+    ["with a rank, and without the message at its position", "m", [userJson("m", 11)], { notBefore: null }],
+    ["without a position: by its time", "m", [before, userJson("m", 11)], { position: null }],
+    ["without a position: nothing of its time", "none", [before, userJson("m", 11, { created: sent - 1 })], {
       position: null,
       date: later
     }],
-    ["without a position and a time", "ambiguous", [before, user("m", 11)], { position: null, notBefore: null }],
+    ["without a position and a time", "ambiguous", [before, userJson("m", 11)], { position: null, notBefore: null }],
     ["nothing, without a position and a time", "not_found", [before], { position: null, notBefore: null, date: later }]
   ]
   it.effect.each(rows)("%s: %s", ([, expected, messages, { date, ...change }]) =>
@@ -145,14 +137,14 @@ describe("findSent", () => {
       assert.deepStrictEqual(requests, [`GET ${path}?limit=20`])
     }))
 
-  const old = (sId: string, rank: number, created = sent) => user(sId, rank, { content: "Older", created })
-  const newest = { messages: [old("y", 80), user("m", 90)], before: 80 }
+  const old = (sId: string, rank: number, created = sent) => userJson(sId, rank, { content: "Older", created })
+  const newest = { messages: [old("y", 80), userJson("m", 90)], before: 80 }
   const paths: ReadonlyArray<readonly [string, string, ReadonlyArray<Page>, Partial<DustUnconfirmedError>, string]> = [
     [
       "to its position",
       "m a",
       [
-        { messages: [user("m", 60), agent("a", "m")], before: 60 },
+        { messages: [userJson("m", 60), agentJson("a", "m")], before: 60 },
         { messages: [old("w", 40), old("x", 50)], before: 40 },
         { messages: [before, old("v", 20)], before: 10 }
       ],
@@ -164,7 +156,7 @@ describe("findSent", () => {
       "none",
       [
         { messages: [old("x", 50)], before: 50, date: later },
-        { messages: [user("m", 9), before, old("w", 40)], before: 9 }
+        { messages: [userJson("m", 9), before, old("w", 40)], before: 9 }
       ],
       {},
       "50"
@@ -218,7 +210,7 @@ describe("findSent", () => {
       "and proves nothing with the limit of pages",
       "ambiguous",
       [80, 70, 60, 50, 40].map((rank) => ({
-        messages: rank === 60 ? [user("m", 60)] : [old("x", rank)],
+        messages: rank === 60 ? [userJson("m", 60)] : [old("x", rank)],
         before: rank
       })),
       { position: null, notBefore: null },
@@ -251,13 +243,16 @@ describe("findSent", () => {
       status: undefined,
       requestId: undefined
     }],
-    ["two, and no time", { messages: [before, user("m", 11), user("n", 12)] }, { notBefore: null, details: "x" }, {
+    ["two, and no time", { messages: [before, userJson("m", 11), userJson("n", 12)] }, {
+      notBefore: null,
+      details: "x"
+    }, {
       reason: "ambiguous",
       message: "several messages match the one that was sent, in conversation c after a 500",
       details: { messageIds: ["m", "n"] },
       notBefore: null
     }],
-    ["two", { messages: [before, user("m", 11), user("n", 12)] }, { attempts: 3 }, {
+    ["two", { messages: [before, userJson("m", 11), userJson("n", 12)] }, { attempts: 3 }, {
       reason: "ambiguous",
       message: "several messages match the one that was sent, in conversation c after a 500",
       details: { ...place, messageIds: ["m", "n"] },
@@ -292,7 +287,7 @@ describe("findSent", () => {
 
   it.effect("a message that it has found belongs to no other send", () => {
     const { layer } = Http.dust(() =>
-      Http.json({ conversation: { sId: "c", created: 0, content: [[before], [user("m", 11)]] }, hasMore: false }, {
+      Http.json({ conversation: { sId: "c", created: 0, content: [[before], [userJson("m", 11)]] }, hasMore: false }, {
         headers: { date: new Date(later).toUTCString() }
       })
     )

@@ -5,7 +5,7 @@ const runners: Readonly<Record<string, string>> = { npm: "npx ", pnpm: "pnpm dlx
 
 /** `effect-dust agents`, with the runner that has installed the program for this call: `npx effect-dust agents`. */
 export const command = (line: string): string => {
-  // Advice is part of errors, which no service is at hand for. This variable is not configuration, but how npm calls a program.
+  // Set by the package manager, so it is not configuration, and reports of errors have no access to services.
   // @effect-diagnostics-next-line processEnv:off
   const [manager = ""] = (process.env["npm_config_user_agent"] ?? "").split("/")
   return `${runners[manager] ?? ""}effect-dust ${line}`

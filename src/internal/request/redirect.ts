@@ -22,11 +22,14 @@ export const movedStream = (base: URL, url: string): string => {
   return moved.href
 }
 
+/** The address that a response refers to. An empty one would be that of the response itself. */
+const addressOf = (from: string, location: string | undefined): URL | undefined =>
+  location === undefined || location === "" || !URL.canParse(location, from) ? undefined : new URL(location, from)
+
 /** An address of the Dust origin, never downgraded from https to http. */
 export const dustTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
-  // An empty one would be that of Dust itself.
-  if (location === undefined || location === "" || !URL.canParse(location, from)) return undefined
-  const target = new URL(location, from)
+  const target = addressOf(from, location)
+  if (target === undefined) return undefined
   // Behind its TLS proxy, the server may refer to itself with http.
   if (base.protocol === "https:" && target.protocol === "http:") target.protocol = "https:"
   return target.origin === base.origin ? target : undefined
@@ -52,9 +55,8 @@ const isPrivate = (name: string): boolean => {
  * Permitted storage addresses: at least as secure as Dust itself, not private, and without a user name and password.
  */
 export const storageTarget = (base: URL, from: string, location: string | undefined): URL | undefined => {
-  // An empty one would be that of Dust itself.
-  if (location === undefined || location === "" || !URL.canParse(location, from)) return undefined
-  const target = new URL(location, from)
+  const target = addressOf(from, location)
+  if (target === undefined) return undefined
   if (target.username !== "" || target.password !== "") return undefined
   if (target.origin === base.origin) return target
   const local = isPrivate(base.hostname)
